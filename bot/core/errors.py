@@ -1,0 +1,120 @@
+"""The error tree, cut by what the caller does.
+
+CourierError
+├── TryLater                 the world is in the way: the durable loop sets a new due time
+│   ├── VideoApiUnavailable  no usable answer: network, 5xx, something that is not JSON
+│   ├── VideoApiThrottled    the API asks everybody to slow down
+│   ├── KeyRefused           the API does not accept our key: nobody may ask until it is mended
+│   ├── DownloadInterrupted  the video stopped on its way
+│   ├── LinkRefused          the video's host answered 4xx: often for ever, sometimes not yet
+│   ├── DiscordUnavailable   Discord did not take the message, and may later
+│   └── StorageUnavailable   the database did not answer
+├── GiveUp                   trying again cannot help: whoever asked is told
+│   ├── VideoUnusable        there is a link, but no video that we may post
+│   ├── TooLargeForDiscord   Discord does not take a file of this size here
+│   └── Undeliverable        Discord does not let us post in this channel
+├── CannotStart              the process leaves with `exit_code`, after one line
+│   ├── SettingsWrong        2
+│   ├── DependencyDown       69
+│   └── TokenRefused         77
+└── IllegalMove              our bug: a state table does not know this move
+
+Everything else that is raised is our bug, too. Clients never retry; the durable loop does.
+"""
+
+from typing import ClassVar
+
+
+class CourierError(Exception):
+    """Everything that this program raises on purpose."""
+
+
+class TryLater(CourierError):
+    """The same attempt may succeed later.
+
+    `retry_after` is what the other side asked for, in seconds, or None when it named no time.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class VideoApiUnavailable(TryLater):
+    """The video API gave no usable answer."""
+
+
+class VideoApiThrottled(TryLater):
+    """The video API answered 429; it concerns every task, since the limit is the key's."""
+
+
+class KeyRefused(TryLater):
+    """The video API refused our key; it concerns every task."""
+
+
+class DownloadInterrupted(TryLater):
+    """The video's host did not deliver the whole file this time."""
+
+
+class LinkRefused(TryLater):
+    """The video's host answered 4xx. A new link may need a moment; a dead one never comes back."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class DiscordUnavailable(TryLater):
+    """Discord did not accept the call, and nothing says that it never will."""
+
+
+class StorageUnavailable(TryLater):
+    """The database did not answer: locked for too long, disk full, connection lost."""
+
+
+class GiveUp(CourierError):
+    """No later attempt can succeed. The message is written for the person who asked."""
+
+
+class VideoUnusable(GiveUp):
+    """What the link leads to cannot be posted: gone, too large, not an MP4, a forbidden address."""
+
+
+class TooLargeForDiscord(GiveUp):
+    """Discord refused the file for its size (413, 40005 or 50045)."""
+
+
+class Undeliverable(GiveUp):
+    """This channel does not take our messages: deleted, hidden, or a permission is missing."""
+
+
+class CannotStart(CourierError):
+    """The process must end before it did any work. The message is one line for the operator."""
+
+    exit_code: ClassVar[int]
+
+
+class SettingsWrong(CannotStart):
+    """One line per problem in `problems`; the message joins them."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class DependencyDown(CannotStart):
+    """Discord, the database, the data folder or the file lock is not to be had."""
+
+    exit_code = 69
+
+
+class TokenRefused(CannotStart):
+    """Discord refused the bot's token. Restarting cannot help."""
+
+    exit_code = 77
+
+
+class IllegalMove(CourierError):
+    """A state change that no state table knows."""

@@ -1,0 +1,137 @@
+"""Tasks, deliveries and cards, and the two state tables.
+
+Every move of a state is in TASK_MOVES or DELIVERY_MOVES: the store builds its WHERE clauses from them,
+so a move that is not here cannot happen. The diagram in README.md must change together with these.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from bot.core.errors import IllegalMove
+
+
+Work = TypeVar("Work")
+
+
+class TaskState(StrEnum):
+    """What became of a task at the video API."""
+
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    LOST = "lost"  # the API does not know the id, or the deadline passed
+
+
+class DeliveryState(StrEnum):
+    """What one channel is owed for one task."""
+
+    OPEN = "open"  # the task is still waiting
+    DUE = "due"  # the task is final; a result message is owed
+    POSTED = "posted"  # Discord answered with a message id
+    UNDELIVERABLE = "undeliverable"  # Discord does not let us post there
+    CANCELLED = "cancelled"  # untracked
+
+
+TASK_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
+    TaskState.WAITING: frozenset(
+        # waiting -> waiting: the API's own word changed
+        {TaskState.WAITING, TaskState.COMPLETED, TaskState.FAILED, TaskState.LOST}
+    ),
+    TaskState.COMPLETED: frozenset(),
+    TaskState.FAILED: frozenset(),
+    TaskState.LOST: frozenset(),
+}
+
+DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
+    DeliveryState.OPEN: frozenset({DeliveryState.DUE, DeliveryState.CANCELLED}),
+    DeliveryState.DUE: frozenset(
+        # due -> due: an attempt failed and another is planned
+        {
+            DeliveryState.DUE,
+            DeliveryState.POSTED,
+            DeliveryState.UNDELIVERABLE,
+            DeliveryState.CANCELLED,
+        }
+    ),
+    DeliveryState.POSTED: frozenset(),
+    DeliveryState.UNDELIVERABLE: frozenset(),
+    DeliveryState.CANCELLED: frozenset(),
+}
+
+
+def may_become(target: TaskState | DeliveryState) -> list[str]:
+    """The states that `target` may follow; a state change names them in its WHERE clause.
+
+    Raises IllegalMove for a state that nothing leads to.
+    """
+    moves: Mapping[TaskState, frozenset[TaskState]] | Mapping[DeliveryState, frozenset[DeliveryState]]
+    moves = TASK_MOVES if isinstance(target, TaskState) else DELIVERY_MOVES
+    sources = [str(source) for source, targets in moves.items() if target in targets]
+    if not sources:
+        raise IllegalMove(f"nothing becomes {target!r}")
+    return sources
+
+
+LIVE = (DeliveryState.OPEN, DeliveryState.DUE)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedTask:
+    """One task of the video API, however many channels wait for it. Times are UTC milliseconds."""
+
+    id: str
+    state: TaskState
+    word: str | None  # the API's own last word; None until it answered
+    word_at: int | None  # when the API first said that word
+    reason: str | None  # why there is no video; text from outside
+    video_url: str | None
+    seconds: float | None  # the clip's length
+    registered_at: int
+    asked_at: int | None  # when the API was last asked
+    finished_at: int | None
+    due_at: int  # when to ask next
+    attempt: int  # questions without an answer, in a row
+    doubts: int  # doubtful answers, in a row
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one channel is owed for one task. At most one is live (open or due) per task and channel."""
+
+    id: int
+    task_id: str
+    guild_id: int
+    channel_id: int
+    requester_id: int
+    note: str | None
+    state: DeliveryState
+    nonce: str  # fixed for this row: makes posting twice harmless
+    card_id: int | None
+    created_at: int
+    due_at: int
+    attempt: int  # failed attempts to post, in a row
+    sending_at: int | None  # when it was first handed to Discord
+    message_id: int | None  # the result message
+    ended_at: int | None
+    trouble: str | None  # the last thing that went wrong, for people
+    ended_by: int | None  # who untracked it
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The bot's answer to a track command. `message_id` is None until Discord named it."""
+
+    id: int
+    guild_id: int
+    channel_id: int
+    message_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed(Generic[Work]):
+    """A piece of work that is ours until its lease runs out, unless renewed."""
+
+    lease: int
+    work: Work

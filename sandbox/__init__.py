@@ -1,0 +1,1 @@
+"""Stand-ins for Discord and for the video API, on loopback: for tests, the demo and development."""
