@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 
 from bot.core.errors import IllegalMove
 
-
 Work = TypeVar("Work")
 
 
@@ -41,7 +40,8 @@ TASK_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     ),
     TaskState.COMPLETED: frozenset(),
     TaskState.FAILED: frozenset(),
-    TaskState.LOST: frozenset(),
+    # Lost is our verdict, not the API's: somebody who tracks the id again has it asked again.
+    TaskState.LOST: frozenset({TaskState.WAITING}),
 }
 
 DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
@@ -91,7 +91,7 @@ class TrackedTask:
     registered_at: int
     asked_at: int | None  # when the API was last asked
     finished_at: int | None
-    due_at: int  # when to ask next
+    due_at: int | None  # when to ask next; None: final, or nobody waits for it
     attempt: int  # questions without an answer, in a row
     doubts: int  # doubtful answers, in a row
 
@@ -110,7 +110,7 @@ class Delivery:
     nonce: str  # fixed for this row: makes posting twice harmless
     card_id: int | None
     created_at: int
-    due_at: int
+    due_at: int | None  # when to try next; None: nothing to do yet, or ended
     attempt: int  # failed attempts to post, in a row
     sending_at: int | None  # when it was first handed to Discord
     message_id: int | None  # the result message
@@ -130,8 +130,37 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed(Generic[Work]):
-    """A piece of work that is ours until its lease runs out, unless renewed."""
+class Claim(Generic[Work]):
+    """Work that is ours until the lease's time runs out, unless renewed. Empty when nothing was due.
+
+    Every recording of an outcome names the lease, and changes nothing once somebody else holds the work.
+    """
 
     lease: int
-    work: Work
+    work: tuple[Work, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery with all that its result message needs."""
+
+    delivery: Delivery
+    task: TrackedTask
+    watchers: tuple[int, ...]  # who pressed "notify me too"
+
+
+@dataclass(frozen=True, slots=True)
+class CardRow:
+    """One line of a card or a list."""
+
+    delivery: Delivery
+    task: TrackedTask
+
+
+@dataclass(frozen=True, slots=True)
+class CardView:
+    """A card with its lines, in the order in which they were asked for."""
+
+    card: Card
+    rows: tuple[CardRow, ...]
+    attempt: int = 0  # failed attempts to draw it, in a row
