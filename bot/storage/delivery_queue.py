@@ -1,0 +1,140 @@
+"""What the deliverer asks of the database: due deliveries, and what became of them."""
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.core.tasks import (
+    LIVE,
+    Claim,
+    Delivery,
+    DeliveryState,
+    DueDelivery,
+    TaskState,
+    TrackedTask,
+    may_become,
+)
+from bot.storage import rows
+from bot.storage.engine import Database
+from bot.storage.queue import LeaseQueue
+from bot.storage.tables import deliveries, tasks, watchers
+from bot.storage.task_queue import mark_cards
+
+
+class DeliveryQueue:
+    """The result messages that are owed, by when to try."""
+
+    def __init__(self, database: Database, *, lease_time: int) -> None:
+        self._database = database
+        self._queue = LeaseQueue(database, deliveries, lease_time=lease_time)
+        self.next_due = self._queue.next_due
+        self.renew = self._queue.renew
+
+    async def claim(self, now: int) -> Claim[DueDelivery]:
+        """The longest due delivery whose channel has none under way, or nothing.
+
+        One at a time per channel: Discord serialises them anyway, and a slow channel must not fill all
+        the places that other channels wait for.
+        """
+        busy = sa.select(deliveries.c.channel_id).where(
+            deliveries.c.due_at > now, deliveries.c.lease.is_not(None)
+        )
+        free = deliveries.c.channel_id.not_in(busy)
+
+        async def work(connection: AsyncConnection) -> Claim[DueDelivery]:
+            columns = rows.columns(Delivery)
+            lease, found = await self._queue.claim(connection, 1, now, columns, only=free)
+            due = [await self._with_task(connection, rows.read(Delivery, row)) for row in found]
+            return Claim(lease, tuple(due))
+
+        return await self._database.run(work)
+
+    async def _with_task(self, connection: AsyncConnection, delivery: Delivery) -> DueDelivery:
+        task = (
+            await connection.execute(
+                sa.select(*rows.columns(TrackedTask)).where(tasks.c.id == delivery.task_id)
+            )
+        ).one()
+        others = await connection.execute(
+            sa.select(watchers.c.user_id).where(watchers.c.delivery_id == delivery.id)
+        )
+        return DueDelivery(delivery, rows.read(TrackedTask, task), tuple(others.scalars()))
+
+    async def begin_sending(self, delivery_id: int, lease: int, now: int) -> bool:
+        """Remember the first hand-over to Discord, before it happens. False: no longer ours."""
+
+        async def work(connection: AsyncConnection) -> bool:
+            marked = await connection.execute(
+                sa.update(deliveries)
+                .where(deliveries.c.id == delivery_id, deliveries.c.lease == lease)
+                .where(deliveries.c.state == DeliveryState.DUE)
+                .values(sending_at=sa.func.coalesce(deliveries.c.sending_at, now))
+            )
+            return marked.rowcount == 1
+
+        return await self._database.run(work)
+
+    async def posted(self, due: DueDelivery, lease: int, message_id: int | None, now: int) -> bool:
+        """Discord has answered. `message_id` is None for a message that was deleted meanwhile."""
+        return await self._end(due, lease, DeliveryState.POSTED, now, message_id=message_id, trouble=None)
+
+    async def undeliverable(self, due: DueDelivery, lease: int, why: str, now: int) -> bool:
+        """Discord will not take it there."""
+        return await self._end(due, lease, DeliveryState.UNDELIVERABLE, now, trouble=why)
+
+    async def _end(
+        self, due: DueDelivery, lease: int, state: DeliveryState, now: int, **changes: object
+    ) -> bool:
+        async def work(connection: AsyncConnection) -> bool:
+            ended = await self._queue.finish(
+                connection,
+                due.delivery.id,
+                lease,
+                only=deliveries.c.state.in_(may_become(state)),
+                state=state,
+                due_at=None,
+                ended_at=now,
+                **changes,
+            )
+            if ended:
+                await mark_cards(connection, tasks.c.id == due.task.id, now)
+            return ended
+
+        return await self._database.run(work)
+
+    async def postpone(
+        self, delivery_id: int, lease: int, due_at: int, *, attempt: int, trouble: str
+    ) -> bool:
+        """An attempt failed; the next is at `due_at`."""
+        return await self._queue.postpone(delivery_id, lease, due_at, attempt=attempt, trouble=trouble)
+
+    async def give_back(self, delivery_id: int, lease: int, now: int) -> bool:
+        """Nothing was tried: due again at once, for the next process."""
+        return await self._queue.postpone(delivery_id, lease, now)
+
+    async def is_owed(self, task_id: str) -> bool:
+        """Whether some channel still waits for this task's result."""
+
+        async def work(connection: AsyncConnection) -> bool:
+            live = sa.select(deliveries.c.id).where(
+                deliveries.c.task_id == task_id, deliveries.c.state.in_(LIVE)
+            )
+            return (await connection.execute(live.limit(1))).first() is not None
+
+        return await self._database.run(work)
+
+    async def tasks_to_keep(self) -> set[str]:
+        """The ids of completed tasks that some channel is still owed: their files stay."""
+
+        async def work(connection: AsyncConnection) -> set[str]:
+            found = await connection.execute(
+                sa.select(deliveries.c.task_id)
+                .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
+                .where(deliveries.c.state == DeliveryState.DUE, tasks.c.state == TaskState.COMPLETED)
+            )
+            return set(found.scalars())
+
+        return await self._database.run(work)
+
+    async def release_orphans(self, now: int) -> int:
+        """End the leases of a process that died."""
+        return await self._queue.release_orphans(now)

@@ -1,0 +1,137 @@
+"""Claiming due rows by lease: the same four statements for tasks, deliveries and cards.
+
+A row is due when its `due_at` has come. Claiming writes a new lease number and moves `due_at` to the end
+of the lease, in one statement, so a row whose holder died becomes due again by itself.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.storage.engine import Database
+from bot.storage.rows import AnyRow
+
+# Bound parameters of one IN list; SQLite allows 32,766 and PostgreSQL more.
+_MOST_IN_ONE_LIST = 10_000
+
+
+class LeaseQueue:
+    """One table with `id`, `due_at` and `lease`. Times and spans in milliseconds.
+
+    `only` keeps rows out that are due but cannot be worked on yet.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        table: sa.Table,
+        *,
+        lease_time: int,
+        only: sa.ColumnElement[bool] | None = None,
+    ) -> None:
+        self._database = database
+        self._table = table
+        self._lease_time = lease_time
+        self._workable = sa.true() if only is None else only
+
+    async def claim(
+        self,
+        connection: AsyncConnection,
+        limit: int,
+        now: int,
+        returning: Sequence[sa.ColumnElement[Any]],
+        *,
+        only: sa.ColumnElement[bool] | None = None,
+        **changes: Any,
+    ) -> tuple[int, Sequence[AnyRow]]:
+        """The lease number and up to `limit` due rows, the longest due first.
+
+        SKIP LOCKED is PostgreSQL's; SQLite has one writer at a time and leaves it out.
+        """
+        lease = secrets.randbits(62) + 1
+        table = self._table
+        due = (
+            sa.select(table.c.id)
+            .where(table.c.due_at <= now, self._workable)
+            .order_by(table.c.due_at)
+            .limit(limit)
+        )
+        if only is not None:
+            due = due.where(only)
+        rows = await connection.execute(
+            sa.update(table)
+            .where(table.c.id.in_(due.with_for_update(skip_locked=True)))
+            .values(lease=lease, due_at=now + self._lease_time, **changes)
+            .returning(*returning)
+        )
+        return lease, rows.all()
+
+    async def next_due(self) -> int | None:
+        """When the earliest row is due, claimed ones counted by the end of their lease."""
+
+        async def work(connection: AsyncConnection) -> int | None:
+            earliest = sa.select(sa.func.min(self._table.c.due_at)).where(
+                self._table.c.due_at.is_not(None), self._workable
+            )
+            found: int | None = (await connection.execute(earliest)).scalar()
+            return found
+
+        return await self._database.run(work)
+
+    async def renew(self, leases: Iterable[int], now: int) -> None:
+        """Another full lease for all that is held under `leases`."""
+
+        async def work(connection: AsyncConnection) -> None:
+            wanted = list(leases)
+            for start in range(0, len(wanted), _MOST_IN_ONE_LIST):
+                await connection.execute(
+                    sa.update(self._table)
+                    .where(self._table.c.lease.in_(wanted[start : start + _MOST_IN_ONE_LIST]))
+                    .where(self._table.c.due_at.is_not(None))
+                    .values(due_at=now + self._lease_time)
+                )
+
+        await self._database.run(work)
+
+    async def postpone(self, key: int | str, lease: int, due_at: int, **changes: Any) -> bool:
+        """Give a row back until `due_at`. False when the lease was no longer ours."""
+
+        async def work(connection: AsyncConnection) -> bool:
+            return await self.finish(connection, key, lease, due_at=due_at, **changes)
+
+        return await self._database.run(work)
+
+    async def finish(
+        self,
+        connection: AsyncConnection,
+        key: int | str,
+        lease: int,
+        *,
+        only: sa.ColumnElement[bool] | None = None,
+        **changes: Any,
+    ) -> bool:
+        """Write `changes` and end the lease, if it is still ours."""
+        statement = (
+            sa.update(self._table)
+            .where(self._table.c.id == key, self._table.c.lease == lease)
+            .values(lease=None, **changes)
+        )
+        if only is not None:
+            statement = statement.where(only)
+        return (await connection.execute(statement)).rowcount == 1
+
+    async def release_orphans(self, due_at: sa.ColumnElement[int] | int) -> int:
+        """End every lease there is. Only for a process that holds the database alone."""
+
+        async def work(connection: AsyncConnection) -> int:
+            rows = await connection.execute(
+                sa.update(self._table)
+                .where(self._table.c.lease.is_not(None))
+                .values(lease=None, due_at=due_at)
+            )
+            return rows.rowcount
+
+        return await self._database.run(work)

@@ -1,0 +1,155 @@
+"""What the poller asks of the database: due tasks, and a place for the API's answers."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.core.tasks import Claim, DeliveryState, TaskState, TrackedTask, may_become
+from bot.core.verdicts import Final, PollOutcome, StillWaiting
+from bot.storage import rows
+from bot.storage.engine import Database
+from bot.storage.queue import LeaseQueue
+from bot.storage.tables import cards, deliveries, tasks
+
+
+class TaskQueue:
+    """The tasks that wait, by when to ask about them."""
+
+    def __init__(self, database: Database, *, lease_time: int) -> None:
+        self._database = database
+        self._queue = LeaseQueue(database, tasks, lease_time=lease_time)
+        self.next_due = self._queue.next_due
+        self.renew = self._queue.renew
+
+    async def claim(self, limit: int, now: int) -> Claim[TrackedTask]:
+        """Up to `limit` due tasks. `asked_at` is written already: after a crash it is not too early."""
+
+        async def work(connection: AsyncConnection) -> Claim[TrackedTask]:
+            columns = rows.columns(TrackedTask)
+            lease, found = await self._queue.claim(connection, limit, now, columns, asked_at=now)
+            return Claim(lease, tuple(rows.read(TrackedTask, row) for row in found))
+
+        return await self._database.run(work)
+
+    async def postpone(self, task_id: str, lease: int, due_at: int) -> bool:
+        """Ask later, nothing having been learnt."""
+        return await self._queue.postpone(task_id, lease, due_at)
+
+    async def record(self, outcomes: Sequence[PollOutcome], now: int) -> int:
+        """Write many outcomes in one transaction; returns how many tasks became final.
+
+        An outcome whose lease is no longer ours changes nothing.
+        """
+
+        async def work(connection: AsyncConnection) -> int:
+            await self._keep_waiting(connection, outcomes)
+            finals = 0
+            for outcome in outcomes:
+                match outcome.verdict:
+                    case Final() as verdict:
+                        finals += await self._end(connection, outcome, verdict, now)
+                    case StillWaiting(word) if word not in (None, outcome.task.word):
+                        await self._change_word(connection, outcome, word, now)
+            return finals
+
+        return await self._database.run(work)
+
+    async def _keep_waiting(self, connection: AsyncConnection, outcomes: Sequence[PollOutcome]) -> None:
+        """The common case, as one prepared statement for all of them."""
+        unchanged = [
+            {
+                "key": o.task.id,
+                "claim": o.lease,
+                "asked": o.asked_at,
+                "due": o.verdict.due_at,
+                "attempts": o.verdict.attempt,
+                "doubted": o.verdict.doubts,
+            }
+            for o in outcomes
+            if isinstance(o.verdict, StillWaiting) and o.verdict.word in (None, o.task.word)
+        ]
+        if unchanged:
+            await connection.execute(_KEEP_WAITING, unchanged)
+
+    async def _change_word(
+        self, connection: AsyncConnection, outcome: PollOutcome, word: str | None, now: int
+    ) -> None:
+        verdict = outcome.verdict
+        assert isinstance(verdict, StillWaiting)  # noqa: S101 - narrows for the type checker
+        changed = await self._queue.finish(
+            connection,
+            outcome.task.id,
+            outcome.lease,
+            only=_may_become(TaskState.WAITING),
+            word=word,
+            word_at=now,
+            asked_at=outcome.asked_at,
+            due_at=verdict.due_at,
+            attempt=verdict.attempt,
+            doubts=verdict.doubts,
+        )
+        if changed:
+            await mark_cards(connection, tasks.c.id == outcome.task.id, now)
+
+    async def _end(self, connection: AsyncConnection, outcome: PollOutcome, verdict: Final, now: int) -> bool:
+        ended = await self._queue.finish(
+            connection,
+            outcome.task.id,
+            outcome.lease,
+            only=_may_become(verdict.state),
+            state=verdict.state,
+            reason=verdict.reason,
+            video_url=verdict.video_url,
+            seconds=verdict.seconds,
+            asked_at=outcome.asked_at,
+            finished_at=now,
+            due_at=None,
+        )
+        if ended:
+            # In the same transaction: a final task never leaves a delivery open.
+            await connection.execute(
+                sa.update(deliveries)
+                .where(deliveries.c.task_id == outcome.task.id)
+                .where(deliveries.c.state == DeliveryState.OPEN)
+                .values(state=DeliveryState.DUE, due_at=now)
+            )
+            await mark_cards(connection, tasks.c.id == outcome.task.id, now)
+        return ended
+
+    async def release_orphans(self, now: int, interval: int) -> int:
+        """End the leases of a process that died, keeping `interval` ms between two questions."""
+        earliest = tasks.c.asked_at + interval
+        return await self._queue.release_orphans(sa.case((earliest > now, earliest), else_=sa.literal(now)))
+
+
+_KEEP_WAITING = (
+    sa.update(tasks)
+    .where(tasks.c.id == sa.bindparam("key"), tasks.c.lease == sa.bindparam("claim"))
+    .values(
+        lease=None,
+        asked_at=sa.bindparam("asked"),
+        due_at=sa.bindparam("due"),
+        attempt=sa.bindparam("attempts"),
+        doubts=sa.bindparam("doubted"),
+    )
+)
+
+
+def _may_become(state: TaskState) -> sa.ColumnElement[bool]:
+    return tasks.c.state.in_(may_become(state))
+
+
+async def mark_cards(connection: AsyncConnection, of: sa.ColumnElement[bool], now: int) -> None:
+    """Have every card redrawn that shows a delivery of a task matching `of`.
+
+    The lease goes with it: a redraw that has begun is about what was true before this change.
+    """
+    shown = (
+        sa.select(deliveries.c.card_id)
+        .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
+        .where(of, deliveries.c.card_id.is_not(None))
+    )
+    await connection.execute(
+        sa.update(cards).where(cards.c.id.in_(shown)).values(due_at=now, attempt=0, lease=None)
+    )
