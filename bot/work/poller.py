@@ -1,0 +1,186 @@
+"""Asks the video API about each due task, and records what that means."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from bot.core.answers import Answer
+from bot.core.clock import MINUTE, Clock
+from bot.core.errors import KeyRefused, TryLater, VideoApiThrottled
+from bot.core.tasks import Claim, TrackedTask
+from bot.core.verdicts import (
+    Final,
+    PollOutcome,
+    PollRules,
+    StillWaiting,
+    Verdict,
+    judge,
+    judge_silence,
+)
+from bot.work.pacing import ApiGate, RateBudget
+
+logger = logging.getLogger(__name__)
+_SET_ASIDE = 5 * MINUTE
+_NOTHING: Claim[TrackedTask] = Claim(0, ())
+
+
+class VideoApi(Protocol):
+    """The API as the poller sees it."""
+
+    async def ask(self, task_id: str) -> Answer:
+        """Raises VideoApiUnavailable, VideoApiThrottled, KeyRefused."""
+        ...
+
+
+class Tasks(Protocol):
+    """The task queue of the store."""
+
+    async def claim(self, limit: int, now: int) -> Claim[TrackedTask]: ...
+    async def record(self, outcomes: Sequence[PollOutcome], now: int) -> int: ...
+    async def postpone(self, task_id: str, lease: int, due_at: int) -> bool: ...
+    async def next_due(self) -> int | None: ...
+    async def renew(self, leases: Iterable[int], now: int) -> None: ...
+
+
+class Poller:
+    """A Source for the durable loop. `on_change` is called when something must be posted or redrawn."""
+
+    name = "poller"
+
+    def __init__(
+        self,
+        *,
+        api: VideoApi,
+        tasks: Tasks,
+        gate: ApiGate,
+        budget: RateBudget,
+        rules: PollRules,
+        clock: Clock,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._api = api
+        self._tasks = tasks
+        self._gate = gate
+        self._budget = budget
+        self._rules = rules
+        self._clock = clock
+        self._outcomes = OutcomeRecorder(tasks, clock, on_change)
+        self._asking = 0
+
+    async def claim(self, room: int) -> Claim[TrackedTask]:
+        now = self._clock()
+        if now < self._gate.closed_until:
+            return _NOTHING
+        room = min(room, self._budget.available())
+        if self._gate.trouble:
+            # One task asks for all, until it has an answer.
+            room = 0 if self._asking else min(room, 1)
+        if room < 1:
+            return _NOTHING
+        claim = await self._tasks.claim(room, now)
+        self._budget.spend(len(claim.work))
+        self._asking += len(claim.work)
+        return claim
+
+    async def next_due(self) -> int | None:
+        due = await self._tasks.next_due()
+        return None if due is None else max(due, self._gate.closed_until, self._budget.ready_at())
+
+    async def renew(self, leases: Iterable[int]) -> None:
+        await self._tasks.renew(leases, self._clock())
+
+    async def handle(self, lease: int, work: TrackedTask) -> None:
+        asked_at = self._clock()
+        try:
+            verdict = await self._ask(work, asked_at)
+        finally:
+            self._asking -= 1
+        await self._outcomes.record(PollOutcome(work, lease, asked_at, verdict))
+
+    async def _ask(self, task: TrackedTask, asked_at: int) -> Verdict:
+        try:
+            answer = await self._api.ask(task.id)
+        except KeyRefused:
+            await self._gate.refuse_key()
+            return self._wait_for_the_gate(task, asked_at)
+        except VideoApiThrottled as error:
+            await self._gate.throttle(error.retry_after)
+            return self._wait_for_the_gate(task, asked_at)
+        except TryLater as error:
+            logger.info(
+                "no answer about %s: %s",
+                task.id,
+                error,
+                extra={"action": "poll", "task_id": task.id, "attempt": task.attempt + 1},
+            )
+            return judge_silence(task, error, self._clock(), self._rules)
+        await self._gate.answered(asked_at)
+        return judge(task, answer, self._clock(), self._rules)
+
+    def _wait_for_the_gate(self, task: TrackedTask, asked_at: int) -> StillWaiting:
+        """The trouble is not the task's: it costs neither an attempt nor its deadline."""
+        due_at = max(self._gate.closed_until, asked_at + self._rules.interval)
+        return StillWaiting(None, due_at, attempt=task.attempt, doubts=task.doubts)
+
+    async def set_aside(self, lease: int, work: TrackedTask) -> None:
+        await self._tasks.postpone(work.id, lease, self._clock() + _SET_ASIDE)
+
+
+class OutcomeRecorder:
+    """Writes outcomes that come in together in one transaction: a commit costs a disk's fsync.
+
+    An outcome that comes alone is written at once; the others wait only for the transaction before theirs.
+    """
+
+    def __init__(self, tasks: Tasks, clock: Clock, on_change: Callable[[], None]) -> None:
+        self._tasks = tasks
+        self._clock = clock
+        self._on_change = on_change
+        self._waiting: list[tuple[PollOutcome, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def record(self, outcome: PollOutcome) -> None:
+        """Returns once it is committed. Raises StorageUnavailable."""
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((outcome, committed))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all(), name="outcomes")
+        await committed
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._write(batch)
+        finally:
+            self._writing = None
+
+    async def _write(self, batch: list[tuple[PollOutcome, asyncio.Future[None]]]) -> None:
+        outcomes = [outcome for outcome, _ in batch]
+        try:
+            await self._tasks.record(outcomes, self._clock())
+        except Exception as error:
+            for _, committed in batch:
+                if not committed.done():
+                    committed.set_exception(error)
+            return
+        for _, committed in batch:
+            if not committed.done():  # its job may have been cancelled meanwhile
+                committed.set_result(None)
+        self._tell(outcomes)
+
+    def _tell(self, outcomes: list[PollOutcome]) -> None:
+        news = [o for o in outcomes if _is_news(o)]
+        for outcome in news:
+            what = outcome.verdict.state if isinstance(outcome.verdict, Final) else outcome.verdict.word
+            logger.info(
+                "%s is %s", outcome.task.id, what, extra={"action": "poll", "task_id": outcome.task.id}
+            )
+        if news:
+            self._on_change()
+
+
+def _is_news(outcome: PollOutcome) -> bool:
+    verdict = outcome.verdict
+    return isinstance(verdict, Final) or verdict.word not in (None, outcome.task.word)
