@@ -1,0 +1,1 @@
+"""Discord: the client, its commands and buttons, posting, and every sentence that a user reads."""

@@ -1,0 +1,102 @@
+"""The discord.Client: guilds as its only intent, the command tree, registering when something changed."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from typing import Any, Protocol
+
+import aiohttp
+import discord
+from discord import app_commands
+
+from bot.chat.answers import explain
+from bot.chat.buttons import ButtonService, DeleteButton, NotifyButton
+from bot.chat.commands import CardPoster, CommandService, VeoCommands, message_command
+from bot.core.errors import DependencyDown
+
+logger = logging.getLogger(__name__)
+
+
+class Service(CommandService, ButtonService, Protocol):
+    """The registry: everything that people can ask for."""
+
+
+class FactStore(Protocol):
+    """Where it is kept which commands Discord has."""
+
+    async def get(self, name: str) -> str | None: ...
+    async def put(self, name: str, value: str | None) -> None: ...
+
+
+# discord.py warns at every start that voice libraries are missing; this bot does not speak.
+discord.VoiceClient.warn_nacl = False
+discord.VoiceClient.warn_dave = False
+
+
+class CourierTree(app_commands.CommandTree["CourierClient"]):
+    """One error handler for all commands."""
+
+    async def on_error(self, interaction: discord.Interaction[Any], error: Exception, /) -> None:
+        await explain(interaction, error)
+
+
+class CourierClient(discord.Client):
+    """Knows no state of its own. `use` must be called before `login`."""
+
+    registry: Service
+
+    def __init__(self, *, proxy: str | None = None) -> None:
+        super().__init__(
+            # Guilds: who is there, boost levels, and being removed. Commands and buttons need no intent.
+            intents=discord.Intents(guilds=True),
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            max_messages=None,
+            chunk_guilds_at_startup=False,
+            allowed_mentions=discord.AllowedMentions.none(),
+            # A longer wait is the durable loop's business, which remembers it; see discord.RateLimited.
+            max_ratelimit_timeout=60,
+            proxy=proxy,
+        )
+        self.tree = CourierTree(self)
+        self.connected = asyncio.Event()
+
+    def use(self, registry: Service, poster: CardPoster) -> None:
+        """Gives the client its service; commands exist from here on."""
+        self.registry = registry
+        self.tree.add_command(VeoCommands(registry, poster))
+        self.tree.add_command(message_command(registry, poster))
+        self.add_dynamic_items(NotifyButton, DeleteButton)
+
+    async def on_connect(self) -> None:
+        """READY: from here on commands arrive. (on_ready comes seconds later, and we need no cache.)"""
+        self.connected.set()
+        logger.info("ready as %s in %d servers", self.user, len(self.guilds))
+
+    async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
+        logger.exception("a bug in the handling of %s", event_method)
+
+
+async def register_commands(client: CourierClient, facts: FactStore, guild_id: int | None) -> bool:
+    """Tell Discord the commands, if they are not what it was told last. Returns whether it did.
+
+    Discord allows 200 new commands a day per guild, and a bot that registers at every start uses them up.
+    """
+    guild = None if guild_id is None else discord.Object(guild_id)
+    if guild is not None:
+        client.tree.copy_global_to(guild=guild)
+    payload = [command.to_dict(client.tree) for command in client.tree.get_commands(guild=guild)]
+    digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+    name = f"discord.commands:{client.application_id}:{guild_id or 'global'}"
+    if await facts.get(name) == digest:
+        return False
+    try:
+        await client.tree.sync(guild=guild)
+    except (discord.HTTPException, app_commands.AppCommandError, aiohttp.ClientError) as error:
+        raise DependencyDown(
+            f"Discord did not accept the commands: {error}"
+            + (" (is the bot in the server of DISCORD_GUILD_ID?)" if guild_id else "")
+        ) from error
+    await facts.put(name, digest)
+    logger.info("commands registered")
+    return True

@@ -1,0 +1,70 @@
+"""Logging in and keeping the websocket, with Discord's failures as reasons to leave."""
+
+import asyncio
+import logging
+from typing import Any
+
+import aiohttp
+import discord
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+from yarl import URL
+
+from bot.chat.answers import describe
+from bot.chat.client import CourierClient
+from bot.core.errors import DependencyDown, TokenRefused
+
+logger = logging.getLogger(__name__)
+
+# Not a limit on one call (those are never cancelled): after it the process leaves.
+_PATIENCE = 30.0
+_AUTHENTICATION_FAILED = 4004
+
+
+def point_at(api_url: str) -> None:
+    """Every REST call of this process goes to `api_url`: discord.py keeps the address in its class."""
+    Route.BASE = api_url
+
+
+async def log_in(client: CourierClient, token: str, own_gateway: bool) -> None:
+    """Raises TokenRefused, DependencyDown.
+
+    With `own_gateway` the websocket's address is asked for; otherwise it is the one discord.py knows.
+    """
+    try:
+        await _patiently(client.login(token))
+        if own_gateway:
+            gateway = await _patiently(client.http.request(Route("GET", "/gateway/bot")))
+            DiscordWebSocket.DEFAULT_GATEWAY = URL(gateway["url"])
+    except discord.LoginFailure as error:
+        raise TokenRefused(
+            "Discord refuses DISCORD_TOKEN: copy the bot's token again from the developer portal"
+        ) from error
+    except (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError) as error:
+        raise DependencyDown(f"Discord cannot be reached at {Route.BASE} ({describe(error)})") from error
+
+
+async def _patiently(call: Any) -> Any:
+    job = asyncio.ensure_future(call)
+    await asyncio.wait({job}, timeout=_PATIENCE)
+    if not job.done():
+        raise TimeoutError(f"no answer within {_PATIENCE:g} s")
+    return job.result()
+
+
+async def connect(client: CourierClient) -> None:
+    """Keeps the websocket until closed; discord.py reconnects by itself once it was connected.
+
+    Raises TokenRefused (close code 4004), DependencyDown when the first connection fails: discord.py
+    2.7.1 then dies of an AttributeError instead of trying again.
+    """
+    try:
+        await client.connect(reconnect=True)
+    except discord.ConnectionClosed as error:
+        if error.code == _AUTHENTICATION_FAILED:
+            raise TokenRefused("Discord's gateway refuses DISCORD_TOKEN") from error
+        raise
+    except Exception as error:
+        if client.connected.is_set():
+            raise
+        raise DependencyDown(f"Discord's gateway cannot be reached ({describe(error)})") from error

@@ -1,0 +1,153 @@
+"""Posts result messages and cards by channel id, with the delivery's nonce, and finds them again."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import discord
+from discord.http import MultipartParameters, Route, handle_message_parameters
+
+from bot.chat import buttons, cards, texts
+from bot.chat.discord_errors import is_unknown_message, uncancelled
+from bot.chat.file_names import attachment_name
+from bot.chat.upload_limits import UploadLimits
+from bot.core.clock import MINUTE, Clock, to_datetime
+from bot.core.errors import DiscordUnavailable, TooLargeForDiscord, Undeliverable
+from bot.core.results import ResultMessage
+from bot.core.tasks import CardView, DueDelivery
+
+logger = logging.getLogger(__name__)
+
+# discord.py's session ends every call after 300 s in all; a large upload on a slow line takes longer.
+_UPLOAD_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=300)
+_HISTORY_PAGE = 100
+_MOST_PAGES = 10
+_CLOCK_SKEW = 2 * MINUTE  # between Discord's snowflakes and our clock
+
+
+class DiscordMessenger:
+    """Discord as the deliverer and the card keeper see it. REST alone: needs no gateway and no cache."""
+
+    def __init__(self, client: discord.Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._limits = UploadLimits()
+
+    def fits(self, guild_id: int, size: int) -> bool:
+        return self._limits.fits(guild_id, self._boost_level(guild_id), size)
+
+    def _boost_level(self, guild_id: int) -> int:
+        """The highest while the guild is still a placeholder (after READY, in an outage): let 413 decide."""
+        guild = self._client.get_guild(guild_id)
+        return 3 if guild is None or guild.unavailable else guild.premium_tier
+
+    async def post(self, result: ResultMessage) -> int | None:
+        delivery = result.due.delivery
+        mentioned = [discord.Object(i) for i in (delivery.requester_id, *result.due.watchers)]
+        parameters = handle_message_parameters(
+            content=texts.result(result, self._clock()),
+            file=_attachment(result),
+            view=buttons.on_result(result, self._clock()),
+            nonce=delivery.nonce,
+            allowed_mentions=discord.AllowedMentions(everyone=False, roles=False, users=mentioned),
+        )
+        try:
+            with parameters:
+                message = await uncancelled(self._create(delivery.channel_id, parameters))
+        except TooLargeForDiscord:
+            if result.video is not None:
+                self._limits.refuse(delivery.guild_id, result.video.stat().st_size)
+            raise
+        except discord.NotFound as error:
+            if is_unknown_message(error):
+                return None  # posted by an earlier attempt, and deleted by somebody since
+            raise
+        self._check_channel(message, delivery.channel_id)
+        return int(message["id"])
+
+    async def _create(self, channel_id: int, parameters: MultipartParameters) -> Any:
+        """Create Message, over the same route object as discord.py's own send, but with our timeout."""
+        http = self._client.http
+        if not parameters.files:
+            return await http.send_message(channel_id, params=parameters)
+        return await http.request(
+            Route("POST", "/channels/{channel_id}/messages", channel_id=channel_id),
+            files=parameters.files,
+            form=parameters.multipart,
+            timeout=_UPLOAD_TIMEOUT,
+        )
+
+    def _check_channel(self, message: Any, channel_id: int) -> None:
+        """A nonce is compared by author: a message elsewhere would mean that two deliveries share one."""
+        if int(message["channel_id"]) != channel_id:
+            raise DiscordUnavailable("Discord answered with a message of another channel")
+
+    async def find(self, due: DueDelivery) -> int | None:
+        """The result message of an attempt whose answer we never saw, known by its delete button."""
+        since = (due.delivery.sending_at or due.delivery.created_at) - _CLOCK_SKEW
+        after = discord.utils.time_snowflake(to_datetime(since))
+        mark = buttons.delete_id(due.delivery.id)
+        for _ in range(_MOST_PAGES):
+            page = await self._page(due.delivery.channel_id, after)
+            for message in page:
+                if _has_button(message, mark) and self._is_own(message):
+                    return int(message["id"])
+            if len(page) < _HISTORY_PAGE:
+                return None
+            after = max(int(message["id"]) for message in page)
+        return None
+
+    async def _page(self, channel_id: int, after: int) -> Sequence[Any]:
+        history = self._client.http.logs_from(channel_id, _HISTORY_PAGE, after=after)
+        try:
+            return await uncancelled(history)
+        except Undeliverable as error:
+            logger.warning("channel %d: cannot look for an earlier result: %s", channel_id, error)
+            return []
+
+    def _is_own(self, message: Any) -> bool:
+        return self._client.user is not None and int(message["author"]["id"]) == self._client.user.id
+
+    async def draw(self, view: CardView) -> None:
+        if view.card.message_id is None:
+            return
+        parameters = handle_message_parameters(
+            content=cards.card(view),
+            view=buttons.on_card(view),
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+        try:
+            with parameters:
+                await uncancelled(
+                    self._client.http.edit_message(
+                        view.card.channel_id, view.card.message_id, params=parameters
+                    )
+                )
+        except discord.NotFound as error:
+            if not is_unknown_message(error):
+                raise
+            raise Undeliverable("somebody deleted it") from error
+
+    async def post_card(self, view: CardView) -> int:
+        """The card as a plain message, when the command's own answer did not get through."""
+        parameters = handle_message_parameters(
+            content=cards.card(view),
+            view=buttons.on_card(view),
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+        with parameters:
+            message = await uncancelled(self._create(view.card.channel_id, parameters))
+        return int(message["id"])
+
+
+def _attachment(result: ResultMessage) -> discord.File | Any:
+    """From disk, never through memory: discord.py streams a file that it opened itself."""
+    if result.video is None:
+        return discord.utils.MISSING
+    return discord.File(result.video, filename=attachment_name(result.due.task.id))
+
+
+def _has_button(message: Any, custom_id: str) -> bool:
+    rows = message.get("components") or []
+    return any(item.get("custom_id") == custom_id for row in rows for item in row.get("components", []))

@@ -1,0 +1,218 @@
+"""Every sentence that a user reads, outside of cards and lists (cards.py)."""
+
+from bot.chat.safe_text import code, code_block, one_line
+from bot.core.clock import MINUTE
+from bot.core.ids import MAX_IDS
+from bot.core.registration import (
+    MOST_WATCHERS,
+    Earlier,
+    QuotaReached,
+    Redelivered,
+    Untracked,
+    Watching,
+    Whose,
+)
+from bot.core.results import ResultMessage, link_ends_at, living_link
+from bot.core.tasks import LIVE, DeliveryState, TaskState
+from bot.core.trouble import ApiTrouble, TroubleKind
+
+MOST_CONTENT = 2000  # Discord's limit for a bot's message, in characters
+_MOST_NOTE = 200
+_MOST_REASON = 1200
+_LATE = 10 * MINUTE  # older results say so, or people wonder
+
+NOTIFY_LABEL = "Notify me too"
+DELETE_LABEL = "Delete"
+ORIGINAL_LABEL = "Original"
+
+BOT_NOT_HERE = (
+    "I can answer commands here, but I am not a member of this server, so I could not post your video "
+    "later. Ask somebody who manages the server to add me with the **bot** scope. Nothing was tracked."
+)
+ONLY_IN_SERVERS = "Please use this in a channel of a server: that is where I post the video."
+NO_IDS_IN_MESSAGE = (
+    "I found no task id in that message. Ids look like `vgen_abc123def456`; any other id works with "
+    "`/veo track`."
+)
+DATABASE_DOWN = "My database does not answer right now. Nothing was changed; please try again in a minute."
+OUTDATED_COMMAND = "This command has changed. Please reload Discord (Ctrl+R) and try again."
+INTERNAL_ERROR = "Something went wrong on my side. It is in the log; please try again, or tell my operator."
+NOT_YOUR_RESULT = "Only whoever asked for it, or somebody with **Manage Messages**, can delete this."
+RESULT_IS_GONE = "I know nothing about this message any more."
+
+
+def person(user_id: int) -> str:
+    """A mention pill; whether it pings is decided by allowed_mentions."""
+    return f"<@{user_id}>"
+
+
+def ago(milliseconds: int) -> str:
+    """A time that Discord itself counts: “2 minutes ago”, in the reader's language."""
+    return f"<t:{milliseconds // 1000}:R>"
+
+
+def clock_time(milliseconds: int) -> str:
+    """A time of day in the reader's zone."""
+    return f"<t:{milliseconds // 1000}:T>"
+
+
+def jump_link(guild_id: int, channel_id: int, message_id: int) -> str:
+    return f"https://discord.com/channels/{guild_id}/{channel_id}/{message_id}"
+
+
+def malformed_ids(malformed: tuple[str, ...]) -> str:
+    shown = ", ".join(code(piece, 60) for piece in malformed[:5])
+    more = f" and {len(malformed) - 5} more" if len(malformed) > 5 else ""
+    return (
+        f"I cannot read this as a task id: {shown}{more}. An id has 1 to 128 letters, digits or `. _ : -`, "
+        "such as `vgen_abc123def456`; the API's JSON reply or a result URL works too. Nothing was tracked."
+    )
+
+
+def no_ids() -> str:
+    return "There is no task id in that. Paste an id such as `vgen_abc123def456`. Nothing was tracked."
+
+
+def too_many_ids(count: int) -> str:
+    return f"That is {count} ids; I take up to {MAX_IDS} at once. Nothing was tracked."
+
+
+def missing_permissions(names: list[str]) -> str:
+    listed = " and ".join(f"**{name}**" for name in names)
+    return (
+        f"I could not post your video here: I am missing {listed} in this channel. "
+        "Ask somebody who manages this server to allow it, then try again. Nothing was tracked."
+    )
+
+
+def quota_reached(error: QuotaReached) -> str:
+    who = {
+        Whose.USER: "You have",
+        Whose.CHANNEL: "This channel has",
+        Whose.GUILD: "This server has",
+    }[error.whose]
+    return (
+        f"{who} {error.used} of {error.limit} open tasks, and this would add {error.wanted}. "
+        "Wait until some are posted, or stop one with `/veo untrack`. Nothing was tracked."
+    )
+
+
+def already_tracked(earlier: tuple[Earlier, ...]) -> str:
+    return "\n".join(_already(e) for e in earlier)
+
+
+def _already(earlier: Earlier) -> str:
+    delivery = earlier.delivery
+    name = code(delivery.task_id)
+    if delivery.state in LIVE:
+        where = _link(earlier, earlier.card_message_id)
+        return f"{name} is already tracked here by {person(delivery.requester_id)}{where}."
+    if delivery.state is DeliveryState.UNDELIVERABLE:
+        return f"{name} could not be posted here before. `/veo redeliver` tries again."
+    where = _link(earlier, delivery.message_id)
+    return f"{name} was already posted here{where}. `/veo redeliver` posts it again."
+
+
+def _link(earlier: Earlier, message_id: int | None) -> str:
+    if message_id is None:
+        return ""
+    return f": {jump_link(earlier.delivery.guild_id, earlier.delivery.channel_id, message_id)}"
+
+
+def not_tracked(task_id: str) -> str:
+    return f"{code(task_id)} is not tracked in this channel. `/veo track` starts it; `/veo list` shows all."
+
+
+def untracked(outcome: Untracked, task_id: str) -> str:
+    name = code(task_id)
+    return {
+        Untracked.CANCELLED: f"Stopped: nothing more will be posted here about {name}.",
+        Untracked.NOT_TRACKED: not_tracked(task_id),
+        Untracked.NOT_YOURS: (
+            f"Only whoever asked for {name}, or somebody with **Manage Messages**, can stop it."
+        ),
+        Untracked.BEING_POSTED: f"Too late to stop {name}: its result is being posted right now.",
+        Untracked.ENDED: f"{name} has already ended here; there is nothing left to stop.",
+    }[outcome]
+
+
+def redelivered(outcome: Redelivered, task_id: str, earlier: Earlier | None) -> str:
+    name = code(task_id)
+    if outcome is Redelivered.LINK_DEAD and earlier is not None:
+        where = _link(earlier, earlier.delivery.message_id)
+        posted = f" It was posted here{where}." if where else ""
+        return f"The API's link to {name} has ended (it lives 24 hours), so I cannot fetch it again.{posted}"
+    return {
+        Redelivered.PLANNED: f"The result of {name} is on its way to this channel again.",
+        Redelivered.NOT_TRACKED: not_tracked(task_id),
+        Redelivered.STILL_OPEN: f"{name} has no result yet; it will be posted here when it has.",
+        Redelivered.LINK_DEAD: f"The API's link to {name} has ended.",
+    }[outcome]
+
+
+def watching(outcome: Watching) -> str:
+    return {
+        Watching.ADDED: "You will be mentioned too, when the results on this card are posted.",
+        Watching.REMOVED: "You will not be mentioned any more.",
+        Watching.OWN: "You asked for these yourself, so you will be mentioned anyway.",
+        Watching.ENDED: "Everything on this card has ended; there is nothing to wait for.",
+        Watching.FULL: f"{MOST_WATCHERS} people are to be mentioned already; I cannot add more.",
+    }[outcome]
+
+
+def api_trouble(trouble: ApiTrouble) -> str:
+    if trouble.kind is TroubleKind.KEY_REFUSED:
+        return (
+            f"⚠️ The video API has refused my key since {ago(trouble.since)}. My operator has been told; "
+            f"no task is lost, and I try again {ago(trouble.until)}."
+        )
+    return f"The video API asked everybody to slow down. I go on asking {ago(trouble.until)}."
+
+
+def result(message: ResultMessage, now: int) -> str:
+    """The result message's text, at most 2,000 characters; it always holds the task's id."""
+    delivery, task = message.due.delivery, message.due.task
+    head = [_headline(message, code(task.id))]
+    if delivery.note:
+        head.append(f"-# Note: {code(delivery.note, _MOST_NOTE)}")
+    foot = [one_line(message.problem, 300)] if message.problem else []
+    foot += _link_lines(message, now)
+    if task.finished_at is not None and now - task.finished_at > _LATE:
+        foot.append(f"-# The API finished it {ago(task.finished_at)}; sorry for the wait.")
+    if task.state is not TaskState.COMPLETED:
+        room = MOST_CONTENT - sum(len(line) + 1 for line in (*head, *foot))
+        reason = task.reason or "The video API gave no reason."
+        head.append(code_block(reason, min(room, _MOST_REASON)))
+    return "\n".join(head + foot)
+
+
+def _headline(message: ResultMessage, name: str) -> str:
+    due = message.due
+    who = " ".join(person(i) for i in dict.fromkeys((due.delivery.requester_id, *due.watchers)))
+    if message.video is not None:
+        return f"🎬 {who} {name} is ready."
+    return {
+        TaskState.COMPLETED: f"🎬 {who} {name} is ready, but I cannot attach it.",
+        TaskState.FAILED: f"❌ {who} {name} failed. The video API says:",
+        TaskState.LOST: f"❓ {who} I stopped waiting for {name}:",
+        TaskState.WAITING: f"{who} {name}",
+    }[due.task.state]
+
+
+def _link_lines(message: ResultMessage, now: int) -> list[str]:
+    """The link in words where there is no attachment: it is all that people get."""
+    task, ends_at = message.due.task, link_ends_at(message.due.task)
+    link = living_link(task, now)
+    if ends_at is None:
+        return []
+    if link is None:
+        return [] if message.video else ["The API's link to it has ended as well."]
+    if message.video is not None:
+        return [f"-# The original link works until <t:{ends_at // 1000}:f>."]
+    shown = f"<{link}>" if _is_plain(link) else "the button below"
+    return [f"Download it within a day (until <t:{ends_at // 1000}:f>): {shown}"]
+
+
+def _is_plain(link: str) -> bool:
+    """Whether a link can stand in a message without becoming something else."""
+    return len(link) <= 500 and link.isascii() and not any(c in link for c in " <>|`")

@@ -1,0 +1,81 @@
+"""The command line: arguments in, exit codes out."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from bot import app, checkup
+from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, StorageUnavailable
+from bot.logs import logging_to_stderr
+from bot.settings import Settings, read_settings
+from bot.storage.engine import open_database
+from bot.storage.migrations import migrate
+
+logger = logging.getLogger("bot")
+
+OK = 0
+BUG = 70
+
+Command = Callable[[Settings], Coroutine[Any, Any, int]]
+
+
+async def _run(settings: Settings) -> int:
+    with app.stopped_by_signals() as stop:
+        await app.run(settings, stop)
+    return OK
+
+
+async def _migrate(settings: Settings) -> int:
+    app.prepare_folder(settings.data_dir)
+    with app.sole_owner(settings.database):
+        database = open_database(settings.database)
+        try:
+            before, after = await migrate(database)
+        except StorageUnavailable as error:
+            raise DependencyDown(f"DATABASE_URL: {error}") from error
+        finally:
+            await database.close()
+    print(f"database at schema version {after}" + (f" (was {before})" if before != after else ""))
+    return OK
+
+
+COMMANDS: dict[str, tuple[Command, str]] = {
+    "run": (_run, "run the bot (what it does without an argument)"),
+    "check": (checkup.run, "try settings, database, Discord token and video API, and say what is wrong"),
+    "migrate": (_migrate, "bring the database's schema up"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0 stopped, 2 settings wrong, 69 a dependency is down, 77 token refused, 70 a bug."""
+    parser = argparse.ArgumentParser(
+        prog="veo-courier",
+        description="A Discord bot that waits for your Veo videos and posts the MP4 in the channel.",
+        epilog="Settings come from the environment and from .env; .env.example lists them.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    for name, (_, meaning) in COMMANDS.items():
+        commands.add_parser(name, help=meaning)
+    command, _ = COMMANDS[parser.parse_args(arguments).command or "run"]
+    try:
+        settings = read_settings()
+    except SettingsWrong as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return error.exit_code
+    with logging_to_stderr(settings.log_level, settings.log_format, settings.secrets):
+        return _guarded(command, settings)
+
+
+def _guarded(command: Command, settings: Settings) -> int:
+    try:
+        return asyncio.run(command(settings))
+    except CannotStart as error:
+        logger.critical("%s", error)
+        return error.exit_code
+    except Exception:
+        logger.critical("stopped by a bug", exc_info=True)
+        return BUG

@@ -1,0 +1,109 @@
+"""Log set-up: one handler to standard error, console or JSON, and redaction of every secret."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Literal
+
+STARS = "********"
+
+# discord.py at DEBUG logs every gateway event, interaction tokens included (gateway.py), and webhook URLs
+# that end in one (webhook/async_.py): these loggers never go below INFO.
+_AT_LEAST = {
+    "discord": logging.INFO,
+    "aiohttp": logging.INFO,
+    # SQLAlchemy tells every statement at INFO, with what people wrote in it.
+    "sqlalchemy": logging.WARNING,
+    "aiosqlite": logging.WARNING,
+    "filelock": logging.WARNING,
+    "asyncio": logging.INFO,
+}
+_TOKENS = re.compile(
+    r"((?:/interactions/\d+|/webhooks/\d+)/)[A-Za-z0-9_\-.]+"
+    r"|((?:Bot|Bearer) )[A-Za-z0-9_\-.]{6,}"
+    r"|(['\"]token['\"]: ?['\"])[^'\"]+"
+)
+_KNOWN_FIELDS = (
+    "action",
+    "task_id",
+    "delivery_id",
+    "guild_id",
+    "channel_id",
+    "attempt",
+)
+
+
+class Redaction:
+    """Replaces secrets in whole records: message, arguments and traceback alike."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = [secret for secret in secrets if secret]
+
+    def clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, STARS)
+        return _TOKENS.sub(lambda m: (m[1] or m[2] or m[3]) + STARS, text)
+
+
+class ConsoleFormat(logging.Formatter):
+    """2027-01-15T08:00:00Z INFO    bot.work.poller: text"""
+
+    def __init__(self, redaction: Redaction) -> None:
+        super().__init__("{asctime} {levelname:<7} {name}: {message}", style="{")
+        self._redaction = redaction
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        return _when(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redaction.clean(super().format(record))
+
+
+class JsonFormat(logging.Formatter):
+    """One JSON object a line; ids are fields of their own."""
+
+    def __init__(self, redaction: Redaction) -> None:
+        super().__init__()
+        self._redaction = redaction
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "at": _when(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry |= {name: getattr(record, name) for name in _KNOWN_FIELDS if hasattr(record, name)}
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return self._redaction.clean(json.dumps(entry, ensure_ascii=False, default=str))
+
+
+def _when(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds")
+
+
+@contextmanager
+def logging_to_stderr(level: str, form: Literal["console", "json"], secrets: Sequence[str]) -> Iterator[None]:
+    """Sets the root logger up and takes everything back at the end."""
+    redaction = Redaction(secrets)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormat(redaction) if form == "json" else ConsoleFormat(redaction))
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(level)
+    for name, least in _AT_LEAST.items():
+        logging.getLogger(name).setLevel(max(least, root.level))
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        root.setLevel(before)
+        handler.close()

@@ -1,0 +1,141 @@
+"""Every environment variable: name, type, default, meaning. Read once, by the command line.
+
+.env.example lists the same; tests/unit/test_settings.py holds the two together.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.core.errors import SettingsWrong
+from bot.core.registration import Limits
+
+SLOWEST_ALLOWED_POLL = 30.0
+
+
+def _without_slash(url: AnyHttpUrl) -> str:
+    return str(url).rstrip("/")
+
+
+def _not_blank(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().strip()
+    if not text or any(c.isspace() or not c.isprintable() for c in text):
+        raise ValueError("is empty or contains a space")
+    return SecretStr(text)
+
+
+BaseUrl = Annotated[AnyHttpUrl, AfterValidator(_without_slash)]
+Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class Settings(BaseSettings):
+    """Frozen; secrets print as stars. Spans are seconds here, as operators think of them."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    discord_token: Secret
+    veo_api_key: Secret
+    veo_api_url: BaseUrl = "https://zcbservice.aizfw.cn/kyyReactApiServer"  # type: ignore[assignment]
+    database_url: str = ""
+    data_dir: Path = Path("data")
+    poll_interval: float = Field(SLOWEST_ALLOWED_POLL, gt=0, le=3600)
+    poll_rate: float = Field(10, gt=0, le=1_000_000)
+    task_deadline: float = Field(21_600, ge=1, le=30 * 86_400)
+    max_video_bytes: ByteSize = Field(ByteSize(512 * 1024**2), gt=0)
+    max_open_per_user: Count = 20
+    max_open_per_channel: Count = 50
+    max_open_per_guild: Count = 200
+    discord_api_url: BaseUrl | None = None
+    discord_proxy: BaseUrl | None = None
+    discord_guild_id: int | None = Field(None, gt=0)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["console", "json"] = "console"
+
+    @field_validator("poll_interval")
+    @classmethod
+    def _is_polite(cls, interval: float, info: ValidationInfo) -> float:
+        if interval < SLOWEST_ALLOWED_POLL and not _on_loopback(str(info.data.get("veo_api_url"))):
+            raise ValueError(
+                "must be 30 or more, as the video API asks (less only for a VEO_API_URL on this machine)"
+            )
+        return interval
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_known(cls, url: str) -> str:
+        if url and not url.startswith("sqlite:///"):
+            raise ValueError("must begin with sqlite:/// (PostgreSQL is not supported yet)")
+        return url
+
+    @property
+    def api_on_loopback(self) -> bool:
+        """Whether the video API runs on this machine: a stand-in, which may be asked more often."""
+        return _on_loopback(str(self.veo_api_url))
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'bot.db'}"
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            per_user=self.max_open_per_user,
+            per_channel=self.max_open_per_channel,
+            per_guild=self.max_open_per_guild,
+        )
+
+    @property
+    def interval_ms(self) -> int:
+        return int(self.poll_interval * 1000)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """For the log's redaction and nothing else."""
+        return (self.discord_token.get_secret_value(), self.veo_api_key.get_secret_value())
+
+
+def _on_loopback(url: str) -> bool:
+    host = (urlsplit(url).hostname or "").lower()
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """From the environment and `.env`. Raises SettingsWrong with one line per problem."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsWrong([_problem(e) for e in error.errors(include_input=False)]) from None
+
+
+def _problem(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    name = str(error["loc"][0]).upper()
+    if error["type"] == "missing":
+        return f"{name}: is not set; see .env.example"
+    return f"{name}: {message[0].lower()}{message[1:]}"
