@@ -1,0 +1,1 @@
+"""The MP4 itself: is it one, how long, how big, and making it fit a channel."""

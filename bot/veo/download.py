@@ -1,0 +1,150 @@
+"""Fetching the finished video from a host that nobody vouches for, onto our disk.
+
+Bounded in every direction: addresses (addresses.py), redirects, bytes, silence, memory, disk. The
+API's key never travels to the video's host: this module has another session and does not know it.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from bot.core.errors import DownloadInterrupted, LinkRefused, VideoUnusable
+from bot.media.mp4 import Mp4, Mp4CutShort, NotAnMp4
+from bot.veo.addresses import PublicResolver, check_link, next_hop, parse_link
+from bot.veo.part_file import PartFile
+from bot.veo.retry_after import retry_after
+from bot.veo.user_agent import USER_AGENT
+
+CONNECT_LIMIT: Final = 15.0
+STALL_LIMIT: Final = 30.0
+
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# The host speaks about this moment, not about the link.
+_PASSING = frozenset({408, 425, 429})
+_MIB = 1 << 20
+
+
+def open_download_session(*, allow_loopback: bool) -> aiohttp.ClientSession:
+    """One connection per request: each gets its own look-up, which PublicResolver judges."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            resolver=PublicResolver(allow_loopback=allow_loopback),
+            use_dns_cache=False,
+            force_close=True,
+            limit=0,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # Compressed, a video is no smaller, and its length could not be checked.
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+        read_bufsize=_MIB // 4,
+        trust_env=False,
+    )
+
+
+class VideoDownloader:
+    """The session belongs to the caller and must come from `open_download_session`."""
+
+    def __init__(
+        self,
+        *,
+        session: aiohttp.ClientSession,
+        max_bytes: int,
+        allow_loopback: bool,
+        connect_limit: float = CONNECT_LIMIT,
+        stall_limit: float = STALL_LIMIT,
+    ) -> None:
+        self._session = session
+        self._max_bytes = max_bytes
+        self._allow_loopback = allow_loopback
+        # No total limit: a slow line may take its time as long as it delivers. `connect` bounds
+        # the look-up as well, which `sock_connect` leaves to the system.
+        self._limits = aiohttp.ClientTimeout(
+            total=None,
+            connect=2 * connect_limit,
+            sock_connect=connect_limit,
+            sock_read=stall_limit,
+        )
+
+    async def fetch(self, url: str, destination: Path) -> Mp4:
+        """Raises DownloadInterrupted, LinkRefused, StorageUnavailable or VideoUnusable.
+
+        `destination` is complete and checked, or untouched.
+        """
+        try:
+            async with await self._open(parse_link(url)) as response:
+                return await self._save(response, destination)
+        except aiohttp.InvalidURL as error:
+            raise VideoUnusable("The video's link is not a usable web address.") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise DownloadInterrupted(f"The video stopped on its way ({type(error).__name__}).") from error
+
+    async def _open(self, url: URL) -> aiohttp.ClientResponse:
+        """Redirects are followed here, not by aiohttp, since each hop must be judged."""
+        for _ in range(_MOST_REDIRECTS + 1):
+            check_link(url, allow_loopback=self._allow_loopback)
+            response = await self._session.get(url, allow_redirects=False, timeout=self._limits)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or location is None:
+                return response
+            response.close()
+            url = next_hop(url, location)
+        raise VideoUnusable("The video's link is redirected too often.")
+
+    async def _save(self, response: aiohttp.ClientResponse, destination: Path) -> Mp4:
+        _check_status(response)
+        length = _content_length(response)
+        if length is not None and length > self._max_bytes:
+            raise self._too_large(length)
+        async with PartFile(destination, room=length or 0) as part:
+            await self._receive(response, part)
+            return await _keep(part, length_known=length is not None)
+
+    async def _receive(self, response: aiohttp.ClientResponse, part: PartFile) -> None:
+        """aiohttp raises ClientPayloadError when fewer bytes come than Content-Length told."""
+        received = 0
+        async for chunk in response.content.iter_any():
+            received += len(chunk)
+            if received > self._max_bytes:
+                raise self._too_large(None)
+            await part.write(chunk)
+
+    def _too_large(self, size: int | None) -> VideoUnusable:
+        limit = f"the limit is {_rounded(self._max_bytes)}"
+        told = limit if size is None else f"{_rounded(size, up=True)}; {limit}"
+        return VideoUnusable(f"The video is larger than this bot may download ({told}).")
+
+
+async def _keep(part: PartFile, *, length_known: bool) -> Mp4:
+    """Without a length, a connection that broke looks like one that ended; the boxes tell."""
+    try:
+        return await part.keep()
+    except NotAnMp4 as error:
+        if isinstance(error, Mp4CutShort) and not length_known:
+            raise DownloadInterrupted("The video ended in the middle of a box.") from error
+        raise VideoUnusable("The video's link does not lead to an MP4 file.") from error
+
+
+def _check_status(response: aiohttp.ClientResponse) -> None:
+    status = response.status
+    if status == 200:
+        return
+    message = f"The video's host answered {status}."
+    if 400 <= status < 500 and status not in _PASSING:
+        raise LinkRefused(message, status=status)
+    raise DownloadInterrupted(message, retry_after=retry_after(response.headers))
+
+
+def _content_length(response: aiohttp.ClientResponse) -> int | None:
+    """The length of what will be written: a compressed reply tells another number."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    return response.content_length if encoding == "identity" else None
+
+
+def _rounded(size: int, *, up: bool = False) -> str:
+    """Up for the video and down for the limit, so that the sentence never contradicts itself."""
+    if size < _MIB:
+        return f"{size} bytes"
+    return f"{-(-size // _MIB) if up else size // _MIB} MiB"

@@ -1,0 +1,42 @@
+"""How long the other side asked us to stay away (RFC 9110, 10.2.3): seconds or a date."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from bot.core.clock import system_clock, to_datetime
+
+# A header that asks for more is a mistake or an attack; an hour's silence is already long.
+_LONGEST = 3600.0
+_SECONDS = re.compile(r"[+-]?\d{1,12}(\.\d{1,9})?", re.ASCII)
+
+
+def header(headers: Mapping[str, str], name: str) -> str | None:
+    """Header names have no case, but a plain dict does; only error paths come here."""
+    wanted = name.lower()
+    return next((value for key, value in headers.items() if key.lower() == wanted), None)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds to wait, within [0, 3600], or None when nothing usable was said."""
+    text = (header(headers, "Retry-After") or "").strip()
+    wait = float(text) if _SECONDS.fullmatch(text) else _seconds_until(text, headers)
+    return None if wait is None else min(max(wait, 0.0), _LONGEST)
+
+
+def _seconds_until(text: str, headers: Mapping[str, str]) -> float | None:
+    """Measured from the reply's own Date: the two machines' clocks may differ."""
+    moment = _http_date(text)
+    if moment is None:
+        return None
+    now = _http_date(header(headers, "Date") or "") or to_datetime(system_clock())
+    return (moment - now).total_seconds()
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
