@@ -1,0 +1,25 @@
+"""A stand-in Discord on loopback: REST, gateway and attachments, for the unmodified discord.py client."""
+
+from sandbox.discord.holds import Hold
+from sandbox.discord.interactions import InteractionFailed
+from sandbox.discord.message import Attachment, Button, Message
+from sandbox.discord.people import Person, Reply
+from sandbox.discord.record import Request, Upload
+from sandbox.discord.server import StandInDiscord
+from sandbox.discord.world import Channel, Guild, World
+
+__all__ = [
+    "Attachment",
+    "Button",
+    "Channel",
+    "Guild",
+    "Hold",
+    "InteractionFailed",
+    "Message",
+    "Person",
+    "Reply",
+    "Request",
+    "StandInDiscord",
+    "Upload",
+    "World",
+]

@@ -1,0 +1,93 @@
+"""The bot's account, its application, its commands, its guilds and direct messages over REST."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandbox.discord import errors, payloads
+from sandbox.discord.permissions import Right, in_channel
+from sandbox.discord.rest import Answer, Call, Endpoint
+
+if TYPE_CHECKING:
+    from sandbox.discord.commands import Commands
+    from sandbox.discord.world import Guild, World
+
+_COMMANDS = "/applications/{application_id}/commands"
+_GUILD_COMMANDS = "/applications/{application_id}/guilds/{guild_id}/commands"
+
+
+class AccountRoutes:
+    def __init__(self, world: World, commands: Commands) -> None:
+        self._world = world
+        self._commands = commands
+        self.gateway_url = ""
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint("GET", "/users/@me", self.me),
+            Endpoint("POST", "/users/@me/channels", self.direct_channel),
+            Endpoint("GET", "/oauth2/applications/@me", self.application),
+            Endpoint("GET", "/applications/@me", self.application),
+            Endpoint("GET", "/gateway", self.gateway, needs_token=False),
+            Endpoint("GET", "/gateway/bot", self.gateway_for_bots),
+            Endpoint("GET", _COMMANDS, self.commands),
+            Endpoint("PUT", _COMMANDS, self.register),
+            Endpoint("GET", _GUILD_COMMANDS, self.commands),
+            Endpoint("PUT", _GUILD_COMMANDS, self.register),
+            Endpoint("GET", "/guilds/{guild_id}", self.guild),
+            Endpoint("GET", "/guilds/{guild_id}/channels", self.guild_channels),
+        ]
+
+    def me(self, _: Call) -> Answer:
+        return Answer(payloads.own_user(self._world.bot))
+
+    def application(self, _: Call) -> Answer:
+        return Answer(payloads.application(self._world))
+
+    def gateway(self, _: Call) -> Answer:
+        return Answer({"url": self.gateway_url})
+
+    def gateway_for_bots(self, _: Call) -> Answer:
+        start = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
+        return Answer({"url": self.gateway_url, "shards": 1, "session_start_limit": start})
+
+    def commands(self, call: Call) -> Answer:
+        return Answer(self._commands.registered(self._scope(call)))
+
+    def register(self, call: Call) -> Answer:
+        return Answer(self._commands.overwrite(self._scope(call), call.payload or []))
+
+    def _scope(self, call: Call) -> int | None:
+        """None for the global commands, otherwise the guild's id."""
+        if call.number("application_id") != self._world.bot.id:
+            raise errors.missing_access()
+        if "guild_id" not in call.params:
+            return None
+        guild = self._world.guilds.get(call.number("guild_id"))
+        if guild is None or not guild.app_installed:
+            raise errors.missing_access()
+        return guild.id
+
+    def guild(self, call: Call) -> Answer:
+        return Answer(payloads.guild(self._guild(call)))
+
+    def guild_channels(self, call: Call) -> Answer:
+        return Answer(
+            [
+                payloads.channel(each)
+                for each in self._guild(call).channels
+                if not each.is_thread and in_channel(each, self._world.bot.id) & Right.VIEW_CHANNEL
+            ]
+        )
+
+    def _guild(self, call: Call) -> Guild:
+        guild = self._world.guilds.get(call.number("guild_id"))
+        if guild is None or not guild.bot_member:
+            raise errors.unknown_guild()
+        return guild
+
+    def direct_channel(self, call: Call) -> Answer:
+        user = self._world.users.get(int(call.payload["recipient_id"]))
+        if user is None or user.is_bot:
+            raise errors.unknown_user()
+        return Answer(payloads.channel(self._world.direct_channel(user)))

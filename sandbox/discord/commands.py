@@ -1,0 +1,113 @@
+"""The application's registered commands: bulk overwrite by the bot, look-up by people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandbox.discord.permissions import Right, in_channel
+
+if TYPE_CHECKING:
+    from sandbox.discord.message import Json
+    from sandbox.discord.world import Channel, User, World
+
+CHAT_INPUT, MESSAGE_MENU = 1, 3
+SUB_COMMAND, SUB_COMMAND_GROUP = 1, 2
+
+Scope = int | None
+"""A guild's id, or None for the commands registered everywhere."""
+
+
+class Commands:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._by_scope: dict[Scope, list[Json]] = {}
+        self.registrations: list[tuple[Scope, list[Json]]] = []
+        """Every bulk overwrite, as the bot sent it."""
+
+    def registered(self, scope: Scope) -> list[Json]:
+        return self._by_scope.get(scope, [])
+
+    def everywhere(self) -> list[Json]:
+        return [command for commands in self._by_scope.values() for command in commands]
+
+    def overwrite(self, scope: Scope, payload: list[Json]) -> list[Json]:
+        """Replace all commands of a scope; a command of the same name and type keeps its id."""
+        self.registrations.append((scope, payload))
+        known = {(each["name"], each["type"]): each["id"] for each in self.registered(scope)}
+        self._by_scope[scope] = [self._stored(each, scope, known) for each in payload]
+        return self._by_scope[scope]
+
+    def _stored(self, given: Json, scope: Scope, known: dict[tuple[str, int], str]) -> Json:
+        kind = given.get("type") or CHAT_INPUT
+        fresh = str(self._world.snowflakes.next())
+        rights = given.get("default_member_permissions")
+        stored = {name: value for name, value in given.items() if value is not None} | {
+            "id": known.get((given["name"], kind), fresh),
+            "application_id": str(self._world.bot.id),
+            "version": fresh,
+            "type": kind,
+            "description": given.get("description") or "",
+            "default_member_permissions": None if rights is None else str(rights),
+        }
+        if scope is not None:
+            stored["guild_id"] = str(scope)
+        return stored
+
+    def find(self, name: str, kind: int, channel: Channel, person: User) -> Json:
+        """The command as this person's client offers it here; ValueError when it offers no such thing."""
+        guild = channel.guild
+        if guild is not None and not guild.app_installed:
+            raise ValueError(f"the application is not installed in {guild.name!r}")
+        scopes: list[Scope] = [None] if guild is None else [guild.id, None]
+        for command in (each for scope in scopes for each in self.registered(scope)):
+            if (command["name"], command["type"]) == (name, kind):
+                _refuse_hidden(command, channel, person)
+                return command
+        offered = sorted(each["name"] for scope in scopes for each in self.registered(scope))
+        raise ValueError(f"no command {name!r} here; there are {offered}")
+
+    def invocation(self, line: str, channel: Channel, person: User) -> tuple[Json, list[Json], Json]:
+        """``"veo track"`` -> the command, the options of its innermost part, and the data to send.
+
+        The caller fills the options it chose into the innermost list of the data.
+        """
+        name, *path = line.removeprefix("/").split()
+        command = self.find(name, CHAT_INPUT, channel, person)
+        data: Json = {"id": command["id"], "name": name, "type": CHAT_INPUT, "options": []}
+        if "guild_id" in command:
+            data["guild_id"] = command["guild_id"]
+        part, innermost = command, data
+        for word in path:
+            part = _sub_part(part, word, line)
+            innermost["options"] = [{"name": word, "type": part["type"], "options": []}]
+            innermost = innermost["options"][0]
+        known = part.get("options") or []
+        if any(each["type"] in (SUB_COMMAND, SUB_COMMAND_GROUP) for each in known):
+            raise ValueError(f"/{line} needs one of {[each['name'] for each in known]} behind it")
+        return part, innermost["options"], data
+
+
+def _sub_part(part: Json, word: str, line: str) -> Json:
+    for option in part.get("options") or []:
+        if option["name"] == word and option["type"] in (SUB_COMMAND, SUB_COMMAND_GROUP):
+            found: Json = option
+            return found
+    raise ValueError(f"/{line}: {part['name']!r} has no part {word!r}")
+
+
+def _refuse_hidden(command: Json, channel: Channel, person: User) -> None:
+    """What a client does not even show: wrong place, missing rights, a channel out of sight."""
+    context = 1 if channel.guild is None else 0
+    contexts = command.get("contexts")
+    if contexts is not None and context not in contexts:
+        raise ValueError(f"{command['name']!r} is not offered in this kind of channel")
+    if channel.guild is None:
+        return
+    allowed = in_channel(channel, person.id)
+    if not allowed & Right.VIEW_CHANNEL or channel.kind == "forum":
+        raise ValueError(f"{person.name} cannot write in #{channel.name}")
+    if not allowed & Right.USE_APPLICATION_COMMANDS:
+        raise ValueError(f"{person.name} may not use application commands in #{channel.name}")
+    needed = int(command.get("default_member_permissions") or 0)
+    if needed & ~allowed:
+        raise ValueError(f"{command['name']!r} is hidden from {person.name}, who lacks rights")

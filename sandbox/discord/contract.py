@@ -1,0 +1,139 @@
+"""Discord's own OpenAPI description as the judge of what the bot sends and of what the stand-in answers.
+
+The description is not part of this repository. Where it is missing nothing is judged, and
+``StandInDiscord.contract_checked`` says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+if TYPE_CHECKING:
+    from sandbox.discord.message import Json
+    from sandbox.discord.record import Request
+    from sandbox.discord.rest import Answer
+
+_REPOSITORY = Path(__file__).parents[2]
+DESCRIPTION = _REPOSITORY.parent / "shared" / "reference" / "discord_openapi.json"
+
+_URI = "urn:discord:openapi"
+_JSON = "application/json"
+
+# discord.py writes "tts" into every edit. Discord knows the field from creating and ignores it here.
+_EDITS_WITH_TTS = (
+    "MessageEditRequestPartial",
+    "IncomingWebhookUpdateRequestPartial",
+    "IncomingWebhookUpdateForInteractionCallbackRequestPartial",
+)
+# Discord documents the field for every way to register a command; the description forgot it.
+_COMMANDS_WITH_NSFW = "ApplicationCommandUpdateRequest"
+# discord.py sends the flags of an embed along, which only Discord sets; it ignores them.
+_EMBED_WITH_FLAGS = "RichEmbed"
+# Others extend it by allOf, so it cannot be closed against further fields.
+_EXTENDED = ("Error",)
+
+
+class Contract:
+    @property
+    def available(self) -> bool:
+        return DESCRIPTION.exists()
+
+    def question(self, request: Request, template: str) -> list[str]:
+        """How the request's body breaks the description. A ``payload_json`` is already unwrapped."""
+        if not self.available or request.body is None:
+            return []
+        validator = _validator_of_question(request.method, template)
+        return _violations(validator, request.body, f"{request.method} {template} was sent")
+
+    def answer(self, request: Request, template: str, answer: Answer) -> list[str]:
+        """How our own answer breaks it: then the stand-in is wrong, not the bot."""
+        if not self.available or answer.body is None:
+            return []
+        validator = _validator_of_answer(request.method, template, answer.status)
+        where = f"{request.method} {template} answered {answer.status}"
+        return _violations(validator, answer.body, where)
+
+
+def _violations(validator: Draft202012Validator | None, body: Any, where: str) -> list[str]:
+    error = best_match(validator.iter_errors(body)) if validator is not None else None
+    if error is None:
+        return []
+    return [f"contract: {where}: {error.json_path}: {error.message[:500]}"]
+
+
+@functools.cache
+def _validator_of_question(method: str, template: str) -> Draft202012Validator | None:
+    content = _operation(method, template).get("requestBody", {}).get("content", {})
+    if _JSON not in content:
+        return None
+    return _validator("paths", template, method.lower(), "requestBody", "content", _JSON, "schema")
+
+
+@functools.cache
+def _validator_of_answer(method: str, template: str, status: int) -> Draft202012Validator | None:
+    answers = _operation(method, template).get("responses", {})
+    key = str(status) if str(status) in answers else f"{status // 100}XX"
+    answer = answers.get(key, {})
+    if "$ref" in answer:
+        return _validator(*answer["$ref"].removeprefix("#/").split("/"), "content", _JSON, "schema")
+    if _JSON not in answer.get("content", {}):
+        return None
+    return _validator("paths", template, method.lower(), "responses", key, "content", _JSON, "schema")
+
+
+def _validator(*path: str) -> Draft202012Validator:
+    pointer = "/".join(part.replace("~", "~0").replace("/", "~1") for part in path)
+    return Draft202012Validator({"$ref": f"{_URI}#/{quote(pointer)}"}, registry=_registry())
+
+
+def _operation(method: str, template: str) -> Json:
+    found: Json = _description()["paths"].get(template, {}).get(method.lower(), {})
+    return found
+
+
+@functools.cache
+def _registry() -> Registry[Any]:
+    empty: Registry[Any] = Registry()
+    registry: Registry[Any] = empty.with_resource(_URI, DRAFT202012.create_resource(_description()))
+    return registry
+
+
+@functools.cache
+def _description() -> Json:
+    """The description, closed against unknown fields and corrected where Discord is known to differ."""
+    description: Json = json.loads(DESCRIPTION.read_text())
+    schemas = description["components"]["schemas"]
+    # Discord sends ids as strings and takes numbers too; discord.py sends numbers.
+    schemas["SnowflakeType"]["type"] = ["string", "integer"]
+    for name in _EDITS_WITH_TTS:
+        schemas[name]["properties"]["tts"] = {"type": "boolean"}
+    schemas[_COMMANDS_WITH_NSFW]["properties"]["nsfw"] = {"type": "boolean"}
+    schemas[_EMBED_WITH_FLAGS]["properties"]["flags"] = {"type": "integer"}
+    for name, schema in schemas.items():
+        if name not in _EXTENDED:
+            _close(schema)
+    _close(description["paths"])
+    return description
+
+
+def _close(schema: Any) -> None:
+    """Refuse fields an object's description does not list, here and below."""
+    if isinstance(schema, list):
+        for each in schema:
+            _close(each)
+    if not isinstance(schema, dict):
+        return
+    if isinstance(schema.get("properties"), dict) and "allOf" not in schema:
+        schema.setdefault("additionalProperties", False)
+    for keyword, below in schema.items():
+        if keyword != "allOf":
+            _close(below)

@@ -1,0 +1,254 @@
+"""The gateway websocket: identify, resume with replay, heartbeats, and the events the world causes.
+
+Frames are plain text; discord.py asks for compression and accepts its absence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from sandbox.discord import payloads
+from sandbox.discord.world import Change, Channel, Guild
+
+if TYPE_CHECKING:
+    from sandbox.discord.message import Json
+    from sandbox.discord.record import Record
+    from sandbox.discord.world import World
+
+DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, ACK = 0, 1, 2, 6, 7, 9, 10, 11
+# Sent by clients, without a meaning for a stand-in.
+PRESENCE, VOICE_STATE, REQUEST_MEMBERS = 3, 4, 8
+
+UNKNOWN_OPCODE, DECODE_ERROR, AUTHENTICATION_FAILED = 4001, 4002, 4004
+
+GUILDS_INTENT = 1
+CLOSE_WITHIN = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One identified client; it outlives its connection so that it can be resumed."""
+
+    id: str
+    intents: int
+    socket: web.WebSocketResponse | None = None
+    sent: list[Json] = field(default_factory=list)
+
+    @property
+    def connected(self) -> bool:
+        return self.socket is not None and not self.socket.closed
+
+
+class Gateway:
+    def __init__(self, *, token: str, world: World, record: Record, heartbeat_interval: int) -> None:
+        self._token = token
+        self._world = world
+        self._record = record
+        self._heartbeat_interval = heartbeat_interval
+        self._sessions: dict[str, Session] = {}
+        self._outboxes: dict[web.WebSocketResponse, asyncio.Queue[Json | None]] = {}
+        self.url = ""
+        self.identifies = 0
+        self.resumes = 0
+        self.heartbeats = 0
+        world.listeners.append(self._on_change)
+
+    @property
+    def connected(self) -> bool:
+        return any(session.connected for session in self._sessions.values())
+
+    # --- one connection
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(timeout=CLOSE_WITHIN, max_msg_size=0)
+        await socket.prepare(request)
+        outbox: asyncio.Queue[Json | None] = asyncio.Queue()
+        self._outboxes[socket] = outbox
+        outbox.put_nowait({"op": HELLO, "d": {"heartbeat_interval": self._heartbeat_interval}})
+        writer = asyncio.create_task(_write_all(socket, outbox), name="gateway writer")
+        try:
+            await self._read_all(socket)
+        finally:
+            self._forget_socket(socket)
+            outbox.put_nowait(None)
+            await writer
+        return socket
+
+    async def _read_all(self, socket: web.WebSocketResponse) -> None:
+        async for frame in socket:
+            if frame.type is not WSMsgType.TEXT:
+                continue
+            try:
+                received = json.loads(frame.data)
+            except ValueError:
+                await self._refuse(socket, DECODE_ERROR, f"no JSON: {frame.data!r}")
+                return
+            await self._receive(socket, received)
+
+    async def _receive(self, socket: web.WebSocketResponse, received: Json) -> None:
+        operation, data = received.get("op"), received.get("d")
+        if operation == HEARTBEAT:
+            self.heartbeats += 1
+            self._outboxes[socket].put_nowait({"op": ACK})
+        elif operation in (IDENTIFY, RESUME):
+            await self._authenticate(socket, operation, data or {})
+        elif operation not in (PRESENCE, VOICE_STATE, REQUEST_MEMBERS):
+            await self._refuse(socket, UNKNOWN_OPCODE, f"unknown gateway opcode {operation}")
+
+    async def _authenticate(self, socket: web.WebSocketResponse, operation: int, data: Json) -> None:
+        if data.get("token") != self._token:
+            await self._refuse(socket, AUTHENTICATION_FAILED, "bad token at the gateway")
+        elif operation == IDENTIFY:
+            self._identify(socket, data)
+        else:
+            self._resume(socket, data)
+        self._record.notify()
+
+    async def _refuse(self, socket: web.WebSocketResponse, code: int, why: str) -> None:
+        self._record.surprise(why)
+        await socket.close(code=code, message=why.encode()[:100])
+
+    def _forget_socket(self, socket: web.WebSocketResponse) -> None:
+        """A normal close ends the session; anything else leaves it to be resumed."""
+        self._outboxes.pop(socket, None)
+        for session in list(self._sessions.values()):
+            if session.socket is socket:
+                session.socket = None
+                if socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
+                    del self._sessions[session.id]
+        self._record.notify()
+
+    def _identify(self, socket: web.WebSocketResponse, data: Json) -> None:
+        self.identifies += 1
+        session = Session(secrets.token_hex(16), int(data.get("intents") or 0), socket)
+        self._sessions[session.id] = session
+        guilds = [guild for guild in self._world.guilds.values() if guild.bot_member]
+        self._send(session, "READY", self._ready(session, guilds))
+        for guild in guilds:
+            if session.intents & GUILDS_INTENT and not guild.unavailable:
+                self._send(session, "GUILD_CREATE", _available(guild))
+
+    def _ready(self, session: Session, guilds: list[Guild]) -> Json:
+        bot = self._world.bot
+        return {
+            "v": 10,
+            "user": payloads.own_user(bot),
+            "guilds": [{"id": str(guild.id), "unavailable": True} for guild in guilds],
+            "session_id": session.id,
+            "session_type": "normal",
+            "resume_gateway_url": self.url,
+            "application": {"id": str(bot.id), "flags": 0},
+            "private_channels": [],
+        }
+
+    def _resume(self, socket: web.WebSocketResponse, data: Json) -> None:
+        session = self._sessions.get(str(data.get("session_id")))
+        if session is None:
+            self._outboxes[socket].put_nowait({"op": INVALID_SESSION, "d": False})
+            return
+        self.resumes += 1
+        session.socket = socket
+        for event in session.sent[int(data.get("seq") or 0) :]:
+            self._outboxes[socket].put_nowait(event)
+        self._send(session, "RESUMED", {})
+
+    # --- events
+
+    def _send(self, session: Session, name: str, data: Any) -> None:
+        event = {"op": DISPATCH, "t": name, "s": len(session.sent) + 1, "d": data}
+        session.sent.append(event)
+        if session.socket is not None and session.socket in self._outboxes:
+            self._outboxes[session.socket].put_nowait(event)
+
+    def dispatch_now(self, name: str, data: Json) -> bool:
+        """Send to whoever is connected; nothing is kept for later. False when nobody is there."""
+        there = [session for session in self._sessions.values() if session.connected]
+        for session in there:
+            self._send(session, name, data)
+        return bool(there)
+
+    def _on_change(self, change: Change) -> None:
+        event = _event(change)
+        if event is None:
+            return
+        for session in self._sessions.values():
+            if session.intents & GUILDS_INTENT:
+                self._send(session, *event)
+
+    # --- what a test does to it
+
+    async def disconnect(self, code: int) -> None:
+        """Close every connection with this code; 1006 stands for a connection that simply breaks."""
+        for session in self._sessions.values():
+            # Detached first: the client's echo of our close is not the client's own goodbye.
+            session.socket = None
+        for socket in list(self._outboxes):
+            if code == WSCloseCode.ABNORMAL_CLOSURE:
+                _abort(socket)
+            else:
+                await socket.close(code=code)
+
+    def ask_reconnect(self) -> None:
+        for outbox in self._outboxes.values():
+            outbox.put_nowait({"op": RECONNECT, "d": None})
+
+    def forget_sessions(self) -> None:
+        """Whoever resumes from now on is told to identify anew."""
+        self._sessions.clear()
+
+
+async def _write_all(socket: web.WebSocketResponse, outbox: asyncio.Queue[Json | None]) -> None:
+    while (event := await outbox.get()) is not None:
+        try:
+            await socket.send_str(json.dumps(event))
+        except ConnectionError:
+            return
+
+
+def _abort(socket: web.WebSocketResponse) -> None:
+    transport = socket._req.transport if socket._req else None  # noqa: SLF001 - aiohttp has no name for it
+    if transport is not None:
+        transport.abort()
+
+
+def _available(guild: Guild) -> Json:
+    """``unavailable: false`` tells a client that it knew the guild before."""
+    return {**payloads.guild_create(guild), "unavailable": False}
+
+
+def _event(change: Change) -> tuple[str, Json] | None:
+    if isinstance(change.subject, Guild):
+        return _guild_event(change.kind, change.subject)
+    if isinstance(change.subject, Channel):
+        return _channel_event(change.kind, change.subject)
+    return None
+
+
+def _guild_event(kind: str, guild: Guild) -> tuple[str, Json] | None:
+    if kind == "bot removed":
+        return "GUILD_DELETE", {"id": str(guild.id)}
+    if not guild.bot_member:
+        return None
+    if kind == "guild added":
+        return "GUILD_CREATE", payloads.guild_create(guild)
+    if kind == "guild changed":
+        return "GUILD_UPDATE", payloads.guild(guild)
+    if kind == "guild out":
+        return "GUILD_DELETE", {"id": str(guild.id), "unavailable": True}
+    return ("GUILD_CREATE", _available(guild)) if kind == "guild back" else None
+
+
+def _channel_event(kind: str, channel: Channel) -> tuple[str, Json] | None:
+    if channel.guild is None or not channel.guild.bot_member:
+        return None
+    verb = {"channel added": "CREATE", "channel changed": "UPDATE", "channel deleted": "DELETE"}
+    if kind not in verb:
+        return None
+    noun = "THREAD" if channel.is_thread else "CHANNEL"
+    return f"{noun}_{verb[kind]}", payloads.channel(channel)

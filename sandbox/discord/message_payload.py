@@ -1,0 +1,146 @@
+"""A message of the world as the JSON object Discord answers with."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from sandbox.discord import payloads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox.discord.message import Attachment, Json, Message, Origin
+    from sandbox.discord.world import World
+
+PLAIN, REPLY, COMMAND_ANSWER, MENU_ANSWER = 0, 19, 20, 23
+
+_BY_COMMAND = 2
+# What Discord fills in where a component came without it.
+_SELECT = {"min_values": 1, "max_values": 1}
+_DEFAULTS: dict[int, Json] = {
+    **dict.fromkeys((3, 5, 6, 7, 8), _SELECT),
+    11: {"description": None, "spoiler": False},
+    14: {"spacing": 1, "divider": True},
+    17: {"accent_color": None, "spoiler": False},
+}
+_SEES_MESSAGE_AS_REFERENCE = 0
+
+
+def message(post: Message) -> Json:
+    world = post.channel.world
+    body: Json = {
+        "id": str(post.id),
+        "channel_id": str(post.channel_id),
+        "type": _message_type(post),
+        "content": post.content,
+        "author": payloads.user(world.users[post.author_id]),
+        "timestamp": payloads.timestamp(post.created_at),
+        "edited_timestamp": payloads.timestamp(post.edited_at) if post.edited_at else None,
+        "flags": post.flags,
+        "pinned": False,
+        "tts": False,
+        "mention_everyone": post.mention_everyone,
+        "mentions": [payloads.user(world.users[each]) for each in post.mentioned if each in world.users],
+        "mention_roles": [],
+        "attachments": [attachment(each) for each in post.attachments],
+        "embeds": [embed(each) for each in post.embeds],
+        "components": components(post.components),
+    }
+    if post.nonce is not None:
+        body["nonce"] = post.nonce
+    if post.reference is not None:
+        body |= _reference(world, post)
+    if post.origin is not None:
+        body |= _origin(world, post.origin, post)
+    return body
+
+
+def _message_type(post: Message) -> int:
+    if post.reference is not None:
+        return REPLY
+    if post.origin is None or post.origin.original_message_id is not None:
+        return PLAIN
+    if post.origin.by_menu:
+        return MENU_ANSWER
+    return COMMAND_ANSWER if post.origin.type == _BY_COMMAND else PLAIN
+
+
+def _reference(world: World, post: Message) -> Json:
+    assert post.reference is not None
+    body: Json = {
+        "message_reference": {
+            "type": _SEES_MESSAGE_AS_REFERENCE,
+            "channel_id": str(post.channel_id),
+            "message_id": str(post.reference),
+        },
+        "referenced_message": None,
+    }
+    earlier = world.messages.get(post.reference)
+    if earlier is not None and not earlier.deleted:
+        # Discord shows one level only: the earlier message comes without its own reference.
+        inner = message(earlier)
+        inner.pop("referenced_message", None)
+        body["referenced_message"] = inner
+    return body
+
+
+def _origin(world: World, origin: Origin, post: Message) -> Json:
+    owner = post.channel.guild
+    metadata: Json = {
+        "id": str(origin.id),
+        "type": origin.type,
+        "user": payloads.user(world.users[origin.user_id]),
+        "authorizing_integration_owners": {"0": str(owner.id) if owner else "0"},
+    }
+    if origin.pressed_message_id is not None:
+        metadata["interacted_message_id"] = str(origin.pressed_message_id)
+    if origin.original_message_id is not None:
+        metadata["original_response_message_id"] = str(origin.original_message_id)
+    return {
+        "interaction_metadata": metadata,
+        "application_id": str(world.bot.id),
+        "webhook_id": str(world.bot.id),
+    }
+
+
+def attachment(file: Attachment) -> Json:
+    body: Json = {
+        "id": str(file.id),
+        "filename": file.filename,
+        "size": file.size,
+        "url": file.url,
+        "proxy_url": file.url,
+        "content_type": file.content_type,
+    }
+    if file.description is not None:
+        body["description"] = file.description
+    return body
+
+
+def embed(given: Json) -> Json:
+    """An embed as Discord stores it: null fields dropped, the type and ``inline`` filled in."""
+    kept = {name: value for name, value in given.items() if value is not None}
+    kept["type"] = "rich"
+    if "fields" in kept:
+        kept["fields"] = [{"inline": False, **each} for each in kept["fields"]]
+    return kept
+
+
+def components(given: list[Json]) -> list[Json]:
+    """Components with the numbers Discord gives those that came without an ``id``."""
+    return _numbered(given, itertools.count(1))
+
+
+def _numbered(given: list[Json], numbers: Iterator[int]) -> list[Json]:
+    filled: list[Json] = []
+    for part in given:
+        given_fields = {name: value for name, value in part.items() if value is not None}
+        answer = {**_DEFAULTS.get(part["type"], {}), **given_fields}
+        answer.setdefault("id", next(numbers))
+        if "components" in answer:
+            answer["components"] = _numbered(answer["components"], numbers)
+        if "accessory" in answer:
+            answer["accessory"] = _numbered([answer["accessory"]], numbers)[0]
+        filled.append(answer)
+    return filled

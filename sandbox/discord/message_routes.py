@@ -1,0 +1,163 @@
+"""Channel messages over REST: post, read, edit, delete, each with Discord's rights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandbox.discord import errors, message_payload, payloads
+from sandbox.discord.permissions import Right, in_channel, sending_right
+from sandbox.discord.rest import NO_CONTENT, Answer, Call, Endpoint
+
+if TYPE_CHECKING:
+    from sandbox.discord.message import Message
+    from sandbox.discord.posting import Posting
+    from sandbox.discord.world import Channel, World
+
+_MESSAGES = "/channels/{channel_id}/messages"
+_MOST_PER_PAGE = 100
+
+
+class MessageRoutes:
+    def __init__(self, world: World, posting: Posting) -> None:
+        self._world = world
+        self._posting = posting
+
+    def endpoints(self) -> list[Endpoint]:
+        one = f"{_MESSAGES}/{{message_id}}"
+        return [
+            Endpoint("POST", _MESSAGES, self.post),
+            Endpoint("GET", _MESSAGES, self.history),
+            Endpoint("GET", one, self.read),
+            Endpoint("PATCH", one, self.edit),
+            Endpoint("DELETE", one, self.delete),
+            Endpoint("GET", "/channels/{channel_id}", self.channel),
+            Endpoint("PATCH", "/channels/{channel_id}", self.change_channel),
+        ]
+
+    def post(self, call: Call) -> Answer:
+        channel, allowed = self._channel(call)
+        payload = call.payload or {}
+        _refuse_sending(channel, allowed, has_files=bool(call.files))
+        if payload.get("message_reference") and not allowed & Right.READ_MESSAGE_HISTORY:
+            raise errors.no_history_for_reply()
+        earlier = self._earlier(payload)
+        if earlier is not None:
+            if earlier.deleted:
+                raise errors.unknown_message()
+            return Answer(message_payload.message(earlier))
+        message = self._posting.create(channel, payload, call.files, author_id=self._world.bot.id)
+        if channel.archived:
+            channel.archived = False
+        return Answer(message_payload.message(message))
+
+    def _earlier(self, payload: dict[str, object]) -> Message | None:
+        """The message that already bears this nonce, in whatever channel it is."""
+        nonce = payload.get("nonce")
+        if nonce is None or not payload.get("enforce_nonce"):
+            return None
+        return self._posting.nonces.find(self._world.bot.id, str(nonce))
+
+    def history(self, call: Call) -> Answer:
+        channel, allowed = self._channel(call)
+        if channel.kind == "forum":
+            raise errors.not_a_text_channel()
+        if channel.guild is not None and not allowed & Right.READ_MESSAGE_HISTORY:
+            return Answer([])
+        page = _page(self._shown(channel), call.request.query)
+        return Answer([message_payload.message(each) for each in page])
+
+    def _shown(self, channel: Channel) -> list[Message]:
+        return channel.messages
+
+    def read(self, call: Call) -> Answer:
+        channel, allowed = self._channel(call)
+        message = self._message(channel, call)
+        if channel.guild is not None and not allowed & Right.READ_MESSAGE_HISTORY:
+            raise errors.missing_permissions()
+        return Answer(message_payload.message(message))
+
+    def edit(self, call: Call) -> Answer:
+        channel, _ = self._channel(call)
+        message = self._message(channel, call)
+        if message.author_id != self._world.bot.id:
+            raise errors.not_the_author()
+        if channel.archived:
+            raise errors.thread_archived()
+        return Answer(message_payload.message(self._posting.edit(message, call.payload, call.files)))
+
+    def delete(self, call: Call) -> Answer:
+        channel, allowed = self._channel(call)
+        message = self._message(channel, call)
+        if message.author_id != self._world.bot.id and not allowed & Right.MANAGE_MESSAGES:
+            raise errors.missing_permissions()
+        self._world.delete_message(message)
+        return NO_CONTENT
+
+    def channel(self, call: Call) -> Answer:
+        return Answer(payloads.channel(self._channel(call)[0]))
+
+    def change_channel(self, call: Call) -> Answer:
+        """A thread's archived and locked flags, and names; nothing else is needed of a channel."""
+        channel, allowed = self._channel(call)
+        needed = Right.MANAGE_THREADS if channel.is_thread else Right.MANAGE_CHANNELS
+        unlocks = channel.locked or "locked" in call.payload or not channel.is_thread
+        if unlocks and not allowed & needed:
+            raise errors.missing_permissions()
+        channel.name = call.payload.get("name") or channel.name
+        if "locked" in call.payload:
+            channel.locked = bool(call.payload["locked"])
+        if "archived" in call.payload:
+            channel.archived = bool(call.payload["archived"])
+        return Answer(payloads.channel(channel))
+
+    def _channel(self, call: Call) -> tuple[Channel, Right]:
+        """The channel and the bot's rights there; refused when it is gone or out of the bot's sight."""
+        channel = self._world.channels.get(call.number("channel_id"))
+        if channel is None or channel.deleted:
+            raise errors.unknown_channel()
+        allowed = in_channel(channel, self._world.bot.id)
+        if channel.guild is not None:
+            hidden = not allowed & Right.VIEW_CHANNEL
+            if hidden or (channel.kind == "voice" and not allowed & Right.CONNECT):
+                raise errors.missing_access()
+        return channel, allowed
+
+    def _message(self, channel: Channel, call: Call) -> Message:
+        message = self._world.messages.get(call.number("message_id"))
+        if message is None or message.deleted or message.channel is not channel:
+            raise errors.unknown_message()
+        # An ephemeral message exists for its interaction alone, not for the channel's routes.
+        if message.ephemeral:
+            raise errors.unknown_message()
+        return message
+
+
+def _refuse_sending(channel: Channel, allowed: Right, *, has_files: bool) -> None:
+    if channel.kind == "forum":
+        raise errors.not_a_text_channel()
+    if channel.guild is None:
+        if channel.recipient is not None and not channel.recipient.accepts_direct_messages:
+            raise errors.cannot_message_user()
+        return
+    if not allowed & sending_right(channel):
+        raise errors.missing_permissions()
+    if has_files and not allowed & Right.ATTACH_FILES:
+        raise errors.missing_permissions()
+    if channel.archived and channel.locked and not allowed & Right.MANAGE_THREADS:
+        raise errors.thread_archived()
+
+
+def _page(shown: list[Message], query: dict[str, str]) -> list[Message]:
+    """Newest first, as Discord answers; ``after`` takes the oldest of the newer ones."""
+    limit = min(int(query.get("limit", 50)), _MOST_PER_PAGE)
+    if "after" in query:
+        page = [each for each in shown if each.id > int(query["after"])][:limit]
+    elif "around" in query:
+        middle = int(query["around"])
+        older = [each for each in shown if each.id < middle][-(limit // 2) :]
+        newer = [each for each in shown if each.id >= middle][: limit - limit // 2]
+        page = older + newer
+    else:
+        bound = int(query["before"]) if "before" in query else None
+        page = [each for each in shown if bound is None or each.id < bound][-limit:]
+    return page[::-1]

@@ -1,0 +1,170 @@
+"""People: what a test can do as a user, through the same interactions a Discord client would send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sandbox.discord import interactions, message_payload, options
+from sandbox.discord.commands import MESSAGE_MENU
+from sandbox.discord.message import BUTTON, Button, Json, Message, walk
+from sandbox.discord.permissions import Right, in_channel
+from sandbox.discord.world import Channel, User
+
+if TYPE_CHECKING:
+    from sandbox.discord.commands import Commands
+    from sandbox.discord.interactions import Interaction, Interactions
+    from sandbox.discord.record import Record
+    from sandbox.discord.world import World
+
+MOST_CHOICES = 25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """What came of an interaction, from the person's side."""
+
+    interaction: Interaction
+
+    @property
+    def message(self) -> Message | None:
+        """The bot's answer; for a button that only updates, the message the button is on."""
+        return None if self.interaction.original_deleted else self.interaction.original
+
+    @property
+    def followups(self) -> list[Message]:
+        return self.interaction.followups
+
+    @property
+    def acknowledged_after(self) -> float:
+        assert self.interaction.callback_at is not None
+        return self.interaction.callback_at - self.interaction.began
+
+    @property
+    def ephemeral(self) -> bool:
+        return self.message is not None and self.message.ephemeral
+
+    @property
+    def deferred(self) -> bool:
+        deferrals = (interactions.DEFER, interactions.DEFER_UPDATE)
+        return self.interaction.callback_type in deferrals
+
+    @property
+    def modal(self) -> Json | None:
+        is_modal = self.interaction.callback_type == interactions.MODAL
+        return self.interaction.callback_data if is_modal else None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What people act through; the server gives it to each of them."""
+
+    world: World
+    commands: Commands
+    interactions: Interactions
+    record: Record
+
+
+class Person(User):
+    def __init__(self, name: str, surroundings: Surroundings) -> None:
+        super().__init__(surroundings.world.snowflakes.next(), name)
+        self._around = surroundings
+        self.patience = 10.0
+        """Seconds this person looks at "is thinking…" before a test is told that nothing came."""
+
+    def sees(self, channel: Channel) -> list[Message]:
+        """The channel on this person's screen: their own ephemeral messages included."""
+        return channel.seen_by(self)
+
+    @property
+    def direct_channel(self) -> Channel:
+        return self._around.world.direct_channel(self)
+
+    def say(self, channel: Channel, content: str) -> Message:
+        """Write an ordinary message."""
+        world = self._around.world
+        return world.post(Message(world.snowflakes.next(), channel, author_id=self.id, content=content))
+
+    def delete(self, message: Message) -> None:
+        """Delete a message, as its author or with Manage Messages."""
+        allowed = in_channel(message.channel, self.id)
+        if message.author_id != self.id and not allowed & Right.MANAGE_MESSAGES:
+            raise ValueError(f"{self.name} may not delete this message")
+        self._around.world.delete_message(message)
+
+    async def slash(self, channel: Channel, command: str, /, **chosen: object) -> Reply:
+        """Run a registered command; ValueError when a client would not send it."""
+        part, slots, data = self._around.commands.invocation(command, channel, self)
+        slots.extend(options.filled(part, chosen))
+        if found := options.resolved(chosen):
+            data["resolved"] = found
+        return await self._interact(interactions.COMMAND, channel, data)
+
+    async def autocomplete(
+        self, channel: Channel, command: str, /, *, focused: str, **typed: object
+    ) -> list[tuple[str, Any]]:
+        """The choices the bot offers for the focused option, as (name, value)."""
+        part, slots, data = self._around.commands.invocation(command, channel, self)
+        slots.extend(options.filled(part, {focused: "", **typed}, focused=focused))
+        around = self._around.interactions
+        answered = await around.start(interactions.AUTOCOMPLETE, self, channel, data)
+        choices = answered.callback_data.get("choices") or []
+        if len(choices) > MOST_CHOICES:
+            self._around.record.surprise(f"{len(choices)} autocomplete choices")
+        return [(choice["name"], choice["value"]) for choice in choices]
+
+    async def message_command(self, message: Message, name: str) -> Reply:
+        """Choose an entry of a message's context menu."""
+        channel = message.channel
+        command = self._around.commands.find(name, MESSAGE_MENU, channel, self)
+        data: Json = {
+            "id": command["id"],
+            "name": name,
+            "type": MESSAGE_MENU,
+            "target_id": str(message.id),
+            "resolved": {"messages": {str(message.id): message_payload.message(message)}},
+        }
+        if "guild_id" in command:
+            data["guild_id"] = command["guild_id"]
+        return await self._interact(interactions.COMMAND, channel, data, by_menu=True)
+
+    async def press(self, message: Message, button: str) -> Reply:
+        """Press the button with this label or custom id."""
+        part = self._pressable(message, button)
+        data: Json = {"component_type": BUTTON, "custom_id": part["custom_id"], "id": part["id"]}
+        return await self._interact(interactions.COMPONENT, message.channel, data, pressed=message)
+
+    def _pressable(self, message: Message, wanted: str) -> Json:
+        if message not in self.sees(message.channel):
+            raise ValueError(f"{self.name} does not see this message")
+        shown = [
+            part for part in walk(message_payload.components(message.components)) if part["type"] == BUTTON
+        ]
+        for part in shown:
+            if wanted in (part.get("label"), part.get("custom_id")):
+                if part.get("disabled") or not part.get("custom_id"):
+                    raise ValueError(f"button {wanted!r} is disabled or a link")
+                return part
+        there: list[Button] = message.buttons
+        raise ValueError(f"no button {wanted!r}; there are {[each.label for each in there]}")
+
+    async def _interact(
+        self,
+        kind: int,
+        channel: Channel,
+        data: Json,
+        *,
+        pressed: Message | None = None,
+        by_menu: bool = False,
+    ) -> Reply:
+        interaction = await self._around.interactions.start(
+            kind, self, channel, data, pressed=pressed, by_menu=by_menu
+        )
+        if interaction.callback_type == interactions.DEFER:
+            await self._around.record.until(lambda: _was_answered(interaction), self.patience)
+        return Reply(interaction)
+
+
+def _was_answered(interaction: Interaction) -> bool:
+    original = interaction.original
+    return original is not None and (original.deleted or not original.loading)

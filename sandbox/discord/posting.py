@@ -1,0 +1,192 @@
+"""Turning a request's payload into a message of the world, or into Discord's refusal."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from sandbox.discord import errors, limits
+from sandbox.discord.mentions import pings
+from sandbox.discord.message import (
+    COMPONENTS_V2,
+    EPHEMERAL,
+    LOADING,
+    SUPPRESS_EMBEDS,
+    SUPPRESS_NOTIFICATIONS,
+    Attachment,
+    Json,
+    Message,
+    Origin,
+)
+
+if TYPE_CHECKING:
+    from sandbox.discord.record import Record, Upload
+    from sandbox.discord.world import Channel, World
+
+_SETTABLE = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | COMPONENTS_V2
+_LONGEST_INDEX = 2
+
+
+class Nonces:
+    """Which message an author's nonce belongs to, for as long as Discord would remember."""
+
+    def __init__(self, window: float) -> None:
+        self.window = window
+        self._known: dict[tuple[int, str], tuple[Message, float]] = {}
+
+    def find(self, author_id: int, nonce: str) -> Message | None:
+        message, at = self._known.get((author_id, nonce), (None, 0.0))
+        return message if time.monotonic() - at < self.window else None
+
+    def remember(self, message: Message) -> None:
+        if message.nonce is not None:
+            self._known[message.author_id, message.nonce] = (message, time.monotonic())
+
+    def forget(self) -> None:
+        self._known.clear()
+
+
+class Posting:
+    def __init__(self, world: World, record: Record, nonces: Nonces) -> None:
+        self._world = world
+        self._record = record
+        self.nonces = nonces
+        self.address = ""
+        """Where attachments are served from; the server sets it once it has a port."""
+
+    def create(
+        self,
+        channel: Channel,
+        payload: Json,
+        files: list[Upload],
+        *,
+        author_id: int,
+        origin: Origin | None = None,
+        only_for: int | None = None,
+        extra_flags: int = 0,
+    ) -> Message:
+        self.check(channel, payload, files)
+        message = Message(
+            id=self._world.snowflakes.next(),
+            channel=channel,
+            author_id=author_id,
+            flags=((payload.get("flags") or 0) & _SETTABLE) | extra_flags,
+            nonce=_nonce(payload),
+            reference=_reference(payload),
+            only_for=only_for,
+            origin=origin,
+        )
+        self._write(message, payload, files)
+        self._ping(message, payload)
+        self.nonces.remember(message)
+        return self._world.post(message)
+
+    def fill(self, message: Message, payload: Json, files: list[Upload]) -> Message:
+        """Put the first content into "is thinking…"; whether it is ephemeral was settled before."""
+        self.check(message.channel, payload, files)
+        message.flags = (message.flags & ~LOADING) | ((payload.get("flags") or 0) & _SETTABLE)
+        self._write(message, payload, files)
+        self._ping(message, payload)
+        self._world.announce("message edited", message)
+        return message
+
+    def edit(self, message: Message, payload: Json, files: list[Upload]) -> Message:
+        merged = {**self._as_payload(message), **payload}
+        self.check(message.channel, merged, files)
+        message.edits.append(message.content)
+        message.edited_at = datetime.now(UTC)
+        if payload.get("flags") is not None:
+            message.flags = (message.flags & ~_SETTABLE) | (payload["flags"] & _SETTABLE)
+        self._write(message, payload, files)
+        self._world.announce("message edited", message)
+        return message
+
+    def check(self, channel: Channel, payload: Json, files: list[Upload]) -> None:
+        """Refuse what Discord refuses; a bot that gets that far has a bug, so it is a surprise too."""
+        if any(len(file.content) > channel.upload_limit for file in files):
+            raise errors.too_large()
+        names = {file.part: file.filename for file in files}
+        if problems := limits.broken_rules(payload, names):
+            refusal = errors.invalid_form(problems)
+        elif not _says_something(payload, files):
+            refusal = errors.empty_message()
+        else:
+            return
+        self._record.surprise(f"a message Discord would refuse: {refusal.body()}")
+        raise refusal
+
+    def _as_payload(self, message: Message) -> Json:
+        kept = [{"id": str(file.id)} for file in message.attachments]
+        return {
+            "content": message.content,
+            "embeds": message.embeds,
+            "components": message.components,
+            "attachments": kept,
+            "flags": message.flags,
+        }
+
+    def _write(self, message: Message, payload: Json, files: list[Upload]) -> None:
+        if "content" in payload:
+            message.content = payload["content"] or ""
+        if "embeds" in payload:
+            message.embeds = payload["embeds"] or []
+        if "components" in payload:
+            message.components = payload["components"] or []
+        if "attachments" in payload or files:
+            message.attachments = self._attachments(message, payload, files)
+            self._world.attachments.update((file.id, file) for file in message.attachments)
+
+    def _attachments(self, message: Message, payload: Json, files: list[Upload]) -> list[Attachment]:
+        """Those the payload keeps, then the new files; an upload's id is the number of its part."""
+        described = {str(each["id"]): each for each in payload.get("attachments") or []}
+        kept = [file for file in message.attachments if str(file.id) in described]
+        return kept + [
+            self._attachment(message.channel, file, described.get(_part_number(file), {})) for file in files
+        ]
+
+    def _attachment(self, channel: Channel, file: Upload, described: Json) -> Attachment:
+        identity = self._world.snowflakes.next()
+        name = described.get("filename") or file.filename
+        return Attachment(
+            id=identity,
+            filename=name,
+            content=file.content,
+            url=f"{self.address}/attachments/{channel.id}/{identity}/{quote(name)}",
+            content_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+            description=described.get("description"),
+        )
+
+    def _ping(self, message: Message, payload: Json) -> None:
+        replied_to = self._world.messages.get(message.reference or 0)
+        found = pings(message.text, payload, message.channel, message.author_id, replied_to)
+        message.mentioned = list(found.named)
+        message.mention_everyone = found.everyone
+        message.mentions = set(found.users)
+        if message.flags & EPHEMERAL:
+            # Only one person sees it, and they are looking at it: nobody is notified.
+            message.mentions = set()
+
+
+def _part_number(file: Upload) -> str:
+    return re.sub(r"\D", "", file.part)
+
+
+def _nonce(payload: Json) -> str | None:
+    nonce = payload.get("nonce")
+    return None if nonce is None else str(nonce)
+
+
+def _reference(payload: Json) -> int | None:
+    reference = payload.get("message_reference")
+    return int(reference["message_id"]) if reference else None
+
+
+def _says_something(payload: Json, files: list[Upload]) -> bool:
+    # Discord's own clients trim, so a message of spaces alone is empty too.
+    if (payload.get("content") or "").strip() or files:
+        return True
+    return any(payload.get(name) for name in ("embeds", "components", "sticker_ids", "attachments", "poll"))

@@ -1,0 +1,53 @@
+"""Per-route rate limits as Discord announces them; none unless a test asks for one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from sandbox.faults import matches
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    allowed: bool
+    headers: dict[str, str]
+    retry_after: float
+
+
+@dataclass(slots=True)
+class _Window:
+    ends: float = 0.0
+    used: int = 0
+
+
+class Bucket:
+    """``limit`` requests per ``window`` seconds, counted for each channel, guild or webhook by itself."""
+
+    def __init__(self, route: str, limit: int, window: float) -> None:
+        self.route = route
+        self._limit = limit
+        self._seconds = window
+        self._windows: dict[str, _Window] = {}
+
+    def counts(self, method: str, path: str) -> bool:
+        return matches(self.route, method, path)
+
+    def take(self, path: str) -> Verdict:
+        now = time.monotonic()
+        window = self._windows.setdefault("/".join(path.split("/")[:3]), _Window())
+        if now >= window.ends:
+            window.ends, window.used = now + self._seconds, 0
+        allowed = window.used < self._limit
+        window.used += allowed
+        left = window.ends - now
+        return Verdict(allowed, self._headers(window, left), left)
+
+    def _headers(self, window: _Window, left: float) -> dict[str, str]:
+        return {
+            "X-RateLimit-Limit": str(self._limit),
+            "X-RateLimit-Remaining": str(self._limit - window.used),
+            "X-RateLimit-Reset": f"{time.time() + left:.3f}",
+            "X-RateLimit-Reset-After": f"{left:.3f}",
+            "X-RateLimit-Bucket": f"{abs(hash(self.route)):x}",
+        }

@@ -1,0 +1,235 @@
+"""The stand-in itself: puts the parts together, listens on loopback, and is what a test holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from aiohttp import WSCloseCode, web
+
+from sandbox.discord.account_routes import AccountRoutes
+from sandbox.discord.attachments import AttachmentFiles
+from sandbox.discord.commands import Commands, Scope
+from sandbox.discord.contract import Contract
+from sandbox.discord.gateway import Gateway
+from sandbox.discord.holds import Hold, Holds, Stage
+from sandbox.discord.interaction_routes import InteractionRoutes
+from sandbox.discord.interactions import Interactions
+from sandbox.discord.message_routes import MessageRoutes
+from sandbox.discord.people import Person, Surroundings
+from sandbox.discord.posting import Nonces, Posting
+from sandbox.discord.ratelimits import Bucket
+from sandbox.discord.record import Record, Request
+from sandbox.discord.rest import PREFIX, RestApi
+from sandbox.discord.world import Guild, User, World
+from sandbox.faults import Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from sandbox.discord.message import Json
+
+T = TypeVar("T")
+
+LOOPBACK = "127.0.0.1"
+HEARTBEAT_INTERVAL_MS = 41_250
+NONCE_WINDOW = 300.0
+# Far above every upload limit: refusing what is too large is the routes' job, in Discord's words.
+LARGEST_REQUEST = 2 * 1024**3
+
+
+class StandInDiscord:
+    def __init__(
+        self,
+        token: str = "stand-in-token",  # noqa: S107 - opens nothing but this stand-in
+        port: int = 0,
+        *,
+        heartbeat_interval: int = HEARTBEAT_INTERVAL_MS,
+    ) -> None:
+        self.token = token
+        self.port = port
+        self.world = World()
+        self.faults = Faults()
+        self._record = Record()
+        self._holds = Holds()
+        self._buckets: list[Bucket] = []
+        self._contract = Contract()
+        self._commands = Commands(self.world)
+        self._posting = Posting(self.world, self._record, Nonces(NONCE_WINDOW))
+        self._gateway = Gateway(
+            token=token,
+            world=self.world,
+            record=self._record,
+            heartbeat_interval=heartbeat_interval,
+        )
+        self._interactions = Interactions(self.world, self._gateway.dispatch_now)
+        self._rest = RestApi(
+            token=token,
+            record=self._record,
+            faults=self.faults,
+            holds=self._holds,
+            buckets=self._buckets,
+            contract=self._contract,
+        )
+        self._account = AccountRoutes(self.world, self._commands)
+        self._rest.add(self._account.endpoints())
+        self._rest.add(InteractionRoutes(self.world, self._interactions, self._posting).endpoints())
+        self._rest.add(MessageRoutes(self.world, self._posting).endpoints())
+        self.world.listeners.append(lambda _: self._record.notify())
+        self._runner = web.AppRunner(self._application(), shutdown_timeout=1.0, access_log=None)
+
+    def _application(self) -> web.Application:
+        application = web.Application(client_max_size=LARGEST_REQUEST)
+        application.router.add_get("/gateway", self._gateway.handle)
+        application.router.add_get(
+            "/attachments/{channel}/{id}/{filename}", AttachmentFiles(self.world).handle
+        )
+        application.router.add_route("*", PREFIX + "/{path:.*}", self._rest.handle)
+        return application
+
+    # --- life
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, LOOPBACK, self.port).start()
+        self.port = self._runner.addresses[0][1]
+        self._posting.address = f"http://{LOOPBACK}:{self.port}"
+        self._gateway.url = self._account.gateway_url = self.gateway_url
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._holds.drop_all()
+        await self._gateway.disconnect(WSCloseCode.GOING_AWAY)
+        await self._runner.cleanup()
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}{PREFIX}"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"ws://{LOOPBACK}:{self.port}/gateway"
+
+    # --- the world
+
+    @property
+    def bot(self) -> User:
+        return self.world.bot
+
+    def add_guild(self, name: str, *, premium_tier: int = 0, bot_member: bool = True) -> Guild:
+        return self.world.add_guild(name, premium_tier=premium_tier, bot_member=bot_member)
+
+    def add_person(self, name: str) -> Person:
+        person = Person(name, Surroundings(self.world, self._commands, self._interactions, self._record))
+        self.world.add_user(person)
+        return person
+
+    def upload_limit(self, guild: Guild) -> int:
+        return guild.upload_limit
+
+    # --- what happened
+
+    @property
+    def record(self) -> list[Request]:
+        return self._record.requests
+
+    @property
+    def surprises(self) -> list[str]:
+        return self._record.surprises
+
+    @property
+    def registrations(self) -> list[tuple[Scope, list[Json]]]:
+        return self._commands.registrations
+
+    @property
+    def commands(self) -> list[Json]:
+        return self._commands.everywhere()
+
+    @property
+    def contract_checked(self) -> bool:
+        return self._contract.available
+
+    def requests(self, method: str, path: str = "*") -> list[Request]:
+        return self._record.matching(method, path)
+
+    async def until(self, predicate: Callable[[], T | Awaitable[T]], within: float = 10.0) -> T:
+        """Wait for the predicate to become true; it is asked again after every change."""
+        return await self._record.until(predicate, within)
+
+    def check(self) -> None:
+        if self.surprises:
+            raise AssertionError("the stand-in was surprised:\n" + "\n".join(self.surprises))
+
+    # --- what goes wrong
+
+    def hold(self, route: str, stage: Stage = "received") -> Hold:
+        return self._holds.add(Hold(route, stage))
+
+    def rate_limit(self, route: str, limit: int, window: float) -> None:
+        self._buckets.append(Bucket(route, limit, window))
+
+    @property
+    def edge_limit(self) -> int | None:
+        """Bytes per request above which a proxy in front answers 413 with HTML; None for no such proxy."""
+        return self._rest.edge_limit
+
+    @edge_limit.setter
+    def edge_limit(self, size: int | None) -> None:
+        self._rest.edge_limit = size
+
+    @property
+    def nonce_window(self) -> float:
+        return self._posting.nonces.window
+
+    @nonce_window.setter
+    def nonce_window(self, seconds: float) -> None:
+        self._posting.nonces.window = seconds
+
+    def forget_nonces(self) -> None:
+        self._posting.nonces.forget()
+
+    @property
+    def interaction_deadline(self) -> float:
+        """Seconds the bot has to acknowledge."""
+        return self._interactions.deadline
+
+    @interaction_deadline.setter
+    def interaction_deadline(self, seconds: float) -> None:
+        self._interactions.deadline = seconds
+
+    @property
+    def interaction_lifetime(self) -> float:
+        """Seconds an interaction's token can be used."""
+        return self._interactions.lifetime
+
+    @interaction_lifetime.setter
+    def interaction_lifetime(self, seconds: float) -> None:
+        self._interactions.lifetime = seconds
+
+    # --- the gateway
+
+    @property
+    def connected(self) -> bool:
+        return self._gateway.connected
+
+    @property
+    def identifies(self) -> int:
+        return self._gateway.identifies
+
+    @property
+    def resumes(self) -> int:
+        return self._gateway.resumes
+
+    async def disconnect_gateway(self, code: int = 4000) -> None:
+        await self._gateway.disconnect(code)
+
+    async def ask_reconnect(self) -> None:
+        self._gateway.ask_reconnect()
+
+    def forget_sessions(self) -> None:
+        self._gateway.forget_sessions()

@@ -1,0 +1,285 @@
+"""The world the stand-in shows: guilds, channels, users and messages. Plain state, no HTTP.
+
+Whoever wants to know what happens (the gateway, a page that draws the channels) adds a function to
+``World.listeners``; it is called with a ``Change`` after each change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from sandbox.discord.permissions import (
+    EVERYDAY,
+    EVERYTHING,
+    NOTHING,
+    Right,
+    in_channel,
+    rights,
+)
+from sandbox.discord.snowflakes import Snowflakes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.discord.message import Attachment, Message
+
+MIB = 1024 * 1024
+DEFAULT_UPLOAD_LIMIT = 20 * MIB
+UPLOAD_LIMITS = {2: 50 * MIB, 3: 100 * MIB}
+
+Kind = Literal["text", "voice", "news", "forum", "thread", "dm"]
+ChangeKind = Literal[
+    "user added",
+    "member joined",
+    "guild added",
+    "guild changed",
+    "guild out",
+    "guild back",
+    "bot removed",
+    "channel added",
+    "channel changed",
+    "channel deleted",
+    "message posted",
+    "message edited",
+    "message deleted",
+    "interaction",
+    "interaction answered",
+]
+
+
+@dataclass(slots=True, eq=False)
+class User:
+    id: int
+    name: str
+    is_bot: bool = False
+    accepts_direct_messages: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    kind: ChangeKind
+    subject: object
+
+
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    allow: Right = NOTHING
+    deny: Right = NOTHING
+
+
+class World:
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[Change], None]] = []
+        self.snowflakes = Snowflakes()
+        self.users: dict[int, User] = {}
+        self.guilds: dict[int, Guild] = {}
+        self.channels: dict[int, Channel] = {}
+        self.messages: dict[int, Message] = {}
+        self.attachments: dict[int, Attachment] = {}
+        self.bot = User(self.snowflakes.next(), "veo-courier", is_bot=True)
+        self.users[self.bot.id] = self.bot
+
+    def announce(self, kind: ChangeKind, subject: object) -> None:
+        for listener in list(self.listeners):
+            listener(Change(kind, subject))
+
+    def add_user(self, user: User) -> None:
+        self.users[user.id] = user
+        self.announce("user added", user)
+
+    def add_guild(self, name: str, *, premium_tier: int = 0, bot_member: bool = True) -> Guild:
+        guild = Guild(self, name, premium_tier=premium_tier)
+        self.guilds[guild.id] = guild
+        if bot_member:
+            guild.members[self.bot.id] = EVERYDAY
+        self.announce("guild added", guild)
+        return guild
+
+    def add_channel(self, channel: Channel) -> Channel:
+        self.channels[channel.id] = channel
+        if channel.guild is not None:
+            channel.guild.channels.append(channel)
+        self.announce("channel added", channel)
+        return channel
+
+    def direct_channel(self, user: User) -> Channel:
+        for channel in self.channels.values():
+            if channel.recipient is user:
+                return channel
+        return self.add_channel(Channel(self, name="", kind="dm", recipient=user))
+
+    def post(self, message: Message) -> Message:
+        self.messages[message.id] = message
+        self.attachments.update((file.id, file) for file in message.attachments)
+        message.channel.posts.append(message)
+        self.announce("message posted", message)
+        return message
+
+    def delete_message(self, message: Message) -> None:
+        message.deleted = True
+        self.announce("message deleted", message)
+
+
+class Guild:
+    def __init__(self, world: World, name: str, *, premium_tier: int = 0) -> None:
+        self.world = world
+        self.id = world.snowflakes.next()
+        self.name = name
+        self.channels: list[Channel] = []
+        self.members: dict[int, Right] = {}
+        self.owner_id = world.snowflakes.next()
+        self.bot_role_id = world.snowflakes.next()
+        self.app_installed = True
+        self.unavailable = False
+        self.upload_limit_override: int | None = None
+        self._premium_tier = premium_tier
+
+    @property
+    def bot_member(self) -> bool:
+        return self.world.bot.id in self.members
+
+    @property
+    def premium_tier(self) -> int:
+        return self._premium_tier
+
+    @premium_tier.setter
+    def premium_tier(self, tier: int) -> None:
+        self._premium_tier = tier
+        self.world.announce("guild changed", self)
+
+    @property
+    def upload_limit(self) -> int:
+        """Bytes per attachment; assign a number to override the premium tier's."""
+        if self.upload_limit_override is not None:
+            return self.upload_limit_override
+        return UPLOAD_LIMITS.get(self._premium_tier, DEFAULT_UPLOAD_LIMIT)
+
+    @upload_limit.setter
+    def upload_limit(self, size: int | None) -> None:
+        self.upload_limit_override = size
+
+    def rights_of(self, user_id: int) -> Right:
+        return self.members.get(user_id, NOTHING)
+
+    def join(self, user: User, permissions: int | None = None, **changes: bool) -> None:
+        """Make this user a member: everyday rights, or ``permissions``, then ``manage_messages=True`` etc."""
+        total = EVERYDAY if permissions is None else Right(permissions)
+        for name, given in changes.items():
+            total = total | rights(name) if given else total & ~rights(name)
+        self.members[user.id] = total & EVERYTHING
+        self.world.announce("member joined", self)
+        if user is self.world.bot:
+            self.app_installed = True
+            self.world.announce("guild added", self)
+
+    def add_channel(self, name: str, kind: Kind = "text") -> Channel:
+        return self.world.add_channel(Channel(self.world, name=name, kind=kind, guild=self))
+
+    async def remove_bot(self) -> None:
+        """Kick the bot: its rights, its commands and its view of the guild are gone."""
+        self.members.pop(self.world.bot.id, None)
+        self.app_installed = False
+        self.world.announce("bot removed", self)
+
+    async def outage(self) -> None:
+        self.unavailable = True
+        self.world.announce("guild out", self)
+
+    async def recover(self) -> None:
+        self.unavailable = False
+        self.world.announce("guild back", self)
+
+
+@dataclass(eq=False)
+class Channel:
+    world: World = field(repr=False)
+    name: str
+    kind: Kind = "text"
+    guild: Guild | None = field(default=None, repr=False)
+    parent: Channel | None = field(default=None, repr=False)
+    recipient: User | None = None
+    id: int = 0
+    posts: list[Message] = field(default_factory=list, repr=False)
+    """Everything ever posted here, deleted and ephemeral messages included."""
+    overwrites: dict[int, Overwrite] = field(default_factory=dict, repr=False)
+    deleted: bool = False
+    _archived: bool = False
+    _locked: bool = False
+
+    def __post_init__(self) -> None:
+        self.id = self.world.snowflakes.next()
+
+    @property
+    def is_thread(self) -> bool:
+        return self.kind == "thread"
+
+    @property
+    def root(self) -> Channel:
+        """The channel whose overwrites count: a thread's parent."""
+        return self.parent or self
+
+    @property
+    def upload_limit(self) -> int:
+        return DEFAULT_UPLOAD_LIMIT if self.guild is None else self.guild.upload_limit
+
+    @property
+    def archived(self) -> bool:
+        return self._archived
+
+    @archived.setter
+    def archived(self, value: bool) -> None:
+        self._archived = value
+        self.world.announce("channel changed", self)
+
+    @property
+    def locked(self) -> bool:
+        return self._locked
+
+    @locked.setter
+    def locked(self, value: bool) -> None:
+        self._locked = value
+        self.world.announce("channel changed", self)
+
+    @property
+    def messages(self) -> list[Message]:
+        """What everybody in the channel sees, oldest first; "is thinking…" is not a message yet."""
+        return [post for post in self.posts if _visible(post) and not post.ephemeral]
+
+    def seen_by(self, user: User) -> list[Message]:
+        return [post for post in self.posts if _visible(post) and post.only_for in (None, user.id)]
+
+    def rights_of(self, user: User) -> Right:
+        return in_channel(self, user.id)
+
+    def add_thread(self, name: str) -> Channel:
+        thread = Channel(self.world, name=name, kind="thread", guild=self.guild, parent=self)
+        return self.world.add_channel(thread)
+
+    def deny(self, user: User, *names: str) -> None:
+        before = self.root.overwrites.get(user.id, Overwrite())
+        taken = rights(*names)
+        self._overwrite(user, Overwrite(before.allow & ~taken, before.deny | taken))
+
+    def allow(self, user: User, *names: str) -> None:
+        before = self.root.overwrites.get(user.id, Overwrite())
+        given = rights(*names)
+        self._overwrite(user, Overwrite(before.allow | given, before.deny & ~given))
+
+    def _overwrite(self, user: User, overwrite: Overwrite) -> None:
+        self.root.overwrites[user.id] = overwrite
+        self.world.announce("channel changed", self.root)
+
+    async def delete(self) -> None:
+        """Delete the channel and, as Discord does, every thread below it."""
+        self.deleted = True
+        if self.guild is not None:
+            for thread in [each for each in self.guild.channels if each.parent is self]:
+                thread.deleted = True
+                self.guild.channels.remove(thread)
+            self.guild.channels.remove(self)
+        self.world.announce("channel deleted", self)
+
+
+def _visible(post: Message) -> bool:
+    return not post.deleted and not post.loading

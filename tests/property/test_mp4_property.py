@@ -1,0 +1,65 @@
+"""inspect_mp4 over arbitrary bytes and over damaged heads of the real clip."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.media.mp4 import Mp4, NotAnMp4, inspect_mp4
+from sandbox.video_api import CLIP
+
+# The path is overwritten by each example, so sharing the folder among them is harmless.
+ONE_FOLDER = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+HEAD = CLIP.content[:2048]
+
+
+def verdict(folder: Path, content: bytes) -> Mp4 | None:
+    path = folder / "video.mp4"
+    path.write_bytes(content)
+    try:
+        return inspect_mp4(path)
+    except NotAnMp4:
+        return None
+
+
+@ONE_FOLDER
+@given(content=st.binary(max_size=300))
+def test_arbitrary_bytes_are_judged(tmp_path: Path, content: bytes):
+    """Whatever a host sends: an MP4, or NotAnMp4, and no other error."""
+    found = verdict(tmp_path, content)
+    assert found is None or found.size == len(content)
+
+
+@ONE_FOLDER
+@given(
+    changes=st.lists(st.tuples(st.integers(0, len(HEAD) - 1), st.integers(0, 255)), max_size=6),
+    length=st.integers(0, len(HEAD)),
+    tail=st.binary(max_size=40),
+)
+def test_damaged_heads_are_judged(tmp_path: Path, changes: list[tuple[int, int]], length: int, tail: bytes):
+    """Sizes, kinds and fields of a real file, flipped, cut and continued with something else."""
+    damaged = bytearray(HEAD)
+    for position, value in changes:
+        damaged[position] = value
+    found = verdict(tmp_path, bytes(damaged[:length]) + tail)
+    assert found is None or found.seconds is None or found.seconds > 0
+
+
+@ONE_FOLDER
+@given(sizes=st.lists(st.integers(0, 40), min_size=1, max_size=12), data=st.data())
+def test_boxes_of_any_size_are_judged(tmp_path: Path, sizes: list[int], data: st.DataObject):
+    """Valid kinds with sizes that may lie, which plain random bytes hardly ever make."""
+    kinds = st.sampled_from([b"ftyp", b"moov", b"mvhd", b"mdat", b"free"])
+    boxes = (size.to_bytes(4) + data.draw(kinds) + bytes(max(size - 8, 0)) for size in sizes)
+    content = CLIP.content[:32] + b"".join(boxes)
+    found = verdict(tmp_path, content)
+    assert found is None or found.size == len(content)
+
+
+@pytest.mark.parametrize("size", [len(CLIP.content) + 16, len(CLIP.content) + 300_001])
+def test_padding_keeps_the_clip_an_mp4(tmp_path: Path, size: int):
+    """The stand-in's padded clips must themselves be what the bot accepts."""
+    assert verdict(tmp_path, b"".join(type(CLIP).padded(size).chunks())) == Mp4(size, 8.0)
