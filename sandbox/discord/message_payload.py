@@ -138,6 +138,9 @@ def _numbered(given: list[Json], numbers: Iterator[int]) -> list[Json]:
         given_fields = {name: value for name, value in part.items() if value is not None}
         answer = {**_DEFAULTS.get(part["type"], {}), **given_fields}
         answer.setdefault("id", next(numbers))
+        if "emoji" in answer:
+            # A request may say {"id": null}; an answer has no id for an emoji of Unicode.
+            answer["emoji"] = {key: value for key, value in answer["emoji"].items() if value is not None}
         if "components" in answer:
             answer["components"] = _numbered(answer["components"], numbers)
         if "accessory" in answer:

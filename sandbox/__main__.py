@@ -1,0 +1,69 @@
+"""`python -m sandbox`: the whole thing on this machine, without an account: the story, then the channel."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from sandbox.stage import Stage
+from sandbox.story import Story, save_video
+from sandbox.terminal import ChannelView
+
+WIDTH = 100
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("demo-out"), help="where the video is saved")
+    parser.add_argument("--svg", type=Path, help="also save the channel as a picture")
+    arguments = parser.parse_args()
+    console = Console(width=WIDTH, highlight=False)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        same = asyncio.run(_demo(console, Path(folder), arguments.out, arguments.svg))
+    console.print(f"[dim]{time.monotonic() - began:.1f} seconds, no account, no network but loopback.[/]")
+    return 0 if same else 1
+
+
+async def _demo(console: Console, folder: Path, out: Path, svg: Path | None) -> bool:
+    began = time.monotonic()
+
+    def tell(step: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {step}", markup=True)
+
+    console.print("[bold]veo-courier[/]: stand-ins for Discord and the video API, and the real bot.\n")
+    async with Stage(folder) as stage:
+        story = Story(stage, tell)
+        video = await story.play()
+        path, same = save_video(video, out)
+        view = ChannelView(
+            {p.id: p.name for p in (stage.alice, stage.bob, stage.discord.bot)}, stage.discord.bot.id
+        )
+        verdict = "the same bytes as the API's" if same else "NOT the bytes that the API gave out"
+        view.saved[video.attachments[0].id] = f"saved as {path}: {verdict}"
+        messages = [*stage.channel.messages, *story.private]
+        console.print()
+        console.print(view.draw(stage.channel, messages))
+        if svg is not None:
+            _save_picture(svg, view, stage)
+        stage.check()
+    return same
+
+
+def _save_picture(svg: Path, view: ChannelView, stage: Stage) -> None:
+    with Path("/dev/null").open("w") as nowhere:
+        canvas = Console(record=True, width=WIDTH, file=nowhere, highlight=False, force_terminal=True)
+        view.saved.clear()
+        canvas.print(view.draw(stage.channel, stage.channel.messages))
+        svg.parent.mkdir(parents=True, exist_ok=True)
+        canvas.save_svg(str(svg), title="veo-courier in a channel")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

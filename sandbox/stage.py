@@ -1,0 +1,73 @@
+"""A stage to play on: both stand-ins, a server with people, and the real bot running against them."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+from sandbox.bot_process import BotProcess
+from sandbox.discord import StandInDiscord
+from sandbox.video_api import StandInVideoApi
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+# Far below the 30 s that the real API asks for; the bot allows it on loopback alone.
+POLL_INTERVAL = 1.0
+
+
+class Stage:
+    """Everything below `folder`; `settings` are added to what the bot needs to find the stand-ins."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.discord = StandInDiscord()
+        self.api = StandInVideoApi()
+        self._settings = settings
+        self._exit = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._exit.enter_async_context(self.discord)
+        await self._exit.enter_async_context(self.api)
+        self.guild = self.discord.add_guild("Moving Pictures")
+        self.channel = self.guild.add_channel("renders")
+        self.alice = self.discord.add_person("alice")
+        self.bob = self.discord.add_person("bob")
+        for person in (self.alice, self.bob):
+            self.guild.join(person)
+        self.bot = BotProcess(self.settings(), self.folder / "bot.log")
+        self._exit.push_async_callback(self.bot.stop)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exit.aclose()
+
+    def settings(self) -> dict[str, str]:
+        """The bot's environment: its public settings only."""
+        return {
+            "DISCORD_TOKEN": self.discord.token,
+            "DISCORD_API_URL": self.discord.api_url,
+            "VEO_API_KEY": self.api.key,
+            "VEO_API_URL": self.api.url,
+            "DATA_DIR": str(self.folder / "data"),
+            "POLL_INTERVAL": str(POLL_INTERVAL),
+            **self._settings,
+        }
+
+    async def start_bot(self) -> None:
+        """Returns when it is connected and Discord knows its commands. Raises with its log if it ends."""
+        await self.bot.start()
+        await self.discord.until(
+            lambda: self.bot.exit_code is not None or (self.discord.connected and self.discord.commands),
+            within=20,
+        )
+        if self.bot.exit_code is not None:
+            raise RuntimeError(f"the bot ended with {self.bot.exit_code}:\n{self.bot.output()}")
+
+    def check(self) -> None:
+        """Raises AssertionError for whatever surprised a stand-in."""
+        self.discord.check()
+        self.api.check()

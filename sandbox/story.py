@@ -1,0 +1,89 @@
+"""A short story that shows what the bot does: three ids are tracked, and each ends in its own way."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from sandbox.video_api import CLIP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sandbox.discord import Message
+    from sandbox.stage import Stage
+
+MADE = "vgen_abc123def456"
+REFUSED = "vgen_9f27c1d08b3e"
+MISTYPED = "vgen_abc123def4"
+POLICY = (
+    "The prompt could not be submitted. This prompt contains words that violate Vertex AI's usage "
+    "guidelines. Try rephrasing the prompt. Support codes: 29310472"
+)
+
+
+class Story:
+    """Plays on a stage, and tells each step to `tell`."""
+
+    def __init__(self, stage: Stage, tell: Callable[[str], None]) -> None:
+        self._stage = stage
+        self._tell = tell
+        self.private: list[Message] = []
+
+    async def play(self) -> Message:
+        """Returns the message with the video."""
+        stage = self._stage
+        made, refused = stage.api.create(MADE), stage.api.create(REFUSED)
+        await stage.start_bot()
+        self._tell("The bot is on line and has registered its commands.")
+        await self._track()
+        made.proceed()
+        self._tell("The video API works on two of them, and does not know the third.")
+        await self._result_of(MISTYPED)
+        refused.fail(POLICY)
+        self._tell(f"It refuses {REFUSED} for its prompt.")
+        await self._result_of(REFUSED)
+        made.complete()
+        self._tell(f"{MADE} is ready.")
+        video = await self._result_of(MADE)
+        listed = await stage.alice.slash(stage.channel, "veo list")
+        self._tell("alice types  /veo list")
+        if listed.message is not None:
+            self.private.append(listed.message)
+        return video
+
+    async def _track(self) -> None:
+        stage = self._stage
+        ids = f"{MADE} {REFUSED} {MISTYPED}"
+        self._tell(f"alice types  /veo track id:{ids} note:harbour at dawn")
+        reply = await stage.alice.slash(stage.channel, "veo track", id=ids, note="harbour at dawn")
+        if reply.message is None:
+            raise RuntimeError("the bot did not answer with a card")
+        self._tell(f"The card is there after {reply.acknowledged_after * 1000:.0f} ms.")
+        pressed = await stage.bob.press(reply.message, "Notify me too")
+        self._tell(
+            "bob presses  Notify me too" + (f": “{pressed.message.content}”" if pressed.message else "")
+        )
+
+    async def _result_of(self, task_id: str) -> Message:
+        channel = self._stage.channel
+
+        def posted() -> Message | None:
+            return next((m for m in channel.messages[1:] if f"`{task_id}`" in m.content), None)
+
+        found = await self._stage.discord.until(posted, within=15)
+        if found is None:
+            raise RuntimeError(f"no result message for {task_id}")
+        card = channel.messages[0]
+        await self._stage.discord.until(lambda: str(found.id) in card.content, within=15)
+        return found
+
+
+def save_video(message: Message, folder: Path) -> tuple[Path, bool]:
+    """Save the attachment as a person would; tells whether its bytes are the API's bytes."""
+    attachment = message.attachments[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / attachment.filename
+    path.write_bytes(attachment.content)
+    return path, hashlib.sha256(path.read_bytes()).hexdigest() == CLIP.sha256
