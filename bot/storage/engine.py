@@ -59,6 +59,11 @@ class Database:
             OSError,
         ) as error:
             raise StorageUnavailable(f"the database did not answer: {_cause(error)}") from error
+        except sa.exc.DatabaseError as error:
+            # The base class itself means a damaged file; its other subclasses are bugs of ours.
+            if type(error) is not sa.exc.DatabaseError:
+                raise
+            raise StorageUnavailable(f"the database cannot be read: {_cause(error)}") from error
 
     async def close(self) -> None:
         """Waits for the transactions that have begun."""
@@ -92,14 +97,19 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     # busy_timeout first: switching to WAL needs the lock that another process may hold.
-    for pragma in (
-        "busy_timeout=5000",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "temp_store=MEMORY",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in (
+            "busy_timeout=5000",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        # SQLAlchemy does not close what could not be prepared: its thread and file would stay.
+        connection.close()
+        raise
     cursor.close()
 
 

@@ -75,7 +75,9 @@ class Registrations:
             await connection.execute(sa.insert(tasks).values(_fresh_task(task_id, now)))
             return TaskState.WAITING
         forgotten = row.state is TaskState.WAITING and row.due_at is None
-        if row.state is not TaskState.LOST and not forgotten:
+        # Lost, and some channel is still to be told: asking again would take the reason from its message.
+        still_told = row.state is TaskState.LOST and await _is_owed(connection, task_id)
+        if still_told or (row.state is not TaskState.LOST and not forgotten):
             return TaskState(row.state)
         # Not before the interval is over since the last question: it counts per task, not per wish.
         due_at = max(now, (row.asked_at or 0) + self._interval)
@@ -118,16 +120,23 @@ class Registrations:
         await mark_cards(connection, tasks.c.id == delivery.task_id, now)
         return Untracked.CANCELLED
 
-    async def redeliver(self, earlier: Earlier, by: int, now: int) -> None:
-        """A second delivery of a final task, with a nonce of its own. Raises QuotaReached."""
+    async def redeliver(self, earlier: Earlier, by: int, now: int) -> bool:
+        """A second delivery of a final task, with a nonce of its own. Raises QuotaReached.
+
+        False when somebody else has asked for one since `earlier` was read, or has the task asked again.
+        """
         old = earlier.delivery
         request = TrackRequest(old.guild_id, old.channel_id, by, (old.task_id,), old.note)
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> bool:
+            latest = await find_earlier(connection, old.channel_id, old.task_id)
+            if latest is None or latest.delivery.state in LIVE or latest.task.state is TaskState.WAITING:
+                return False
             await self._check_limits(connection, request, 1)
-            await _insert_delivery(connection, request, old.task_id, earlier.task.state, now, None)
+            await _insert_delivery(connection, request, old.task_id, latest.task.state, now, None)
+            return True
 
-        await self._database.run(work)
+        return await self._database.run(work)
 
     async def watch(self, card_id: int, user_id: int) -> Watching:
         """Add somebody to the mentions of what is still to come on a card, or take them off again."""
@@ -221,6 +230,11 @@ async def _insert_delivery(
             attempt=0,
         )
     )
+
+
+async def _is_owed(connection: AsyncConnection, task_id: str) -> bool:
+    live = sa.select(deliveries.c.id).where(deliveries.c.task_id == task_id, _IS_LIVE).limit(1)
+    return (await connection.execute(live)).first() is not None
 
 
 async def _stop_asking_if_nobody_waits(connection: AsyncConnection, task_id: str) -> None:

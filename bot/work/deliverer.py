@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 # Discord keeps a nonce for "the past few minutes" (Create Message): within two we rely on it alone.
 _NONCE_IS_FRESH = 2 * MINUTE
-# Some 15 minutes of 4xx from the video's host: a new link may need a moment, a dead one stays dead.
+# Some eight minutes of 4xx from the video's host: a new link may need a moment, a dead one stays dead.
 _REFUSALS_OF_A_LINK = 8
-_FIRST_RETRY = 5 * SECOND
+_FIRST_RETRY = 2 * SECOND
 _LAST_RETRY = 10 * MINUTE
 _SET_ASIDE = HOUR
 

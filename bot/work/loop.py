@@ -206,6 +206,9 @@ class DurableLoop(Generic[Work]):
                 await self._source.renew(long_running)
             except TryLater as error:
                 logger.warning("%s: leases not renewed: %s", self._source.name, error)
+            except Exception:
+                # This job must not die quietly: with its lease over, somebody else would do the same work.
+                logger.exception("%s: a bug in renewing leases", self._source.name)
 
     async def _drain(self) -> None:
         if not self._jobs:

@@ -81,13 +81,14 @@ class ApiGate:
             logger.warning("the video API asks to slow down: polling pauses for %g s", pause / SECOND)
 
     async def _close(self, kind: TroubleKind, until: int) -> bool:
-        """False when it is closed that long already: many questions were on their way."""
-        if self.trouble and self.trouble.kind is kind and self._clock() < self.trouble.until:
-            return False
-        since = self.trouble.since if self.trouble and self.trouble.kind is kind else self._clock()
-        self.trouble = ApiTrouble(kind, since, until)
-        await self._facts.put(TROUBLE_FACT, self.trouble.to_text())
-        return True
+        """False when it is closed already: many questions were on their way, and the longest wish counts."""
+        now = self._clock()
+        same = self.trouble if self.trouble and self.trouble.kind is kind else None
+        is_news = same is None or same.until <= now
+        if same is None or is_news or same.until < until:
+            self.trouble = ApiTrouble(kind, same.since if same else now, until)
+            await self._facts.put(TROUBLE_FACT, self.trouble.to_text())
+        return is_news
 
     async def answered(self, asked_at: int) -> None:
         """An answer to a question asked after the gate closed ends the trouble."""

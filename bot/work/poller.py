@@ -119,8 +119,11 @@ class Poller:
         return judge(task, answer, self._clock(), self._rules)
 
     def _wait_for_the_gate(self, task: TrackedTask, asked_at: int) -> StillWaiting:
-        """The trouble is not the task's: it costs neither an attempt nor its deadline."""
-        due_at = max(self._gate.closed_until, asked_at + self._rules.interval)
+        """The trouble is not the task's: it costs neither an attempt nor its deadline.
+
+        The gate alone keeps everybody waiting, so that a restart with a mended key asks at once.
+        """
+        due_at = asked_at + self._rules.interval
         return StillWaiting(None, due_at, attempt=task.attempt, doubts=task.doubts)
 
     async def set_aside(self, lease: int, work: TrackedTask) -> None:

@@ -29,7 +29,7 @@ class Registrations(Protocol):
     async def cancel(
         self, channel_id: int, task_id: str, by: int, now: int, *, may_cancel_any: bool
     ) -> Untracked: ...
-    async def redeliver(self, earlier: Earlier, by: int, now: int) -> None: ...
+    async def redeliver(self, earlier: Earlier, by: int, now: int) -> bool: ...
     async def watch(self, card_id: int, user_id: int) -> Watching: ...
 
 
@@ -95,7 +95,8 @@ class Registry:
             return Redelivered.STILL_OPEN, earlier
         if earlier.task.state is TaskState.COMPLETED and not living_link(earlier.task, self._clock()):
             return Redelivered.LINK_DEAD, earlier
-        await self._registrations.redeliver(earlier, by, self._clock())
+        if not await self._registrations.redeliver(earlier, by, self._clock()):
+            return Redelivered.STILL_OPEN, earlier
         self._on_work()
         return Redelivered.PLANNED, earlier
 
