@@ -24,8 +24,9 @@ _AT_LEAST = {
 }
 _TOKENS = re.compile(
     r"((?:/interactions/\d+|/webhooks/\d+)/)[A-Za-z0-9_\-.]+"
-    r"|((?:Bot|Bearer) )[A-Za-z0-9_\-.]{6,}"
-    r"|(['\"]token['\"]: ?['\"])[^'\"]+"
+    r"|((?:Bot|[Bb]earer|[Bb]asic) )[A-Za-z0-9_\-.~+/=]{6,}"
+    r"|(\\*['\"]token\\*['\"]: ?\\*['\"])[^'\"\\]+"
+    r"|(://[^/\s:@]*:)[^/\s@]+(?=@)"  # the password in a proxy's address
 )
 _KNOWN_FIELDS = (
     "action",
@@ -41,12 +42,14 @@ class Redaction:
     """Replaces secrets in whole records: message, arguments and traceback alike."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        self._secrets = [secret for secret in secrets if secret]
+        # Also as repr and JSON write them, where a quote or a backslash looks different.
+        forms = {form for s in secrets if s for form in (s, repr(s)[1:-1], json.dumps(s)[1:-1])}
+        self._secrets = sorted(forms, key=len, reverse=True)
 
     def clean(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, STARS)
-        return _TOKENS.sub(lambda m: (m[1] or m[2] or m[3]) + STARS, text)
+        return _TOKENS.sub(lambda m: (m[1] or m[2] or m[3] or m[4]) + STARS, text)
 
 
 class ConsoleFormat(logging.Formatter):
@@ -80,7 +83,11 @@ class JsonFormat(logging.Formatter):
         entry |= {name: getattr(record, name) for name in _KNOWN_FIELDS if hasattr(record, name)}
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return self._redaction.clean(json.dumps(entry, ensure_ascii=False, default=str))
+        return json.dumps({name: self._safe(value) for name, value in entry.items()}, ensure_ascii=False)
+
+    def _safe(self, value: object) -> object:
+        """Cleaned before JSON escapes the quotes by which a token in a text is known."""
+        return value if value is None or isinstance(value, int) else self._redaction.clean(str(value))
 
 
 def _when(record: logging.LogRecord) -> str:
@@ -94,7 +101,8 @@ def logging_to_stderr(level: str, form: Literal["console", "json"], secrets: Seq
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormat(redaction) if form == "json" else ConsoleFormat(redaction))
     root = logging.getLogger()
-    before = root.level
+    touched = [root, *(logging.getLogger(name) for name in _AT_LEAST)]
+    before = [each.level for each in touched]
     root.addHandler(handler)
     root.setLevel(level)
     for name, least in _AT_LEAST.items():
@@ -105,5 +113,6 @@ def logging_to_stderr(level: str, form: Literal["console", "json"], secrets: Seq
     finally:
         logging.captureWarnings(False)
         root.removeHandler(handler)
-        root.setLevel(before)
+        for each, earlier in zip(touched, before, strict=True):
+            each.setLevel(earlier)
         handler.close()

@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     max_open_per_channel: Count = 50
     max_open_per_guild: Count = 200
     discord_api_url: BaseUrl | None = None
-    discord_proxy: BaseUrl | None = None
+    discord_proxy: BaseUrl | None = Field(None, repr=False)  # may hold a password
     discord_guild_id: int | None = Field(None, gt=0)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
@@ -129,6 +129,8 @@ def read_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsWrong([_problem(e) for e in error.errors(include_input=False)]) from None
+    except UnicodeDecodeError:
+        raise SettingsWrong([".env: is not a text in UTF-8"]) from None
 
 
 def _problem(error: Any) -> str:
@@ -138,4 +140,6 @@ def _problem(error: Any) -> str:
     name = str(error["loc"][0]).upper()
     if error["type"] == "missing":
         return f"{name}: is not set; see .env.example"
-    return f"{name}: {message[0].lower()}{message[1:]}"
+    if not message.startswith("URL"):
+        message = message[0].lower() + message[1:]
+    return f"{name}: {message}"

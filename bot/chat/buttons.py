@@ -13,7 +13,6 @@ from bot.core.results import ResultMessage, living_link
 from bot.core.tasks import CardView
 
 logger = logging.getLogger(__name__)
-_LONGEST_URL = 512  # Discord's limit for a link button
 
 
 class ButtonService(Protocol):
@@ -124,7 +123,7 @@ def on_result(result: ResultMessage, now: int) -> discord.ui.View:
     """The result's buttons: the original while its link lives, and delete."""
     buttons = discord.ui.View(timeout=None)
     link = living_link(result.due.task, now)
-    if link is not None and len(link) <= _LONGEST_URL:
-        buttons.add_item(discord.ui.Button(label=texts.ORIGINAL_LABEL, url=link))
+    if link is not None and len(url := texts.plain_link(link)) <= texts.LONGEST_BUTTON_URL:
+        buttons.add_item(discord.ui.Button(label=texts.ORIGINAL_LABEL, url=url))
     buttons.add_item(DeleteButton(result.due.delivery.id))
     return buttons

@@ -1,34 +1,35 @@
 """Cards, lists and status: how tasks look in a channel. Nothing is shown that the API did not say."""
 
-from bot.chat.safe_text import code, code_block, one_line, shorten_middle
-from bot.chat.texts import MOST_CONTENT, ago, api_trouble, clock_time, jump_link, person
+from bot.chat.safe_text import code, code_block, length, one_line, shorten_middle
+from bot.chat.texts import MOST_CONTENT, ago, api_trouble, clock_time, fitting, jump_link, person
 from bot.core.registration import Earlier, Overview
 from bot.core.tasks import CardRow, CardView, Delivery, DeliveryState, TaskState, TrackedTask
 from bot.core.trouble import ApiTrouble
 
 USUAL_DURATION = "A video usually takes 2 to 5 minutes."
-_SHORTEST_ID = 16
 _WHOLE_ID = 128
+# How long an id may be, and whether states lose their details: from all there is to what always fits.
+_DETAIL = ((_WHOLE_ID, False), (40, False), (24, False), (16, False), (40, True), (24, True), (16, True))
 
 
 def card(view: CardView) -> str:
-    """The card's text: one line per task, ids shortened only when they would not fit."""
-    for id_length in (_WHOLE_ID, 40, 24, _SHORTEST_ID):
-        text = _card(view, id_length)
-        if len(text) <= MOST_CONTENT:
-            return text
-    return text[:MOST_CONTENT]
+    """The card's text: one line per task; ids, then links and times give way when it would not fit."""
+    for id_length, brief in _DETAIL:
+        lines = _card(view, id_length, brief)
+        if length("\n".join(lines)) <= MOST_CONTENT:
+            break
+    return fitting(lines)
 
 
-def _card(view: CardView, id_length: int) -> str:
+def _card(view: CardView, id_length: int, brief: bool) -> list[str]:
     first = view.rows[0].delivery
     note = f" · {code(first.note, 100)}" if first.note else ""
     count = "a Veo task" if len(view.rows) == 1 else f"{len(view.rows)} Veo tasks"
     head = f"**Tracking {count}** for {person(first.requester_id)} since {ago(first.created_at)}{note}"
-    lines = [head, *(_line(row.delivery, row.task, id_length) for row in view.rows)]
+    lines = [head, *(_line(row.delivery, row.task, id_length, brief) for row in view.rows)]
     if any(row.delivery.state is DeliveryState.OPEN for row in view.rows):
         lines.append(f"-# {USUAL_DURATION} The result is posted here with a mention.")
-    return "\n".join(lines)
+    return lines
 
 
 def is_settled(view: CardView) -> bool:
@@ -40,8 +41,9 @@ def _is_live(row: CardRow) -> bool:
     return row.delivery.state in (DeliveryState.OPEN, DeliveryState.DUE)
 
 
-def _line(delivery: Delivery, task: TrackedTask, id_length: int) -> str:
-    return f"{_sign(delivery, task)} {code(shorten_middle(task.id, id_length))} {_state(delivery, task)}"
+def _line(delivery: Delivery, task: TrackedTask, id_length: int, brief: bool = False) -> str:
+    state = _brief_state(delivery, task) if brief else _state(delivery, task)
+    return f"{_sign(delivery, task)} {code(shorten_middle(task.id, id_length))} {state}"
 
 
 def _sign(delivery: Delivery, task: TrackedTask) -> str:
@@ -73,6 +75,18 @@ def _state(delivery: Delivery, task: TrackedTask) -> str:
             return f"stopped{by}"
 
 
+def _brief_state(delivery: Delivery, task: TrackedTask) -> str:
+    match delivery.state:
+        case DeliveryState.OPEN:
+            return f"· {code(task.word, 20)}" if task.word else _api_word(task)
+        case DeliveryState.POSTED:
+            return _outcome(task)
+        case DeliveryState.UNDELIVERABLE:
+            return f"{_outcome(task)}, but could not be posted"
+        case _:
+            return _state(delivery, task)
+
+
 def _api_word(task: TrackedTask) -> str:
     if task.word is None or task.word_at is None:
         return "· not asked yet" if task.asked_at is None else "· no answer yet"
@@ -98,12 +112,13 @@ def overview(found: Overview) -> str:
     """`/veo list`: what is open and what has ended, as much as fits."""
     if not found.live and not found.ended:
         return "Nothing is tracked in this channel. `/veo track` starts it."
-    lines = []
-    if found.live:
-        lines += ["**Open**", *(_list_line(e) for e in found.live)]
-    if found.ended:
-        lines += ["**Ended lately**", *(_list_line(e) for e in found.ended)]
-    return _fitting(lines)
+    return fitting([*_section("**Open**", found.live), *_section("**Ended lately**", found.ended)])
+
+
+def _section(title: str, entries: tuple[Earlier, ...]) -> list[str]:
+    """The title stays with the first entry, so that every line is one entry."""
+    lines = [_list_line(entry) for entry in entries]
+    return [f"{title}\n{lines[0]}", *lines[1:]] if lines else []
 
 
 def _list_line(earlier: Earlier) -> str:
@@ -114,20 +129,6 @@ def _list_line(earlier: Earlier) -> str:
     if delivery.state is DeliveryState.OPEN and earlier.card_message_id:
         line += f" · {jump_link(delivery.guild_id, delivery.channel_id, earlier.card_message_id)}"
     return f"{line} · {ago(delivery.ended_at or delivery.created_at)}"
-
-
-def _fitting(lines: list[str]) -> str:
-    """Whole lines only, and a last one that says how many are missing."""
-    kept: list[str] = []
-    room = MOST_CONTENT - len("… and 999 more")
-    for line in lines:
-        if len(line) + 1 > room:
-            break
-        kept.append(line)
-        room -= len(line) + 1
-    if missing := len(lines) - len(kept):
-        kept.append(f"… and {missing} more")
-    return "\n".join(kept)
 
 
 def status(earlier: Earlier, trouble: ApiTrouble | None) -> str:

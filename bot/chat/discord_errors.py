@@ -25,6 +25,7 @@ Answer = TypeVar("Answer")
 TOO_LARGE = {40005, 50045}
 UNKNOWN_MESSAGE = 10008
 _BLOCKED_BY_EDGE = 40333
+_OVERLOADED = 130000
 _BLOCK_PAUSE = 10 * MINUTE / SECOND
 
 _CHANNEL_CLOSED = {
@@ -45,8 +46,10 @@ async def uncancelled(call: Awaitable[Answer]) -> Answer:
     A cancel while discord.py 2.7.1 sleeps off a global 429 leaves its gate closed: every later call of
     the process hangs (http.py, `_global_over`).
     """
+    job = asyncio.ensure_future(call)
+    job.add_done_callback(_look_at)
     try:
-        return await asyncio.shield(asyncio.ensure_future(call))
+        return await asyncio.shield(job)
     except discord.RateLimited as error:
         raise DiscordUnavailable("Discord asks to slow down", retry_after=error.retry_after) from error
     except discord.HTTPException as error:
@@ -56,6 +59,12 @@ async def uncancelled(call: Awaitable[Answer]) -> Answer:
         raise ours from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise DiscordUnavailable(f"no answer from Discord ({type(error).__name__})") from error
+
+
+def _look_at(job: asyncio.Future[Answer]) -> None:
+    """Without this a failure after its caller was cancelled is logged as an error of the program."""
+    if not job.cancelled():
+        job.exception()
 
 
 def _translated(error: discord.HTTPException) -> CourierError | None:
@@ -68,7 +77,7 @@ def _translated(error: discord.HTTPException) -> CourierError | None:
         return Undeliverable(_CHANNEL_CLOSED[error.code])
     if error.status == 403 and error.code in (0, _BLOCKED_BY_EDGE):
         return DiscordUnavailable("Discord's edge blocks this machine", retry_after=_BLOCK_PAUSE)
-    if error.status == 429 or error.status >= 500:
+    if error.status == 429 or error.status >= 500 or error.code == _OVERLOADED:
         return DiscordUnavailable(f"Discord answered {error.status}")
     return None
 

@@ -11,6 +11,7 @@ import unicodedata
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _INVISIBLE = frozenset({"Cc", "Cs", "Co", "Cn"})
 _BREAK = "\u200b"  # zero-width space: looks like nothing, and ends no fence
+_FENCE = re.compile("``(?=`)")  # overlapping on purpose: five backticks hold more than one fence
 _MORE = "…"
 
 
@@ -27,7 +28,7 @@ def one_line(text: str, most: int) -> str:
 
 def shorten(text: str, most: int) -> str:
     """At most `most` characters, the last one an ellipsis when something was cut."""
-    return text if _length(text) <= most else _cut(text, most - 1) + _MORE
+    return text if length(text) <= most else _cut(text, most - 1) + _MORE
 
 
 def shorten_middle(text: str, most: int) -> str:
@@ -46,15 +47,15 @@ def code(text: str, most: int = 140) -> str:
 def code_block(text: str, most: int) -> str:
     """As a code block of at most `most` characters, fences included."""
     room = most - len("```\n\n```")
-    body = printable(text).strip().replace("```", f"`{_BREAK}`{_BREAK}`") or " "
-    # A last backtick would join the fence.
-    return f"```\n{shorten(body, room).rstrip('`') or ' '}\n```"
+    body = _FENCE.sub(f"``{_BREAK}", printable(text).strip())
+    return f"```\n{shorten(body, room) or ' '}\n```"
 
 
-def _length(text: str) -> int:
+def length(text: str) -> int:
+    """In UTF-16 code units: an emoji counts as two or more."""
     return len(text.encode("utf-16-le")) // 2
 
 
 def _cut(text: str, most: int) -> str:
-    units = text.encode("utf-16-le")[: most * 2]
+    units = text.encode("utf-16-le")[: max(0, most) * 2]
     return units.decode("utf-16-le", errors="ignore")

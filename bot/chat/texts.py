@@ -1,6 +1,8 @@
 """Every sentence that a user reads, outside of cards and lists (cards.py)."""
 
-from bot.chat.safe_text import code, code_block, one_line
+from urllib.parse import quote
+
+from bot.chat.safe_text import code, code_block, length, one_line
 from bot.core.clock import MINUTE
 from bot.core.ids import MAX_IDS
 from bot.core.registration import (
@@ -19,6 +21,9 @@ from bot.core.trouble import ApiTrouble, TroubleKind
 MOST_CONTENT = 2000  # Discord's limit for a bot's message, in characters
 _MOST_NOTE = 200
 _MOST_REASON = 1200
+_MOST_PROBLEM = 200
+LONGEST_BUTTON_URL = 512  # Discord's limit for a link button
+_PLAIN_IN_LINKS = "%:/?#[]@!$&'()*+,;=~"
 _LATE = 10 * MINUTE  # older results say so, or people wonder
 
 NOTIFY_LABEL = "Notify me too"
@@ -60,6 +65,25 @@ def jump_link(guild_id: int, channel_id: int, message_id: int) -> str:
     return f"https://discord.com/channels/{guild_id}/{channel_id}/{message_id}"
 
 
+def plain_link(link: str) -> str:
+    """Percent-encoded where it could become something else in a message, as a browser does it."""
+    return quote(link, safe=_PLAIN_IN_LINKS, errors="ignore")
+
+
+def fitting(lines: list[str]) -> str:
+    """As many whole lines as fit a message; when some do not, a last one says how many."""
+    if sum(length(line) + 1 for line in lines) <= MOST_CONTENT:
+        return "\n".join(lines)
+    kept: list[str] = []
+    room = MOST_CONTENT - length(f"… and {len(lines)} more")
+    for line in lines:
+        room -= length(line) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    return "\n".join([*kept, f"… and {len(lines) - len(kept)} more"])
+
+
 def malformed_ids(malformed: tuple[str, ...]) -> str:
     shown = ", ".join(code(piece, 60) for piece in malformed[:5])
     more = f" and {len(malformed) - 5} more" if len(malformed) > 5 else ""
@@ -98,7 +122,7 @@ def quota_reached(error: QuotaReached) -> str:
 
 
 def already_tracked(earlier: tuple[Earlier, ...]) -> str:
-    return "\n".join(_already(e) for e in earlier)
+    return fitting([_already(e) for e in earlier])
 
 
 def _already(earlier: Earlier) -> str:
@@ -175,15 +199,15 @@ def result(message: ResultMessage, now: int) -> str:
     head = [_headline(message, code(task.id))]
     if delivery.note:
         head.append(f"-# Note: {code(delivery.note, _MOST_NOTE)}")
-    foot = [one_line(message.problem, 300)] if message.problem else []
-    foot += _link_lines(message, now)
+    problem = [one_line(message.problem, _MOST_PROBLEM)] if message.problem else []
+    late = []
     if task.finished_at is not None and now - task.finished_at > _LATE:
-        foot.append(f"-# The API finished it {ago(task.finished_at)}; sorry for the wait.")
-    if task.state is not TaskState.COMPLETED:
-        room = MOST_CONTENT - sum(len(line) + 1 for line in (*head, *foot))
-        reason = task.reason or "The video API gave no reason."
-        head.append(code_block(reason, min(room, _MOST_REASON)))
-    return "\n".join(head + foot)
+        late = [f"-# The API finished it {ago(task.finished_at)}; sorry for the wait."]
+    room = MOST_CONTENT - sum(length(line) + 1 for line in (*head, *problem, *late))
+    if task.state is TaskState.COMPLETED:
+        return "\n".join([*head, *problem, *_link_lines(message, now, room), *late])
+    reason = code_block(task.reason or "The video API gave no reason.", min(room, _MOST_REASON))
+    return "\n".join([*head, reason, *problem, *late])
 
 
 def _headline(message: ResultMessage, name: str) -> str:
@@ -199,7 +223,7 @@ def _headline(message: ResultMessage, name: str) -> str:
     }[due.task.state]
 
 
-def _link_lines(message: ResultMessage, now: int) -> list[str]:
+def _link_lines(message: ResultMessage, now: int, room: int) -> list[str]:
     """The link in words where there is no attachment: it is all that people get."""
     task, ends_at = message.due.task, link_ends_at(message.due.task)
     link = living_link(task, now)
@@ -207,12 +231,13 @@ def _link_lines(message: ResultMessage, now: int) -> list[str]:
         return []
     if link is None:
         return [] if message.video else ["The API's link to it has ended as well."]
+    until = f"<t:{ends_at // 1000}:f>"
+    has_button = len(plain_link(link)) <= LONGEST_BUTTON_URL
     if message.video is not None:
-        return [f"-# The original link works until <t:{ends_at // 1000}:f>."]
-    shown = f"<{link}>" if _is_plain(link) else "the button below"
-    return [f"Download it within a day (until <t:{ends_at // 1000}:f>): {shown}"]
-
-
-def _is_plain(link: str) -> bool:
-    """Whether a link can stand in a message without becoming something else."""
-    return len(link) <= 500 and link.isascii() and not any(c in link for c in " <>|`")
+        return [f"-# The original link works until {until}."] if has_button else []
+    whole = f"Download it within a day (until {until}): <{plain_link(link)}>"
+    if length(whole) < room:
+        return [whole]
+    if has_button:
+        return [f"Download it within a day (until {until}): the button below"]
+    return [f"Its link is too long for a message; the API's own reply holds it (until {until})."]

@@ -1,6 +1,7 @@
 """How large a file Discord takes in a guild: by boost level, lowered by what a refusal taught."""
 
 import time
+from collections.abc import Callable
 
 MIB = 1024**2
 # 20 MiB for everybody since 2026-09-03, by boost level above that (discord.py's own table is older).
@@ -13,19 +14,23 @@ _MEMORY = 6 * 3600.0
 class UploadLimits:
     """In memory: after a restart the first refusal teaches again, and costs one upload."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
         self._refused: dict[int, tuple[int, float]] = {}
 
     def fits(self, guild_id: int, boost_level: int, size: int) -> bool:
         """Whether `size` bytes are worth a try."""
-        refused = self._refused.get(guild_id)
-        if refused and time.monotonic() - refused[1] > _MEMORY:
-            del self._refused[guild_id]
-            refused = None
-        most = _BY_BOOST_LEVEL.get(boost_level, _DEFAULT)
-        return size <= most and (refused is None or size < refused[0])
+        refused = self._lowest_refused(guild_id)
+        return size <= _BY_BOOST_LEVEL.get(boost_level, _DEFAULT) and (refused is None or size < refused)
 
     def refuse(self, guild_id: int, size: int) -> None:
         """Discord answered 413 to `size` bytes."""
-        known = self._refused.get(guild_id, (size, 0.0))[0]
-        self._refused[guild_id] = (min(known, size), time.monotonic())
+        refused = self._lowest_refused(guild_id)
+        self._refused[guild_id] = (size if refused is None else min(refused, size), self._seconds())
+
+    def _lowest_refused(self, guild_id: int) -> int | None:
+        refused = self._refused.get(guild_id)
+        if refused is not None and self._seconds() - refused[1] > _MEMORY:
+            del self._refused[guild_id]
+            return None
+        return None if refused is None else refused[0]
