@@ -1,0 +1,1 @@
+"""Measurements, not tests: medians and ratios within one run."""
