@@ -21,5 +21,6 @@ class FakeClock:
 async def eventually(condition: Callable[[], object], within: float = 10) -> None:
     """Until `condition()` is true, looked at on every turn of the loop for at most `within` seconds."""
     async with asyncio.timeout(within):
-        while not condition():
+        # What is waited for may be a file or a process, which set no asyncio.Event.
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

@@ -1,0 +1,60 @@
+"""The real command line as a process, against both stand-ins; killed on what the stand-ins observe."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.discord import Message
+from sandbox.stage import Stage
+
+SECRETS = ("stand-in-token", "stand-in-key")
+
+
+class Theatre(Stage):
+    """A stage with what crash tests ask again and again."""
+
+    async def track(self, ids: str) -> Message:
+        reply = await self.alice.slash(self.channel, "veo track", id=ids)
+        assert reply.message is not None
+        return reply.message
+
+    def results(self) -> list[Message]:
+        return [m for m in self.channel.messages if any(b.label == "Delete" for b in m.buttons)]
+
+    async def settled(self, *ids: str) -> list[Message]:
+        """The results, once every id has one and the card's lines all link to theirs."""
+
+        def done() -> bool:
+            said = [m.content for m in self.results()]
+            return all(any(f"`{i}`" in text for text in said) for i in ids)
+
+        await self.discord.until(done, within=20)
+        return self.results()
+
+    async def listed(self) -> str:
+        reply = await self.alice.slash(self.channel, "veo list")
+        assert reply.message is not None
+        return reply.message.content
+
+    async def more_requests_than(self, count: int) -> None:
+        await self.discord.until(lambda: len(self.discord.record) > count, within=20)
+
+    async def more_questions_than(self, count: int, task_id: str) -> None:
+        await self.api.until(lambda: len(self.api.asked(task_id)) > count, within=20)
+
+    async def restart(self) -> None:
+        await self.bot.kill()
+        await self.discord.until(lambda: not self.discord.connected)
+        await self.start_bot()
+
+
+@pytest.fixture
+async def theatre(tmp_path: Path) -> AsyncIterator[Theatre]:
+    async with Theatre(tmp_path, POLL_INTERVAL="0.3", POLL_RATE="1000", LOG_LEVEL="DEBUG") as theatre:
+        yield theatre
+        await theatre.bot.stop()
+        said = theatre.bot.output() if theatre.bot.log.exists() else ""
+        assert not [secret for secret in SECRETS if secret in said]
+        assert "Traceback" not in said, said
+        theatre.check()

@@ -1,0 +1,176 @@
+"""SIGKILL at an observed moment, then a restart: nothing lost, nothing twice, nothing left behind."""
+
+import asyncio
+import itertools
+from pathlib import Path
+
+import pytest
+
+from tests.crash.conftest import Theatre
+
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
+
+ID = "vgen_abc123def456"
+POSTS = "POST /channels/*/messages"
+
+
+def videos(theatre: Theatre) -> list[Path]:
+    return list((theatre.folder / "data" / "videos").iterdir())
+
+
+async def exactly_one_result(theatre: Theatre) -> None:
+    [result] = await theatre.settled(ID)
+    assert result.attachments
+    assert result.mentions == {theatre.alice.id}
+    # Recorded, so nothing is tried again; the file goes with the record.
+    async with asyncio.timeout(20):
+        while f"/{result.id}" not in (listed := await theatre.listed()):
+            assert "posting" in listed
+    await theatre.bot.stop()
+    assert theatre.results() == [result]
+    assert videos(theatre) == []
+
+
+async def test_kill_before_the_command_is_answered(theatre: Theatre):
+    """Registered before acknowledged: the answer is lost, the result is not."""
+    theatre.api.create(ID).complete()
+    hold = theatre.discord.hold("POST /interactions/*", stage="received")
+    theatre.discord.interaction_deadline = 1
+    await theatre.start_bot()
+    with pytest.raises(Exception, match="did not respond"):
+        await theatre.alice.slash(theatre.channel, "veo track", id=ID)
+    await hold.reached()
+    hold.drop()
+    theatre.discord.interaction_deadline = 3
+
+    await theatre.restart()
+
+    await exactly_one_result(theatre)
+
+
+async def test_kill_while_the_api_answers(theatre: Theatre):
+    """The answer was not recorded: it is asked for again."""
+    task = theatre.api.create(ID)
+    await theatre.start_bot()
+    hold = theatre.api.hold("GET /v1/result/*", stage="answered")
+    await theatre.track(ID)
+    await hold.reached()
+    task.complete()
+    await theatre.bot.kill()
+    hold.release()
+
+    await theatre.start_bot()
+
+    await exactly_one_result(theatre)
+
+
+@pytest.mark.parametrize("stage", ["received", "half", "sent"])
+async def test_kill_during_the_download(theatre: Theatre, stage: str):
+    """A half file is swept, a whole one is used; the video is fetched again if need be."""
+    theatre.api.create(ID).complete()
+    await theatre.start_bot()
+    hold = theatre.api.hold("GET /videos/*", stage=stage)  # type: ignore[arg-type]
+    await theatre.track(ID)
+    await hold.reached()
+    await theatre.bot.kill()
+    hold.release()
+
+    await theatre.start_bot()
+
+    await exactly_one_result(theatre)
+
+
+async def test_kill_before_discord_took_the_upload(theatre: Theatre):
+    """Nothing was posted: it is posted after the restart."""
+    theatre.api.create(ID).complete()
+    await theatre.start_bot()
+    await theatre.track(ID)
+    hold = theatre.discord.hold(POSTS, stage="received")
+    await hold.reached()
+    await theatre.bot.kill()
+    hold.drop()
+
+    await theatre.start_bot()
+
+    await exactly_one_result(theatre)
+
+
+async def test_kill_after_discord_took_the_upload_and_the_nonce_is_remembered(theatre: Theatre):
+    """Discord gives the first message back for the same nonce."""
+    theatre.api.create(ID).complete()
+    await theatre.start_bot()
+    await theatre.track(ID)
+    hold = theatre.discord.hold(POSTS, stage="accepted")
+    await hold.reached()
+    await theatre.bot.kill()
+    hold.drop()
+
+    await theatre.start_bot()
+
+    await exactly_one_result(theatre)
+    assert len(theatre.discord.requests("POST", "/channels/*/messages")) == 2
+
+
+async def test_kill_while_a_card_is_edited(theatre: Theatre):
+    """The card is drawn again; it shows the end."""
+    task = theatre.api.create(ID)
+    await theatre.start_bot()
+    hold = theatre.discord.hold("PATCH /channels/*", stage="received")
+    card = await theatre.track(ID)
+    await hold.reached()
+    await theatre.bot.kill()
+    hold.drop()
+    task.complete()
+
+    await theatre.start_bot()
+
+    await theatre.discord.until(lambda: "completed: https://" in card.content, within=20)
+    await exactly_one_result(theatre)
+
+
+async def test_kill_during_shutdown(theatre: Theatre):
+    """SIGTERM, and then no patience: an upload under way is found again."""
+    theatre.api.create(ID).complete()
+    await theatre.start_bot()
+    await theatre.track(ID)
+    hold = theatre.discord.hold(POSTS, stage="accepted")
+    await hold.reached()
+    theatre.bot.ask_to_stop()
+    await theatre.bot.kill()
+    hold.drop()
+
+    await theatre.start_bot()
+
+    await exactly_one_result(theatre)
+
+
+async def test_many_kills_in_a_row_lose_and_double_nothing(theatre: Theatre):
+    """Killed at the first sign of each step of the work, ten times."""
+    ids = [f"vgen_{n:012d}" for n in range(10)]
+    tasks = [theatre.api.create(i) for i in ids]
+    await theatre.start_bot()
+    await theatre.track(" ".join(ids))
+    for n, task in enumerate(tasks):
+        seen = len(theatre.discord.record)
+        task.complete()
+        await theatre.more_requests_than(seen)
+        if n % 2:
+            await theatre.restart()
+
+    results = await theatre.settled(*ids)
+    await theatre.bot.stop()
+
+    assert sorted(m.content.split("`")[1] for m in results) == ids
+
+
+async def test_restart_keeps_the_interval_between_two_questions(theatre: Theatre):
+    """Never faster than POLL_INTERVAL per task, not even across a crash."""
+    theatre.api.create(ID)
+    await theatre.start_bot()
+    await theatre.track(ID)
+    for count in range(1, 5):
+        await theatre.more_questions_than(count, ID)
+        await theatre.restart()
+
+    times = [q.at for q in theatre.api.asked(ID)]
+    assert min(b - a for a, b in itertools.pairwise(times)) > 0.28

@@ -1,0 +1,179 @@
+"""`python -m bot` as an operator meets it: exit codes, one clear line, signals, no secret anywhere."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from sandbox.bot_process import BotProcess
+from sandbox.faults import Fault
+from tests.crash.conftest import Theatre
+from tests.timing import eventually
+
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
+
+ID = "vgen_abc123def456"
+
+
+async def run(folder: Path, settings: dict[str, str], *arguments: str) -> tuple[int, str]:
+    process = BotProcess(settings, folder / "other.log")
+    await process.start(*arguments)
+    return await process.ended(), process.output()
+
+
+async def test_wrong_settings_exit_2_with_one_line_per_problem(tmp_path: Path):
+    """No traceback; every problem at once."""
+    code, said = await run(tmp_path, {"POLL_INTERVAL": "3", "LOG_LEVEL": "LOUD"})
+
+    assert code == 2
+    assert [line.split(":")[0] for line in said.splitlines()] == [
+        "DISCORD_TOKEN",
+        "VEO_API_KEY",
+        "POLL_INTERVAL",
+        "LOG_LEVEL",
+    ]
+
+
+async def test_refused_token_exits_77(theatre: Theatre):
+    """One line that says what to do."""
+    code, said = await run(theatre.folder, theatre.settings() | {"DISCORD_TOKEN": "wrong-one"})
+    theatre.discord.surprises.clear()
+
+    assert code == 77
+    assert "DISCORD_TOKEN" in said.splitlines()[-1]
+    assert "wrong-one" not in said
+
+
+async def test_unreachable_discord_exits_69(theatre: Theatre):
+    """Discord is a dependency at start."""
+    code, said = await run(
+        theatre.folder, theatre.settings() | {"DISCORD_API_URL": "http://127.0.0.1:9/api/v10"}
+    )
+
+    assert code == 69
+    assert "Discord cannot be reached" in said.splitlines()[-1]
+
+
+async def test_folder_that_cannot_be_written_exits_69(theatre: Theatre):
+    """A file stands where the folder should be."""
+    obstacle = theatre.folder / "obstacle"
+    obstacle.write_text("")
+    code, said = await run(theatre.folder, theatre.settings() | {"DATA_DIR": str(obstacle / "data")})
+
+    assert code == 69
+    assert "DATA_DIR" in said.splitlines()[-1]
+
+
+async def test_newer_database_exits_69_and_is_left_alone(theatre: Theatre):
+    """An older program would misread it."""
+    assert (await run(theatre.folder, theatre.settings(), "migrate"))[0] == 0
+    path = theatre.folder / "data" / "bot.db"
+    with sqlite3.connect(path) as database:
+        database.execute("INSERT INTO schema_version VALUES (99)")
+    database.close()
+    before = path.read_bytes()
+    code, said = await run(theatre.folder, theatre.settings())
+
+    assert code == 69
+    assert "schema version 99" in said.splitlines()[-1]
+    assert path.read_bytes() == before
+
+
+async def test_file_that_is_no_database_exits_69(theatre: Theatre):
+    """Whatever it is, it is not overwritten."""
+    path = theatre.folder / "data" / "bot.db"
+    path.parent.mkdir()
+    path.write_text("not a database, though long enough to be looked at as one " * 20)
+    code, said = await run(theatre.folder, theatre.settings())
+
+    assert code == 69
+    assert "DATABASE_URL" in said.splitlines()[-1]
+
+
+async def test_second_bot_on_one_file_exits_69(theatre: Theatre):
+    """The first goes on."""
+    await theatre.start_bot()
+    code, said = await run(theatre.folder, theatre.settings())
+
+    assert code == 69
+    assert "another veo-courier already runs" in said.splitlines()[-1]
+    assert theatre.bot.exit_code is None
+
+
+async def test_migrate_says_what_it_did(theatre: Theatre):
+    """Twice is harmless."""
+    first = await run(theatre.folder, theatre.settings(), "migrate")
+    second = await run(theatre.folder, theatre.settings(), "migrate")
+
+    assert first == (0, "database at schema version 1 (was 0)\n")
+    assert second[0] == 0
+
+
+async def test_check_tries_everything(theatre: Theatre):
+    """One line per dependency, all well."""
+    code, said = await run(theatre.folder, theatre.settings(), "check")
+
+    assert code == 0
+    assert [line.split()[0] for line in said.splitlines() if line.startswith(("ok", "FAIL"))] == ["ok"] * 5
+
+
+async def test_check_names_what_is_wrong(theatre: Theatre):
+    """A wrong key, and a Discord that is not there."""
+    code, said = await run(
+        theatre.folder,
+        theatre.settings() | {"VEO_API_KEY": "bad-key", "DISCORD_API_URL": "http://127.0.0.1:9"},
+        "check",
+    )
+    theatre.api.surprises.clear()
+
+    assert code == 69
+    assert "FAIL  Discord" in said
+    assert "FAIL  video API: refuses VEO_API_KEY" in said
+    assert "bad-key" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signal_during_an_upload_finishes_it_and_exits_0(theatre: Theatre, number: signal.Signals):
+    """Stops taking work, lets what is being posted finish, exits 0."""
+    theatre.api.create(ID).complete()
+    await theatre.start_bot()
+    await theatre.track(ID)
+    hold = theatre.discord.hold("POST /channels/*/messages", stage="received")
+    await hold.reached()
+    signal_sent = asyncio.get_running_loop().time()
+    os.kill(theatre.bot.pid, number)
+    await wait_for_line(theatre, "stopping")
+    hold.release()
+    code = await theatre.bot.ended()
+
+    assert code == 0
+    assert asyncio.get_running_loop().time() - signal_sent < 15
+    assert len(theatre.results()) == 1
+    assert theatre.results()[0].attachments
+
+
+async def wait_for_line(theatre: Theatre, text: str) -> None:
+    await eventually(lambda: text in theatre.bot.output(), within=15)
+
+
+async def test_idle_bot_stops_quickly(theatre: Theatre):
+    """Nothing to wait for."""
+    await theatre.start_bot()
+    began = asyncio.get_running_loop().time()
+    code = await theatre.bot.stop()
+
+    assert code == 0
+    assert asyncio.get_running_loop().time() - began < 3
+
+
+async def test_api_that_is_down_at_start_does_not_stop_the_bot(theatre: Theatre):
+    """Commands are answered and due results posted; the API is asked until it answers."""
+    theatre.api.create(ID).complete()
+    theatre.api.faults.add(Fault("GET /v1/result/*", status=503, body="", times=2))
+    await theatre.start_bot()
+    await theatre.track(ID)
+
+    assert await theatre.settled(ID)

@@ -1,0 +1,107 @@
+"""The real bot in the test's own loop, against both stand-ins: real HTTP, websocket and database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from bot import app
+from bot.settings import Settings, read_settings
+from sandbox.discord import Channel, Guild, Message, Person, StandInDiscord
+from sandbox.video_api import StandInVideoApi
+
+POLL_INTERVAL = 0.2
+
+
+@dataclass
+class Scene:
+    """A server with two people, and the stand-in API."""
+
+    discord: StandInDiscord
+    api: StandInVideoApi
+    guild: Guild
+    channel: Channel
+    alice: Person
+    bob: Person
+    folder: Path
+    allowed: list[str] = field(default_factory=list)
+    """Parts of surprises that a test provokes on purpose."""
+
+    def settings(self, **changes: Any) -> Settings:
+        values: dict[str, Any] = {
+            "discord_token": self.discord.token,
+            "discord_api_url": self.discord.api_url,
+            "veo_api_key": self.api.key,
+            "veo_api_url": self.api.url,
+            "data_dir": self.folder / "data",
+            "poll_interval": POLL_INTERVAL,
+            "poll_rate": 1000,
+        }
+        return read_settings(_env_file=None, **(values | changes))
+
+    @asynccontextmanager
+    async def bot(self, **changes: Any) -> AsyncIterator[asyncio.Task[None]]:
+        """The bot, connected; stopped as by SIGTERM at the end."""
+        stop = asyncio.Event()
+        running = asyncio.create_task(app.run(self.settings(**changes), stop))
+        try:
+            connected = asyncio.create_task(
+                self.discord.until(lambda: self.discord.connected and self.discord.commands, within=20)
+            )
+            await asyncio.wait({running, connected}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                connected.cancel()
+                await running
+            await connected
+            yield running
+        finally:
+            stop.set()
+            await running
+
+    async def track(self, ids: str, **options: Any) -> Message:
+        """As alice in the channel; the bot's answer."""
+        reply = await self.alice.slash(self.channel, "veo track", id=ids, **options)
+        assert reply.message is not None
+        return reply.message
+
+    async def results(self, count: int = 1, channel: Channel | None = None) -> list[Message]:
+        """The channel's result messages, once there are `count`."""
+        where = channel or self.channel
+
+        def enough() -> list[Message]:
+            found = [m for m in where.messages if any(b.label == "Delete" for b in m.buttons)]
+            return found if len(found) >= count else []
+
+        return await self.discord.until(enough)
+
+    def check(self) -> None:
+        unexpected = [
+            s for s in (*self.discord.surprises, *self.api.surprises) if not any(a in s for a in self.allowed)
+        ]
+        assert not unexpected, "\n".join(unexpected)
+
+
+@pytest.fixture(autouse=True)
+def discord_addresses() -> Iterator[None]:
+    """discord.py keeps its addresses in its classes; the bot sets them, and nobody else may find them."""
+    before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
+    yield
+    Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = before
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    async with StandInDiscord() as discord, StandInVideoApi() as api:
+        guild = discord.add_guild("Studio")
+        alice, bob = discord.add_person("alice"), discord.add_person("bob")
+        guild.join(alice)
+        guild.join(bob)
+        scene = Scene(discord, api, guild, guild.add_channel("renders"), alice, bob, tmp_path)
+        yield scene
+        scene.check()

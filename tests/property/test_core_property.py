@@ -1,0 +1,97 @@
+"""Ids and back-off over everything."""
+
+import random
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bot.core.backoff import poll_delay, retry_delay
+from bot.core.ids import find_ids, is_task_id, read_ids
+
+PIECES = st.sampled_from(
+    [
+        "vgen_abc",
+        "sora_x.",
+        "http://h/v1/result/",
+        "http://[",
+        "%2e",
+        "/",
+        "{",
+        "}",
+        "[",
+        "]",
+        '"id":',
+        '"',
+        ",",
+        ".mp4",
+    ]
+)
+TEXTS = st.one_of(st.text(max_size=80), st.lists(PIECES | st.text(max_size=4), max_size=10).map("".join))
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS)
+@example("http://h/result/%00")
+@example('["\\ud800"]')
+@example('{"id": 1' + "0" * 5000 + "}")
+def test_read_ids_of_any_text_gives_valid_ids_once(text: str):
+    """Never an exception; every id is one, each once."""
+    found = read_ids(text)
+
+    assert all(map(is_task_id, found.ids))
+    assert len(set(found.ids)) == len(found.ids)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS)
+def test_read_ids_of_its_own_ids_gives_them_again(text: str):
+    """What the bot shows can be pasted back."""
+    found = read_ids(text).ids
+
+    assert read_ids(" ".join(found)).ids == found
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS)
+def test_find_ids_of_any_text_gives_valid_ids_once(text: str):
+    """Never an exception; every id is one, each once."""
+    found = find_ids(text)
+
+    assert all(map(is_task_id, found))
+    assert len(set(found)) == len(found)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    attempt=st.integers(-5, 10**6),
+    first=st.integers(1, 10**6),
+    more=st.integers(0, 10**7),
+    asked_for=st.none() | st.floats(0, 10**6),
+    seed=st.integers(),
+)
+def test_retry_delay_stays_within_its_bounds(
+    attempt: int, first: int, more: int, asked_for: float | None, seed: int
+):
+    """Between `first` and `most` and a quarter, unless the other side wants longer."""
+    most = first + more
+    delay = retry_delay(attempt, first=first, most=most, asked_for=asked_for, chance=random.Random(seed))
+    wish = int((asked_for or 0) * 1000)
+
+    assert max(first, wish) <= delay <= max(most * 1.25, wish)
+
+
+@settings(max_examples=200, deadline=None)
+@given(attempt=st.integers(1, 30), seed=st.integers())
+def test_retry_delay_grows_with_the_attempts(attempt: int, seed: int):
+    """A quarter of spread never outruns a doubling."""
+    earlier = retry_delay(attempt, chance=random.Random(seed))
+    later = retry_delay(attempt + 2, chance=random.Random(seed))
+
+    assert later >= earlier
+
+
+@settings(max_examples=200, deadline=None)
+@given(age=st.integers(0, 10**10), older=st.integers(0, 10**9), interval=st.integers(1, 10**7))
+def test_poll_delay_never_shrinks_with_the_age(age: int, older: int, interval: int):
+    """An older task is never asked more often, and none below the interval."""
+    assert interval <= poll_delay(age, interval) <= poll_delay(age + older, interval)

@@ -1,0 +1,291 @@
+"""A model in plain dictionaries and the real store, driven by the same random steps, compared after each."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from bot.core.clock import SECOND
+from bot.core.registration import Limits, QuotaReached, Untracked
+from bot.core.tasks import DueDelivery, TaskState
+from bot.core.verdicts import PollOutcome, StillWaiting, Verdict
+from bot.storage.store import LEASE_TIME, Store, open_store
+from tests.factories import DONE, FAILED, LOST, OWNER, make_request
+from tests.timing import FakeClock
+
+INTERVAL = 30 * SECOND
+IDS = ("t1", "t2", "t3")
+CHANNELS = (10, 11)
+LIVE = ("open", "due")
+Result = TypeVar("Result")
+
+
+@dataclass
+class ModelTask:
+    state: str = "waiting"
+    due_at: int | None = None
+    lease: int | None = None
+    asked_at: int | None = None
+
+
+@dataclass
+class ModelDelivery:
+    """Of one channel and task, the latest; earlier ones have ended and stay so."""
+
+    state: str
+    due_at: int | None = None
+    lease: int | None = None
+    sending: bool = False
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Register, claim, record, cancel, post and let time pass, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.mkdtemp(prefix="store-machine-")
+        self.loop = asyncio.new_event_loop()
+        self.opened = contextlib.AsyncExitStack()
+        self.clock = FakeClock()
+        self.store: Store = self.run(
+            self.opened.enter_async_context(
+                open_store(
+                    f"sqlite:///{self.folder}/bot.db",
+                    limits=Limits(per_user=4, per_channel=50, per_guild=50),
+                    interval=INTERVAL,
+                )
+            )
+        )
+        self.tasks: dict[str, ModelTask] = {}
+        self.deliveries: dict[tuple[int, str], ModelDelivery] = {}
+        self.claimed_tasks: list[PollOutcome] = []
+        self.claimed_deliveries: list[tuple[int, DueDelivery]] = []
+        self.ended_rows: dict[int, str] = {}
+        self.messages = 5000
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return self.loop.run_until_complete(work)
+
+    def teardown(self) -> None:
+        self.run(self.opened.aclose())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+    # -- people ------------------------------------------------------------------------------------
+
+    @rule(channel=st.sampled_from(CHANNELS), ids=st.lists(st.sampled_from(IDS), min_size=1, unique=True))
+    def register(self, channel: int, ids: list[str]) -> None:
+        new = [i for i in ids if self._asks_again(channel, i)]
+        live = [d for d in self.deliveries.values() if d.state in LIVE]
+        try:
+            registered = self.run(
+                self.store.registrations.register(make_request(*ids, channel=channel), self.clock())
+            )
+        except QuotaReached:
+            assert len(live) + len(new) > 4
+            return
+        assert len(live) + len(new) <= 4 or not new
+        assert [row.task.id for row in (registered.card.rows if registered.card else ())] == new
+        for task_id in new:
+            state = self._want(task_id)
+            due_at = None if state == "waiting" else self.clock()
+            self.deliveries[channel, task_id] = ModelDelivery("due" if due_at else "open", due_at)
+
+    def _asks_again(self, channel: int, task_id: str) -> bool:
+        delivery = self.deliveries.get((channel, task_id))
+        if delivery is None or delivery.state == "cancelled":
+            return True
+        return delivery.state not in LIVE and self.tasks[task_id].state == "lost"
+
+    def _want(self, task_id: str) -> str:
+        task = self.tasks.setdefault(task_id, ModelTask(due_at=self.clock()))
+        if task.state in ("completed", "failed") or (task.state == "lost" and self._is_owed(task_id)):
+            return task.state
+        if task.due_at is None:
+            earliest = 0 if task.asked_at is None else task.asked_at + INTERVAL
+            self.tasks[task_id] = replace(
+                task, state="waiting", lease=None, due_at=max(self.clock(), earliest)
+            )
+        return "waiting"
+
+    def _is_owed(self, task_id: str) -> bool:
+        return any(d.state in LIVE for (_, i), d in self.deliveries.items() if i == task_id)
+
+    @rule(channel=st.sampled_from(CHANNELS), task_id=st.sampled_from(IDS))
+    def cancel(self, channel: int, task_id: str) -> None:
+        told = self.run(
+            self.store.registrations.cancel(channel, task_id, OWNER, self.clock(), may_cancel_any=False)
+        )
+        delivery = self.deliveries.get((channel, task_id))
+        if delivery is None:
+            assert told is Untracked.NOT_TRACKED
+        elif delivery.state not in LIVE:
+            assert told is Untracked.ENDED
+        elif delivery.lease is not None and delivery.sending:
+            assert told is Untracked.BEING_POSTED
+        else:
+            assert told is Untracked.CANCELLED
+            self.deliveries[channel, task_id] = ModelDelivery("cancelled")
+            if not self._is_owed(task_id):
+                self.tasks[task_id].due_at = self.tasks[task_id].lease = None
+
+    # -- the poller --------------------------------------------------------------------------------
+
+    @rule(limit=st.integers(1, 3))
+    def claim_tasks(self, limit: int) -> None:
+        due = [i for i, task in self.tasks.items() if task.due_at is not None and task.due_at <= self.clock()]
+        claim = self.run(self.store.tasks.claim(limit, self.clock()))
+        got = [task.id for task in claim.work]
+        assert set(got) <= set(due)
+        assert len(got) == min(limit, len(due))
+        for task in claim.work:
+            self.tasks[task.id] = replace(
+                self.tasks[task.id],
+                lease=claim.lease,
+                due_at=self.clock() + LEASE_TIME,
+                asked_at=self.clock(),
+            )
+            self.claimed_tasks.append(PollOutcome(task, claim.lease, self.clock(), DONE))
+
+    @precondition(lambda self: self.claimed_tasks)
+    @rule(data=st.data(), verdict=st.sampled_from([DONE, FAILED, LOST, "word", "same"]))
+    def record(self, data: st.DataObject, verdict: Verdict | str) -> None:
+        outcome = data.draw(st.sampled_from(self.claimed_tasks))
+        if isinstance(verdict, str):
+            verdict = StillWaiting(verdict if verdict == "word" else None, self.clock() + INTERVAL)
+        finals = self.run(self.store.tasks.record([replace(outcome, verdict=verdict)], self.clock()))
+        task = self.tasks[outcome.task.id]
+        if task.lease != outcome.lease:
+            assert finals == 0
+            return
+        task.lease, task.asked_at = None, outcome.asked_at
+        if isinstance(verdict, StillWaiting):
+            assert finals == 0
+            task.due_at = verdict.due_at
+            return
+        assert finals == 1
+        task.state, task.due_at = str(verdict.state), None
+        for (_, task_id), delivery in self.deliveries.items():
+            if task_id == outcome.task.id and delivery.state == "open":
+                delivery.state, delivery.due_at = "due", self.clock()
+
+    # -- the deliverer -----------------------------------------------------------------------------
+
+    @rule()
+    def claim_delivery(self) -> None:
+        now = self.clock()
+        busy = {
+            channel
+            for (channel, _), d in self.deliveries.items()
+            if d.lease is not None and d.due_at is not None and d.due_at > now
+        }
+        due = {
+            key: d.due_at
+            for key, d in self.deliveries.items()
+            if d.due_at is not None and d.due_at <= now and key[0] not in busy
+        }
+        claim = self.run(self.store.deliveries.claim(now))
+        assert len(claim.work) == min(1, len(due))
+        for work in claim.work:
+            key = work.delivery.channel_id, work.task.id
+            assert due[key] == min(due.values())
+            assert work.task.state is not TaskState.WAITING
+            self.deliveries[key].lease = claim.lease
+            self.deliveries[key].due_at = now + LEASE_TIME
+            self.claimed_deliveries.append((claim.lease, work))
+
+    @precondition(lambda self: self.claimed_deliveries)
+    @rule(data=st.data(), how=st.sampled_from(["send", "posted", "undeliverable", "postpone"]))
+    def end_delivery(self, data: st.DataObject, how: str) -> None:
+        lease, work = data.draw(st.sampled_from(self.claimed_deliveries))
+        queue, number = self.store.deliveries, work.delivery.id
+        self.messages += 1
+        match how:
+            case "send":
+                took = self.run(queue.begin_sending(number, lease, self.clock()))
+            case "posted":
+                took = self.run(queue.posted(work, lease, self.messages, self.clock()))
+            case "undeliverable":
+                took = self.run(queue.undeliverable(work, lease, "no", self.clock()))
+            case _:
+                later = self.clock() + SECOND
+                took = self.run(queue.postpone(number, lease, later, attempt=1, trouble="later"))
+        key = work.delivery.channel_id, work.task.id
+        delivery = self.deliveries[key]
+        assert took == (delivery.lease == lease)
+        if not took:
+            return
+        if how == "send":
+            delivery.sending = True
+        elif how == "postpone":
+            delivery.lease, delivery.due_at = None, self.clock() + SECOND
+        else:
+            self.deliveries[key] = ModelDelivery(how)
+
+    # -- the world ---------------------------------------------------------------------------------
+
+    @rule(milliseconds=st.sampled_from([1, SECOND, INTERVAL, LEASE_TIME, 3 * LEASE_TIME]))
+    def let_time_pass(self, milliseconds: int) -> None:
+        self.clock.advance(milliseconds)
+
+    @rule()
+    def restart(self) -> None:
+        """The process died: its leases end."""
+        rows: list[ModelTask | ModelDelivery] = [*self.tasks.values(), *self.deliveries.values()]
+        held = [row for row in rows if row.lease is not None]
+        cards = self.run(self.store.cards.release_orphans(self.clock()))
+        assert (self.run(self.store.release_orphans(self.clock())), cards) == (len(held), 0)
+        for row in held:
+            row.lease, row.due_at = None, self.clock()
+            if isinstance(row, ModelTask) and row.asked_at is not None:
+                row.due_at = max(self.clock(), row.asked_at + INTERVAL)
+
+    # -- what must hold after each step ------------------------------------------------------------
+
+    @invariant()
+    def store_agrees_with_the_model(self) -> None:
+        for channel in CHANNELS:
+            for task_id in IDS:
+                found = self.run(self.store.lookups.find(channel, task_id))
+                model = self.deliveries.get((channel, task_id))
+                assert (found is None) == (model is None)
+                if found and model:
+                    assert (str(found.delivery.state), found.delivery.due_at) == (model.state, model.due_at)
+                    task = self.tasks[task_id]
+                    assert (str(found.task.state), found.task.due_at) == (task.state, task.due_at)
+
+    @invariant()
+    def ended_deliveries_stay_ended_and_live_ones_are_single(self) -> None:
+        """And an open one has a waiting task that is asked about, a due one an ended task."""
+        for channel in CHANNELS:
+            overview = self.run(self.store.lookups.overview(channel, ended=100))
+            live = [earlier.task.id for earlier in overview.live]
+            assert len(live) == len(set(live))
+            now_ended = {e.delivery.id: str(e.delivery.state) for e in overview.ended}
+            assert (
+                now_ended.items()
+                >= {number: state for number, state in self.ended_rows.items() if number in now_ended}.items()
+            )
+            assert not {e.delivery.id for e in overview.live} & set(self.ended_rows)
+            self.ended_rows |= now_ended
+            for earlier in overview.live:
+                waiting = earlier.task.state is TaskState.WAITING
+                assert waiting == (earlier.delivery.state == "open")
+                assert (earlier.task.due_at is not None) == waiting
+                assert (earlier.delivery.due_at is None) == waiting
+
+
+TestStore = StoreMachine.TestCase
+TestStore.settings = settings(
+    max_examples=15,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)

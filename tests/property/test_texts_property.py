@@ -1,0 +1,173 @@
+"""Text from outside, of every kind, never leaves the code that it is put in, nor a message's length."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.chat import cards, texts
+from bot.chat.file_names import attachment_name
+from bot.chat.safe_text import code, code_block, one_line, shorten, shorten_middle
+from bot.core.results import ResultMessage
+from bot.core.tasks import (
+    Card,
+    CardRow,
+    CardView,
+    Delivery,
+    DeliveryState,
+    DueDelivery,
+    TaskState,
+    TrackedTask,
+)
+
+NOW = 1_800_000_000_000
+LARGEST = 2**63 - 1
+
+# Discord's own rules, as its client reads a message: left to right, an escape or code wherever it begins.
+_ESCAPE = re.compile(r"\\[^0-9A-Za-z\s]")
+_BLOCK = re.compile(r"```(?:[a-z0-9_+\-.#]+?\n)?\n*[^\n].*?\n*```", re.DOTALL | re.IGNORECASE)
+_SPAN = re.compile(r"(`+)(.*?[^`])\1(?!`)", re.DOTALL)
+
+TRICKY = st.text(alphabet="`\\\n\r\t \u200b\u200d\u202e\u2028\x00\ud800\ue000*_~|<>@#-1a😀é\u0301…")
+TEXTS = st.one_of(st.text(), TRICKY, TRICKY.map(lambda text: text * 50))
+IDS = st.text(alphabet="abcXYZ019._:-", min_size=1, max_size=128)
+
+
+def outside_code(text: str) -> str:
+    """What is left to markdown and mentions."""
+    left: list[str] = []
+    at = 0
+    while at < len(text):
+        escape = _ESCAPE.match(text, at)
+        in_code = _BLOCK.match(text, at) or _SPAN.match(text, at)
+        found = escape or in_code
+        if in_code is None:
+            left.append(found.group() if found else text[at])
+        at = found.end() if found else at + 1
+    return "".join(left)
+
+
+def units(text: str) -> int:
+    return sum(1 + (ord(character) > 0xFFFF) for character in text)
+
+
+@given(TEXTS, st.integers(1, 300))
+def test_code_with_any_text_cannot_be_left(text: str, most: int):
+    """One span, of one line, at most two longer than asked for."""
+    span = code(text, most)
+
+    assert outside_code(f"a {span} b") == "a  b"
+    assert "\n" not in span
+    assert units(span) <= most + 2
+
+
+@given(TEXTS, st.integers(10, 300))
+def test_code_block_with_any_text_cannot_be_left(text: str, most: int):
+    """One block, no longer than asked for."""
+    block = code_block(text, most)
+
+    assert outside_code(f"a\n{block}\nb") == "a\n\nb"
+    assert units(block) <= most
+
+
+@given(TEXTS, st.integers(1, 300))
+def test_one_line_with_any_text_is_short_and_encodable(text: str, most: int):
+    """One line that UTF-8 can carry, within its bounds, and tidy when tidied again."""
+    line = one_line(text, most)
+
+    assert line.encode().decode() == line
+    assert len(line.splitlines()) <= 1
+    assert units(line) <= most
+    assert one_line(line, most) == line.strip()
+
+
+@given(st.text(), st.integers(1, 300))
+def test_shorten_with_any_text_keeps_its_beginning(text: str, most: int):
+    """Whole, or its beginning and an ellipsis."""
+    short = shorten(text, most)
+
+    assert units(short) <= most
+    assert short == text or (short.endswith("…") and text.startswith(short[:-1]))
+
+
+@given(IDS, st.integers(2, 128))
+def test_shorten_middle_with_any_id_keeps_both_ends(task_id: str, most: int):
+    """Never longer than asked for, and made of the id's two ends."""
+    short = shorten_middle(task_id, most)
+
+    assert len(short) <= most
+    if short != task_id:
+        head, _, tail = short.rpartition("…")
+        assert task_id.startswith(head)
+        assert task_id.endswith(tail)
+
+
+@given(IDS)
+def test_attachment_name_of_any_id_is_a_plain_file_name(task_id: str):
+    """Nothing that a file name or a multipart header cannot bear."""
+    assert re.fullmatch(r"veo_[A-Za-z0-9._-]{1,128}\.mp4", attachment_name(task_id))
+
+
+TASKS = st.builds(
+    TrackedTask,
+    id=IDS,
+    state=st.sampled_from(TaskState),
+    word=st.none() | TEXTS,
+    word_at=st.none() | st.just(NOW),
+    reason=st.none() | TEXTS,
+    video_url=st.none() | st.text(max_size=2000).map("https://cdn.example/".__add__),
+    seconds=st.none(),
+    registered_at=st.just(NOW),
+    asked_at=st.none() | st.just(NOW),
+    finished_at=st.none() | st.sampled_from([NOW, NOW - 3_600_000, NOW - 90_000_000]),
+    due_at=st.none() | st.just(NOW),
+    attempt=st.sampled_from([0, 3]),
+    doubts=st.just(0),
+)
+PEOPLE = st.integers(LARGEST - 100, LARGEST)
+DELIVERIES = st.builds(
+    Delivery,
+    id=st.just(LARGEST),
+    task_id=st.just("vgen_1"),
+    guild_id=st.just(LARGEST),
+    channel_id=st.just(LARGEST),
+    requester_id=PEOPLE,
+    note=st.none() | TEXTS,
+    state=st.sampled_from(DeliveryState),
+    nonce=st.just("v1"),
+    card_id=st.just(1),
+    created_at=st.just(NOW),
+    due_at=st.none(),
+    attempt=st.just(0),
+    sending_at=st.none(),
+    message_id=st.none() | st.just(LARGEST),
+    ended_at=st.none(),
+    trouble=st.none(),
+    ended_by=st.none() | PEOPLE,
+)
+WATCHERS = st.lists(PEOPLE, max_size=50, unique=True).map(tuple)
+
+
+@given(DELIVERIES, TASKS, WATCHERS, st.none() | st.just("It cannot be attached."))
+def test_result_of_any_delivery_fits_and_mentions_only_its_people(
+    delivery: Delivery, task: TrackedTask, watchers: tuple[int, ...], problem: str | None
+):
+    """2,000 units, and outside of code no mention but of whoever asked and whoever pressed the button."""
+    text = texts.result(ResultMessage(DueDelivery(delivery, task, watchers), problem=problem), NOW)
+
+    outside = re.sub(r"<https://[^\s<>]*>", "", outside_code(text))
+    assert units(text) <= 2000
+    assert f"`{task.id}`" in text
+    assert {int(found) for found in re.findall(r"<@(\d+)>", outside)} == {delivery.requester_id, *watchers}
+    assert outside.count("@") == len({delivery.requester_id, *watchers})
+
+
+@given(st.lists(st.builds(CardRow, delivery=DELIVERIES, task=TASKS), min_size=1, max_size=20).map(tuple))
+def test_card_of_any_rows_fits_and_has_a_line_for_each(rows: tuple[CardRow, ...]):
+    """However long ids, words and notes are: 2,000 units, one line per task."""
+    text = cards.card(CardView(Card(1, 1, 1, None), rows))
+
+    lines = [line for line in text.splitlines()[1:] if not line.startswith("-# ")]
+    assert units(text) <= 2000
+    assert len(lines) == len(rows)
+    assert outside_code(text).count("`") == 0

@@ -1,0 +1,208 @@
+"""The cards as a queue: redrawn after every change, and never with an older picture."""
+
+import pytest
+
+from bot.core.clock import HOUR, SECOND
+from bot.core.tasks import CardView, Claim, DeliveryState
+from bot.core.verdicts import StillWaiting, Verdict
+from bot.storage.store import LEASE_TIME, Store
+from tests.factories import (
+    CHANNEL,
+    DONE,
+    OTHER_CHANNEL,
+    OWNER,
+    TASK,
+    ask_about,
+    post_next,
+    take_delivery,
+    track,
+)
+from tests.timing import FakeClock
+
+INTERVAL = 30 * SECOND
+
+
+async def named_card(store: Store, clock: FakeClock, *ids: str, channel: int = CHANNEL) -> int:
+    registered = await track(store, clock, *ids, channel=channel)
+    assert registered.card
+    await store.cards.named(registered.card.card.id, 900 + channel)
+    return registered.card.card.id
+
+
+async def due_cards(store: Store, clock: FakeClock) -> Claim[CardView]:
+    return await store.cards.claim(10, clock())
+
+
+async def ids(store: Store, clock: FakeClock) -> list[int]:
+    return [view.card.id for view in (await due_cards(store, clock)).work]
+
+
+async def test_new_card_shows_the_truth_already(store: Store, clock: FakeClock):
+    """Nothing to redraw."""
+    await named_card(store, clock)
+
+    assert await ids(store, clock) == []
+    assert await store.cards.next_due() is None
+
+
+@pytest.mark.parametrize("verdict", [DONE, StillWaiting("queued", 1)], ids=["final", "word"])
+async def test_change_makes_every_card_due_that_shows_the_task(
+    store: Store, clock: FakeClock, verdict: Verdict
+):
+    """A final state and a new word are both news."""
+    first = await named_card(store, clock)
+    second = await named_card(store, clock, channel=OTHER_CHANNEL)
+    await named_card(store, clock, "other", channel=12)
+    await ask_about(store, clock, verdict)
+
+    assert await ids(store, clock) == [first, second]
+
+
+@pytest.mark.parametrize("word", [None, "queued"])
+async def test_same_word_makes_no_card_due(store: Store, clock: FakeClock, word: str | None):
+    """An edit per question would use up the channel's rate limit."""
+    await named_card(store, clock)
+    await ask_about(store, clock, StillWaiting("queued", clock()))
+    (lease, view) = await _only(store, clock)
+    await store.cards.drawn(view.card.id, lease)
+    await ask_about(store, clock, StillWaiting(word, clock() + INTERVAL))
+
+    assert await store.cards.next_due() is None
+
+
+async def _only(store: Store, clock: FakeClock) -> tuple[int, CardView]:
+    claim = await due_cards(store, clock)
+    (view,) = claim.work
+    return claim.lease, view
+
+
+async def test_view_has_its_lines_in_the_order_asked_for(store: Store, clock: FakeClock):
+    """With the state of the moment."""
+    card = await named_card(store, clock, "b", "a", "c")
+    await ask_about(store, clock, task_id="a")
+
+    _, view = await _only(store, clock)
+
+    assert [row.task.id for row in view.rows] == ["b", "a", "c"]
+    assert [row.delivery.state for row in view.rows] == ["open", "due", "open"]
+    assert await store.cards.view(card) == view
+
+
+async def test_card_without_a_message_waits_until_it_is_named(store: Store, clock: FakeClock):
+    """It cannot be edited yet; what changed before is drawn then."""
+    registered = await track(store, clock)
+    assert registered.card
+    await ask_about(store, clock)
+    assert await ids(store, clock) == []
+    assert await store.cards.next_due() is None
+
+    await store.cards.named(registered.card.card.id, 900)
+
+    assert await store.cards.next_due() == clock()
+    assert await ids(store, clock) == [registered.card.card.id]
+
+
+async def test_drawn_card_is_not_due(store: Store, clock: FakeClock):
+    """Until the next change."""
+    await named_card(store, clock)
+    await ask_about(store, clock)
+    lease, view = await _only(store, clock)
+
+    assert await store.cards.drawn(view.card.id, lease)
+    clock.advance(LEASE_TIME)
+    assert await ids(store, clock) == []
+
+
+async def test_change_during_a_drawing_makes_the_card_due_again(store: Store, clock: FakeClock):
+    """The picture on its way is about what was true before."""
+    await named_card(store, clock)
+    await ask_about(store, clock)
+    lease, view = await _only(store, clock)
+    await post_next(store, clock)
+
+    assert not await store.cards.drawn(view.card.id, lease)
+    _, again = await _only(store, clock)
+    assert again.rows[0].delivery.state is DeliveryState.POSTED
+
+
+async def test_postponed_card_keeps_its_attempts_until_something_changes(store: Store, clock: FakeClock):
+    """A change starts the count again."""
+    await named_card(store, clock)
+    await ask_about(store, clock)
+    lease, view = await _only(store, clock)
+    assert await store.cards.postpone(view.card.id, lease, clock() + HOUR, attempt=3)
+    assert await store.cards.next_due() == clock() + HOUR
+    clock.advance(HOUR)
+    lease, view = await _only(store, clock)
+    assert view.attempt == 3
+    await post_next(store, clock)
+
+    _, fresh = await _only(store, clock)
+    assert fresh.attempt == 0
+
+
+async def test_foreign_lease_neither_ends_nor_postpones_a_drawing(store: Store, clock: FakeClock):
+    """Whoever claimed it later draws it."""
+    card = await named_card(store, clock)
+    await ask_about(store, clock)
+    lease, _ = await _only(store, clock)
+
+    assert not await store.cards.drawn(card, lease + 1)
+    assert not await store.cards.postpone(card, lease + 1, clock(), attempt=1)
+    assert await store.cards.next_due() == clock() + LEASE_TIME
+
+
+async def test_renewed_drawing_is_not_claimed_by_others(store: Store, clock: FakeClock):
+    """An edit may wait long for a rate limit."""
+    await named_card(store, clock)
+    await ask_about(store, clock)
+    lease, _ = await _only(store, clock)
+    clock.advance(LEASE_TIME - 1)
+    await store.cards.renew([lease], clock())
+    clock.advance(LEASE_TIME - 1)
+
+    assert await ids(store, clock) == []
+
+
+async def test_orphaned_card_is_due_at_once(store: Store, clock: FakeClock):
+    """A restart goes on where the dead process stopped."""
+    card = await named_card(store, clock)
+    await ask_about(store, clock)
+    await due_cards(store, clock)
+
+    assert await store.release_orphans(clock()) == 1
+    assert await ids(store, clock) == [card]
+
+
+async def test_end_of_a_delivery_makes_its_card_due(store: Store, clock: FakeClock):
+    """Posted, undeliverable, cancelled: all are shown."""
+    card = await named_card(store, clock, "t1", "t2")
+    await ask_about(store, clock, task_id="t1")
+    lease, due = await take_delivery(store, clock)
+    claimed_lease, _ = await _only(store, clock)
+    await store.cards.drawn(card, claimed_lease)
+    await store.deliveries.undeliverable(due, lease, "no", clock())
+    assert await store.cards.next_due() == clock()
+    claimed_lease, _ = await _only(store, clock)
+    await store.cards.drawn(card, claimed_lease)
+
+    await store.registrations.cancel(CHANNEL, "t2", OWNER, clock(), may_cancel_any=False)
+
+    assert await ids(store, clock) == [card]
+
+
+async def test_view_of_an_unknown_card_is_none(store: Store):
+    """Somebody pressed a button on a card of another database."""
+    assert await store.cards.view(4711) is None
+
+
+async def test_delivery_asked_for_again_is_no_line_of_the_first_card(store: Store, clock: FakeClock):
+    """The new card shows it; the old one keeps the cancelled one."""
+    first = await named_card(store, clock)
+    await store.registrations.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
+    second = await named_card(store, clock)
+
+    old, new = await store.cards.view(first), await store.cards.view(second)
+    assert old
+    assert new
+    assert [row.delivery.state for row in (*old.rows, *new.rows)] == ["cancelled", "open"]

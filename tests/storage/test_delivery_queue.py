@@ -1,0 +1,268 @@
+"""The deliveries as a queue: one at a time per channel, and no move that the table does not know."""
+
+import asyncio
+import itertools
+
+from bot.core.clock import HOUR, MINUTE
+from bot.core.registration import Untracked
+from bot.core.tasks import DeliveryState, TaskState
+from bot.storage.store import LEASE_TIME, Store
+from tests.factories import (
+    CHANNEL,
+    FAILED,
+    GUILD,
+    OTHER_CHANNEL,
+    OWNER,
+    STRANGER,
+    TASK,
+    ask_about,
+    look_up,
+    post_next,
+    take_delivery,
+    track,
+    track_ended,
+)
+from tests.timing import FakeClock
+
+
+async def claimed(store: Store, clock: FakeClock) -> list[tuple[int, str]]:
+    return [(due.delivery.channel_id, due.task.id) for due in (await store.deliveries.claim(clock())).work]
+
+
+async def two_ended(store: Store, clock: FakeClock) -> None:
+    """t1 and t2, both due in CHANNEL, and t2 in OTHER_CHANNEL as well."""
+    await track(store, clock, "t1", "t2")
+    await track(store, clock, "t2", channel=OTHER_CHANNEL)
+    await ask_about(store, clock, task_id="t1")
+    clock.advance(1)
+    await ask_about(store, clock, task_id="t2")
+
+
+async def test_claim_gives_the_longest_due_with_all_that_its_message_needs(store: Store, clock: FakeClock):
+    """Task and watchers come with it."""
+    registered = await track(store, clock)
+    assert registered.card
+    await store.registrations.watch(registered.card.card.id, STRANGER)
+    await ask_about(store, clock, FAILED)
+
+    _, due = await take_delivery(store, clock)
+
+    assert (due.task.id, due.task.state, due.task.reason) == (TASK, TaskState.FAILED, "content policy")
+    assert (due.delivery.guild_id, due.delivery.channel_id) == (GUILD, CHANNEL)
+    assert due.watchers == (STRANGER,)
+
+
+async def test_open_delivery_is_not_claimed(store: Store, clock: FakeClock):
+    """Its task is still waiting."""
+    await track(store, clock)
+
+    assert await claimed(store, clock) == []
+    assert await store.deliveries.next_due() is None
+
+
+async def test_busy_channel_waits_and_holds_up_no_other(store: Store, clock: FakeClock):
+    """One at a time per channel, the others go on."""
+    await two_ended(store, clock)
+
+    assert await claimed(store, clock) == [(CHANNEL, "t1")]
+    assert await claimed(store, clock) == [(OTHER_CHANNEL, "t2")]
+    assert await claimed(store, clock) == []
+
+
+async def test_channel_is_free_again_after_its_delivery_ended(store: Store, clock: FakeClock):
+    """The second follows the first."""
+    await two_ended(store, clock)
+    await post_next(store, clock)
+
+    assert set(await claimed(store, clock) + await claimed(store, clock)) == {
+        (CHANNEL, "t2"),
+        (OTHER_CHANNEL, "t2"),
+    }
+
+
+async def test_channel_is_free_while_its_delivery_waits_for_a_retry(store: Store, clock: FakeClock):
+    """A video that cannot be downloaded does not block the channel."""
+    await two_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.postpone(due.delivery.id, lease, clock() + HOUR, attempt=1, trouble="slow")
+
+    assert (CHANNEL, "t2") in await claimed(store, clock) + await claimed(store, clock)
+
+
+async def test_claimed_delivery_comes_back_only_when_its_lease_ends(store: Store, clock: FakeClock):
+    """A killed process loses nothing."""
+    await track_ended(store, clock)
+    assert await claimed(store, clock) == [(CHANNEL, TASK)]
+
+    clock.advance(LEASE_TIME - 1)
+    assert await claimed(store, clock) == []
+    clock.advance(1)
+    assert await claimed(store, clock) == [(CHANNEL, TASK)]
+
+
+async def test_claimers_at_once_never_share_a_delivery(store: Store, clock: FakeClock):
+    """Six channels, ten claimers: each delivery once."""
+    for channel in range(6):
+        await track(store, clock, channel=channel)
+    await ask_about(store, clock)
+
+    shares = await asyncio.gather(*(claimed(store, clock) for _ in range(10)))
+
+    assert sorted(itertools.chain(*shares)) == [(channel, TASK) for channel in range(6)]
+
+
+async def test_sending_time_is_that_of_the_first_hand_over(store: Store, clock: FakeClock):
+    """Discord's memory for a nonce counts from there."""
+    await track_ended(store, clock)
+    first = clock()
+    for _ in range(2):
+        lease, due = await take_delivery(store, clock)
+        assert await store.deliveries.begin_sending(due.delivery.id, lease, clock())
+        await store.deliveries.postpone(due.delivery.id, lease, clock() + 1, attempt=1, trouble="cut")
+        clock.advance(MINUTE)
+
+    assert (await look_up(store)).delivery.sending_at == first
+
+
+async def test_sending_does_not_begin_with_a_foreign_lease(store: Store, clock: FakeClock):
+    """Somebody else posts it."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+
+    assert not await store.deliveries.begin_sending(due.delivery.id, lease + 1, clock())
+    assert (await look_up(store)).delivery.sending_at is None
+
+
+async def test_sending_does_not_begin_after_untrack(store: Store, clock: FakeClock):
+    """Cancelled while the video was on its way."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.registrations.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
+
+    assert not await store.deliveries.begin_sending(due.delivery.id, lease, clock())
+
+
+async def test_posted_delivery_has_ended_with_its_message(store: Store, clock: FakeClock):
+    """Written only after Discord has answered with an id."""
+    await track_ended(store, clock)
+    await post_next(store, clock, 5000)
+
+    delivery = (await look_up(store)).delivery
+    assert (delivery.state, delivery.message_id) == (DeliveryState.POSTED, 5000)
+    assert (delivery.due_at, delivery.ended_at) == (None, clock())
+    assert await store.deliveries.next_due() is None
+
+
+async def test_posted_clears_the_trouble_of_earlier_attempts(store: Store, clock: FakeClock):
+    """It is over."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.postpone(due.delivery.id, lease, clock(), attempt=1, trouble="slow")
+    assert (await look_up(store)).delivery.trouble == "slow"
+    await post_next(store, clock)
+
+    assert (await look_up(store)).delivery.trouble is None
+
+
+async def test_undeliverable_delivery_says_why(store: Store, clock: FakeClock):
+    """/veo status shows it."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+
+    assert await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+    delivery = (await look_up(store)).delivery
+    assert (delivery.state, delivery.trouble) == (DeliveryState.UNDELIVERABLE, "Missing Access")
+    assert (delivery.due_at, delivery.ended_at) == (None, clock())
+
+
+async def test_every_recording_with_a_foreign_lease_changes_nothing(store: Store, clock: FakeClock):
+    """Posted, undeliverable, postponed, given back: only by who holds it."""
+    await track_ended(store, clock)
+    old, due = await take_delivery(store, clock)
+    clock.advance(LEASE_TIME)
+    await take_delivery(store, clock)
+    before = await look_up(store)
+
+    queue = store.deliveries
+    assert not await queue.posted(due, old, 5000, clock())
+    assert not await queue.undeliverable(due, old, "no", clock())
+    assert not await queue.postpone(due.delivery.id, old, clock(), attempt=9, trouble="no")
+    assert not await queue.give_back(due.delivery.id, old, clock())
+    assert await look_up(store) == before
+
+
+async def test_posted_is_not_posted_again_under_its_own_lease(store: Store, clock: FakeClock):
+    """An end stays an end."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.posted(due, lease, 5000, clock())
+
+    assert not await store.deliveries.posted(due, lease, 6000, clock())
+    assert not await store.deliveries.undeliverable(due, lease, "no", clock())
+    assert (await look_up(store)).delivery.message_id == 5000
+
+
+async def test_cancelled_delivery_cannot_be_posted_by_who_held_it(store: Store, clock: FakeClock):
+    """Untracking ends the lease."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    cancelled = await store.registrations.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
+
+    assert cancelled is Untracked.CANCELLED
+    assert not await store.deliveries.posted(due, lease, 5000, clock())
+    assert (await look_up(store)).delivery.state is DeliveryState.CANCELLED
+
+
+async def test_given_back_delivery_is_due_at_once_and_lost_no_attempt(store: Store, clock: FakeClock):
+    """The process stopped before anything was tried."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+
+    assert await store.deliveries.give_back(due.delivery.id, lease, clock())
+    _, again = await take_delivery(store, clock)
+    assert again.delivery.attempt == 0
+
+
+async def test_renewed_lease_keeps_a_long_upload(store: Store, clock: FakeClock):
+    """512 MiB take longer than a lease."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    clock.advance(LEASE_TIME - 1)
+    await store.deliveries.renew([lease], clock())
+    clock.advance(LEASE_TIME - 1)
+
+    assert await claimed(store, clock) == []
+    assert await store.deliveries.posted(due, lease, 5000, clock())
+
+
+async def test_orphaned_delivery_is_due_at_once(store: Store, clock: FakeClock):
+    """A restart goes on where the dead process stopped."""
+    await track_ended(store, clock)
+    await take_delivery(store, clock)
+
+    assert await store.release_orphans(clock()) == 1
+    assert await claimed(store, clock) == [(CHANNEL, TASK)]
+
+
+async def test_task_is_owed_until_every_channel_has_its_end(store: Store, clock: FakeClock):
+    """The file stays that long."""
+    await track(store, clock, channel=CHANNEL)
+    await track(store, clock, channel=OTHER_CHANNEL)
+    assert await store.deliveries.is_owed(TASK)
+    await ask_about(store, clock)
+    await post_next(store, clock)
+    assert await store.deliveries.is_owed(TASK)
+    await post_next(store, clock)
+
+    assert not await store.deliveries.is_owed(TASK)
+
+
+async def test_tasks_to_keep_are_the_completed_ones_still_owed(store: Store, clock: FakeClock):
+    """Failed, waiting, and posted ones have no file worth keeping."""
+    await track(store, clock, "open", "failed", "posted", "owed")
+    await ask_about(store, clock, task_id="posted")
+    await post_next(store, clock)
+    await ask_about(store, clock, task_id="owed")
+    await ask_about(store, clock, FAILED, task_id="failed")
+
+    assert await store.deliveries.tasks_to_keep() == {"owed"}

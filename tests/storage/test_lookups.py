@@ -1,0 +1,127 @@
+"""What commands read, and the facts."""
+
+import pytest
+
+from bot.storage.store import Store
+from tests.factories import (
+    CHANNEL,
+    OTHER_CHANNEL,
+    OWNER,
+    TASK,
+    ask_about,
+    look_up,
+    post_next,
+    track,
+    track_ended,
+)
+from tests.timing import FakeClock
+
+
+async def suggested(store: Store, part: str, channel: int = CHANNEL, limit: int = 25) -> list[str]:
+    return [earlier.task.id for earlier in await store.lookups.suggest(channel, part, limit=limit)]
+
+
+async def test_find_shows_nothing_of_another_channel(store: Store, clock: FakeClock):
+    """Neither do overview and suggestions."""
+    await track(store, clock, note="secret")
+
+    assert await store.lookups.find(OTHER_CHANNEL, TASK) is None
+    overview = await store.lookups.overview(OTHER_CHANNEL, ended=10)
+    assert (overview.live, overview.ended) == ((), ())
+    assert await suggested(store, "", OTHER_CHANNEL) == []
+
+
+async def test_find_gives_the_latest_delivery(store: Store, clock: FakeClock):
+    """A cancelled one may have been asked for again."""
+    await track(store, clock, note="first")
+    await store.registrations.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
+    await track(store, clock, note="second")
+
+    assert (await look_up(store)).delivery.note == "second"
+
+
+async def test_delivery_is_found_by_its_number(store: Store, clock: FakeClock):
+    """The buttons on a result message carry it."""
+    await track(store, clock)
+    earlier = await look_up(store)
+
+    assert await store.lookups.delivery(earlier.delivery.id) == earlier
+    assert await store.lookups.delivery(earlier.delivery.id + 1) is None
+
+
+async def test_redelivered_task_is_found_without_a_card(store: Store, clock: FakeClock):
+    """It was asked for by a command of its own."""
+    await track_ended(store, clock)
+    await post_next(store, clock)
+    await store.registrations.redeliver(await look_up(store), OWNER, clock())
+
+    assert (await look_up(store)).card_message_id is None
+
+
+async def test_overview_has_live_ones_oldest_first_and_ended_ones_newest_first(
+    store: Store, clock: FakeClock
+):
+    """All that is owed, and the latest ends."""
+    await track(store, clock, "t1", "t2", "t3", "t4", "t5")
+    for task_id in ("t2", "t4", "t5"):
+        await ask_about(store, clock, task_id=task_id)
+        await post_next(store, clock)
+
+    overview = await store.lookups.overview(CHANNEL, ended=2)
+
+    assert [earlier.task.id for earlier in overview.live] == ["t1", "t3"]
+    assert [earlier.task.id for earlier in overview.ended] == ["t5", "t4"]
+
+
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        ("", ["sora_2", "a%b", "vgen_1"]),
+        ("gen", ["vgen_1"]),
+        ("GEN", ["vgen_1"]),
+        ("_", ["sora_2", "vgen_1"]),
+        ("%", ["a%b"]),
+        ("Red", ["vgen_1"]),
+        ("\\", []),
+        ("/", ["sora_2"]),
+        ("nothing", []),
+    ],
+)
+async def test_suggestions_match_id_and_note_literally(
+    store: Store, clock: FakeClock, part: str, found: list[str]
+):
+    """% and _ are what was typed, not patterns; newest first."""
+    await track(store, clock, "vgen_1", note="the red car")
+    await track(store, clock, "a%b")
+    await track(store, clock, "sora_2", note="1/2")
+
+    assert await suggested(store, part) == found
+
+
+async def test_suggestions_name_each_task_once_and_no_more_than_asked(store: Store, clock: FakeClock):
+    """Discord shows 25."""
+    await track(store, clock, "t1", "t2")
+    await store.registrations.cancel(CHANNEL, "t1", OWNER, clock(), may_cancel_any=False)
+    await track(store, clock, "t1")
+
+    assert await suggested(store, "t") == ["t1", "t2"]
+    assert await suggested(store, "t", limit=1) == ["t1"]
+
+
+async def test_fact_is_put_replaced_and_removed(store: Store):
+    """Single values that outlive the process."""
+    seen = [await store.facts.get("name")]
+    for value in ("one", "two", None):
+        await store.facts.put("name", value)
+        seen.append(await store.facts.get("name"))
+
+    assert seen == [None, "one", "two", None]
+
+
+async def test_facts_do_not_mix(store: Store):
+    """By name."""
+    await store.facts.put("a", "1")
+    await store.facts.put("b", "2")
+    await store.facts.put("a", None)
+
+    assert await store.facts.get("b") == "2"

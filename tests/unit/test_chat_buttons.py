@@ -1,0 +1,194 @@
+"""The components under cards and results, as they are sent, and the attachment's name."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+
+from bot.chat.buttons import DeleteButton, NotifyButton, delete_id, on_card, on_result
+from bot.chat.file_names import attachment_name
+from bot.core.clock import DAY
+from bot.core.results import ResultMessage
+from bot.core.tasks import (
+    LIVE,
+    Card,
+    CardRow,
+    CardView,
+    Delivery,
+    DeliveryState,
+    DueDelivery,
+    TaskState,
+    TrackedTask,
+)
+
+NOW = 1_800_000_000_000
+LARGEST = 2**63 - 1
+LINK = "https://cdn.example/v/1.mp4?sig=a%2Fb"
+SECONDARY, URL = discord.ButtonStyle.secondary.value, discord.ButtonStyle.link.value
+
+
+def task(**changes: Any) -> TrackedTask:
+    done = TrackedTask(
+        id="vgen_1",
+        state=TaskState.COMPLETED,
+        word="completed",
+        word_at=NOW,
+        reason=None,
+        video_url=LINK,
+        seconds=None,
+        registered_at=NOW,
+        asked_at=NOW,
+        finished_at=NOW,
+        due_at=None,
+        attempt=0,
+        doubts=0,
+    )
+    return replace(done, **changes)
+
+
+def delivery(**changes: Any) -> Delivery:
+    due = Delivery(
+        id=7,
+        task_id="vgen_1",
+        guild_id=11,
+        channel_id=22,
+        requester_id=33,
+        note=None,
+        state=DeliveryState.DUE,
+        nonce="v1",
+        card_id=1,
+        created_at=NOW,
+        due_at=NOW,
+        attempt=0,
+        sending_at=None,
+        message_id=None,
+        ended_at=None,
+        trouble=None,
+        ended_by=None,
+    )
+    return replace(due, **changes)
+
+
+def result(of: TrackedTask, delivery_id: int = 7) -> ResultMessage:
+    return ResultMessage(DueDelivery(delivery(id=delivery_id), of, ()), Path("video.mp4"))
+
+
+def items(view: discord.ui.View) -> list[dict[str, Any]]:
+    """The buttons as Discord gets them."""
+    return [item for row in view.to_components() for item in row["components"]]
+
+
+async def test_on_result_while_the_link_lives_has_the_original_and_delete():
+    """A link button and one with a custom id."""
+    original, delete = items(on_result(result(task()), NOW))
+
+    assert (original["style"], original["label"], original["url"]) == (URL, "Original", LINK)
+    assert (delete["style"], delete["label"], delete["custom_id"]) == (SECONDARY, "Delete", "veo:delete:7")
+    assert "url" not in delete
+
+
+@pytest.mark.parametrize(
+    ("of", "now"),
+    [
+        (task(), NOW + DAY),
+        (task(video_url="https://h/" + "x" * 503), NOW),
+        (task(video_url="https://h/" + "é" * 100), NOW),
+        (task(state=TaskState.FAILED, video_url=None), NOW),
+        (task(state=TaskState.LOST), NOW),
+    ],
+    ids=["dead", "513 characters", "too long once encoded", "failed", "lost"],
+)
+async def test_on_result_without_a_usable_link_has_delete_alone(of: TrackedTask, now: int):
+    """Discord refuses the whole message for one bad link button."""
+    assert [item["label"] for item in items(on_result(result(of), now))] == ["Delete"]
+
+
+@pytest.mark.parametrize(
+    ("link", "url"),
+    [
+        ("https://h/" + "x" * 502, "https://h/" + "x" * 502),
+        ("https://h/a b|c", "https://h/a%20b%7Cc"),
+        ("https://h/é", "https://h/%C3%A9"),
+    ],
+)
+async def test_on_result_with_a_link_of_any_kind_sends_a_well_formed_url(link: str, url: str):
+    """At most 512 characters, and percent-encoded."""
+    original, _ = items(on_result(result(task(video_url=link)), NOW))
+
+    assert original["url"] == url
+    assert len(url) <= 512
+
+
+@pytest.mark.parametrize("state", DeliveryState)
+async def test_on_card_has_notify_while_something_is_to_come(state: DeliveryState):
+    """None once everything on it has ended."""
+    view = CardView(Card(LARGEST, 11, 22, None), (CardRow(delivery(state=state), task()),))
+
+    shown = [(item["label"], item["custom_id"], item["emoji"]["name"]) for item in items(on_card(view))]
+
+    notify = ("Notify me too", f"veo:notify:{LARGEST}", "🔔")
+    assert shown == ([notify] if state in LIVE else [])
+
+
+async def test_views_have_no_timeout():
+    """They work after a restart, and nothing of them is kept in memory."""
+    view = CardView(Card(1, 11, 22, None), (CardRow(delivery(), task()),))
+
+    assert on_card(view).timeout is None
+    assert on_result(result(task()), NOW).timeout is None
+
+
+@pytest.mark.parametrize("number", [1, LARGEST])
+async def test_custom_id_of_each_button_matches_its_template(number: int):
+    """After a restart the pattern is all that leads a press back to its button."""
+    ids = {NotifyButton: NotifyButton(number).custom_id, DeleteButton: delete_id(number)}
+
+    for button, custom_id in ids.items():
+        match = button.__discord_ui_compiled_template__.fullmatch(custom_id)
+        assert match is not None
+        assert match.groups() == (str(number),)
+        assert len(custom_id) <= 100
+    assert DeleteButton(number).custom_id == ids[DeleteButton]
+
+
+@pytest.mark.parametrize(
+    "custom_id", ["veo:delete:", "veo:delete:x", "veo:delete:" + "1" * 20, "veo:notify:1"]
+)
+def test_delete_template_with_a_foreign_id_does_not_match(custom_id: str):
+    """Only what delete_id made."""
+    assert DeleteButton.__discord_ui_compiled_template__.fullmatch(custom_id) is None
+
+
+@pytest.mark.parametrize("button", [NotifyButton, DeleteButton])
+async def test_button_from_its_custom_id_is_the_same_button(button: type[NotifyButton | DeleteButton]):
+    """discord.py builds it anew for every press."""
+    before = button(42)
+    match = button.__discord_ui_compiled_template__.fullmatch(before.custom_id)
+    nobody: Any = None
+    assert match is not None
+
+    again = await button.from_custom_id(nobody, before.item, match)
+
+    assert again.custom_id == before.custom_id
+    assert vars(again).keys() == vars(before).keys()
+
+
+@pytest.mark.parametrize(
+    ("task_id", "name"),
+    [
+        ("vgen_abc123def456", "veo_vgen_abc123def456.mp4"),
+        ("models/veo:1", "veo_models_veo_1.mp4"),
+        ("a:b", "veo_a_b.mp4"),
+        ("a.b-c_d", "veo_a.b-c_d.mp4"),
+        ('a"\r\nb', "veo_a___b.mp4"),
+        ("..", "veo_...mp4"),
+        ("x" * 128, f"veo_{'x' * 128}.mp4"),
+    ],
+)
+def test_attachment_name_replaces_what_a_file_name_cannot_bear(task_id: str, name: str):
+    """veo_<id>.mp4 of letters, digits, dots, underscores and hyphens."""
+    assert attachment_name(task_id) == name
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,136}", name)

@@ -1,0 +1,378 @@
+"""Cards, lists and status: what each state looks like, and that everything fits a message."""
+
+import itertools
+import re
+from dataclasses import replace
+
+import pytest
+
+from bot.chat import cards
+from bot.chat.safe_text import length
+from bot.core.clock import HOUR, MINUTE
+from bot.core.registration import Earlier, Overview
+from bot.core.tasks import LIVE, Card, CardRow, CardView, Delivery, DeliveryState, TaskState, TrackedTask
+from bot.core.trouble import ApiTrouble, TroubleKind
+
+NOW = 1_800_000_000_000
+LARGEST = 2**63 - 1
+TICK = "\u02cb"  # what a backtick becomes inside a code span
+ID = "vgen_abc123def456"
+LONG_ID = "vgen_" + "x" * 117 + "abcdef"
+
+TASK = TrackedTask(
+    id=ID,
+    state=TaskState.WAITING,
+    word="processing",
+    word_at=NOW,
+    reason=None,
+    video_url=None,
+    seconds=None,
+    registered_at=NOW - MINUTE,
+    asked_at=NOW,
+    finished_at=None,
+    due_at=NOW + 30_000,
+    attempt=0,
+    doubts=0,
+)
+DELIVERY = Delivery(
+    id=7,
+    task_id=ID,
+    guild_id=11,
+    channel_id=22,
+    requester_id=33,
+    note=None,
+    state=DeliveryState.OPEN,
+    nonce="v1",
+    card_id=1,
+    created_at=NOW - MINUTE,
+    due_at=None,
+    attempt=0,
+    sending_at=None,
+    message_id=None,
+    ended_at=None,
+    trouble=None,
+    ended_by=None,
+)
+LARGE = replace(
+    DELIVERY,
+    guild_id=LARGEST,
+    channel_id=LARGEST,
+    requester_id=LARGEST,
+    message_id=LARGEST,
+    ended_by=LARGEST,
+    note="😀" * 100,
+    trouble="t" * 500,
+)
+STATES = list(itertools.product(DeliveryState, TaskState))
+
+
+def view(*rows: CardRow) -> CardView:
+    return CardView(Card(1, 11, 22, None), rows)
+
+
+def row(
+    state: DeliveryState = DeliveryState.OPEN,
+    task_state: TaskState = TaskState.WAITING,
+    task_id: str = ID,
+    delivery: Delivery = DELIVERY,
+) -> CardRow:
+    return CardRow(
+        replace(delivery, state=state, task_id=task_id), replace(TASK, id=task_id, state=task_state)
+    )
+
+
+def entry(delivery: Delivery = DELIVERY, task: TrackedTask = TASK, card_message_id: int | None = None):
+    return Earlier(delivery, task, card_message_id)
+
+
+def line_of(delivery: Delivery, task: TrackedTask) -> str:
+    return cards.card(view(CardRow(delivery, task))).splitlines()[1]
+
+
+# -- cards ---------------------------------------------------------------------------------------
+
+
+def test_card_with_one_open_task_tells_all_that_is_known():
+    """Who asked, since when, the API's own word and when it said so, what comes next."""
+    assert cards.card(view(row())).splitlines() == [
+        "**Tracking a Veo task** for <@33> since <t:1799999940:R>",
+        f"⏳ `{ID}` · `processing` when asked at <t:1800000000:T>",
+        "-# A video usually takes 2 to 5 minutes. The result is posted here with a mention.",
+    ]
+
+
+def test_card_with_several_tasks_counts_them_and_shows_the_note():
+    """One header for all rows."""
+    noted = replace(DELIVERY, note="cat `on` a bike")
+    head = cards.card(view(row(delivery=noted), row(task_id="vgen_2"))).splitlines()[0]
+
+    assert head == f"**Tracking 2 Veo tasks** for <@33> since <t:1799999940:R> · `cat {TICK}on{TICK} a bike`"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"word": None, "word_at": None, "asked_at": None}, "· not asked yet"),
+        ({"word": None, "word_at": None}, "· no answer yet"),
+        ({"word": "queued"}, "· `queued` when asked at <t:1800000000:T>"),
+        ({"word": "`@everyone`"}, f"· `{TICK}@everyone{TICK}` when asked at <t:1800000000:T>"),
+    ],
+)
+def test_card_line_of_an_open_task_shows_the_api_word(changes: dict[str, str | None], said: str):
+    """Nothing is shown that the API did not say."""
+    assert line_of(DELIVERY, replace(TASK, **changes)) == f"⏳ `{ID}` {said}"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "task_state", "line"),
+    [
+        (DeliveryState.DUE, TaskState.COMPLETED, f"✅ `{ID}` completed; posting …"),
+        (DeliveryState.DUE, TaskState.FAILED, f"❌ `{ID}` failed; posting …"),
+        (DeliveryState.DUE, TaskState.LOST, f"❓ `{ID}` given up; posting …"),
+        (
+            DeliveryState.POSTED,
+            TaskState.COMPLETED,
+            f"✅ `{ID}` completed: https://discord.com/channels/11/22/44",
+        ),
+        (DeliveryState.POSTED, TaskState.FAILED, f"❌ `{ID}` failed: https://discord.com/channels/11/22/44"),
+        (
+            DeliveryState.UNDELIVERABLE,
+            TaskState.COMPLETED,
+            f"⚠️ `{ID}` completed, but could not be posted (the thread is locked)",
+        ),
+        (DeliveryState.CANCELLED, TaskState.WAITING, f"🚫 `{ID}` stopped by <@55>"),
+    ],
+)
+def test_card_line_by_state_says_what_became_of_it(state: DeliveryState, task_state: TaskState, line: str):
+    """A sign, the id, the outcome, and where to find it."""
+    delivery = replace(DELIVERY, state=state, message_id=44, trouble="the thread is locked", ended_by=55)
+
+    assert line_of(delivery, replace(TASK, state=task_state)) == line
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (DeliveryState.POSTED, f"✅ `{ID}` completed"),
+        (DeliveryState.CANCELLED, f"🚫 `{ID}` stopped"),
+        (
+            DeliveryState.UNDELIVERABLE,
+            f"⚠️ `{ID}` completed, but could not be posted (Discord did not accept it)",
+        ),
+    ],
+)
+def test_card_line_without_details_leaves_them_out(state: DeliveryState, line: str):
+    """A deleted result has no link, and not every stop has a name."""
+    assert line_of(replace(DELIVERY, state=state), replace(TASK, state=TaskState.COMPLETED)) == line
+
+
+@pytest.mark.parametrize("task_id", [ID, LONG_ID], ids=["usual", "longest"])
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize(("state", "task_state"), STATES)
+def test_card_in_every_state_fits_with_a_line_for_each_task(
+    state: DeliveryState, task_state: TaskState, count: int, task_id: str
+):
+    """Also with the largest snowflakes, the longest note, word and trouble."""
+    rows = [row(state, task_state, task_id, LARGE) for _ in range(count)]
+    rows = [CardRow(each.delivery, replace(each.task, word="😀" * 40)) for each in rows]
+
+    text = cards.card(view(*rows))
+
+    lines = [line for line in text.splitlines()[1:] if not line.startswith("-# ")]
+    assert length(text) <= 2000
+    assert len(lines) == count
+    assert all(re.search(r"`vgen_\S+(f456|def)`", line) for line in lines)
+
+
+def test_card_with_one_long_id_shows_it_whole():
+    """An id is shortened only when it would not fit."""
+    assert f"`{LONG_ID}`" in cards.card(view(row(task_id=LONG_ID)))
+
+
+def test_card_with_twenty_usual_ids_shows_them_whole():
+    """The usual case needs no shortening while tasks are open."""
+    text = cards.card(view(*(row(task_id=f"vgen_abc123def{i:03}") for i in range(20))))
+
+    assert all(f"`vgen_abc123def{i:03}`" in text for i in range(20))
+    assert text.count("when asked at") == 20
+
+
+def test_card_with_twenty_long_ids_shortens_their_middle():
+    """Both ends stay."""
+    text = cards.card(view(*(row(task_id=f"{LONG_ID[:-2]}{i:02}") for i in range(20))))
+
+    assert all(re.search(rf"`vgen_x+…\S*{i:02}`", text) for i in range(20))
+
+
+def test_card_with_twenty_posted_tasks_gives_up_links_before_ids():
+    """Twenty links do not fit; each task keeps its line, its id and its outcome."""
+    rows = [row(DeliveryState.POSTED, TaskState.COMPLETED, f"vgen_abc123def{i:03}", LARGE) for i in range(20)]
+    text = cards.card(view(*rows))
+
+    assert all(f"✅ `vgen_abc123def{i:03}` completed\n" in f"{text}\n" for i in range(20))
+
+
+@pytest.mark.parametrize("state", DeliveryState)
+def test_is_settled_by_state_is_true_once_nothing_is_to_come(state: DeliveryState):
+    """One live row keeps the card alive, whatever the others are."""
+    assert cards.is_settled(view(row(state))) == (state not in LIVE)
+    assert cards.is_settled(view(row(state), row(DeliveryState.POSTED))) == (state not in LIVE)
+
+
+@pytest.mark.parametrize("state", DeliveryState)
+def test_card_with_no_open_task_promises_nothing(state: DeliveryState):
+    """The last line is about what is still to come."""
+    assert ("The result is posted here" in cards.card(view(row(state)))) == (state is DeliveryState.OPEN)
+
+
+# -- /veo list -----------------------------------------------------------------------------------
+
+
+def test_overview_of_an_empty_channel_says_how_to_start():
+    """A sentence, not an empty list."""
+    assert cards.overview(Overview((), ())) == "Nothing is tracked in this channel. `/veo track` starts it."
+
+
+def test_overview_with_live_and_ended_has_both_parts():
+    """Links to the card of what is open and to the result of what has ended."""
+    link, since = "https://discord.com/channels/11/22/66", "<t:1799999940:R>"
+    posted = replace(DELIVERY, state=DeliveryState.POSTED, message_id=44, ended_at=NOW)
+    found = Overview(
+        (entry(replace(DELIVERY, note="a `b`"), card_message_id=66),),
+        (entry(posted, replace(TASK, state=TaskState.COMPLETED)),),
+    )
+
+    assert cards.overview(found).splitlines() == [
+        "**Open**",
+        f"⏳ `{ID}` · `processing` when asked at <t:1800000000:T> · `a {TICK}b{TICK}` · {link} · {since}",
+        "**Ended lately**",
+        f"✅ `{ID}` completed: https://discord.com/channels/11/22/44 · <t:1800000000:R>",
+    ]
+
+
+@pytest.mark.parametrize(("live", "title"), [(True, "**Open**"), (False, "**Ended lately**")])
+def test_overview_with_one_part_has_one_title(live: bool, title: str):
+    """No title over nothing."""
+    found = Overview((entry(),), ()) if live else Overview((), (entry(),))
+
+    assert cards.overview(found).splitlines()[0] == title
+    assert cards.overview(found).count("**") == 2
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["usual", "largest"])
+@pytest.mark.parametrize(("live", "ended"), [(50, 10), (200, 10), (0, 60), (10, 50)])
+def test_overview_of_many_fits_and_counts_the_missing(live: int, ended: int, large: bool):
+    """What is shown and what is counted add up to all that there is: titles are no entries."""
+    delivery = LARGE if large else DELIVERY
+    task = replace(TASK, id=LONG_ID, word="w" * 40) if large else TASK
+    past = entry(replace(delivery, state=DeliveryState.POSTED), task)
+
+    text = cards.overview(Overview((entry(delivery, task, LARGEST),) * live, (past,) * ended))
+
+    shown = [line for line in text.splitlines() if "`" in line]
+    more = re.search(r"^… and (\d+) more$", text, flags=re.MULTILINE)
+    assert length(text) <= 2000
+    assert len(shown) + (int(more[1]) if more else 0) == live + ended
+    assert not text.endswith("**")
+
+
+# -- /veo status ---------------------------------------------------------------------------------
+
+
+def test_status_of_an_open_task_tells_when_it_was_and_will_be_asked():
+    """The last question and the next."""
+    assert cards.status(entry(replace(DELIVERY, note="mine")), None).splitlines() == [
+        f"⏳ `{ID}` · `processing` when asked at <t:1800000000:T>",
+        "Tracked <t:1799999940:R> by <@33>. Note: `mine`",
+        "Last asked <t:1800000000:R>. Next question <t:1800000030:R>. A video usually takes 2 to 5 minutes.",
+    ]
+
+
+def test_status_of_a_task_never_asked_says_so():
+    """No invented time."""
+    text = cards.status(entry(task=replace(TASK, asked_at=None, due_at=None, word=None)), None)
+
+    assert "The API has not been asked yet." in text
+    assert "Next question" not in text
+
+
+def test_status_of_a_silent_task_counts_the_tries():
+    """People see that the bot is at it."""
+    text = cards.status(entry(task=replace(TASK, attempt=3)), None)
+
+    assert "No usable answer 3 times in a row." in text
+
+
+@pytest.mark.parametrize("kind", TroubleKind)
+@pytest.mark.parametrize("state", DeliveryState)
+def test_status_with_api_trouble_tells_it_while_it_matters(state: DeliveryState, kind: TroubleKind):
+    """Only of a task that is still asked about."""
+    trouble = ApiTrouble(kind, NOW - HOUR, NOW + MINUTE)
+    text = cards.status(entry(replace(DELIVERY, state=state)), trouble)
+
+    assert ("<t:1800000060:R>" in text) == (state is DeliveryState.OPEN)
+
+
+def test_status_of_a_failed_task_shows_reason_and_trouble():
+    """The reason in a block, the trouble with posting in words."""
+    delivery = replace(DELIVERY, state=DeliveryState.DUE, trouble="Discord answered 503")
+    text = cards.status(entry(delivery, replace(TASK, state=TaskState.FAILED, reason="no ``` cats")), None)
+
+    assert "Reason:\n```\nno ``\u200b` cats\n```" in text
+    assert text.endswith("Last trouble while posting: Discord answered 503")
+
+
+@pytest.mark.parametrize(("state", "task_state"), STATES)
+@pytest.mark.parametrize("kind", TroubleKind)
+def test_status_in_its_worst_case_fits(state: DeliveryState, task_state: TaskState, kind: TroubleKind):
+    """The longest of everything at once."""
+    task = replace(TASK, id=LONG_ID, state=task_state, word="😀" * 40, reason="`" * 5000, attempt=10**6)
+    delivery = replace(LARGE, state=state, note="😀" * 200)
+
+    text = cards.status(entry(delivery, task, LARGEST), ApiTrouble(kind, NOW, NOW))
+
+    assert length(text) <= 2000
+    assert f"`{LONG_ID}`" in text
+
+
+# -- autocomplete ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("delivery", "task", "name"),
+    [
+        (DELIVERY, TASK, f"{ID} · processing"),
+        (DELIVERY, replace(TASK, word=None), f"{ID} · waiting"),
+        (replace(DELIVERY, note="a\nb"), TASK, f"{ID} · processing · a b"),
+        (replace(DELIVERY, state=DeliveryState.POSTED), TASK, f"{ID} · posted"),
+        (replace(DELIVERY, note="😀" * 200), TASK, f"{ID} · processing · {'😀' * 33}…"),
+    ],
+)
+def test_choice_name_shows_state_and_note_within_100_units(delivery: Delivery, task: TrackedTask, name: str):
+    """Discord refuses all suggestions when one is longer."""
+    assert cards.choice_name(entry(delivery, task)) == name
+    assert length(name) <= 100
+
+
+def test_choice_name_of_the_longest_id_is_cut():
+    """Never longer than 100."""
+    assert length(cards.choice_name(entry(task=replace(TASK, id=LONG_ID)))) == 100
+
+
+@pytest.mark.parametrize("state", DeliveryState)
+def test_card_without_room_for_details_still_tells_each_state(state: DeliveryState):
+    """Nineteen posted tasks leave no room for links; the twentieth says where it stands all the same."""
+    posted = [row(DeliveryState.POSTED, TaskState.COMPLETED, delivery=LARGE)] * 19
+
+    lines = cards.card(view(*posted, row(state, TaskState.COMPLETED, "vgen_last", LARGE))).splitlines()
+
+    assert (
+        lines[20]
+        == {
+            DeliveryState.OPEN: "✅ `vgen_last` · `processing`",
+            DeliveryState.DUE: "✅ `vgen_last` completed; posting …",
+            DeliveryState.POSTED: "✅ `vgen_last` completed",
+            DeliveryState.UNDELIVERABLE: "⚠️ `vgen_last` completed, but could not be posted",
+            DeliveryState.CANCELLED: f"🚫 `vgen_last` stopped by <@{LARGEST}>",
+        }[state]
+    )

@@ -1,0 +1,134 @@
+"""The commands as they are registered with Discord."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from bot.chat.client import CourierClient
+
+# Discord's own OpenAPI description lies beside the checkout on some machines; it is not ours to ship.
+OPENAPI = Path(__file__).parents[2] / "../shared/reference/discord_openapi.json"
+SUBCOMMAND, STRING = 1, 3
+GROUP, MESSAGE = 1, 3
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+async def commands() -> list[Json]:
+    """The payload of a registration, built without a network and without calling anything."""
+    client = CourierClient()
+    nothing: Any = object()
+    client.use(nothing, nothing)
+    return [command.to_dict(client.tree) for command in client.tree.get_commands()]
+
+
+@pytest.fixture
+async def veo(commands: list[Json]) -> Json:
+    return next(command for command in commands if command["name"] == "veo")
+
+
+def option(veo: Json, command: str, name: str) -> Json:
+    found = next(each for each in veo["options"] if each["name"] == command)
+    return next(each for each in found["options"] if each["name"] == name)
+
+
+def walk(node: Json) -> Iterator[Json]:
+    yield node
+    for inner in node.get("options", []):
+        yield from walk(inner)
+
+
+async def test_commands_are_the_veo_group_and_the_message_command(commands: list[Json]):
+    """Nothing else, and no name twice."""
+    assert [(each["name"], each.get("type")) for each in commands] == [
+        ("veo", GROUP),
+        ("Track Veo tasks", MESSAGE),
+    ]
+
+
+async def test_veo_group_has_exactly_its_five_commands(veo: Json):
+    """The contract's names, in the order in which people need them."""
+    assert [each["name"] for each in veo["options"]] == ["track", "status", "list", "untrack", "redeliver"]
+    assert {each["type"] for each in veo["options"]} == {SUBCOMMAND}
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("track", [("id", True), ("note", False)]),
+        ("status", [("id", True)]),
+        ("list", []),
+        ("untrack", [("id", True)]),
+        ("redeliver", [("id", True)]),
+    ],
+)
+async def test_options_of_a_command_are_named_and_required_by_contract(
+    veo: Json, command: str, names: list[tuple[str, bool]]
+):
+    """Text options called `id` and `note`."""
+    found = next(each for each in veo["options"] if each["name"] == command)
+
+    assert [(each["name"], each["required"]) for each in found["options"]] == names
+    assert all(each["type"] == STRING for each in found["options"])
+
+
+@pytest.mark.parametrize(
+    ("command", "suggests"), [("track", False), ("status", True), ("untrack", True), ("redeliver", True)]
+)
+async def test_id_option_suggests_where_ids_are_known(veo: Json, command: str, suggests: bool):
+    """A new id cannot be suggested."""
+    assert option(veo, command, "id").get("autocomplete", False) == suggests
+
+
+async def test_options_take_as_much_as_the_texts_expect(veo: Json):
+    """A pasted JSON reply fits `id`, and a note is at most 200."""
+    assert option(veo, "track", "id")["max_length"] == 6000
+    assert option(veo, "track", "note")["max_length"] == 200
+    assert option(veo, "status", "id")["max_length"] == 1000
+
+
+async def test_commands_exist_in_servers_only(commands: list[Json]):
+    """Guild installs, guild contexts: elsewhere the bot could not post the result."""
+    assert [each["contexts"] for each in commands] == [[0], [0]]
+    assert [each["integration_types"] for each in commands] == [[0], [0]]
+
+
+async def test_every_description_is_within_discords_bounds(veo: Json):
+    """1 to 100 characters on the group, each command and each option."""
+    described = [each["description"] for each in walk(veo)]
+
+    assert len(described) == 1 + 5 + 5
+    assert all(1 <= len(text) <= 100 for text in described)
+
+
+async def test_names_of_options_and_commands_are_unique_and_well_formed(veo: Json):
+    """Lower case, at most 32, and no two alike beside each other."""
+    for each in walk(veo):
+        names = [inner["name"] for inner in each.get("options", [])]
+        assert len(set(names)) == len(names)
+        assert each["name"] == each["name"].lower()
+        assert len(each["name"]) <= 32
+
+
+async def test_commands_together_are_far_below_discords_size(commands: list[Json]):
+    """8,000 characters of names, descriptions and values per command; ours fit even as JSON."""
+    assert all(len(json.dumps(each)) < 8000 for each in commands)
+
+
+@pytest.mark.skipif(not OPENAPI.exists(), reason="Discord's OpenAPI description is not beside the checkout")
+async def test_commands_satisfy_discords_own_description(commands: list[Json]):
+    """Bulk overwrite takes a list of ApplicationCommandUpdateRequest."""
+    document = json.loads(OPENAPI.read_text(encoding="utf-8"))
+    registry: Registry[Any] = Registry().with_resource("urn:d", DRAFT202012.create_resource(document))
+    schema = {"$ref": "urn:d#/components/schemas/ApplicationCommandUpdateRequest"}
+    validator = Draft202012Validator(schema, registry=registry)
+
+    assert [error.message for each in commands for error in validator.iter_errors(each)] == []
+    assert list(validator.iter_errors({"name": "x" * 33})) != []

@@ -1,0 +1,487 @@
+"""Every sentence that a user reads: it fits, names its task, and text from outside stays inside code."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.chat import texts
+from bot.chat.safe_text import length
+from bot.core.clock import DAY, HOUR, MINUTE
+from bot.core.registration import (
+    MOST_WATCHERS,
+    Earlier,
+    QuotaReached,
+    Redelivered,
+    Untracked,
+    Watching,
+    Whose,
+)
+from bot.core.results import ResultMessage
+from bot.core.tasks import Delivery, DeliveryState, DueDelivery, TaskState, TrackedTask
+from bot.core.trouble import ApiTrouble, TroubleKind
+
+NOW = 1_800_000_000_000
+LARGEST = 2**63 - 1  # the largest snowflake
+LONG_ID = "v" * 128
+LINK = "https://cdn.example/v/1.mp4?sig=a%2Fb"
+LONG_LINK = "https://cdn.example/" + "x" * 1000
+POLICY = (
+    "The prompt couldn't be submitted. It might violate Google's \"Responsible AI\" policies "
+    "(https://ai.google/responsibility); support codes: 17301594, 58061214. Try *rephrasing* it!"
+)
+
+TASK = TrackedTask(
+    id="vgen_abc123def456",
+    state=TaskState.COMPLETED,
+    word="processing",
+    word_at=NOW,
+    reason=None,
+    video_url=LINK,
+    seconds=8.0,
+    registered_at=NOW - 3 * MINUTE,
+    asked_at=NOW,
+    finished_at=NOW,
+    due_at=None,
+    attempt=0,
+    doubts=0,
+)
+FAILED = replace(TASK, state=TaskState.FAILED, video_url=None, reason=POLICY)
+DELIVERY = Delivery(
+    id=7,
+    task_id=TASK.id,
+    guild_id=11,
+    channel_id=22,
+    requester_id=33,
+    note=None,
+    state=DeliveryState.DUE,
+    nonce="v1",
+    card_id=1,
+    created_at=NOW - 3 * MINUTE,
+    due_at=NOW,
+    attempt=0,
+    sending_at=None,
+    message_id=None,
+    ended_at=None,
+    trouble=None,
+    ended_by=None,
+)
+VIDEO = Path("video.mp4")
+
+
+def result(
+    task: TrackedTask = TASK,
+    *,
+    video: Path | None = None,
+    problem: str | None = None,
+    note: str | None = None,
+    watchers: tuple[int, ...] = (),
+    requester_id: int = 33,
+    now: int = NOW,
+) -> str:
+    delivery = replace(DELIVERY, note=note, requester_id=requester_id)
+    return texts.result(ResultMessage(DueDelivery(delivery, task, watchers), video, problem), now)
+
+
+def earlier(
+    state: DeliveryState = DeliveryState.OPEN, task_id: str = TASK.id, message_id: int | None = None
+) -> Earlier:
+    delivery = replace(DELIVERY, task_id=task_id, state=state, message_id=message_id)
+    return Earlier(delivery, replace(TASK, id=task_id), message_id)
+
+
+def largest(state: DeliveryState, task_id: str) -> Earlier:
+    delivery = replace(
+        DELIVERY,
+        task_id=task_id,
+        state=state,
+        guild_id=LARGEST,
+        channel_id=LARGEST,
+        requester_id=LARGEST,
+        message_id=LARGEST,
+    )
+    return Earlier(delivery, replace(TASK, id=task_id), LARGEST)
+
+
+def outside_code(text: str) -> str:
+    """What Discord reads as markdown and mentions: code blocks and spans taken out."""
+    return re.sub(r"```.+?```|`[^`\n]+`", "", text, flags=re.DOTALL)
+
+
+# -- all of them ---------------------------------------------------------------------------------
+
+TROUBLES = [ApiTrouble(kind, NOW - HOUR, NOW + MINUTE) for kind in TroubleKind]
+TWENTY = tuple(largest(DeliveryState.OPEN, f"{i:0128}") for i in range(20))
+
+WITH_ID = {
+    "not_tracked": texts.not_tracked(LONG_ID),
+    **{f"untracked {o}": texts.untracked(o, LONG_ID) for o in Untracked},
+    **{f"redelivered {o}": texts.redelivered(o, LONG_ID, None) for o in Redelivered},
+    **{
+        f"redelivered {o} earlier": texts.redelivered(o, LONG_ID, largest(DeliveryState.POSTED, LONG_ID))
+        for o in Redelivered
+    },
+    **{f"already {s}": texts.already_tracked((largest(s, LONG_ID),)) for s in DeliveryState},
+}
+CONSTANTS = {
+    name: value
+    for name, value in vars(texts).items()
+    if name.isupper() and not name.startswith("_") and isinstance(value, str)
+}
+ALL = {
+    **WITH_ID,
+    **CONSTANTS,
+    "no ids": texts.no_ids(),
+    "too many ids": texts.too_many_ids(3000),
+    "malformed": texts.malformed_ids(tuple("@everyone <@1> `" + "x" * 6000 for _ in range(20))),
+    "permissions": texts.missing_permissions(["View Channel", "Attach Files", "Send Messages", "Connect"]),
+    "twenty earlier": texts.already_tracked(TWENTY),
+    **{f"quota {w}": texts.quota_reached(QuotaReached(w, used=10**5, limit=10**5, wanted=20)) for w in Whose},
+    **{f"watching {o}": texts.watching(o) for o in Watching},
+    **{f"trouble {t.kind}": texts.api_trouble(t) for t in TROUBLES},
+}
+
+
+@pytest.mark.parametrize("text", ALL.values(), ids=ALL.keys())
+def test_text_in_its_worst_case_fits_and_pings_nobody_else(text: str):
+    """At most 2,000 units, and no mention but of the one person who asked before."""
+    assert 0 < length(text) <= 2000
+    assert "@everyone" not in outside_code(text)
+    assert set(re.findall(r"<@[!&]?\d+>", outside_code(text))) <= {f"<@{LARGEST}>"}
+
+
+@pytest.mark.parametrize("text", WITH_ID.values(), ids=WITH_ID.keys())
+def test_text_about_a_task_names_it_whole(text: str):
+    """Also the longest id that there can be."""
+    assert f"`{LONG_ID}`" in text
+
+
+@pytest.mark.parametrize("text", CONSTANTS.values(), ids=CONSTANTS.keys())
+def test_constant_text_has_balanced_markdown(text: str):
+    """No code span or bold text that swallows the rest."""
+    assert text.count("`") % 2 == 0
+    assert text.count("**") % 2 == 0
+
+
+def test_every_label_of_a_button_is_short():
+    """Discord shows up to 80 characters, and people read three words."""
+    labels = [value for name, value in CONSTANTS.items() if name.endswith("_LABEL")]
+
+    assert len(labels) == 3
+    assert all(len(label) <= 20 for label in labels)
+
+
+# -- ids that were typed ----------------------------------------------------------------------------
+
+
+def test_malformed_ids_when_many_shows_five_and_counts_the_rest():
+    """Enough to see the mistake."""
+    text = texts.malformed_ids(tuple(f"bad/{i}" for i in range(20)))
+
+    assert "`bad/0`, `bad/1`, `bad/2`, `bad/3`, `bad/4` and 15 more." in text
+
+
+def test_malformed_ids_when_few_counts_nothing():
+    """No "and 0 more"."""
+    assert "`a/b`. An id has" in texts.malformed_ids(("a/b",))
+
+
+def test_too_many_ids_names_both_numbers():
+    """How many they gave, how many are taken."""
+    assert "21 ids; I take up to 20" in texts.too_many_ids(21)
+
+
+# -- what was there before -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (DeliveryState.OPEN, "is already tracked here by <@33>: https://discord.com/channels/11/22/44."),
+        (DeliveryState.DUE, "is already tracked here by <@33>: https://discord.com/channels/11/22/44."),
+        (DeliveryState.POSTED, "was already posted here: https://discord.com/channels/11/22/44."),
+        (DeliveryState.UNDELIVERABLE, "could not be posted here before. `/veo redeliver` tries again."),
+    ],
+)
+def test_already_tracked_by_state_says_where_it_is(state: DeliveryState, said: str):
+    """A link to the card while it is open, to the result once it is posted."""
+    assert said in texts.already_tracked((earlier(state, message_id=44),))
+
+
+def test_already_tracked_without_a_known_message_has_no_link():
+    """A card that never got through has no address."""
+    assert texts.already_tracked((earlier(),)) == f"`{TASK.id}` is already tracked here by <@33>."
+
+
+def test_already_tracked_with_twenty_long_ids_says_how_many_more():
+    """Whole lines only; shown and counted are all of them."""
+    *shown, last = texts.already_tracked(TWENTY).splitlines()
+
+    more = re.fullmatch(r"… and (\d+) more", last)
+    assert more is not None
+    assert len(shown) + int(more[1]) == 20
+    assert all(line.endswith(f"{LARGEST}.") for line in shown)
+
+
+def test_already_tracked_with_twenty_usual_ids_counts_all():
+    """Usual ids, unlinked: all twenty are told."""
+    text = texts.already_tracked(tuple(earlier(task_id=f"vgen_{i:012}") for i in range(20)))
+
+    assert text.count("already tracked") == 20
+    assert "more" not in text
+
+
+@pytest.mark.parametrize("count", [0, 1, 21, 100, 400, 5000])
+def test_fitting_of_many_lines_counts_what_is_missing(count: int):
+    """Never too long, and what is shown and what is counted add up."""
+    lines = ["😀" * 20] * count
+
+    shown, _, more = texts.fitting(lines).partition("… and ")
+
+    assert length(texts.fitting(lines)) <= 2000
+    assert len(shown.split()) + int(more.removesuffix(" more") or 0) == count
+
+
+# -- asked for again ---------------------------------------------------------------------------
+
+
+def test_redelivered_with_a_dead_link_shows_where_it_was_posted():
+    """The video is in the channel for good, so a link to it is worth more than the API's."""
+    text = texts.redelivered(Redelivered.LINK_DEAD, TASK.id, earlier(DeliveryState.POSTED, message_id=44))
+
+    assert "It was posted here: https://discord.com/channels/11/22/44." in text
+
+
+def test_redelivered_with_a_dead_link_that_was_never_posted_claims_nothing():
+    """No "it was posted here" without a message."""
+    text = texts.redelivered(Redelivered.LINK_DEAD, TASK.id, earlier(DeliveryState.UNDELIVERABLE))
+
+    assert "has ended" in text
+    assert "posted" not in text
+
+
+@pytest.mark.parametrize("outcome", [*Untracked, *Redelivered, *Watching, *Whose], ids=str)
+def test_every_outcome_has_a_sentence_of_its_own(
+    outcome: Untracked | Redelivered | Watching | Whose,
+):
+    """No two outcomes of one question read the same."""
+    match outcome:
+        case Untracked():
+            said = [texts.untracked(o, TASK.id) for o in Untracked]
+        case Redelivered():
+            said = [texts.redelivered(o, TASK.id, None) for o in Redelivered]
+        case Watching():
+            said = [texts.watching(o) for o in Watching]
+        case Whose():
+            said = [texts.quota_reached(QuotaReached(o, used=1, limit=1, wanted=1)) for o in Whose]
+    assert len(set(said)) == len(type(outcome))
+
+
+def test_quota_reached_names_all_three_numbers():
+    """So that people can do the sum."""
+    text = texts.quota_reached(QuotaReached(Whose.USER, used=18, limit=20, wanted=5))
+
+    assert text.startswith("You have 18 of 20 open tasks, and this would add 5.")
+
+
+def test_missing_permissions_lists_each_by_its_name():
+    """As the server settings show them."""
+    text = texts.missing_permissions(["Attach Files", "Connect"])
+
+    assert "**Attach Files** and **Connect**" in text
+
+
+# -- result messages: what is said ------------------------------------------------------------------
+
+
+def test_result_with_a_video_says_ready():
+    """One line, and a second about the link, whose button is below."""
+    assert result(video=VIDEO).splitlines() == [
+        f"🎬 <@33> `{TASK.id}` is ready.",
+        f"-# The original link works until <t:{(NOW + DAY) // 1000}:f>.",
+    ]
+
+
+def test_result_with_watchers_mentions_each_person_once():
+    """Whoever asked comes first, also when they pressed the button as well."""
+    assert result(video=VIDEO, watchers=(44, 33, 55)).startswith("🎬 <@33> <@44> <@55> `")
+
+
+def test_result_with_a_note_shows_it_as_code():
+    """It is somebody's own words."""
+    assert "-# Note: `cat on a bike`" in result(video=VIDEO, note="cat on a bike")
+
+
+def test_result_of_a_failed_task_quotes_the_reason_verbatim():
+    """Quotes, stars, links and punctuation of a policy text arrive as the API wrote them."""
+    assert result(FAILED) == f"❌ <@33> `{TASK.id}` failed. The video API says:\n```\n{POLICY}\n```"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "内容违反了安全政策、请修改提示词后重试。",
+        "use `veo_3_1_fast`",
+        "line one\n\n  line three",
+        '{\'code\': 400, "message": "INVALID_ARGUMENT"}',
+        "<b>bold</b> & [a](http://b) ~~c~~ ||d||",
+    ],
+)
+def test_result_of_a_failed_task_keeps_any_punctuation(reason: str):
+    """A code block needs no escaping, so there is none."""
+    assert f"```\n{reason}\n```" in result(replace(FAILED, reason=reason))
+
+
+def test_result_of_a_failed_task_without_a_reason_says_so():
+    """Never an empty block."""
+    assert "```\nThe video API gave no reason.\n```" in result(replace(FAILED, reason=None))
+
+
+def test_result_of_a_lost_task_says_that_we_stopped():
+    """It is our verdict, so it is not put into the API's mouth."""
+    text = result(replace(FAILED, state=TaskState.LOST, reason="No result within 6 hours."))
+
+    assert text.startswith(f"❓ <@33> I stopped waiting for `{TASK.id}`:\n```\nNo result within 6 hours.")
+    assert "API says" not in text
+
+
+@pytest.mark.parametrize("problem", ["It is too large to attach.", "The link does not lead to an MP4."])
+def test_result_without_its_video_gives_the_link(problem: str):
+    """Too large or unusable: the sentence, then the link while it lives, without a preview."""
+    assert result(problem=problem).splitlines() == [
+        f"🎬 <@33> `{TASK.id}` is ready, but I cannot attach it.",
+        problem,
+        f"Download it within a day (until <t:{(NOW + DAY) // 1000}:f>): <{LINK}>",
+    ]
+
+
+@pytest.mark.parametrize("video", [None, VIDEO])
+def test_result_after_the_link_died_does_not_promise_it(video: Path | None):
+    """A dead link is named only where there is no video."""
+    text = result(video=video, problem=None if video else "It is gone.", now=NOW + DAY)
+
+    assert "https://" not in text
+    assert "works until" not in text
+    assert ("has ended as well" in text) == (video is None)
+
+
+@pytest.mark.parametrize(("delay", "late"), [(10 * MINUTE, False), (10 * MINUTE + 1, True)])
+@pytest.mark.parametrize("task", [TASK, FAILED], ids=["ready", "failed"])
+def test_result_posted_late_says_when_it_was_finished(task: TrackedTask, delay: int, late: bool):
+    """More than ten minutes after the API finished it, people would wonder."""
+    video = VIDEO if task is TASK else None
+
+    assert (f"finished it <t:{NOW // 1000}:R>" in result(task, video=video, now=NOW + delay)) == late
+
+
+# -- result messages: links ----------------------------------------------------------------------
+
+
+def test_result_with_a_long_link_that_has_no_button_writes_it_out():
+    """Above 512 characters there is no button, so the text must hold the link: it is all they get."""
+    assert f"<{LONG_LINK}>" in result(replace(TASK, video_url=LONG_LINK), problem="Too large.")
+
+
+def test_result_with_a_video_and_a_link_too_long_for_a_button_does_not_mention_it():
+    """No promise about a button that is not there."""
+    assert "original link" not in result(replace(TASK, video_url=LONG_LINK), video=VIDEO)
+
+
+def test_result_with_no_room_for_the_link_points_at_its_button():
+    """With 50 people to mention a link of 500 characters fits its button only."""
+    link = "https://cdn.example/" + "x" * 480
+    text = result(
+        replace(TASK, video_url=link),
+        problem="p" * 200,
+        note="n" * 200,
+        watchers=tuple(range(LARGEST - 50, LARGEST)),
+        requester_id=LARGEST,
+    )
+
+    assert text.endswith("the button below")
+    assert length(text) <= 2000
+
+
+def test_result_with_a_link_longer_than_a_message_says_where_it_is():
+    """The reader takes links of up to 8,192 characters."""
+    text = result(replace(TASK, video_url="https://cdn.example/" + "x" * 8000), problem="Too large.")
+
+    assert "the API's own reply holds it" in text
+    assert "button" not in text
+
+
+@pytest.mark.parametrize(
+    ("link", "plain"),
+    [
+        (LINK, LINK),
+        ("https://h/a?b=c&d=e+f;g=h#i", "https://h/a?b=c&d=e+f;g=h#i"),
+        ("http://[::1]:80/a@b!c'(d)*e,f~g$h", "http://[::1]:80/a@b!c'(d)*e,f~g$h"),
+        ("https://h/a b", "https://h/a%20b"),
+        ("https://h/<@1>|`x`", "https://h/%3C@1%3E%7C%60x%60"),
+        ("https://h/视频", "https://h/%E8%A7%86%E9%A2%91"),
+    ],
+)
+def test_plain_link_encodes_only_what_a_message_cannot_bear(link: str, plain: str):
+    """A signed link stays byte for byte what it was."""
+    assert texts.plain_link(link) == plain
+    assert texts.plain_link(plain) == plain
+
+
+# -- result messages: hostile text ---------------------------------------------------------------
+
+HOSTILE = {
+    "everyone": "@everyone @here",
+    "mention": "<@1> <@&2> <#3> </veo track:4>",
+    "backtick": "a ` b",
+    "fence": "```\n@everyone\n```",
+    "five backticks": "`````@everyone`````",
+    "markdown": "**b** __u__ ~~s~~ ||p|| [x](https://evil.example) # h\n> q\n- l",
+    "escape": "\\",
+    "control": "a\x00b\x1b[31mc\x7f",
+    "override": "\u202egnp.\u2066exe",
+    "zalgo": "e" + "\u0301" * 1500,
+    "long": "x" * 5000,
+    "emoji": "😀" * 5000,
+    "backticks": "`" * 5000,
+    "lines": "\n" * 100 + "a\n" * 2000,
+    "surrogates": "\ud800\udfff",
+}
+
+
+@pytest.mark.parametrize("crowded", [False, True], ids=["alone", "crowded"])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_result_with_hostile_reason_and_note_fits_and_stays_in_code(text: str, crowded: bool):
+    """Nothing of it is read as a mention, as markdown or as the end of its code."""
+    people = tuple(range(LARGEST - MOST_WATCHERS, LARGEST)) if crowded else ()
+    task = replace(FAILED, id=LONG_ID, reason=text)
+
+    said = result(task, note=text[:200], watchers=people, requester_id=LARGEST, now=NOW + HOUR)
+
+    mentioned = " ".join(f"<@{i}>" for i in (LARGEST, *people))
+    assert length(said) <= 2000
+    assert f"`{LONG_ID}`" in said
+    assert outside_code(said) == (
+        f"❌ {mentioned}  failed. The video API says:\n-# Note: \n\n"
+        f"-# The API finished it <t:{NOW // 1000}:R>; sorry for the wait."
+    )
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e\u2066\ud800-\udfff]", said)
+
+
+@pytest.mark.parametrize("video", [VIDEO, None], ids=["attached", "not attached"])
+@pytest.mark.parametrize("url", [LINK, "https://h/" + "é" * 80, LONG_LINK, "https://h/" + "x" * 8000])
+def test_result_of_a_completed_task_with_everything_fits(url: str, video: Path | None):
+    """The longest id, note, problem and link, 50 watchers, and late."""
+    said = result(
+        replace(TASK, id=LONG_ID, video_url=url),
+        video=video,
+        problem=None if video else "p" * 1000,
+        note="😀" * 200,
+        watchers=tuple(range(LARGEST - MOST_WATCHERS, LARGEST)),
+        requester_id=LARGEST,
+        now=NOW + HOUR,
+    )
+
+    assert length(said) <= 2000
+    assert f"`{LONG_ID}`" in said
+    assert said.count("<@") == MOST_WATCHERS + 1

@@ -1,0 +1,58 @@
+"""How long to wait between two questions, and after a failure."""
+
+import random
+
+import pytest
+
+from bot.core.backoff import SLOWEST_POLL, poll_delay, retry_delay
+from bot.core.clock import HOUR, MINUTE, SECOND
+
+
+@pytest.mark.parametrize(
+    ("age", "delay"),
+    [
+        (-5 * SECOND, 30 * SECOND),  # the wall clock was set back
+        (0, 30 * SECOND),
+        (15 * MINUTE, 30 * SECOND),
+        (30 * MINUTE, 60 * SECOND),
+        (HOUR, 2 * MINUTE),
+        (150 * MINUTE, 5 * MINUTE),
+        (6 * HOUR, 5 * MINUTE),
+    ],
+)
+def test_poll_delay_grows_with_the_age_of_the_task(age: int, delay: int):
+    """The interval until 15 minutes, then in proportion, up to five minutes."""
+    assert poll_delay(age, 30 * SECOND) == delay
+
+
+@pytest.mark.parametrize("interval", [SECOND, 30 * SECOND, 5 * MINUTE, 20 * MINUTE])
+@pytest.mark.parametrize("age", [0, 10 * MINUTE, HOUR, 100 * HOUR])
+def test_poll_delay_is_never_below_the_interval(interval: int, age: int):
+    """POLL_INTERVAL may be longer than the slowest poll, and still holds."""
+    assert interval <= poll_delay(age, interval) <= max(interval, SLOWEST_POLL)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "base"), [(0, 5), (1, 5), (2, 10), (3, 20), (7, 320), (8, 600), (30, 600), (10_000, 600)]
+)
+@pytest.mark.parametrize("seed", range(5))
+def test_retry_delay_doubles_up_to_ten_minutes(attempt: int, base: int, seed: int):
+    """From 5 s to 10 min, with at most a quarter on top."""
+    delay = retry_delay(attempt, chance=random.Random(seed))
+
+    assert base * SECOND <= delay <= base * SECOND * 1.25
+
+
+def test_retry_delay_spreads_what_failed_together():
+    """A hundred tasks that failed at once must not come back at once."""
+    delays = {retry_delay(3) for _ in range(100)}
+
+    assert len(delays) > 50
+
+
+@pytest.mark.parametrize(("asked_for", "least"), [(None, 5_000), (0, 5_000), (1.0, 5_000), (90.5, 90_500)])
+def test_retry_delay_honours_the_other_sides_wish(asked_for: float | None, least: int):
+    """A hint is never undercut, and a short one does not hurry us."""
+    delay = retry_delay(1, asked_for=asked_for, chance=random.Random(1))
+
+    assert least <= delay <= max(least, 6_250)

@@ -1,0 +1,147 @@
+"""The two state tables, the error tree, nonces, and the small values beside them."""
+
+import itertools
+
+import pytest
+
+from bot.core import errors, tasks
+from bot.core.clock import DAY, to_datetime
+from bot.core.errors import CannotStart, CourierError, IllegalMove, SettingsWrong
+from bot.core.nonces import new_nonce
+from bot.core.registration import QuotaReached
+from bot.core.results import link_ends_at, living_link
+from bot.core.tasks import DELIVERY_MOVES, TASK_MOVES, DeliveryState, TaskState, may_become
+from bot.core.trouble import ApiTrouble, TroubleKind
+from tests.factories import NOW, URL, make_task
+
+T, D = TaskState, DeliveryState
+TASK_TABLE = {
+    (T.WAITING, T.WAITING),
+    (T.WAITING, T.COMPLETED),
+    (T.WAITING, T.FAILED),
+    (T.WAITING, T.LOST),
+    (T.LOST, T.WAITING),
+}
+DELIVERY_TABLE = {
+    (D.OPEN, D.DUE),
+    (D.OPEN, D.CANCELLED),
+    (D.DUE, D.DUE),
+    (D.DUE, D.POSTED),
+    (D.DUE, D.UNDELIVERABLE),
+    (D.DUE, D.CANCELLED),
+}
+ERRORS = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, Exception)]
+EXIT_CODES = {"SettingsWrong": 2, "DependencyDown": 69, "TokenRefused": 77}
+
+
+@pytest.mark.parametrize(("source", "target"), list(itertools.product(T, T)))
+def test_task_move_is_allowed_exactly_when_the_design_names_it(source: TaskState, target: TaskState):
+    """waiting -> completed | failed | lost; a lost one may be asked again; the others stay."""
+    assert (str(source) in may_become(target)) == ((source, target) in TASK_TABLE)
+
+
+@pytest.mark.parametrize(("source", "target"), [p for p in itertools.product(D, D) if p[1] is not D.OPEN])
+def test_delivery_move_is_allowed_exactly_when_the_design_names_it(
+    source: DeliveryState, target: DeliveryState
+):
+    """open -> due -> posted | undeliverable, and open | due -> cancelled; the ends stay."""
+    assert (str(source) in may_become(target)) == ((source, target) in DELIVERY_TABLE)
+
+
+def test_state_that_nothing_leads_to_is_an_illegal_move():
+    """A delivery is born open; no WHERE clause may be built that matches nothing."""
+    with pytest.raises(IllegalMove, match="open"):
+        may_become(D.OPEN)
+
+
+def test_tables_know_every_state():
+    """A state without a row would be one that nobody decided about."""
+    assert set(TASK_MOVES) == set(T)
+    assert set(DELIVERY_MOVES) == set(D)
+
+
+def test_live_states_are_those_that_owe_something():
+    """The quota, the unique index and "already tracked" all count these two."""
+    assert tasks.LIVE == (D.OPEN, D.DUE)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda e: e.__name__)
+def test_error_class_descends_from_the_common_base(error: type[Exception]):
+    """`except CourierError` catches everything that the program raises on purpose, and nothing else."""
+    assert issubclass(error, CourierError)
+
+
+@pytest.mark.parametrize("error", [e for e in ERRORS if issubclass(e, CannotStart) and e is not CannotStart])
+def test_start_error_has_the_exit_code_of_the_contract(error: type[CannotStart]):
+    """2 settings, 69 dependency, 77 token."""
+    assert error.exit_code == EXIT_CODES[error.__name__]
+
+
+def test_start_errors_are_exactly_those_of_the_contract():
+    """An exit code that the README does not name helps nobody."""
+    assert {e.__name__ for e in ERRORS if issubclass(e, CannotStart)} - {"CannotStart"} == set(EXIT_CODES)
+
+
+def test_quota_error_is_one_of_ours():
+    """It lives beside the registry's words, and still in the tree."""
+    assert issubclass(QuotaReached, CourierError)
+
+
+def test_settings_error_says_one_problem_per_line():
+    """The operator reads the message as it is."""
+    error = SettingsWrong(["A: missing", "B: not a number"])
+
+    assert str(error).splitlines() == error.problems
+
+
+def test_later_error_carries_the_wished_delay():
+    """The loop must not undercut what the other side asked for."""
+    assert errors.DiscordUnavailable("slow", retry_after=2.5).retry_after == 2.5
+    assert errors.LinkRefused("gone", status=403).retry_after is None
+
+
+def test_nonces_are_unique_and_short_enough_for_discord():
+    """At most 25 characters, unique over all channels and installations."""
+    nonces = {new_nonce() for _ in range(10_000)}
+
+    assert len(nonces) == 10_000
+    assert max(map(len, nonces)) <= 25
+
+
+@pytest.mark.parametrize("kind", TroubleKind)
+def test_trouble_survives_being_written_down(kind: TroubleKind):
+    """Another process reads it from the facts."""
+    trouble = ApiTrouble(kind, NOW, NOW + 5)
+
+    assert ApiTrouble.from_text(trouble.to_text()) == trouble
+
+
+@pytest.mark.parametrize(
+    ("now", "alive"), [(NOW, True), (NOW + DAY - 1, True), (NOW + DAY, False), (NOW + 2 * DAY, False)]
+)
+def test_link_lives_for_one_day(now: int, alive: bool):
+    """The API's video_url is valid for 24 hours."""
+    task = make_task(state=T.COMPLETED, video_url=URL, finished_at=NOW)
+
+    assert living_link(task, now) == (URL if alive else None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": T.WAITING},
+        {"state": T.FAILED, "finished_at": NOW},
+        {"state": T.COMPLETED, "finished_at": None, "video_url": URL},
+        {"state": T.COMPLETED, "finished_at": NOW, "video_url": None},
+    ],
+)
+def test_task_without_a_link_has_no_end_of_it(changes):
+    """Only a completed task has a link that could die."""
+    assert link_ends_at(make_task(**changes)) is None
+
+
+def test_datetime_of_milliseconds_is_aware():
+    """Naive times are how bots end up posting in the wrong hour."""
+    moment = to_datetime(1_800_000_000_123)
+
+    assert moment.isoformat(timespec="milliseconds") == "2027-01-15T08:00:00.123+00:00"

@@ -1,0 +1,123 @@
+"""Which part may import which: an arrow that points back fails here."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# A part of bot: the other parts of bot that it may import.
+ARROWS = {
+    "core": set(),
+    "storage": {"core"},
+    "media": {"core"},
+    "veo": {"core", "media"},
+    "work": {"core"},
+    "chat": {"core"},
+    "settings": {"core"},
+    "logs": {"core"},
+    "ops": {"core", "storage", "work"},
+    "app": {"core", "storage", "media", "veo", "work", "chat", "settings", "ops"},
+    "checkup": {"core", "storage", "veo", "settings", "app"},
+    "cli": {"core", "storage", "settings", "logs", "app", "checkup"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+# A third-party package: the parts of bot that may import it. Unnamed ones are nobody's but app's.
+OUTSIDE = {
+    "discord": {"chat", "app"},
+    "aiohttp": {"veo", "chat", "ops", "app"},
+    "sqlalchemy": {"storage"},
+}
+
+
+def imported(source: str) -> Iterator[str]:
+    """Every module that `source` imports, wherever in it, `from a import b` as a.b."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the arrow"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def wrong_arrows(module: str, source: str) -> list[str]:
+    """What `module` (such as bot.work.loop) imports and must not."""
+    package, _, rest = module.partition(".")
+    part = rest.partition(".")[0]
+    return [name for name in imported(source) if not _is_allowed(package, part, name.split("."))]
+
+
+def _is_allowed(package: str, part: str, wanted: list[str]) -> bool:
+    if wanted[0] in {"bot", "sandbox"}:
+        if wanted[0] != package:
+            return False
+        return package == "sandbox" or wanted[1] == part or wanted[1] in ARROWS[part]
+    return package != "bot" or part in OUTSIDE.get(wanted[0], {part})
+
+
+def modules(package: str) -> list[str]:
+    paths = sorted((ROOT / package).rglob("*.py"))
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+
+
+@pytest.mark.parametrize("module", modules("bot") + modules("sandbox"))
+def test_module_imports_only_what_its_part_may(module: str):
+    """core <- storage, veo, media <- work <- chat <- app <- cli; bot and sandbox never meet."""
+    source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
+
+    assert wrong_arrows(module, source) == []
+
+
+def test_core_imports_nothing_from_outside_the_standard_library():
+    """No I/O, no third-party import."""
+    names = {
+        name.split(".")[0]
+        for path in (ROOT / "bot" / "core").glob("*.py")
+        for name in imported(path.read_text(encoding="utf-8"))
+    }
+
+    allowed = {"bot", "collections", "dataclasses", "datetime", "enum", "json", "pathlib", "random", "re"}
+    assert names <= allowed | {"secrets", "time", "typing", "urllib"}
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("bot.core.made_up", "from bot.storage.store import Store"),
+        ("bot.core.made_up", "import sqlalchemy as sa"),
+        ("bot.storage.made_up", "from bot.work import loop"),
+        ("bot.veo.made_up", "from bot.storage.store import Store"),
+        ("bot.media.made_up", "from bot.veo import reply"),
+        ("bot.work.made_up", "import discord"),
+        ("bot.work.made_up", "from aiohttp import web"),
+        ("bot.work.made_up", "from sqlalchemy.ext.asyncio import AsyncConnection"),
+        ("bot.work.made_up", "def late():\n    from bot.storage.store import Store"),
+        ("bot.chat.made_up", "from bot.work.registry import Registry"),
+        ("bot.chat.made_up", "from bot.storage.store import Store"),
+        ("bot.settings", "from bot import app"),
+        ("bot.veo.made_up", "import discord.http"),
+        ("bot.app", "import sqlalchemy"),
+        ("bot.app", "from sandbox.discord import server"),
+        ("sandbox.made_up", "from bot.core import ids"),
+    ],
+)
+def test_arrow_that_points_back_is_found(module: str, line: str):
+    """The checker itself can fail."""
+    assert len(wrong_arrows(module, line)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("bot.work.made_up", "from bot.work.loop import DurableLoop"),
+        ("bot.veo.made_up", "from bot.media.mp4 import inspect"),
+        ("bot.chat.made_up", "import discord, aiohttp"),
+        ("bot.cli", "from bot import app, checkup"),
+        ("sandbox.made_up", "import discord"),
+    ],
+)
+def test_arrow_that_points_forward_is_not(module: str, line: str):
+    """The checker lets the design through."""
+    assert wrong_arrows(module, line) == []

@@ -1,0 +1,273 @@
+"""What may not be in a log, at every level, in both formats; the format itself; taking it all back."""
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Literal
+
+import pytest
+
+from bot.logs import STARS, JsonFormat, Redaction, logging_to_stderr
+
+TOKEN = "MTIzNDU2.GhIjKl.token-of-the-bot"
+KEY = 'sk-key"with\\odd-characters'
+INTERACTION = "aW50ZXJhY3Rpb246MTIzNDU2Nzg5"
+LEVELS = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL]
+Form = Literal["console", "json"]
+FORMS: list[Form] = ["console", "json"]
+
+logger = logging.getLogger("bot.work.poller")
+Written = Callable[[], str]
+
+
+@pytest.fixture
+def written(capsys: pytest.CaptureFixture[str]) -> Written:
+    """What went to standard error since it was last asked."""
+    return lambda: capsys.readouterr().err
+
+
+@contextmanager
+def logged(form: Form = "json", level: str = "DEBUG") -> Iterator[None]:
+    with logging_to_stderr(level, form, [TOKEN, KEY]):
+        yield
+
+
+def entries(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# -- redaction -----------------------------------------------------------------------------------
+
+LEAKS = {
+    "token": (f"token is {TOKEN}", TOKEN),
+    "key": (f"key is {KEY}", KEY),
+    "callback url": (
+        f"POST https://discord.com/api/v10/interactions/12345/{INTERACTION}/callback",
+        INTERACTION,
+    ),
+    "webhook url": (f"https://discord.com/api/v10/webhooks/12345/{INTERACTION}?wait=1", INTERACTION),
+    "webhook message url": (f"/webhooks/12345/{INTERACTION}/messages/@original", INTERACTION),
+    "json": (f'{{"type": 2, "token": "{INTERACTION}", "version": 1}}', INTERACTION),
+    "compact json": (f'{{"token":"{INTERACTION}"}}', INTERACTION),
+    "python": (f"{{'token': '{INTERACTION}'}}", INTERACTION),
+    "json in json": (json.dumps({"d": json.dumps({"token": INTERACTION})}), INTERACTION),
+    "bot header": ("{'Authorization': 'Bot someOtherToken.x-y'}", "someOtherToken"),
+    "bearer header": ("Authorization: Bearer abc/def+ghi==", "abc/def+ghi"),
+    "lower case": ("authorization: bearer abcdefghi", "abcdefghi"),
+    "proxy header": ("Proxy-Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+    "proxy url": ("http://user:hunter2@127.0.0.1:7890", "hunter2"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("level", LEVELS, ids=logging.getLevelName)
+@pytest.mark.parametrize(("text", "secret"), LEAKS.values(), ids=LEAKS.keys())
+def test_log_with_a_secret_in_message_or_arguments_shows_stars(
+    written: Written, text: str, secret: str, level: int, form: Form
+):
+    """At every level and in both formats, wherever the secret came from."""
+    with logged(form):
+        logger.log(level, text)
+        logger.log(level, "got %s and %r", text, {"inner": [text]})
+
+    out = written()
+    assert len(out.splitlines()) == 2
+    assert secret not in out
+    assert json.dumps(secret)[1:-1] not in out
+    assert out.count(STARS) == 3
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("text", "secret"), LEAKS.values(), ids=LEAKS.keys())
+def test_log_with_a_secret_in_a_traceback_shows_stars(written: Written, text: str, secret: str, form: Form):
+    """An exception's text, and that of its cause."""
+    with logged(form):
+        try:
+            try:
+                raise ValueError(text)
+            except ValueError as error:
+                raise RuntimeError(text) from error
+        except RuntimeError:
+            logger.exception("it failed")
+
+    out = written()
+    assert secret not in out
+    assert json.dumps(secret)[1:-1] not in out
+    assert out.count(STARS) == 2
+    assert "Traceback" in out
+
+
+def test_log_with_a_secret_in_a_field_shows_stars(written: Written):
+    """A person can type anything as a task id."""
+    with logged():
+        logger.info("asked", extra={"task_id": TOKEN, "action": ["poll", TOKEN]})
+
+    assert TOKEN not in written()
+
+
+@pytest.mark.parametrize("secrets", [[], [""]])
+def test_redaction_without_secrets_leaves_words_alone(secrets: list[str]):
+    """An empty secret would otherwise put stars between all letters."""
+    text = "posted vgen_1 in https://discord.com/channels/1/2/3 at 12:30, a@b.example, token refused"
+
+    assert Redaction(secrets).clean(text) == text
+
+
+# -- the formats ---------------------------------------------------------------------------------
+
+
+def test_console_line_has_time_level_name_and_message(written: Written):
+    """In this order, for people and for grep."""
+    with logged("console"):
+        logger.warning("%s posted", "vgen_1", extra={"task_id": "vgen_1"})
+
+    when, rest = written().rstrip("\n").split(" ", 1)
+    assert datetime.fromisoformat(when).utcoffset() is not None
+    assert rest == "WARNING bot.work.poller: vgen_1 posted"
+
+
+def test_json_line_has_the_ids_as_fields(written: Written):
+    """One object a line; fields of other libraries stay out."""
+    fields = {
+        "action": "deliver",
+        "task_id": "vgen_1",
+        "delivery_id": 7,
+        "guild_id": 2**63 - 1,
+        "channel_id": 22,
+        "attempt": 1,
+    }
+    with logged():
+        logger.info("%s posted\nin two lines: “é”", "vgen_1", extra={**fields, "unknown": "x"})
+
+    (entry,) = entries(written())
+    assert datetime.fromisoformat(entry.pop("at")).utcoffset() is not None
+    assert entry == {
+        "level": "INFO",
+        "logger": "bot.work.poller",
+        "message": "vgen_1 posted\nin two lines: “é”",
+        **fields,
+    }
+
+
+def test_json_line_with_odd_values_still_parses(written: Written):
+    """Quotes, line ends, control characters, None and objects of any kind."""
+    with logged():
+        logger.info('"\\\n\x00\u2028', extra={"task_id": None, "action": object()})
+
+    (entry,) = [json.loads(line) for line in written().split("\n") if line]
+    assert entry["task_id"] is None
+    assert entry["action"].startswith("<object object")
+
+
+def test_json_line_of_an_exception_holds_the_whole_traceback(written: Written):
+    """One line all the same."""
+    with logged():
+        try:
+            raise KeyError("missing")
+        except KeyError:
+            logger.exception("a bug")
+
+    (entry,) = entries(written())
+    assert entry["traceback"].startswith("Traceback (most recent call last):\n")
+    assert entry["traceback"].endswith("KeyError: 'missing'")
+
+
+def test_json_format_with_a_secret_that_json_escapes_still_finds_it():
+    """A quote or a backslash in a key is written differently in JSON."""
+    record = logging.LogRecord("n", logging.INFO, "", 0, KEY, None, None)
+
+    assert json.loads(JsonFormat(Redaction([KEY])).format(record))["message"] == STARS
+
+
+# -- levels --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("discord", logging.INFO),
+        ("discord.gateway", logging.INFO),
+        ("discord.webhook.async_", logging.INFO),
+        ("aiohttp.access", logging.INFO),
+        ("asyncio", logging.INFO),
+        ("sqlalchemy", logging.WARNING),
+        ("sqlalchemy.engine.Engine", logging.WARNING),
+        ("aiosqlite", logging.WARNING),
+        ("filelock", logging.WARNING),
+        ("bot", logging.DEBUG),
+    ],
+)
+def test_debug_level_leaves_talkative_libraries_quiet(written: Written, name: str, least: int):
+    """discord.py tells interaction tokens at DEBUG, SQLAlchemy people's words at INFO."""
+    with logged(level="DEBUG"):
+        for level in LEVELS:
+            logging.getLogger(name).log(level, "x")
+
+    assert [e["level"] for e in entries(written())] == [logging.getLevelName(n) for n in LEVELS if n >= least]
+
+
+@pytest.mark.parametrize("name", ["bot", "discord", "sqlalchemy"])
+def test_error_level_silences_everybody_below(written: Written, name: str):
+    """A library's own least level never lowers what was asked for."""
+    with logged(level="ERROR"):
+        for level in LEVELS:
+            logging.getLogger(name).log(level, "x")
+
+    assert [e["level"] for e in entries(written())] == ["ERROR", "CRITICAL"]
+
+
+def test_python_warnings_become_log_lines(written: Written):
+    """A library's complaint belongs in the log."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with logged():
+            warnings.warn("old habit", UserWarning, stacklevel=1)
+
+    (entry,) = entries(written())
+    assert entry["logger"] == "py.warnings"
+    assert "old habit" in entry["message"]
+
+
+# -- taking it back ------------------------------------------------------------------------------
+
+TOUCHED = ["", "discord", "aiohttp", "sqlalchemy", "aiosqlite", "filelock", "asyncio"]
+
+
+def state() -> list[tuple[int, list[logging.Handler]]]:
+    return [(each.level, list(each.handlers)) for each in map(logging.getLogger, TOUCHED)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_logging_to_stderr_at_its_end_restores_levels_and_handlers(
+    written: Written, monkeypatch: pytest.MonkeyPatch, fails: bool
+):
+    """Also when the program ends by an exception."""
+    for name in TOUCHED[1:]:
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.CRITICAL)
+    before = state()
+
+    try:
+        with logged("console"):
+            inside = state()
+            if fails:
+                raise KeyError
+    except KeyError:
+        pass
+    logger.error("after the end")
+
+    assert inside != before
+    assert state() == before
+    assert "after the end" not in written()
+
+
+def test_logging_to_stderr_leaves_the_stream_open(capsys: pytest.CaptureFixture[str]):
+    """Standard error is not ours to close."""
+    with logged():
+        pass
+    sys.stderr.write("still here")
+
+    assert "still here" in capsys.readouterr().err

@@ -1,0 +1,401 @@
+"""Every setting: its default, how it is read, what is refused and in which words; and .env.example."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bot.core.errors import SettingsWrong
+from bot.core.registration import Limits
+from bot.settings import Settings, read_settings
+
+TOKEN = "MTIzNDU2.GhIjKl.token-of-the-bot"
+KEY = "sk-key-of-the-video-api"
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+# The contract's table; None where nothing is set.
+DEFAULTS = {
+    "veo_api_url": "https://zcbservice.aizfw.cn/kyyReactApiServer",
+    "database": "sqlite:///data/bot.db",
+    "data_dir": Path("data"),
+    "poll_interval": 30,
+    "poll_rate": 10,
+    "task_deadline": 21_600,
+    "max_video_bytes": 512 * 1024**2,
+    "max_open_per_user": 20,
+    "max_open_per_channel": 50,
+    "max_open_per_guild": 200,
+    "discord_api_url": None,
+    "discord_proxy": None,
+    "discord_guild_id": None,
+    "log_level": "INFO",
+    "log_format": "console",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """No variable of ours, no .env, and the two secrets."""
+    names = {name.upper() for name in Settings.model_fields}
+    for name in [each for each in os.environ if each.upper() in names]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    monkeypatch.setenv("VEO_API_KEY", KEY)
+    return monkeypatch
+
+
+def problems() -> list[str]:
+    with pytest.raises(SettingsWrong) as caught:
+        read_settings()
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return caught.value.problems
+
+
+# -- what is read --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "value"), DEFAULTS.items(), ids=DEFAULTS.keys())
+def test_setting_that_is_not_set_has_its_default(name: str, value: object):
+    """The defaults of the contract."""
+    assert getattr(read_settings(), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("VEO_API_URL", "https://api.example/base/", "https://api.example/base"),
+        ("VEO_API_URL", "http://localhost:8080", "http://localhost:8080"),
+        ("DATABASE_URL", "sqlite:////var/lib/veo.db", "sqlite:////var/lib/veo.db"),
+        ("DATA_DIR", "/var/lib/veo", Path("/var/lib/veo")),
+        ("POLL_INTERVAL", "30", 30),
+        ("POLL_INTERVAL", "3600", 3600),
+        ("POLL_INTERVAL", "45.5", 45.5),
+        ("POLL_RATE", "0.5", 0.5),
+        ("TASK_DEADLINE", "86400", 86400),
+        ("MAX_VIDEO_BYTES", "512MiB", 536_870_912),
+        ("MAX_VIDEO_BYTES", "100 MB", 100_000_000),
+        ("MAX_VIDEO_BYTES", "1000", 1000),
+        ("MAX_OPEN_PER_USER", "1", 1),
+        ("MAX_OPEN_PER_CHANNEL", "100000", 100_000),
+        ("MAX_OPEN_PER_GUILD", "7", 7),
+        ("DISCORD_API_URL", "http://127.0.0.1:9000/api/v10/", "http://127.0.0.1:9000/api/v10"),
+        ("DISCORD_PROXY", "http://127.0.0.1:7890", "http://127.0.0.1:7890"),
+        ("DISCORD_GUILD_ID", "1234567890123456789", 1234567890123456789),
+        ("LOG_LEVEL", "DEBUG", "DEBUG"),
+        ("LOG_FORMAT", "json", "json"),
+        ("log_format", "json", "json"),
+    ],
+)
+def test_setting_with_a_good_value_is_read(
+    environment: pytest.MonkeyPatch, name: str, text: str, value: object
+):
+    """Addresses without a last slash, sizes in words, numbers as numbers."""
+    environment.setenv(name, text)
+
+    assert getattr(read_settings(), name.lower()) == value
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields if "token" not in name])
+def test_setting_that_is_empty_counts_as_not_set(environment: pytest.MonkeyPatch, name: str):
+    """A line of .env that was left empty is no mistake, unless the setting is required."""
+    environment.setenv(name, "")
+
+    if name == "VEO_API_KEY":
+        assert problems() == ["VEO_API_KEY: is not set; see .env.example"]
+    else:
+        assert read_settings() == Settings.model_validate({"discord_token": TOKEN, "veo_api_key": KEY})
+
+
+def test_secret_with_spaces_around_it_is_trimmed(environment: pytest.MonkeyPatch):
+    """Copying takes a line end along."""
+    environment.setenv("DISCORD_TOKEN", f" {TOKEN}\n")
+
+    assert read_settings().discord_token.get_secret_value() == TOKEN
+
+
+def test_database_by_default_lies_in_the_data_folder(environment: pytest.MonkeyPatch):
+    """DATA_DIR moves it along; DATABASE_URL has the last word."""
+    environment.setenv("DATA_DIR", "elsewhere")
+    assert read_settings().database == "sqlite:///elsewhere/bot.db"
+
+    environment.setenv("DATABASE_URL", "sqlite:///own.db")
+    assert read_settings().database == "sqlite:///own.db"
+
+
+def test_derived_values_follow_their_settings(environment: pytest.MonkeyPatch):
+    """Limits as one value, the interval in milliseconds, the secrets for redaction."""
+    environment.setenv("MAX_OPEN_PER_USER", "1")
+    environment.setenv("POLL_INTERVAL", "45.5")
+    settings = read_settings()
+
+    assert settings.limits == Limits(per_user=1, per_channel=50, per_guild=200)
+    assert settings.interval_ms == 45_500
+    assert settings.secrets == (TOKEN, KEY)
+
+
+def test_unknown_variables_are_ignored(environment: pytest.MonkeyPatch):
+    """An environment is full of other things."""
+    environment.setenv("DISCORD_SOMETHING", "x")
+
+    assert read_settings().log_level == "INFO"
+
+
+# -- .env ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_env_file_in_the_working_folder_is_read(environment: pytest.MonkeyPatch, tmp_path: Path, mark: str):
+    """With or without the mark that Windows editors put in front."""
+    environment.delenv("DISCORD_TOKEN")
+    lines = "DISCORD_TOKEN=from-the-file\n# a comment\nPOLL_INTERVAL=60\nPATH_OF_OTHERS=x\n"
+    (tmp_path / ".env").write_text(mark + lines, encoding="utf-8")
+
+    settings = read_settings()
+
+    assert settings.discord_token.get_secret_value() == "from-the-file"
+    assert settings.poll_interval == 60
+
+
+def test_environment_wins_over_the_env_file(environment: pytest.MonkeyPatch, tmp_path: Path):
+    """A container's settings override a file that came with the checkout."""
+    (tmp_path / ".env").write_text("LOG_LEVEL=DEBUG\nLOG_FORMAT=json\n")
+    environment.setenv("LOG_LEVEL", "ERROR")
+
+    settings = read_settings()
+
+    assert (settings.log_level, settings.log_format) == ("ERROR", "json")
+
+
+def test_env_file_that_is_not_utf_8_is_one_line(tmp_path: Path):
+    """PowerShell's `>` writes UTF-16."""
+    (tmp_path / ".env").write_text(f"DISCORD_TOKEN={TOKEN}\n", encoding="utf-16")
+
+    assert problems() == [".env: is not a text in UTF-8"]
+
+
+# -- what is refused ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("VEO_API_URL", "zcbservice.aizfw.cn", "valid URL"),
+        ("VEO_API_URL", "ftp://host/", "'http' or 'https'"),
+        ("DATABASE_URL", "mysql://user:hunter2@db/x", "must begin with sqlite:///"),
+        ("DATABASE_URL", "sqlite://bot.db", "must begin with sqlite:///"),
+        ("POLL_INTERVAL", "29.9", "must be 30 or more"),
+        ("POLL_INTERVAL", "0", "greater than 0"),
+        ("POLL_INTERVAL", "-5", "greater than 0"),
+        ("POLL_INTERVAL", "3601", "less than or equal to 3600"),
+        ("POLL_INTERVAL", "soon", "valid number"),
+        ("POLL_INTERVAL", "inf", "3600"),
+        ("POLL_INTERVAL", "nan", "3600"),
+        ("POLL_RATE", "0", "greater than 0"),
+        ("POLL_RATE", "inf", "1000000"),
+        ("TASK_DEADLINE", "0", "greater than or equal to 1"),
+        ("TASK_DEADLINE", "9999999", "less than or equal to 2592000"),
+        ("MAX_VIDEO_BYTES", "0", "greater than 0"),
+        ("MAX_VIDEO_BYTES", "big", "byte"),
+        ("MAX_OPEN_PER_USER", "0", "greater than or equal to 1"),
+        ("MAX_OPEN_PER_CHANNEL", "100001", "less than or equal to 100000"),
+        ("MAX_OPEN_PER_GUILD", "1.5", "valid integer"),
+        ("DISCORD_API_URL", "discord.com", "valid URL"),
+        ("DISCORD_PROXY", "socks5://127.0.0.1:1080", "'http' or 'https'"),
+        ("DISCORD_PROXY", "user:hunter2", ": URL scheme"),
+        ("DISCORD_GUILD_ID", "0", "greater than 0"),
+        ("DISCORD_GUILD_ID", "my server", "valid integer"),
+        ("LOG_LEVEL", "info", "'INFO'"),
+        ("LOG_LEVEL", "TRACE", "'DEBUG'"),
+        ("LOG_FORMAT", "xml", "'console' or 'json'"),
+    ],
+)
+def test_setting_with_a_bad_value_is_one_line_that_names_it(
+    environment: pytest.MonkeyPatch, name: str, text: str, said: str
+):
+    """What is wrong, in words, and never the value: it may be a secret in the wrong place."""
+    environment.setenv(name, text)
+
+    (problem,) = problems()
+
+    assert problem.startswith(f"{name}: ")
+    assert said in problem
+    assert "\n" not in problem
+    assert "hunter2" not in problem
+    assert "pydantic" not in problem
+
+
+@pytest.mark.parametrize("name", ["DISCORD_TOKEN", "VEO_API_KEY"])
+@pytest.mark.parametrize(
+    "text", [" ", "\t\n", "hunter2 hunter3", "Bearer hunter2", "hunter2\x07", "hun\nter2"]
+)
+def test_secret_that_cannot_be_one_is_refused_without_showing_it(
+    environment: pytest.MonkeyPatch, name: str, text: str
+):
+    """Blank, with a space or a control character inside: a header could not carry it."""
+    environment.setenv(name, text)
+
+    assert problems() == [f"{name}: is empty or contains a space"]
+
+
+def test_several_problems_are_one_line_each(environment: pytest.MonkeyPatch):
+    """All of them at once, so that nobody has to start five times."""
+    environment.delenv("DISCORD_TOKEN")
+    environment.setenv("VEO_API_KEY", "hunter2 hunter3")
+    environment.setenv("LOG_LEVEL", "LOUD")
+    environment.setenv("POLL_INTERVAL", "1")
+
+    found = problems()
+
+    assert [problem.partition(":")[0] for problem in found] == [
+        "DISCORD_TOKEN",
+        "VEO_API_KEY",
+        "POLL_INTERVAL",
+        "LOG_LEVEL",
+    ]
+    assert "DISCORD_TOKEN: is not set; see .env.example" in found
+    assert "hunter" not in "\n".join(found)
+
+
+def test_settings_wrong_carries_no_pydantic_error():
+    """Its repr would show the input."""
+    with pytest.raises(SettingsWrong) as caught:
+        read_settings(log_level="hunter2")
+
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert caught.value.exit_code == 2
+
+
+# -- asking politely -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8080",
+        "http://127.8.9.1/base",
+        "http://localhost:8080/x",
+        "http://LOCALHOST",
+        "https://[::1]:8443",
+    ],
+)
+def test_poll_interval_below_30_on_loopback_is_allowed(environment: pytest.MonkeyPatch, url: str):
+    """A stand-in on this machine may be asked as often as one likes."""
+    environment.setenv("VEO_API_URL", url)
+    environment.setenv("POLL_INTERVAL", "0.05")
+
+    settings = read_settings()
+
+    assert settings.interval_ms == 50
+    assert settings.api_on_loopback
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://zcbservice.aizfw.cn/kyyReactApiServer",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "http://127.0.0.1@example.com",
+        "http://example.com/127.0.0.1",
+        "http://example.com#@localhost",
+        "http://10.0.0.1",
+        "http://192.168.1.5:8080",
+        "http://0.0.0.0:8080",
+        "http://[2001:db8::1]",
+    ],
+)
+def test_poll_interval_below_30_elsewhere_is_refused(environment: pytest.MonkeyPatch, url: str):
+    """The API asks for 30 seconds; a name that only looks like this machine does not count."""
+    environment.setenv("VEO_API_URL", url)
+    assert not read_settings().api_on_loopback
+
+    environment.setenv("POLL_INTERVAL", "29.99")
+    (problem,) = problems()
+
+    assert problem.startswith("POLL_INTERVAL: must be 30 or more")
+
+
+# -- the object ----------------------------------------------------------------------------------
+
+
+def test_settings_in_any_text_show_stars_for_secrets(environment: pytest.MonkeyPatch):
+    """Somebody will print them one day; a proxy's password is a secret, too."""
+    environment.setenv("DISCORD_PROXY", "http://user:hunter2@127.0.0.1:7890")
+    settings = read_settings()
+
+    for text in (repr(settings), str(settings), f"{settings}", repr(settings.discord_token)):
+        assert TOKEN not in text
+        assert KEY not in text
+        assert "hunter2" not in text
+        assert "****" in text
+
+
+def test_settings_are_frozen():
+    """Nothing changes them after the start."""
+    settings: Any = read_settings()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.poll_interval = 1.0
+    assert settings.poll_interval == 30
+
+
+# -- .env.example --------------------------------------------------------------------------------
+
+
+def example() -> dict[str, tuple[bool, str]]:
+    """Name -> whether its line is commented out, and the value."""
+    found = re.findall(r"^(# )?([A-Z][A-Z_]+)=(.*)$", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
+    names = [name for _, name, _ in found]
+    assert len(set(names)) == len(names)
+    return {name: (bool(mark), value) for mark, name, value in found}
+
+
+def test_env_example_and_settings_list_the_same_variables():
+    """In both directions: nothing undocumented, nothing that does not exist."""
+    assert set(example()) == {name.upper() for name in Settings.model_fields}
+
+
+def test_env_example_has_the_required_ones_open_and_empty():
+    """Copy, fill in two lines, start."""
+    required = {name.upper() for name, field in Settings.model_fields.items() if field.is_required()}
+
+    assert {name for name, (commented, _) in example().items() if not commented} == required
+    assert all(example()[name] == (False, "") for name in required)
+
+
+def test_env_example_with_every_line_switched_on_changes_nothing(environment: pytest.MonkeyPatch):
+    """The values behind # are the defaults."""
+    before = read_settings()
+    for name, (commented, value) in example().items():
+        if commented:
+            environment.setenv(name, value)
+    after = read_settings()
+
+    assert after.database == before.database
+    assert after.model_copy(update={"database_url": ""}) == before
+
+
+def test_env_example_as_it_is_asks_for_the_two_secrets(
+    environment: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """Every line parses, and an unfilled copy says what is missing."""
+    environment.delenv("DISCORD_TOKEN")
+    environment.delenv("VEO_API_KEY")
+    (tmp_path / ".env").write_bytes(EXAMPLE.read_bytes())
+
+    assert [problem.partition(":")[0] for problem in problems()] == ["DISCORD_TOKEN", "VEO_API_KEY"]
+    assert caplog.records == []
+
+
+def test_env_example_explains_every_setting():
+    """Each paragraph begins with a comment in words and ends with its settings."""
+    paragraphs = EXAMPLE.read_text(encoding="utf-8").strip().split("\n\n")
+
+    for paragraph in paragraphs[1:]:
+        assert re.match(r"# [A-Za-z]+[ ,'][^=]+\n", paragraph)
+        assert re.search(r"^(# )?[A-Z_]+=.*$", paragraph.splitlines()[-1])
