@@ -1,0 +1,136 @@
+"""The whole bot as a process: start-up, idle memory, a large video on its way, answers under full polling."""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from bot.core.ids import MAX_IDS
+from sandbox.stage import Stage
+from sandbox.video_api import CLIP, Clip
+
+_MIB = 1024**2
+_LARGE_VIDEO = 100 * _MIB - 64 * 1024  # just below what a server of boost level 3 takes
+_STARTS = 5
+_ANSWERS = 200
+_LIFTED = {"MAX_OPEN_PER_USER": "100000", "MAX_OPEN_PER_CHANNEL": "100000", "MAX_OPEN_PER_GUILD": "100000"}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Seconds, and bytes of resident memory."""
+
+    starts: list[float]
+    idle: int
+    video_adds: int
+    video_seconds: float
+    tasks: int
+    questions_per_second: float
+    answers: list[float]
+
+
+async def measure(*, tasks: int) -> Figures:
+    starts = [await _start_once() for _ in range(_STARTS)]
+    idle, adds, seconds = await _large_video()
+    rate, answers = await _answers(tasks)
+    return Figures(starts, idle, adds, seconds, tasks, rate, answers)
+
+
+async def _start_once() -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        async with Stage(Path(folder)) as stage:
+            began = time.perf_counter()
+            await stage.start_bot()
+            return time.perf_counter() - began
+
+
+async def _large_video() -> tuple[int, int, float]:
+    """Idle memory, what the video adds at its peak, and the seconds from completed to posted."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with Stage(Path(folder), POLL_INTERVAL="0.5") as stage:
+            stage.guild.premium_tier = 3
+            await stage.start_bot()
+            process = psutil.Process(stage.bot.pid)
+            # A small one first, so that what is loaded once is not counted.
+            await _deliver(stage, "vgen_small", CLIP)
+            idle = process.memory_info().rss
+            watching = asyncio.create_task(_peak(process))
+            began = time.perf_counter()
+            await _deliver(stage, "vgen_large", Clip.padded(_LARGE_VIDEO))
+            seconds = time.perf_counter() - began
+            watching.cancel()
+            return idle, await watching - idle, seconds
+
+
+async def _deliver(stage: Stage, task_id: str, clip: Clip) -> None:
+    stage.api.create(task_id).complete(clip)
+    await stage.alice.slash(stage.channel, "veo track", id=task_id)
+    await stage.discord.until(
+        lambda: any(m.attachments and task_id in m.content for m in stage.channel.messages), within=120
+    )
+
+
+async def _peak(process: psutil.Process) -> int:
+    """Resident memory is a level, so its peak has to be looked for; cancel to get it."""
+    peak = 0
+    try:
+        while True:
+            peak = max(peak, process.memory_info().rss)
+            await asyncio.sleep(0.002)
+    except asyncio.CancelledError:
+        return peak
+
+
+async def _answers(tasks: int) -> tuple[float, list[float]]:
+    """Seconds to the acknowledgement of /veo track and /veo list while all tasks are polled each second."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with Stage(Path(folder), POLL_RATE="1000000", **_LIFTED) as stage:
+            await stage.start_bot()
+            ids = [f"vgen_{n:012x}" for n in range(tasks)]
+            for task_id in ids:
+                stage.api.create(task_id).proceed()
+            for start in range(0, tasks, MAX_IDS):
+                chunk = " ".join(ids[start : start + MAX_IDS])
+                await stage.alice.slash(stage.channel, "veo track", id=chunk)
+            asked, began = len(stage.api.questions), time.perf_counter()
+            answers = []
+            for number in range(_ANSWERS):
+                stage.api.create(f"vgen_new_{number}")
+                track = await stage.bob.slash(stage.channel, "veo track", id=f"vgen_new_{number}")
+                status = await stage.bob.slash(stage.channel, "veo status", id=ids[number % tasks])
+                answers += [track.acknowledged_after, status.acknowledged_after]
+            rate = (len(stage.api.questions) - asked) / (time.perf_counter() - began)
+            return rate, answers
+
+
+def table(figures: Figures) -> str:
+    ordered = sorted(figures.answers)
+    p50, p99 = statistics.median(ordered) * 1000, ordered[int(len(ordered) * 0.99)] * 1000
+    start = f"{statistics.median(figures.starts):.2f} s"
+    idle = f"{figures.idle / _MIB:.0f} MiB"
+    video = f"{figures.video_adds / _MIB:.1f} MiB in {figures.video_seconds:.1f} s"
+    polled = f"{figures.tasks:,} tasks polled at {figures.questions_per_second:,.0f}/s"
+    return "\n".join(
+        [
+            f"start to ready        {start}   (aim: below 2 s)",
+            f"idle memory           {idle}   (aim: below 90 MB)",
+            f"a 100 MiB video adds  {video}   (aim: below 20 MB)",
+            f"acknowledged          p50 {p50:.0f} ms, p99 {p99:.0f} ms, {polled}   (aim: p99 below 1 s)",
+        ]
+    )
+
+
+def as_json(figures: Figures) -> dict[str, object]:
+    return {
+        "start_seconds": figures.starts,
+        "idle_bytes": figures.idle,
+        "video_adds_bytes": figures.video_adds,
+        "video_seconds": figures.video_seconds,
+        "tasks": figures.tasks,
+        "questions_per_second": figures.questions_per_second,
+        "answer_seconds": figures.answers,
+    }
