@@ -1,7 +1,9 @@
 """SIGKILL at an observed moment, then a restart: nothing lost, nothing twice, nothing left behind."""
 
 import asyncio
+import contextlib
 import itertools
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,31 @@ async def test_kill_after_discord_took_the_upload_and_the_nonce_is_remembered(th
 
     await exactly_one_result(theatre)
     assert len(theatre.discord.requests("POST", "/channels/*/messages")) == 2
+
+
+async def test_kill_after_discord_took_the_upload_and_forgot_the_nonce(theatre: Theatre):
+    """A longer stop: the bot finds its own message in the channel, and does not send again."""
+    theatre.api.create(ID).complete()
+    await theatre.start_bot()
+    await theatre.track(ID)
+    hold = theatre.discord.hold(POSTS, stage="accepted")
+    await hold.reached()
+    await theatre.bot.kill()
+    hold.drop()
+    theatre.discord.forget_nonces()
+    make_the_stop_long(theatre)
+
+    await theatre.start_bot()
+
+    await exactly_one_result(theatre)
+    assert len(theatre.discord.requests("POST", "/channels/*/messages")) == 1
+
+
+def make_the_stop_long(theatre: Theatre) -> None:
+    """As if the bot had been down for three minutes."""
+    with contextlib.closing(sqlite3.connect(theatre.folder / "data" / "bot.db")) as database, database:
+        changed = database.execute("UPDATE deliveries SET sending_at = sending_at - 180000").rowcount
+    assert changed == 1
 
 
 async def test_kill_while_a_card_is_edited(theatre: Theatre):

@@ -1,0 +1,113 @@
+"""One browser for all tests of the page; a stage, a server and a tab of its own for each."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from sandbox.discord import Channel, Message, Person
+from sandbox.page import PageServer
+from sandbox.page.browser import MISSING, find, open_browser
+from sandbox.page.places import furnish
+from sandbox.stage import Stage
+
+WIDE: Any = {"width": 1280, "height": 800}
+# Above the usual port, so that a demo that runs on this machine is not in the way.
+PORT = 18080
+BY_HAND = 0.0
+
+expect.set_options(timeout=15_000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Playwright's objects live in one event loop, so all of these tests do."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            if find() is None and "opened" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.skip(reason=MISSING))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with open_browser() as browser:
+        yield browser
+
+
+class Opened:
+    """A stage with a page on it, and what people do there with a mouse or a keyboard."""
+
+    def __init__(self, stage: Stage, server: PageServer, page: Page) -> None:
+        self.stage = stage
+        self.server = server
+        self.page = page
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._on_console)
+        page.on("dialog", lambda dialog: self.errors.append(f"a dialog: {dialog.message}"))
+
+    def _on_console(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    @property
+    def composer(self) -> Any:
+        return self.page.locator("#composer-text")
+
+    @property
+    def carol(self) -> Person:
+        return self.person("carol")
+
+    def person(self, name: str) -> Person:
+        return next(u for u in self.stage.discord.world.users.values() if isinstance(u, Person) and u.name == name)
+
+    def channel(self, name: str) -> Channel:
+        return next(c for c in self.stage.discord.world.channels.values() if c.name == name)
+
+    async def type(self, text: str) -> None:
+        await self.composer.fill(text)
+        await self.page.keyboard.press("Enter")
+
+    async def track(self, task_id: str) -> None:
+        await self.type(f"/veo track id:{task_id}")
+        await expect(self.messages.filter(has_text=task_id).first).to_be_visible()
+
+    async def become(self, name: str) -> None:
+        await self.page.locator(".person", has_text=name).click()
+
+    @property
+    def messages(self) -> Any:
+        return self.page.locator(".message")
+
+    def results(self, task_id: str, channel: Channel | None = None) -> list[Message]:
+        """The messages that end a delivery: everything about the task but its card."""
+        shown = (channel or self.stage.channel).messages
+        return [m for m in shown if f"`{task_id}`" in m.content and not m.content.startswith("**Tracking")]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def opened(browser: Browser, tmp_path: Path) -> AsyncIterator[Opened]:
+    async with _open(browser, tmp_path, viewport=WIDE) as found:
+        yield found
+
+
+@asynccontextmanager
+async def _open(browser: Browser, folder: Path, **look: Any) -> AsyncIterator[Opened]:
+    async with Stage(folder) as stage:
+        furnish(stage)
+        async with PageServer(stage, PORT) as server:
+            server.pace.factor = BY_HAND
+            server.bot.start()
+            context = await browser.new_context(**look)
+            await context.grant_permissions(["clipboard-read", "clipboard-write"])
+            found = Opened(stage, server, await context.new_page())
+            await found.page.goto(server.url)
+            await expect(found.page.locator(".bot-state")).to_have_attribute("data-state", "running")
+            yield found
+            await context.close()
+        stage.check()
+        assert found.errors == []

@@ -1,0 +1,81 @@
+"""The other side of the glass: kills, faults, rights, channels, and what went over the wire."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.page.conftest import Opened
+
+
+@pytest.mark.parametrize("moment", ["received", "accepted"])
+async def test_killed_during_an_upload_and_still_one_message(opened: Opened, moment: str) -> None:
+    page, task = opened.page, opened.stage.api.create()
+    await opened.track(task.id)
+    await page.get_by_label("When to kill it").select_option(moment)
+    await page.get_by_role("button", name="Kill -9").click()
+    await expect(page.get_by_role("button", name="Never mind")).to_be_visible()
+
+    task.complete()
+    await expect(page.locator(".bot-state")).to_have_attribute("data-state", "killed")
+    assert len(opened.results(task.id)) == (1 if moment == "accepted" else 0)
+    await page.get_by_role("button", name="Start it again").click()
+
+    await expect(opened.messages.first).to_contain_text("completed: # renders › message")
+    assert len(opened.results(task.id)) == 1
+    await expect(page.locator("video")).to_have_count(1)
+
+
+async def test_timeline_tells_questions_and_calls(opened: Opened) -> None:
+    page, task = opened.page, opened.stage.api.create()
+    await opened.track(task.id)
+    wire = page.get_by_label("What went over the wire")
+    await expect(wire).to_contain_text("alice uses /veo track in #renders")
+    await expect(wire.locator(".entry", has_text=f"asks about {task.id} after").first).to_contain_text("200 queued")
+
+    task.complete()
+
+    uploads = wire.locator(".from-discord", has_text=f"posts veo_{task.id}.mp4")
+    await expect(uploads).to_contain_text("200")
+    await expect(uploads).to_have_count(1)
+
+
+async def test_fault_for_the_next_request_is_used_up(opened: Opened) -> None:
+    page, task = opened.page, opened.stage.api.create()
+    await page.locator("summary", has_text="Faults").click()
+    await page.get_by_label("What goes wrong").select_option("503")
+    await page.get_by_role("button", name="Switch on").click()
+    await expect(page.locator(".armed li")).to_contain_text("503 Service Unavailable for questions")
+
+    await opened.track(task.id)
+
+    await expect(page.locator(".armed li")).to_have_count(0)
+    await expect(page.get_by_label("What went over the wire")).to_contain_text("503")
+
+
+async def test_right_taken_away_and_channel_deleted(opened: Opened) -> None:
+    page, task = opened.page, opened.stage.api.create()
+    await page.locator(".channel", has_text="storyboards").click()
+    await page.locator("summary", has_text="This channel").click()
+    await page.get_by_role("switch", name="attach files").click()
+    await expect(page.locator("#channel-topic")).to_have_text("The bot may not attach files here")
+    await opened.type(f"/veo track id:{task.id}")
+    await expect(opened.messages.last).to_contain_text("Attach Files")
+
+    await page.get_by_role("button", name="Delete this channel").click()
+
+    await expect(page.locator(".channel", has_text="storyboards")).to_have_count(0)
+    await expect(page.locator(".channel-title")).to_have_text("renders")
+
+
+async def test_page_that_was_cut_off_gets_everything_again(opened: Opened) -> None:
+    page = opened.page
+    await page.context.set_offline(True)
+    await page.evaluate("navigator.onLine")
+    opened.server.hang_up()
+    await expect(page.locator("#offline")).to_be_visible()
+    opened.stage.bob.say(opened.stage.channel, "while you were away")
+    await page.context.set_offline(False)
+
+    await expect(opened.messages).to_contain_text("while you were away")
+    await expect(page.locator("#offline")).to_be_hidden()
+    # The browser's own complaint about the connection that we cut.
+    opened.errors.clear()

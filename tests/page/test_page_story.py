@@ -1,0 +1,128 @@
+"""What a newcomer and the people of the channel go through, in a real browser with the real bot."""
+
+import hashlib
+
+from playwright.async_api import expect
+
+from sandbox.page.pace import FASTEST
+from sandbox.video_api import CLIP
+from tests.page.conftest import Opened
+
+READY_STATE = "(video) => video.readyState"
+
+
+async def test_newcomer_from_empty_page_to_played_video(opened: Opened) -> None:
+    page = opened.page
+    opened.server.pace.factor = FASTEST
+
+    await page.locator(".welcome").get_by_role("button", name="Create a task").click()
+    (task,) = opened.stage.api.tasks.values()
+    await expect(opened.composer).to_have_value(f"/veo track id:{task.id}")
+    await page.keyboard.press("Enter")
+
+    await expect(page.locator(".origin").first).to_have_text("alice used /veo track")
+    await expect(opened.messages.first).to_contain_text("processing")
+    video = page.locator("video")
+    await expect(video).to_be_visible()
+    await video.evaluate("(video) => { video.muted = true; return video.play(); }")
+    await page.wait_for_function("() => document.querySelector('video').readyState === 4")
+    await page.wait_for_function("() => document.querySelector('video').currentTime > 0.1")
+    await expect(page.locator(".welcome")).to_have_count(0)
+    await expect(page.locator(".message.pinged")).to_contain_text("@alice")
+    await expect(opened.messages.first).to_contain_text("(edited)")
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="Download").click()
+    saved = await (await download.value).path()
+    assert hashlib.sha256(saved.read_bytes()).hexdigest() == CLIP.sha256
+
+
+async def test_failure_is_told_with_the_reason(opened: Opened) -> None:
+    page = opened.page
+    await page.locator("#glass").get_by_role("button", name="Create a task").click()
+    (task,) = opened.stage.api.tasks.values()
+    await expect(page.locator("#glass")).to_contain_text(f"{task.id} is in your clipboard")
+    await opened.track(await page.evaluate("navigator.clipboard.readText()"))
+
+    await page.get_by_label(f"Fail {task.id}").select_option("Sensitive words")
+
+    await expect(page.locator(".message.pinged")).to_contain_text("The video API says:")
+    await expect(page.locator(".message.pinged pre")).to_contain_text("Support codes: 58061214")
+    await expect(page.locator(".task .status")).to_have_text("failed")
+
+
+async def test_stranger_may_not_untrack(opened: Opened) -> None:
+    task = opened.stage.api.create()
+    await opened.track(task.id)
+
+    await opened.become("carol")
+    await opened.type(f"/veo untrack id:{task.id}")
+    # The bot offers this very id; the first Enter has taken nothing else.
+    await expect(opened.messages.last).to_contain_text("Only whoever asked for")
+    await expect(opened.messages.last).to_contain_text("Only you can see this")
+
+    await opened.become("alice")
+    await opened.type(f"/veo untrack id:{task.id}")
+    await expect(opened.messages.last).to_contain_text("Stopped: nothing more will be posted")
+
+
+async def test_switching_the_person_shows_and_hides_ephemerals(opened: Opened) -> None:
+    page = opened.page
+    await opened.become("bob")
+    await opened.type("/veo list")
+    await expect(opened.messages).to_have_count(1)
+
+    await opened.become("alice")
+    await expect(opened.messages).to_have_count(0)
+    await opened.become("bob")
+    await expect(opened.messages).to_contain_text("Only you can see this")
+    await page.get_by_role("button", name="Dismiss message").click()
+    await expect(opened.messages).to_have_count(0)
+
+
+async def test_carol_is_in_one_server_only(opened: Opened) -> None:
+    servers = opened.page.locator(".server")
+    await servers.nth(1).click()
+    await expect(opened.page.locator("#server-name")).to_have_text("Night Shift Studio")
+
+    await opened.become("carol")
+
+    await expect(servers).to_have_count(1)
+    await expect(opened.page.locator("#server-name")).to_have_text("Moving Pictures")
+
+
+async def test_mention_elsewhere_is_a_badge(opened: Opened) -> None:
+    page, task = opened.page, opened.stage.api.create()
+    await opened.track(task.id)
+    await page.locator(".channel", has_text="storyboards").click()
+
+    task.complete()
+
+    await expect(page.locator(".channel", has_text="renders").locator(".badge")).to_have_text("1")
+    await expect(page.locator("#announcer")).to_contain_text("You were mentioned in renders")
+    assert (await page.title()).startswith("(1) ")
+    await page.locator(".channel", has_text="renders").click()
+    await expect(page.locator(".badge")).to_have_count(0)
+
+
+async def test_button_of_a_card_is_pressed(opened: Opened) -> None:
+    task = opened.stage.api.create()
+    await opened.track(task.id)
+    await opened.become("bob")
+
+    await opened.page.get_by_role("button", name="Notify me too").click()
+
+    await expect(opened.messages.last).to_contain_text("You will be mentioned too")
+
+
+async def test_message_menu_tracks_what_somebody_wrote(opened: Opened) -> None:
+    page, task = opened.page, opened.stage.api.create()
+    await opened.type(f"look at {task.id}")
+    await opened.messages.first.click(button="right")
+
+    await page.get_by_role("menuitem", name="Track Veo tasks").click()
+
+    await expect(opened.messages.last).to_contain_text("Tracking a Veo task")
+    await expect(page.locator(".origin").last).to_have_text("alice used Track Veo tasks")
+    await opened.messages.first.click(button="right")
+    await page.get_by_role("menuitem", name="Delete message").click()
+    await expect(opened.messages).to_have_count(1)
