@@ -67,6 +67,7 @@ class Poller:
         self._clock = clock
         self._outcomes = OutcomeRecorder(tasks, clock, on_change)
         self._asking = 0
+        self._silent = False
 
     async def claim(self, room: int) -> Claim[TrackedTask]:
         now = self._clock()
@@ -108,15 +109,30 @@ class Poller:
             await self._gate.throttle(error.retry_after)
             return self._wait_for_the_gate(task, asked_at)
         except TryLater as error:
-            logger.info(
-                "no answer about %s: %s",
-                task.id,
-                error,
-                extra={"action": "poll", "task_id": task.id, "attempt": task.attempt + 1},
-            )
+            self._note_silence(task, error)
             return judge_silence(task, error, self._clock(), self._rules)
+        self._note_answer()
         await self._gate.answered(asked_at)
         return judge(task, answer, self._clock(), self._rules)
+
+    def _note_silence(self, task: TrackedTask, error: TryLater) -> None:
+        """A clear line for the operator when it begins, and details for whoever looks closer."""
+        if not self._silent:
+            self._silent = True
+            logger.warning(
+                "the video API gives no usable answer (%s); asking goes on, nothing is lost", error
+            )
+        logger.info(
+            "no answer about %s: %s",
+            task.id,
+            error,
+            extra={"action": "poll", "task_id": task.id, "attempt": task.attempt + 1},
+        )
+
+    def _note_answer(self) -> None:
+        if self._silent:
+            self._silent = False
+            logger.info("the video API answers again")
 
     def _wait_for_the_gate(self, task: TrackedTask, asked_at: int) -> StillWaiting:
         """The trouble is not the task's: it costs neither an attempt nor its deadline.

@@ -177,3 +177,5 @@ async def test_api_that_is_down_at_start_does_not_stop_the_bot(theatre: Theatre)
     await theatre.track(ID)
 
     assert await theatre.settled(ID)
+    lines = [line for line in theatre.bot.output().splitlines() if "WARNING" in line]
+    assert len([line for line in lines if "the video API gives no usable answer" in line]) == 1
