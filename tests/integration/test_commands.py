@@ -3,6 +3,8 @@
 import pytest
 
 from bot.chat.client import CourierClient
+from bot.core.errors import StorageUnavailable
+from bot.work.registry import Registry
 from sandbox.discord import Message, Person
 from tests.integration.conftest import Scene
 
@@ -267,3 +269,48 @@ async def test_development_guild_gets_the_commands_for_itself(scene: Scene):
     [(scope, _)] = scene.discord.registrations
     assert scope == scene.guild.id
     assert answer
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (StorageUnavailable("the database did not answer: disk full"), "database does not answer"),
+        (ZeroDivisionError("secret detail"), "Something went wrong on my side"),
+    ],
+)
+async def test_failing_command_is_told_without_the_exceptions_text(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+):
+    """One handler for all commands; the log has the rest."""
+
+    async def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Registry, "overview", broken)
+    async with scene.bot():
+        answer = await private(scene, scene.alice, "veo list")
+
+    assert told in answer
+    assert str(error) not in answer
+
+
+@pytest.mark.parametrize("label", ["Notify me too", "Delete"])
+async def test_failing_button_is_told_as_well(scene: Scene, monkeypatch: pytest.MonkeyPatch, label: str):
+    """discord.py would log it and leave the person with a failed interaction."""
+
+    async def broken(*_: object) -> None:
+        raise StorageUnavailable("the database did not answer: locked")
+
+    scene.api.create(ID)
+    async with scene.bot():
+        card = await scene.track(ID)
+        scene.api.create("vgen_done").fail("no")
+        await scene.track("vgen_done")
+        [result] = await scene.results()
+        monkeypatch.setattr(Registry, "watch", broken)
+        monkeypatch.setattr(Registry, "delivery", broken)
+        pressed = await scene.alice.press(card if label == "Notify me too" else result, label)
+
+    assert pressed.message is not None
+    assert pressed.ephemeral
+    assert "database does not answer" in pressed.message.content
