@@ -4,27 +4,50 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
-from bench import poll, process
+from bench import poll, process, soak
+
+Outcome = tuple[str, dict[str, object]]
 
 
 def main() -> int:
     arguments = _arguments()
-    if arguments.what == "poll":
-        polled = asyncio.run(
-            poll.measure(
-                tasks=arguments.tasks, few=arguments.few, rounds=arguments.rounds, at_once=arguments.at_once
-            )
-        )
-        table, figures = poll.table(polled), poll.as_json(polled)
-    else:
-        whole = asyncio.run(process.measure(tasks=arguments.tasks))
-        table, figures = process.table(whole), process.as_json(whole)
+    table, figures = asyncio.run(MEASURE[arguments.what](arguments))
     print(table)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
+
+
+async def _poll(arguments: argparse.Namespace) -> Outcome:
+    figures = await poll.measure(
+        tasks=arguments.tasks, few=arguments.few, rounds=arguments.rounds, at_once=arguments.at_once
+    )
+    return poll.table(figures), poll.as_json(figures)
+
+
+async def _process(arguments: argparse.Namespace) -> Outcome:
+    figures = await process.measure(tasks=arguments.tasks)
+    return process.table(figures), process.as_json(figures)
+
+
+async def _soak(arguments: argparse.Namespace) -> Outcome:
+    tally = await soak.measure(seconds=arguments.minutes * 60, seed=arguments.seed, say=_say)
+    return soak.table(tally), soak.as_json(tally)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+MEASURE: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, Outcome]]] = {
+    "poll": _poll,
+    "process": _process,
+    "soak": _soak,
+}
 
 
 def _arguments() -> argparse.Namespace:
@@ -38,6 +61,9 @@ def _arguments() -> argparse.Namespace:
     polling.add_argument("--at-once", type=int, default=256, help="questions in flight (%(default)s)")
     whole = what.add_parser("process", help="start-up, memory, and answers under full polling")
     whole.add_argument("--tasks", type=int, default=2_000, help="waiting tasks (%(default)s)")
+    soaking = what.add_parser("soak", help="random kills and faults; counts lost and doubled results")
+    soaking.add_argument("--minutes", type=float, default=30, help="(%(default)s)")
+    soaking.add_argument("--seed", type=int, default=1, help="of the random kills and faults (%(default)s)")
     return parser.parse_args()
 
 

@@ -17,7 +17,8 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SEPARATORS = re.compile(r"[\s,;]+")
 _ID_KEYS = ("id", "task_id", "taskId", "projectId")
 # Families of GET /v1/result/{id}: see the README's list of tested services.
-_KNOWN = re.compile(r"(?<![A-Za-z0-9._:-])(?:vgen|sora|proj|video)_[A-Za-z0-9._:-]{3,120}")
+# No upper bound here: a longer word is no id, and its beginning would be another one.
+_KNOWN = re.compile(r"(?<![A-Za-z0-9._-])(?:vgen|sora|proj|video)_[A-Za-z0-9][A-Za-z0-9._:-]{2,}")
 _IN_PATH = re.compile(r"/result/([^/?#\s\"'<>]+)")
 _FILE_ENDING = ".mp4"  # a link to the video itself carries the id as its file name
 _TRIM = "`'\"<>()[]{}*|"
@@ -62,7 +63,7 @@ def find_ids(message: str) -> tuple[str, ...]:
         candidate = _tidy(unquote(match.group(1)))
         if is_task_id(candidate):
             found.setdefault(match.start(1), candidate)
-    return tuple(dict.fromkeys(found[start] for start in sorted(found)))
+    return tuple(dict.fromkeys(found[start] for start in sorted(found) if is_task_id(found[start])))
 
 
 def _from_url(url: str) -> str | None:

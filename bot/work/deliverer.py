@@ -11,7 +11,14 @@ from typing import Protocol
 
 from bot.core.backoff import retry_delay
 from bot.core.clock import HOUR, MINUTE, SECOND, Clock
-from bot.core.errors import LinkRefused, TooLargeForDiscord, TryLater, Undeliverable, VideoUnusable
+from bot.core.errors import (
+    DownloadInterrupted,
+    LinkRefused,
+    TooLargeForDiscord,
+    TryLater,
+    Undeliverable,
+    VideoUnusable,
+)
 from bot.core.results import ResultMessage, link_ends_at
 from bot.core.tasks import Claim, DueDelivery, TaskState
 from bot.work.shelf import Shelf
@@ -146,6 +153,9 @@ class Deliverer:
         except TooLargeForDiscord:
             # Refused means not posted: the same nonce may carry the smaller message.
             return await self._messenger.post(ResultMessage(result.due, problem=TOO_LARGE))
+        except FileNotFoundError as error:
+            # Another channel's delivery ended between our look and our opening, and tidied up.
+            raise DownloadInterrupted("the video's file was removed meanwhile") from error
 
     async def _result(self, due: DueDelivery) -> ResultMessage | None:
         """None: the process is stopping, and the download was left for the next one."""

@@ -83,6 +83,8 @@ class ApiGate:
     async def _close(self, kind: TroubleKind, until: int) -> bool:
         """False when it is closed already: many questions were on their way, and the longest wish counts."""
         now = self._clock()
+        if self.trouble and self.trouble.kind is TroubleKind.KEY_REFUSED and now < self.trouble.until:
+            return False  # a 429 that comes late says nothing about the key
         same = self.trouble if self.trouble and self.trouble.kind is kind else None
         is_news = same is None or same.until <= now
         if same is None or is_news or same.until < until:

@@ -1,6 +1,7 @@
 """Sending one video in chunks, with everything that can go wrong in the middle of it."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 
 from aiohttp import web
@@ -26,14 +27,16 @@ async def send_video(
         response.enable_chunked_encoding()
     else:
         response.content_length = clip.size if how.claim is None else how.claim
-    await response.prepare(request)
-    download.status = response.status
-    await _send_body(request, response, clip, download, how, pause)
-    if download.bytes_sent < clip.size or how.claim is not None or _is_cut(fault):
-        await _break_off(request, how)
-        return response
-    await pause("sent", request)
-    await response.write_eof()
+    # Whoever asked may be killed meanwhile: `download` then tells how far it got.
+    with contextlib.suppress(ConnectionResetError):
+        await response.prepare(request)
+        download.status = response.status
+        await _send_body(request, response, clip, download, how, pause)
+        if download.bytes_sent < clip.size or how.claim is not None or _is_cut(fault):
+            await _break_off(request, how)
+            return response
+        await pause("sent", request)
+        await response.write_eof()
     return response
 
 

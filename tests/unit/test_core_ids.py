@@ -163,3 +163,17 @@ def test_message_gives_known_shapes_and_what_stands_in_a_result_url(message: str
 def test_message_with_an_id_of_each_family_is_found(family: str):
     """All live on the same endpoint."""
     assert find_ids(f"see {family}Ab1, please") == (f"{family}Ab1",)
+
+
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [
+        ("id:vgen_abc123", ("vgen_abc123",)),
+        ("my vgen_... one", ()),
+        ("vgen_" + "x" * 124, ()),
+        ("vgen_" + "x" * 123, ("vgen_" + "x" * 123,)),
+    ],
+)
+def test_find_ids_takes_whole_ids_or_none(message: str, found: tuple[str, ...]):
+    """A label may stand before an id; the beginning of something longer is another id."""
+    assert find_ids(message) == found

@@ -1,11 +1,12 @@
 """The two state tables, the error tree, nonces, and the small values beside them."""
 
 import itertools
+import time
 
 import pytest
 
 from bot.core import errors, tasks
-from bot.core.clock import DAY, to_datetime
+from bot.core.clock import DAY, system_clock, to_datetime
 from bot.core.errors import CannotStart, CourierError, IllegalMove, SettingsWrong
 from bot.core.nonces import new_nonce
 from bot.core.registration import QuotaReached
@@ -145,3 +146,11 @@ def test_datetime_of_milliseconds_is_aware():
     moment = to_datetime(1_800_000_000_123)
 
     assert moment.isoformat(timespec="milliseconds") == "2027-01-15T08:00:00.123+00:00"
+
+
+def test_system_clock_is_the_wall_clock_in_whole_milliseconds():
+    """Due times must survive a restart."""
+    before, now, after = time.time(), system_clock(), time.time()
+
+    assert isinstance(now, int)
+    assert int(before * 1000) <= now <= after * 1000 + 1

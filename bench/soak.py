@@ -1,0 +1,258 @@
+"""Random kills and random faults over many tasks, for a given time; counts what was lost and doubled.
+
+The bot is its own process with its public settings. It is killed with SIGKILL at moments that the stand-ins
+observe (a request received, accepted, half answered) or at random, sometimes followed by a stop that is
+longer than Discord remembers a nonce. What counts: every task whose tracking was acknowledged has exactly one
+result message at the end, and a task whose acknowledgement was lost has at most one.
+"""
+
+import asyncio
+import contextlib
+import random
+import sqlite3
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sandbox.discord import Channel, InteractionFailed
+from sandbox.faults import Fault
+from sandbox.stage import Stage
+from sandbox.video_api import CLIP, Clip
+
+_LIFTED = {"MAX_OPEN_PER_USER": "100000", "MAX_OPEN_PER_CHANNEL": "100000", "MAX_OPEN_PER_GUILD": "100000"}
+_SETTINGS = {"POLL_INTERVAL": "0.3", "POLL_RATE": "1000", **_LIFTED}
+_CHANNELS = 8
+_PAUSE = 0.25  # seconds between two people who track something
+_SETTLING = 120.0
+_LONGER_THAN_A_NONCE = 180_000  # ms
+
+_DISCORD_MOMENTS: list[tuple[str, Any]] = [
+    ("POST /channels/*/messages", "received"),
+    ("POST /channels/*/messages", "accepted"),
+    ("PATCH /channels/*", "received"),
+    ("PATCH /channels/*", "accepted"),
+    ("POST /interactions/*", "received"),
+    ("POST /interactions/*", "accepted"),
+]
+_API_MOMENTS: list[tuple[str, Any]] = [
+    ("GET /v1/result/*", "received"),
+    ("GET /v1/result/*", "answered"),
+    ("GET /videos/*", "received"),
+    ("GET /videos/*", "half"),
+    ("GET /videos/*", "sent"),
+]
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return (len(body) + 8).to_bytes(4) + kind + body
+
+
+# The smallest thing that is an MP4, so that thousands of results fit into memory.
+_SMALL = Clip(_box(b"ftyp", b"isom\0\0\2\0isom") + _box(b"moov", _box(b"mvhd", bytes(100))), seconds=None)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened, and what came of it."""
+
+    seconds: float = 0.0
+    kills: int = 0
+    long_stops: int = 0
+    faults: int = 0
+    acknowledged: set[str] = field(default_factory=set)
+    unacknowledged: set[str] = field(default_factory=set)
+    results: Counter[str] = field(default_factory=Counter)
+    left_files: int = 0
+    surprises: list[str] = field(default_factory=list)
+
+    @property
+    def lost(self) -> list[str]:
+        return sorted(self.acknowledged - self.results.keys())
+
+    @property
+    def doubled(self) -> list[str]:
+        return sorted(task_id for task_id, count in self.results.items() if count > 1)
+
+
+async def measure(*, seconds: float, seed: int, say: Callable[[str], None]) -> Tally:
+    """Plays for so long, lets everything settle, and counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with Stage(Path(folder), **_SETTINGS) as stage:
+            soak = _Soak(stage, random.Random(seed))
+            await soak.play(seconds, say)
+            return soak.tally
+
+
+class _Soak:
+    def __init__(self, stage: Stage, chance: random.Random) -> None:
+        self._stage = stage
+        self._chance = chance
+        self._channels = [stage.guild.add_channel(f"c{n}") for n in range(_CHANNELS)]
+        self._number = 0
+        self.tally = Tally()
+
+    async def play(self, seconds: float, say: Callable[[str], None]) -> None:
+        await self._stage.start_bot()
+        began = time.monotonic()
+        people = asyncio.create_task(self._people())
+        weather = asyncio.create_task(self._weather())
+        while time.monotonic() - began < seconds:
+            await self._kill_and_restart()
+            if self.tally.kills % 25 == 0:
+                say(f"{time.monotonic() - began:6.0f} s  {self.tally.kills} kills, {self._number} tasks")
+        for job in (people, weather):
+            job.cancel()
+        await asyncio.gather(people, weather, return_exceptions=True)
+        self._stage.discord.faults.clear()
+        self._stage.api.faults.clear()
+        self.tally.seconds = time.monotonic() - began
+        await self._settle()
+
+    async def _people(self) -> None:
+        """Somebody tracks a new task every now and then, whether the bot is there or not."""
+        tracking: set[asyncio.Task[None]] = set()
+        while True:
+            job = asyncio.create_task(self._track(self._chance.choice(self._channels)))
+            tracking.add(job)
+            job.add_done_callback(tracking.discard)
+            await asyncio.sleep(_PAUSE)
+
+    async def _track(self, channel: Channel) -> None:
+        self._number += 1
+        task_id = f"vgen_soak{self._number:07d}"
+        clip = CLIP if self._chance.random() < 0.1 else _SMALL
+        task = self._stage.api.create(task_id)
+        if self._chance.random() < 0.7:
+            task.complete(clip)
+        else:
+            task.fail(f"reason {self._number}")
+        try:
+            reply = await self._stage.alice.slash(channel, "veo track", id=task_id)
+        except (InteractionFailed, ValueError, TimeoutError):
+            self.tally.unacknowledged.add(task_id)
+            return
+        card = reply.message is not None and task_id in reply.message.content
+        (self.tally.acknowledged if card else self.tally.unacknowledged).add(task_id)
+
+    async def _weather(self) -> None:
+        """Something goes wrong on the wire, about once a second."""
+        limited: dict[str, Any] = {"message": "slow down", "retry_after": 0.5, "global": False}
+        kinds = [
+            (self._stage.api.faults, Fault("GET /v1/result/*", status=500, body="<html>")),
+            (self._stage.api.faults, Fault("GET /v1/result/*", cut="before", times=2)),
+            (self._stage.api.faults, Fault("GET /videos/*", status=503, body="")),
+            (self._stage.api.faults, Fault("GET /videos/*", cut="before", times=2)),
+            (self._stage.discord.faults, Fault("POST /channels/*/messages", status=503, body="")),
+            (self._stage.discord.faults, Fault("POST /channels/*/messages", cut="before")),
+            (self._stage.discord.faults, Fault("POST /channels/*/messages", cut="after")),
+            (self._stage.discord.faults, Fault("POST /channels/*/messages", status=429, body=limited)),
+            (self._stage.discord.faults, Fault("PATCH /channels/*", cut="after")),
+            (self._stage.discord.faults, Fault("POST /channels/*/messages", delay=1.0)),
+        ]
+        while True:
+            await asyncio.sleep(self._chance.uniform(0.2, 2))
+            faults, fault = self._chance.choice(kinds)
+            faults.add(fault)
+            self.tally.faults += 1
+
+    async def _kill_and_restart(self) -> None:
+        hold = await self._moment()
+        await self._stage.bot.kill()
+        self.tally.kills += 1
+        if hold is not None:
+            hold()
+        await self._stage.discord.until(lambda: not self._stage.discord.connected)
+        if self._chance.random() < 0.2:
+            await asyncio.sleep(0.1)
+            self._make_the_stop_long()
+        await self._stage.start_bot()
+
+    async def _moment(self) -> Callable[[], None] | None:
+        """Wait for an observed moment, or for a random time when it does not come.
+
+        Returns what becomes of the request after the kill: the other side may act on it, or never get it.
+        """
+        await asyncio.sleep(self._chance.uniform(0, 2))
+        if self._chance.random() < 0.2:
+            return None
+        if self._chance.random() < 0.4:
+            route, stage = self._chance.choice(_API_MOMENTS)
+            question = self._stage.api.hold(route, stage=stage)
+            return question.release if await _comes(question) else None
+        route, stage = self._chance.choice(_DISCORD_MOMENTS)
+        call = self._stage.discord.hold(route, stage=stage)
+        return self._chance.choice([call.release, call.drop]) if await _comes(call) else None
+
+    def _make_the_stop_long(self) -> None:
+        """As if the bot had been down for longer than Discord remembers nonces."""
+        self.tally.long_stops += 1
+        self._stage.discord.forget_nonces()
+        path = self._stage.folder / "data" / "bot.db"
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute(
+                "UPDATE deliveries SET sending_at = sending_at - ? WHERE state = 'due'",
+                (_LONGER_THAN_A_NONCE,),
+            )
+
+    async def _settle(self) -> None:
+        """Until nothing is owed any more, or for two minutes."""
+        deadline = time.monotonic() + _SETTLING
+        # Looked for in the bot's database, which tells nobody when it changes.
+        while self._owed() and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+        await self._stage.bot.stop()
+        for channel in self._channels:
+            for message in channel.messages:
+                if any(button.label == "Delete" for button in message.buttons):
+                    self.tally.results[message.content.split("`")[1]] += 1
+        videos = self._stage.folder / "data" / "videos"
+        self.tally.left_files = sum(1 for _ in videos.iterdir())
+        self.tally.surprises = [*self._stage.discord.surprises, *self._stage.api.surprises]
+
+    def _owed(self) -> int:
+        path = self._stage.folder / "data" / "bot.db"
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            found = database.execute("SELECT count(*) FROM deliveries WHERE state IN ('open', 'due')")
+            return int(found.fetchone()[0])
+
+
+async def _comes(hold: Any) -> bool:
+    try:
+        await hold.reached(within=2)
+    except TimeoutError:
+        hold.release()
+        return False
+    return True
+
+
+def table(tally: Tally) -> str:
+    lines = [
+        f"{tally.seconds / 60:.1f} minutes, {tally.faults} faults on the wire",
+        f"kills: {tally.kills}, {tally.long_stops} of them with a stop longer than a nonce lives",
+        f"tracked: {len(tally.acknowledged)} acknowledged, {len(tally.unacknowledged)} not (it was down)",
+        f"results: {sum(tally.results.values())}",
+        f"lost: {len(tally.lost)}   doubled: {len(tally.doubled)}   files left: {tally.left_files}",
+    ]
+    lines += [f"lost {task_id}" for task_id in tally.lost[:20]]
+    lines += [f"doubled {task_id}" for task_id in tally.doubled[:20]]
+    lines += [f"surprise: {surprise}" for surprise in tally.surprises[:20]]
+    return "\n".join(lines)
+
+
+def as_json(tally: Tally) -> dict[str, object]:
+    return {
+        "seconds": tally.seconds,
+        "kills": tally.kills,
+        "long_stops": tally.long_stops,
+        "faults": tally.faults,
+        "acknowledged": len(tally.acknowledged),
+        "unacknowledged": len(tally.unacknowledged),
+        "results": sum(tally.results.values()),
+        "lost": tally.lost,
+        "doubled": tally.doubled,
+        "files_left": tally.left_files,
+    }
