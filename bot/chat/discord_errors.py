@@ -15,6 +15,7 @@ from bot.core.clock import MINUTE, SECOND
 from bot.core.errors import (
     CourierError,
     DiscordUnavailable,
+    PermissionLost,
     TokenRefused,
     TooLargeForDiscord,
     Undeliverable,
@@ -28,10 +29,10 @@ _BLOCKED_BY_EDGE = 40333
 _OVERLOADED = 130000
 _BLOCK_PAUSE = 10 * MINUTE / SECOND
 
+_MISSING_PERMISSIONS = 50013
 _CHANNEL_CLOSED = {
     10003: "the channel is gone",
     50001: "I have no access to the channel any more",
-    50013: "I may not post or attach files in the channel any more",
     50008: "nothing can be posted in a channel of this kind",
     50083: "the thread is archived and locked",
     160005: "the thread is locked",
@@ -73,6 +74,8 @@ def _translated(error: discord.HTTPException) -> CourierError | None:
         return TooLargeForDiscord("Discord does not take a file of this size")
     if error.status == 401:
         return TokenRefused("Discord no longer accepts DISCORD_TOKEN: it was reset or revoked")
+    if error.code == _MISSING_PERMISSIONS:
+        return PermissionLost("I may not post or attach files in the channel any more")
     if error.code in _CHANNEL_CLOSED:
         return Undeliverable(_CHANNEL_CLOSED[error.code])
     if error.status == 403 and error.code in (0, _BLOCKED_BY_EDGE):

@@ -13,6 +13,7 @@ CourierError
 │   ├── VideoUnusable        there is a link, but no video that we may post
 │   ├── TooLargeForDiscord   Discord does not take a file of this size here
 │   └── Undeliverable        Discord does not let us post in this channel
+│       └── PermissionLost   perhaps only with a file
 ├── CannotStart              the process leaves with `exit_code`, after one line
 │   ├── SettingsWrong        2
 │   ├── DependencyDown       69
@@ -86,6 +87,10 @@ class TooLargeForDiscord(GiveUp):
 
 class Undeliverable(GiveUp):
     """This channel does not take our messages: deleted, hidden, or a permission is missing."""
+
+
+class PermissionLost(Undeliverable):
+    """A permission is missing (50013). Discord does not say which: it may be Attach Files alone."""
 
 
 class CannotStart(CourierError):

@@ -14,6 +14,7 @@ from bot.core.clock import HOUR, MINUTE, SECOND, Clock
 from bot.core.errors import (
     DownloadInterrupted,
     LinkRefused,
+    PermissionLost,
     TooLargeForDiscord,
     TryLater,
     Undeliverable,
@@ -34,6 +35,7 @@ _LAST_RETRY = 10 * MINUTE
 _SET_ASIDE = HOUR
 
 TOO_LARGE = "It is too large to attach in this channel, so here is the link."
+MAY_NOT_ATTACH = "I may not attach files in this channel any more, so here is the link."
 LINK_REFUSED = "The video's host does not give it out any more, so nothing could be attached."
 LINK_ENDED = "Its link ended before the video could be downloaded."
 
@@ -153,6 +155,10 @@ class Deliverer:
         except TooLargeForDiscord:
             # Refused means not posted: the same nonce may carry the smaller message.
             return await self._messenger.post(ResultMessage(result.due, problem=TOO_LARGE))
+        except PermissionLost:
+            if result.video is None:
+                raise
+            return await self._messenger.post(ResultMessage(result.due, problem=MAY_NOT_ATTACH))
         except FileNotFoundError as error:
             # Another channel's delivery ended between our look and our opening, and tidied up.
             raise DownloadInterrupted("the video's file was removed meanwhile") from error

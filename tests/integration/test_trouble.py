@@ -136,6 +136,39 @@ async def test_permission_lost_meanwhile_is_kept_and_shown(scene: Scene):
     assert result.attachments
 
 
+async def test_right_to_attach_lost_meanwhile_gives_the_link(scene: Scene):
+    """Discord does not say which permission is missing: without the file it may go through."""
+    task = scene.api.create(ID)
+    async with scene.bot():
+        await scene.track(ID)
+        scene.channel.deny(scene.discord.bot, "attach_files")
+        task.complete()
+        [result] = await scene.results()
+
+    assert not result.attachments
+    assert "may not attach files" in result.content
+    assert f"/videos/{ID}.mp4" in result.content
+    assert result.mentions == {scene.alice.id}
+
+
+async def test_deleted_channel_is_given_up_without_holding_up_others(scene: Scene):
+    """404/10003: nothing to try again; other channels get theirs."""
+    other = scene.guild.add_channel("other")
+    task = scene.api.create(ID)
+    async with scene.bot():
+        await scene.track(ID)
+        await scene.bob.slash(other, "veo track", id=ID)
+        await scene.channel.delete()
+        task.complete()
+        assert await scene.results(channel=other)
+        await scene.discord.until(
+            lambda: len(scene.discord.requests("POST", f"/channels/{scene.channel.id}/*")) > 0
+        )
+
+    posts = scene.discord.requests("POST", f"/channels/{scene.channel.id}/messages")
+    assert [request.status for request in posts] == [404]
+
+
 async def test_lost_interaction_still_registers_and_posts_a_card(scene: Scene):
     """The rows are committed before the answer: a dead interaction costs the answer alone."""
     scene.api.create(ID).fail("no")

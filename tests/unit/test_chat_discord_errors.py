@@ -11,7 +11,13 @@ import pytest
 
 from bot.chat.answers import describe
 from bot.chat.discord_errors import is_unknown_message, uncancelled
-from bot.core.errors import DiscordUnavailable, TokenRefused, TooLargeForDiscord, Undeliverable
+from bot.core.errors import (
+    DiscordUnavailable,
+    PermissionLost,
+    TokenRefused,
+    TooLargeForDiscord,
+    Undeliverable,
+)
 from tests.timing import eventually
 
 
@@ -50,7 +56,7 @@ async def outcome_of(error: BaseException) -> BaseException:
     [
         (404, 10003, Undeliverable),
         (403, 50001, Undeliverable),
-        (403, 50013, Undeliverable),
+        (403, 50013, PermissionLost),
         (400, 50008, Undeliverable),
         (400, 50083, Undeliverable),
         (400, 160005, Undeliverable),
