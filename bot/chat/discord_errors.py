@@ -33,6 +33,8 @@ _MISSING_PERMISSIONS = 50013
 _CHANNEL_CLOSED = {
     10003: "the channel is gone",
     50001: "I have no access to the channel any more",
+    50007: "they take no direct messages from me",
+    50278: "they take no direct messages from me",
     50008: "nothing can be posted in a channel of this kind",
     50083: "the thread is archived and locked",
     160005: "the thread is locked",

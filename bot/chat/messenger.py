@@ -9,11 +9,13 @@ import discord
 from discord.http import MultipartParameters, Route, handle_message_parameters
 
 from bot.chat import buttons, cards, texts
+from bot.chat.answers import describe
 from bot.chat.discord_errors import is_unknown_message, uncancelled
 from bot.chat.file_names import attachment_name
 from bot.chat.upload_limits import UploadLimits
 from bot.core.clock import MINUTE, Clock, to_datetime
 from bot.core.errors import DiscordUnavailable, TooLargeForDiscord, Undeliverable
+from bot.core.nonces import private_nonce
 from bot.core.results import ResultMessage
 from bot.core.tasks import CardView, DueDelivery
 
@@ -65,6 +67,20 @@ class DiscordMessenger:
             raise
         self._check_channel(message, delivery.channel_id)
         return int(message["id"])
+
+    async def tell_privately(self, due: DueDelivery, why: str) -> None:
+        delivery = due.delivery
+        parameters = handle_message_parameters(
+            content=texts.undeliverable(due, why, self._clock()),
+            nonce=private_nonce(delivery.nonce),
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+        try:
+            with parameters:
+                opened = await uncancelled(self._client.http.start_private_message(delivery.requester_id))
+                await uncancelled(self._create(int(opened["id"]), parameters))
+        except (Undeliverable, discord.HTTPException) as error:
+            logger.info("%s takes no direct message: %s", delivery.requester_id, describe(error))
 
     async def _create(self, channel_id: int, parameters: MultipartParameters) -> Any:
         """Create Message, over the same route object as discord.py's own send, but with our timeout."""

@@ -15,7 +15,7 @@ from bot.core.registration import (
     Whose,
 )
 from bot.core.results import ResultMessage, link_ends_at, living_link
-from bot.core.tasks import LIVE, DeliveryState, TaskState
+from bot.core.tasks import LIVE, DeliveryState, DueDelivery, TaskState
 from bot.core.trouble import ApiTrouble, TroubleKind
 
 MOST_CONTENT = 2000  # Discord's limit for a bot's message, in characters
@@ -208,6 +208,27 @@ def result(message: ResultMessage, now: int) -> str:
         return "\n".join([*head, *problem, *_link_lines(message, now, room), *late])
     reason = code_block(task.reason or "The video API gave no reason.", min(room, _MOST_REASON))
     return "\n".join([*head, reason, *problem, *late])
+
+
+def undeliverable(due: DueDelivery, why: str, now: int) -> str:
+    """To whoever asked, in a direct message: what came of it, and the way to get it."""
+    delivery, task = due.delivery, due.task
+    what = {
+        TaskState.COMPLETED: "is ready",
+        TaskState.FAILED: "failed",
+        TaskState.LOST: "was given up",
+        TaskState.WAITING: "is waiting",
+    }[task.state]
+    lines = [
+        f"{code(task.id)} {what}, but I could not post it in <#{delivery.channel_id}>: {one_line(why, 200)}.",
+        "Once I may post there again, `/veo redeliver` in that channel does it.",
+    ]
+    link = living_link(task, now)
+    if task.state is not TaskState.COMPLETED:
+        lines.append(code_block(task.reason or "The video API gave no reason.", _MOST_REASON))
+    elif link is not None and length(link := plain_link(link)) < _MOST_REASON:
+        lines.append(f"Until then, the API's own link, which lives for a day: <{link}>")
+    return "\n".join(lines)
 
 
 def _headline(message: ResultMessage, name: str) -> str:

@@ -10,3 +10,8 @@ _RANDOM_BYTES = 15
 def new_nonce() -> str:
     """21 characters; 120 random bits, stored with the delivery before the first send."""
     return "v" + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def private_nonce(nonce: str) -> str:
+    """Of the direct message about the delivery with `nonce`: as fixed, and another one."""
+    return "p" + nonce[1:]

@@ -34,8 +34,8 @@ _FIRST_RETRY = 2 * SECOND
 _LAST_RETRY = 10 * MINUTE
 _SET_ASIDE = HOUR
 
-TOO_LARGE = "It is too large to attach in this channel, so here is the link."
-MAY_NOT_ATTACH = "I may not attach files in this channel any more, so here is the link."
+TOO_LARGE = "It is too large to attach in this channel."
+MAY_NOT_ATTACH = "I may not attach files in this channel any more."
 LINK_REFUSED = "The video's host does not give it out any more, so nothing could be attached."
 LINK_ENDED = "Its link ended before the video could be downloaded."
 
@@ -68,6 +68,13 @@ class Messenger(Protocol):
 
     async def find(self, due: DueDelivery) -> int | None:
         """The id of a result message that an earlier attempt left in the channel."""
+        ...
+
+    async def tell_privately(self, due: DueDelivery, why: str) -> None:
+        """A direct message to whoever asked: the channel does not take the result. Raises DiscordUnavailable.
+
+        Someone who takes no direct messages is not told; the card and the list still show it.
+        """
         ...
 
     def fits(self, guild_id: int, size: int) -> bool:
@@ -113,22 +120,33 @@ class Deliverer:
         try:
             await self._deliver(lease, work)
         except Undeliverable as error:
-            logger.warning("%s cannot be posted: %s", work.task.id, error, extra=_fields(work))
-            await self._deliveries.undeliverable(work, lease, str(error), self._clock())
+            await self._give_up(lease, work, error)
         except TryLater as error:
-            attempt = work.delivery.attempt + 1
-            delay = retry_delay(attempt, first=_FIRST_RETRY, most=_LAST_RETRY, asked_for=error.retry_after)
-            logger.warning(
-                "%s not posted yet: %s; next attempt in %d s",
-                work.task.id,
-                error,
-                delay // SECOND,
-                extra=_fields(work),
-            )
-            await self._postpone(lease, work, delay, str(error))
+            await self._try_later(lease, work, error)
             return
         self._on_change()
         await self._tidy(work)
+
+    async def _give_up(self, lease: int, due: DueDelivery, error: Undeliverable) -> None:
+        """Told first, recorded after: a crash in between tells twice rather than never."""
+        logger.warning("%s cannot be posted: %s", due.task.id, error, extra=_fields(due))
+        try:
+            await self._messenger.tell_privately(due, str(error))
+        except TryLater as unreachable:
+            logger.warning("nor could whoever asked for %s be told: %s", due.task.id, unreachable)
+        await self._deliveries.undeliverable(due, lease, str(error), self._clock())
+
+    async def _try_later(self, lease: int, due: DueDelivery, error: TryLater) -> None:
+        attempt = due.delivery.attempt + 1
+        delay = retry_delay(attempt, first=_FIRST_RETRY, most=_LAST_RETRY, asked_for=error.retry_after)
+        logger.warning(
+            "%s not posted yet: %s; next attempt in %d s",
+            due.task.id,
+            error,
+            delay // SECOND,
+            extra=_fields(due),
+        )
+        await self._postpone(lease, due, delay, str(error))
 
     async def _deliver(self, lease: int, due: DueDelivery) -> None:
         message_id = await self._left_by_an_earlier_attempt(due)

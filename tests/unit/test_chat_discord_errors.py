@@ -79,8 +79,8 @@ async def outcome_of(error: BaseException) -> BaseException:
         (400, 130000, DiscordUnavailable),
         (404, 10008, discord.NotFound),
         (400, 50035, discord.HTTPException),
-        (403, 50007, discord.Forbidden),
-        (403, 50278, discord.Forbidden),
+        (403, 50007, Undeliverable),
+        (403, 50278, Undeliverable),
     ],
 )
 async def test_uncancelled_with_an_error_answer_raises_ours(

@@ -485,3 +485,26 @@ def test_result_of_a_completed_task_with_everything_fits(url: str, video: Path |
     assert length(said) <= 2000
     assert f"`{LONG_ID}`" in said
     assert said.count("<@") == MOST_WATCHERS + 1
+
+
+@pytest.mark.parametrize("state", [TaskState.COMPLETED, TaskState.FAILED, TaskState.LOST])
+def test_undeliverable_tells_what_came_of_it_and_fits(state: TaskState):
+    """In a direct message: the id, the channel, the reason or the link, and what to do."""
+    task = replace(
+        TASK,
+        id=LONG_ID,
+        state=state,
+        reason="@everyone " * 500,
+        video_url="https://x.test/v.mp4",
+        finished_at=NOW,
+    )
+    due = DueDelivery(replace(DELIVERY, task_id=LONG_ID), task, ())
+
+    text = texts.undeliverable(due, "the channel is gone", NOW)
+
+    assert length(text) <= 2000
+    assert f"`{LONG_ID}`" in text
+    assert "the channel is gone" in text
+    assert "/veo redeliver" in text
+    assert "@everyone" not in outside_code(text)
+    assert ("<https://x.test/v.mp4>" in text) is (state is TaskState.COMPLETED)

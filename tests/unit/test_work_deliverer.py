@@ -53,6 +53,7 @@ class ScriptedDiscord:
         self.messages: dict[str, tuple[int, bytes | None, str | None]] = {}
         self.forgets_nonces = False
         self.looked_up: list[int] = []
+        self.told: list[tuple[int, str]] = []
         self.largest = 10 * 1024 * 1024
 
     async def post(self, result: ResultMessage) -> int | None:
@@ -69,6 +70,9 @@ class ScriptedDiscord:
             self.accepts_then_cuts = False
             raise DiscordUnavailable("connection cut")
         return self.messages[nonce][0]
+
+    async def tell_privately(self, due: DueDelivery, why: str) -> None:
+        self.told.append((due.delivery.requester_id, why))
 
     async def find(self, due: DueDelivery) -> int | None:
         self.looked_up.append(due.delivery.id)
