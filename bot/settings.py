@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     def _is_known(cls, url: str) -> str:
         if url and not url.startswith("sqlite:///"):
             raise ValueError("must begin with sqlite:/// (PostgreSQL is not supported yet)")
+        if url.removeprefix("sqlite:///") in (":memory:", "") and url:
+            raise ValueError("must name a file: what is only in memory is lost with the process")
         return url
 
     @property

@@ -187,6 +187,8 @@ def test_env_file_that_is_not_utf_8_is_one_line(tmp_path: Path):
         ("VEO_API_URL", "ftp://host/", "'http' or 'https'"),
         ("DATABASE_URL", "mysql://user:hunter2@db/x", "must begin with sqlite:///"),
         ("DATABASE_URL", "sqlite://bot.db", "must begin with sqlite:///"),
+        ("DATABASE_URL", "sqlite:///:memory:", "must name a file"),
+        ("DATABASE_URL", "sqlite:///", "must name a file"),
         ("POLL_INTERVAL", "29.9", "must be 30 or more"),
         ("POLL_INTERVAL", "0", "greater than 0"),
         ("POLL_INTERVAL", "-5", "greater than 0"),
