@@ -52,6 +52,8 @@ class Theatre(Stage):
 @pytest.fixture
 async def theatre(tmp_path: Path) -> AsyncIterator[Theatre]:
     async with Theatre(tmp_path, POLL_INTERVAL="0.3", POLL_RATE="1000", LOG_LEVEL="DEBUG") as theatre:
+        # Discord allows 3 s; how fast the bot answers is measured elsewhere, on a machine at rest.
+        theatre.discord.interaction_deadline = 15
         yield theatre
         await theatre.bot.stop()
         said = theatre.bot.output() if theatre.bot.log.exists() else ""

@@ -43,7 +43,7 @@ async def test_kill_before_the_command_is_answered(theatre: Theatre):
         await theatre.alice.slash(theatre.channel, "veo track", id=ID)
     await hold.reached()
     hold.drop()
-    theatre.discord.interaction_deadline = 3
+    theatre.discord.interaction_deadline = 15
 
     await theatre.restart()
 

@@ -102,6 +102,8 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         alice, bob = discord.add_person("alice"), discord.add_person("bob")
         guild.join(alice)
         guild.join(bob)
+        # Discord allows 3 s; how fast the bot answers is measured elsewhere, on a machine at rest.
+        discord.interaction_deadline = 15
         scene = Scene(discord, api, guild, guild.add_channel("renders"), alice, bob, tmp_path)
         yield scene
         scene.check()
