@@ -1,4 +1,4 @@
-"""`python -m sandbox`: the whole thing on this machine, without an account: the story, then the channel."""
+"""`python -m sandbox`: the whole thing on this machine, without an account, as a page or as a story."""
 
 from __future__ import annotations
 
@@ -11,22 +11,40 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sandbox.page.run import serve
+from sandbox.page.server import USUAL_PORT
 from sandbox.stage import Stage
 from sandbox.story import Story, save_video
-from sandbox.terminal import ChannelView
+from sandbox.terminal import ChannelView, without_web_fonts
 
 WIDTH = 100
 
 
 def main() -> int:
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        if not arguments.story:
+            asyncio.run(serve(Path(folder), arguments.port, arguments.poll_interval))
+            return 0
+        return _tell_story(Path(folder), arguments.out, arguments.svg)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("demo-out"), help="where the video is saved")
-    parser.add_argument("--svg", type=Path, help="also save the channel as a picture")
-    arguments = parser.parse_args()
+    page = parser.add_argument_group("the page")
+    page.add_argument("--port", type=int, default=USUAL_PORT, help="or the next free one")
+    page.add_argument("--poll-interval", type=float, help="the bot's POLL_INTERVAL, such as the real 30")
+    story = parser.add_argument_group("the story")
+    story.add_argument("--story", action="store_true", help="tell a story in the terminal, then end")
+    story.add_argument("--out", type=Path, default=Path("demo-out"), help="where the video is saved")
+    story.add_argument("--svg", type=Path, help="also save the channel as a picture")
+    return parser.parse_args()
+
+
+def _tell_story(folder: Path, out: Path, svg: Path | None) -> int:
     console = Console(width=WIDTH, highlight=False)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        same = asyncio.run(_demo(console, Path(folder), arguments.out, arguments.svg))
+    same = asyncio.run(_demo(console, folder, out, svg))
     console.print(f"[dim]{time.monotonic() - began:.1f} seconds, no account, no network but loopback.[/]")
     return 0 if same else 1
 
@@ -62,7 +80,7 @@ def _save_picture(svg: Path, view: ChannelView, stage: Stage) -> None:
         view.saved.clear()
         canvas.print(view.draw(stage.channel, stage.channel.messages))
         svg.parent.mkdir(parents=True, exist_ok=True)
-        canvas.save_svg(str(svg), title="veo-courier in a channel")
+        svg.write_text(without_web_fonts(canvas.export_svg(title="veo-courier in a channel")))
 
 
 if __name__ == "__main__":

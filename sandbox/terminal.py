@@ -110,6 +110,11 @@ class ChannelView:
         return Text(f" {label}{' ↗' if url else ''} ", style="white on #4e5058")
 
 
+def without_web_fonts(svg: str) -> str:
+    """rich's picture names a font on somebody's server; the reader's own monospace does."""
+    return re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+
+
 def _moment(seconds: int, style: str) -> str:
     """As Discord shows <t:…>: relative, or a clock time (of UTC here, of the reader's zone there)."""
     at = datetime.fromtimestamp(seconds, tz=UTC)

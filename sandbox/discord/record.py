@@ -46,6 +46,7 @@ class Record:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.surprises: list[str] = []
+        self.watchers: list[Callable[[], None]] = []
         self._wakers: set[asyncio.Future[None]] = set()
 
     def add(self, request: Request) -> None:
@@ -60,11 +61,13 @@ class Record:
         return [each for each in self.requests if matches(f"{method} {path}", each.method, each.path)]
 
     def notify(self) -> None:
-        """Something changed: every ``until`` looks again. Callable from plain functions."""
+        """Something changed: every ``until`` and every watcher looks again. Callable from plain functions."""
         wakers, self._wakers = self._wakers, set()
         for waker in wakers:
             if not waker.done():
                 waker.set_result(None)
+        for watcher in self.watchers:
+            watcher()
 
     async def until(self, predicate: Callable[[], T | Awaitable[T]], within: float) -> T:
         """The predicate's first true value."""

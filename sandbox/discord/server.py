@@ -161,6 +161,10 @@ class StandInDiscord:
         """Wait for the predicate to become true; it is asked again after every change."""
         return await self._record.until(predicate, within)
 
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call it whenever ``until`` would look again: requests, answers, changes, connections."""
+        self._record.watchers.append(watcher)
+
     def check(self) -> None:
         if self.surprises:
             raise AssertionError("the stand-in was surprised:\n" + "\n".join(self.surprises))

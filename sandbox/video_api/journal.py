@@ -24,6 +24,7 @@ class Download:
     headers: Mapping[str, str]
     status: int | None = None
     bytes_sent: int = 0
+    ended: bool = False
 
 
 class Journal:
@@ -34,11 +35,14 @@ class Journal:
         self.too_fast: list[Question] = []
         self.downloads: list[Download] = []
         self.surprises: list[str] = []
+        self.watchers: list[Callable[[], None]] = []
         self._waiting: set[asyncio.Event] = set()
 
     def changed(self) -> None:
         for event in self._waiting:
             event.set()
+        for watcher in self.watchers:
+            watcher()
 
     async def until(self, condition: Callable[[], bool], *, within: float) -> None:
         """Looks after each change, and every 20 ms since a condition may read other things."""

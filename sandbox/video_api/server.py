@@ -127,6 +127,7 @@ class StandInVideoApi:
         self.journal.changed()
         response = await self._spoiled(request, self._answer_question)
         question.status = response.status
+        self.journal.changed()
         return response
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
@@ -184,6 +185,13 @@ class StandInVideoApi:
         if "Authorization" in request.headers:
             self._remember(request, "Authorization sent to the video's host")
         self.journal.changed()
+        try:
+            return await self._serve(request, download)
+        finally:
+            download.ended = True
+            self.journal.changed()
+
+    async def _serve(self, request: web.Request, download: Download) -> web.StreamResponse:
         await self.pause("received", request)
         fault = self.faults.take(request.method, request.path)
         response = await self._before(fault, request)

@@ -1,0 +1,187 @@
+"""The page's server: puts its parts around a stage, serves the files, and takes the page's wishes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import WSMsgType, web
+
+from sandbox.discord import InteractionFailed, Message
+from sandbox.discord.attachments import AttachmentFiles
+from sandbox.discord.interactions import Interaction
+from sandbox.page import snapshot, wording
+from sandbox.page.bot_control import BotControl
+from sandbox.page.chat_actions import ChatActions
+from sandbox.page.faults import FaultBoard
+from sandbox.page.feed import Feed, Line
+from sandbox.page.glass_actions import GlassActions
+from sandbox.page.guard import add_headers, own_page_only
+from sandbox.page.pace import Pace
+from sandbox.page.timeline import Timeline
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from sandbox.discord.world import Change
+    from sandbox.stage import Stage
+
+Json = dict[str, Any]
+
+LOOPBACK = "127.0.0.1"
+USUAL_PORT = 8080
+_PORTS_TRIED = 100
+_STATIC = Path(__file__).parent / "static"
+_LONGEST_WISH = 64 * 1024
+
+
+class PageServer:
+    """Serves one stage; the stage must be open already, and outlives the page."""
+
+    def __init__(self, stage: Stage, port: int = USUAL_PORT) -> None:
+        self._stage = stage
+        self.port = port
+        self._commands: dict[int, str | None] = {}
+        self._messages: list[Json] = []
+        self.timeline = Timeline(stage)
+        self.bot = BotControl(stage, lambda what: self.timeline.note("bot", what), self.changed)
+        self.pace = Pace(stage.api, self.changed)
+        self.faults = FaultBoard(stage)
+        glass = GlassActions(stage, self.pace, self.faults, self.bot)
+        self._actions = {**ChatActions(stage).table(), **glass.table()}
+        self._feed = Feed(
+            {
+                "places": lambda: snapshot.places(stage.discord.world),
+                "commands": lambda: snapshot.commands(stage),
+                "bot": self.bot.state,
+                "api": glass.tasks,
+                "faults": self.faults.state,
+            },
+            self._events,
+            self._history,
+        )
+        self._world_id = secrets.token_hex(8)
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
+
+    def _application(self) -> web.Application:
+        application = web.Application(middlewares=[own_page_only])
+        application.on_response_prepare.append(add_headers)
+        application.router.add_get("/", _index)
+        application.router.add_get("/live", self._live)
+        files = AttachmentFiles(self._stage.discord.world)
+        application.router.add_get("/attachments/{channel}/{id}/{filename}", files.handle)
+        application.router.add_static("/static", _STATIC)
+        return application
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        self.port = await _listen(self._runner, self.port)
+        self._stage.discord.world.listeners.append(self._on_change)
+        self._stage.discord.watch(self.changed)
+        self._stage.api.journal.watchers.append(self.changed)
+        self._pacing = asyncio.create_task(self.pace.run(), name="the API's pace")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """The stage stays; open pages are told that nobody is here any more. Twice is once."""
+        self._pacing.cancel()
+        await self.bot.close()
+        self._feed.hang_up()
+        await self._runner.cleanup()
+
+    def changed(self) -> None:
+        self._feed.changed()
+
+    # --- what the page is told
+
+    def _on_change(self, change: Change) -> None:
+        subject = change.subject
+        if isinstance(subject, Interaction):
+            if change.kind == "interaction":
+                self._commands[subject.id] = snapshot.command_name(subject.data)
+                self.timeline.note("person", wording.interaction(subject))
+        elif isinstance(subject, Message):
+            if change.kind == "message deleted":
+                self._messages.append({"type": "message deleted", "id": str(subject.id)})
+            else:
+                self._messages.append({"type": "message", "message": self._message(subject)})
+
+    def _message(self, post: Message) -> Json:
+        command = self._commands.get(post.origin.id) if post.origin else None
+        return snapshot.message(post, command)
+
+    def _events(self) -> list[Json]:
+        events, self._messages = self._messages, []
+        if entries := self.timeline.collect():
+            events.append({"type": "timeline", "entries": entries})
+        return events
+
+    def _history(self) -> Json:
+        posts = snapshot.visible_messages(self._stage.discord.world)
+        return {
+            "world": self._world_id,
+            "messages": [self._message(post) for post in posts],
+            "timeline": self.timeline.told(),
+        }
+
+    # --- what the page wishes
+
+    async def _live(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(heartbeat=30, max_msg_size=_LONGEST_WISH)
+        await socket.prepare(request)
+        line = Line(socket)
+        self._feed.join(line)
+        writer = asyncio.create_task(line.write(), name="page writer")
+        granting: set[asyncio.Task[None]] = set()
+        try:
+            async for frame in socket:
+                if frame.type is WSMsgType.TEXT:
+                    # In a job of its own: a command that takes its time holds up no other.
+                    job = asyncio.create_task(self._grant(line, frame.data))
+                    granting.add(job)
+                    job.add_done_callback(granting.discard)
+        finally:
+            self._feed.leave(line)
+            line.hang_up()
+            await asyncio.gather(writer, *granting)
+        return socket
+
+    async def _grant(self, line: Line, text: str) -> None:
+        reply: Json = {"type": "reply", "ok": True}
+        try:
+            wish = json.loads(text)
+            reply["id"] = wish["id"]
+            reply["value"] = await self._actions[wish["do"]](wish)
+        except InteractionFailed as failure:
+            reply |= {"ok": False, "failed": True, "error": str(failure)}
+        except (ValueError, KeyError, TypeError, AttributeError, TimeoutError) as problem:
+            reply |= {"ok": False, "failed": False, "error": str(problem)}
+        self._feed.changed()
+        line.send(json.dumps(reply))
+
+
+async def _index(request: web.Request) -> web.FileResponse:
+    return web.FileResponse(_STATIC / "index.html")
+
+
+async def _listen(runner: web.AppRunner, wanted: int) -> int:
+    """The wanted port, or the next one that is free; 0 is any."""
+    for port in range(wanted, wanted + _PORTS_TRIED):
+        try:
+            await web.TCPSite(runner, LOOPBACK, port).start()
+        except OSError:
+            continue
+        return int(runner.addresses[-1][1])
+    raise OSError(f"none of the ports {wanted} to {wanted + _PORTS_TRIED - 1} is free")

@@ -1,0 +1,101 @@
+"""What the page is told about the world: servers, channels, people, commands and messages as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from sandbox.discord import Person, message_payload
+from sandbox.discord.permissions import Right, in_channel, sending_right
+
+if TYPE_CHECKING:
+    from sandbox.discord import Attachment, Channel, Guild, Message, World
+    from sandbox.stage import Stage
+
+Json = dict[str, Any]
+
+# What the page can take from the bot and give back, in discord.py's names.
+BOT_RIGHTS = ("view_channel", "send_messages", "send_messages_in_threads", "attach_files")
+
+
+def places(world: World) -> Json:
+    """Everything that can be switched between: people, servers, channels, and who may do what there."""
+    return {
+        "bot": str(world.bot.id),
+        "users": [
+            {"id": str(user.id), "name": user.name, "bot": user.is_bot, "person": isinstance(user, Person)}
+            for user in world.users.values()
+        ],
+        "guilds": [_guild(guild) for guild in world.guilds.values()],
+    }
+
+
+def _guild(guild: Guild) -> Json:
+    return {
+        "id": str(guild.id),
+        "name": guild.name,
+        "uploadLimit": guild.upload_limit,
+        "members": [str(each) for each in guild.members],
+        "channels": [_channel(channel) for channel in guild.channels],
+    }
+
+
+def _channel(channel: Channel) -> Json:
+    world = channel.world
+    people = [user for user in world.users.values() if isinstance(user, Person)]
+    bot_rights = in_channel(channel, world.bot.id)
+    return {
+        "id": str(channel.id),
+        "name": channel.name,
+        "kind": channel.kind,
+        "parent": str(channel.parent.id) if channel.parent else None,
+        "rights": {str(person.id): _rights(channel, person) for person in people},
+        "botLacks": [name for name in BOT_RIGHTS if not bot_rights & Right[name.upper()]],
+    }
+
+
+def _rights(channel: Channel, person: Person) -> Json:
+    allowed = in_channel(channel, person.id)
+    return {
+        "view": bool(allowed & Right.VIEW_CHANNEL),
+        "send": bool(allowed & sending_right(channel)),
+        "manage": bool(allowed & Right.MANAGE_MESSAGES),
+    }
+
+
+def message(post: Message, command: str | None) -> Json:
+    """Discord's own object, with what only the stand-in knows: who was pinged, who alone may see it."""
+    body = message_payload.message(post)
+    body["attachments"] = [_attachment(post, file) for file in post.attachments]
+    return body | {
+        "onlyFor": str(post.only_for) if post.only_for is not None else None,
+        "pings": [str(each) for each in sorted(post.mentions)],
+        "command": command,
+    }
+
+
+def _attachment(post: Message, file: Attachment) -> Json:
+    """Under the page's own address: its policy lets nothing be loaded from elsewhere."""
+    path = f"/attachments/{post.channel_id}/{file.id}/{quote(file.filename)}"
+    return {**message_payload.attachment(file), "url": path, "proxy_url": path}
+
+
+def visible_messages(world: World) -> list[Message]:
+    """All that anybody could still see, oldest first."""
+    return [post for post in world.messages.values() if not post.deleted and not post.channel.deleted]
+
+
+def commands(stage: Stage) -> list[Json]:
+    """What the bot really registered."""
+    return stage.discord.commands
+
+
+def command_name(data: Json) -> str | None:
+    """ "veo track" from an interaction's data; None for a button."""
+    if "name" not in data:
+        return None
+    words, part = [str(data["name"])], data
+    while inner := [each for each in part.get("options") or [] if each["type"] in (1, 2)]:
+        part = inner[0]
+        words.append(str(part["name"]))
+    return " ".join(words)

@@ -1,0 +1,201 @@
+// @ts-check
+// The messages of the channel one is in: kept in step with the store, scrolled as one expects.
+
+import { byId, h } from "../dom.js";
+import { clock } from "../time.js";
+import { isGrouped, messageElement } from "./message.js";
+
+/** @typedef {import("../store.js").Message} Message */
+
+const NEAR = 60;
+const FLASH = 1600;
+
+export class MessageList {
+  /** @param {import("../store.js").Store} store @param {import("./message.js").Deeds} deeds */
+  constructor(store, deeds) {
+    this._store = store;
+    this._deeds = deeds;
+    this._list = byId("messages");
+    this._scroller = byId("scroller");
+    this._latest = byId("to-latest");
+    this._stuck = true;
+    store.on("channel", () => this._drawAll());
+    store.on("message", ({ message }) => this._draw(message));
+    store.on("removed", (id) => this._remove(id));
+    this._scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
+    this._latest.addEventListener("click", () => this.toEnd());
+    // Videos and pictures get their height later; whoever was at the end stays there.
+    new ResizeObserver(() => this._stuck && this.toEnd()).observe(this._list);
+    new ResizeObserver(() => this._stuck && this.toEnd()).observe(this._scroller);
+    this._list.addEventListener("keydown", (event) => this._keys(event));
+    this._list.addEventListener("contextmenu", (event) => this._menu(event));
+  }
+
+  toEnd() {
+    this._stuck = true;
+    this._latest.hidden = true;
+    this._scroller.scrollTop = this._scroller.scrollHeight;
+  }
+
+  /** @param {string} id */
+  show(id) {
+    const element = document.getElementById(`m-${id}`);
+    if (!element) return;
+    this._stuck = false;
+    element.scrollIntoView({ block: "center" });
+    element.focus({ preventScroll: true });
+    element.classList.add("flash");
+    setTimeout(() => element.classList.remove("flash"), FLASH);
+  }
+
+  /** Under the message whose button did not work.
+   * @param {string} id @param {string} text
+   */
+  fail(id, text) {
+    const place = document.querySelector(`#m-${id} .failure`);
+    if (place) place.textContent = text;
+  }
+
+  /** Something that is no message, such as a command that nobody answered.
+   * @param {HTMLElement} element
+   */
+  note(element) {
+    this._list.append(element);
+    this.toEnd();
+  }
+
+  _drawAll() {
+    /** @type {Message | undefined} */
+    let before;
+    const drawn = [];
+    for (const message of this._store.messages(this._store.channelId)) {
+      if (isNewDay(message, before)) drawn.push(divider(message));
+      drawn.push(this._element(message, before));
+      before = message;
+    }
+    this._list.replaceChildren(...drawn);
+    this._makeReachable();
+    this.toEnd();
+  }
+
+  /** @param {Message} message */
+  _draw(message) {
+    if (message.channel_id !== this._store.channelId || !this._store.shows(message)) return;
+    const old = document.getElementById(`m-${message.id}`);
+    if (old) {
+      const fresh = this._element(message, this._message(before(old)));
+      keepPlaying(old, fresh);
+      const focused = old.contains(document.activeElement);
+      old.replaceWith(fresh);
+      if (focused) fresh.focus({ preventScroll: true });
+    } else {
+      const last = this._message(this._list.lastElementChild);
+      if (isNewDay(message, last)) this._list.append(divider(message));
+      this._list.append(this._element(message, last));
+      if (this._stuck) this.toEnd();
+      else this._latest.hidden = false;
+    }
+    this._makeReachable();
+  }
+
+  /** @param {string} id */
+  _remove(id) {
+    const element = document.getElementById(`m-${id}`);
+    if (!element) return;
+    const next = element.nextElementSibling;
+    const focused = element.contains(document.activeElement);
+    element.remove();
+    const message = this._message(next);
+    if (next && message) next.replaceWith(this._element(message, this._message(before(document.getElementById(next.id)))));
+    if (focused) byId("composer-text").focus();
+    this._makeReachable();
+  }
+
+  /** @param {Message} message @param {Message | undefined} earlier */
+  _element(message, earlier) {
+    const grouped = !isNewDay(message, earlier) && isGrouped(message, earlier);
+    return messageElement(message, grouped, this._store, this._deeds);
+  }
+
+  /** @param {Element | null | undefined} element */
+  _message(element) {
+    const id = /** @type {HTMLElement | null | undefined} */ (element)?.dataset.id;
+    return id ? this._store.findMessage(id) : undefined;
+  }
+
+  _scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this._scroller;
+    this._stuck = scrollHeight - scrollTop - clientHeight < NEAR;
+    if (this._stuck) this._latest.hidden = true;
+  }
+
+  // --- by keyboard: one stop for the whole list, arrows inside it
+
+  _makeReachable() {
+    const reachable = this._list.querySelector(".message[tabindex='0']");
+    let last = this._list.lastElementChild;
+    while (last && !last.classList.contains("message")) last = last.previousElementSibling;
+    if (reachable === last) return;
+    reachable?.setAttribute("tabindex", "-1");
+    last?.setAttribute("tabindex", "0");
+  }
+
+  /** @param {KeyboardEvent} event */
+  _keys(event) {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (!target.classList.contains("message")) return;
+    const messages = [...this._list.querySelectorAll(".message")];
+    const at = messages.indexOf(target);
+    const to = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: messages.length - 1 }[event.key];
+    if (to !== undefined) {
+      event.preventDefault();
+      /** @type {HTMLElement | undefined} */ (messages[to])?.focus();
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      this._openMenu(target);
+    }
+  }
+
+  /** @param {MouseEvent} event */
+  _menu(event) {
+    const target = /** @type {HTMLElement} */ (event.target);
+    const element = target.closest(".message");
+    // Links, videos and selected text keep the browser's own menu.
+    if (!element || target.closest("a, video") || String(getSelection())) return;
+    event.preventDefault();
+    this._openMenu(element);
+  }
+
+  /** @param {Element} element */
+  _openMenu(element) {
+    const message = this._message(element);
+    if (message) this._deeds.menu(message, element.querySelector(".tools button") ?? element);
+  }
+}
+
+/** @param {Element | null} element */
+function before(element) {
+  let each = element?.previousElementSibling;
+  while (each && !each.classList.contains("message")) each = each.previousElementSibling;
+  return each;
+}
+
+/** @param {Message} message @param {Message | undefined} earlier */
+function isNewDay(message, earlier) {
+  return new Date(message.timestamp).toDateString() !== (earlier && new Date(earlier.timestamp).toDateString());
+}
+
+/** @param {Message} message */
+function divider(message) {
+  return h("li", { class: "divider" }, h("span", {}, clock(Date.parse(message.timestamp), "D")));
+}
+
+/** An edit must not stop a video that is playing: the element moves over.
+ * @param {Element} old @param {Element} fresh
+ */
+function keepPlaying(old, fresh) {
+  for (const video of fresh.querySelectorAll("video")) {
+    const same = [...old.querySelectorAll("video")].find((each) => each.getAttribute("src") === video.getAttribute("src"));
+    if (same) video.replaceWith(same);
+  }
+}

@@ -1,0 +1,87 @@
+// @ts-check
+// Builds elements. Text only ever becomes text nodes: nothing on this page is parsed as markup.
+
+/**
+ * @typedef {Node | string | number | null | undefined | false} Child
+ * @typedef {Record<string, unknown>} Attributes
+ */
+
+/**
+ * An element. Attributes that are false, null or undefined are left out; functions listen to "onclick" etc.
+ * @param {string} tag
+ * @param {Attributes} [attributes]
+ * @param {...(Child | Child[])} children
+ * @returns {HTMLElement}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") {
+      element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
+    } else if (value !== false && value !== null && value !== undefined) {
+      element.setAttribute(name, value === true ? "" : String(value));
+    }
+  }
+  return fill(element, ...children);
+}
+
+/**
+ * @template {Node} T
+ * @param {T} parent
+ * @param {...(Child | Child[])} children
+ * @returns {T}
+ */
+export function fill(parent, ...children) {
+  for (const child of children.flat()) {
+    if (child instanceof Node) parent.appendChild(child);
+    else if (child !== null && child !== undefined && child !== false) {
+      parent.appendChild(document.createTextNode(String(child)));
+    }
+  }
+  return parent;
+}
+
+/**
+ * The element with this id, which index.html has.
+ * @param {string} id
+ * @returns {HTMLElement}
+ */
+export function byId(id) {
+  const found = document.getElementById(id);
+  if (found === null) throw new Error(`index.html has no #${id}`);
+  return found;
+}
+
+/**
+ * Make an element's content look so, changing only what differs: focus, selection and a press under way survive.
+ * Nothing in it may have listeners of its own.
+ * @param {Element} element
+ * @param {...(Child | Child[])} children
+ */
+export function refill(element, ...children) {
+  const fresh = element.cloneNode(false);
+  fill(fresh, ...children);
+  patchChildren(element, fresh);
+}
+
+/** @param {Node} old @param {Node} fresh */
+function patchChildren(old, fresh) {
+  const wanted = [...fresh.childNodes];
+  wanted.forEach((child, at) => {
+    const there = old.childNodes[at];
+    if (!there) old.appendChild(child);
+    else if (!there.isEqualNode(child)) patch(there, child);
+  });
+  while (old.childNodes.length > wanted.length) old.lastChild?.remove();
+}
+
+/** @param {ChildNode} old @param {ChildNode} fresh */
+function patch(old, fresh) {
+  if (!(old instanceof Element) || !(fresh instanceof Element) || old.tagName !== fresh.tagName) {
+    old.replaceWith(fresh);
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  patchChildren(old, fresh);
+}

@@ -1,0 +1,50 @@
+// @ts-check
+// What the bot may do in the channel that is shown, and the end of that channel.
+
+import { h, refill } from "../dom.js";
+import { button } from "./controls.js";
+
+/** @type {[string, string][]} */
+const RIGHTS = [
+  ["view_channel", "see the channel"],
+  ["send_messages", "write messages"],
+  ["attach_files", "attach files"],
+];
+
+/** @param {import("../store.js").Store} store @param {import("./controls.js").Wish} wish */
+export function placeSection(store, wish) {
+  const title = h("p", { class: "hint" });
+  const rights = h("div", { class: "rights" });
+  const remove = button("Delete this channel", () => wish("delete channel", { channel: store.channelId }), "danger");
+  const add = button("Add a channel", async () => {
+    const id = await wish("add channel", { guild: store.guild?.id });
+    if (id) store.visit(id);
+  });
+  store.on("places channel", () => {
+    const channel = store.channel;
+    title.textContent = channel ? `In #${channel.name} the bot may` : "There is no channel.";
+    refill(rights, channel ? RIGHTS.map(([name, words]) => right(inThread(name, channel), words, channel)) : []);
+    remove.hidden = !channel;
+  });
+  rights.addEventListener("click", (event) => {
+    const target = /** @type {Element} */ (event.target).closest("button");
+    if (!target) return;
+    const given = target.getAttribute("aria-checked") !== "true";
+    wish("permission", { channel: store.channelId, right: target.dataset.right, given });
+  });
+  return h("div", { class: "section-body" }, title, rights, h("div", { class: "controls" }, add, remove));
+}
+
+/** Writing in a thread is a right of its own.
+ * @param {string} name @param {import("../store.js").Channel} channel
+ */
+function inThread(name, channel) {
+  return name === "send_messages" && channel.kind === "thread" ? "send_messages_in_threads" : name;
+}
+
+/** @param {string} name @param {string} words @param {import("../store.js").Channel} channel */
+function right(name, words, channel) {
+  const has = !channel.botLacks.includes(name);
+  const state = { role: "switch", "aria-checked": String(has), "data-right": name };
+  return h("button", { class: "switch", type: "button", ...state }, h("span", { class: "knob" }), words);
+}

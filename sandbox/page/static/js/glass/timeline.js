@@ -1,0 +1,61 @@
+// @ts-check
+// What went over the wire, newest first, with the time since the last of its kind.
+
+import { h } from "../dom.js";
+import { clock } from "../time.js";
+import { select } from "./controls.js";
+
+const MOST_SHOWN = 300;
+/** @type {[string, string][]} */
+const SIDES = [
+  ["", "everything"],
+  ["api", "video API"],
+  ["discord", "Discord"],
+];
+/** @type {Record<string, string>} */
+const NAMES = { api: "API", discord: "Discord", person: "Person", bot: "Process" };
+
+/** @param {import("../store.js").Store} store */
+export function timelineSection(store) {
+  const list = h("ol", { class: "timeline", tabindex: "0", "aria-label": "What went over the wire, newest first" });
+  const filter = select("Show", SIDES, (side) => (list.dataset.only = side));
+  /** @type {Map<number, HTMLElement>} */
+  const rows = new Map();
+  store.on("timeline", (entries) => {
+    if (!entries) {
+      rows.clear();
+      list.replaceChildren();
+    }
+    for (const entry of entries ?? store.timeline.values()) draw(entry, rows, list);
+    while (list.children.length > MOST_SHOWN) {
+      const last = /** @type {HTMLElement} */ (list.lastElementChild);
+      rows.delete(Number(last.dataset.id));
+      last.remove();
+    }
+  });
+  return h("div", { class: "section-body" }, h("div", { class: "controls" }, h("label", { class: "inline-label" }, "Show", filter)), list);
+}
+
+/** @param {any} entry @param {Map<number, HTMLElement>} rows @param {HTMLElement} list */
+function draw(entry, rows, list) {
+  const row = h(
+    "li",
+    { class: `entry from-${entry.side}`, "data-id": entry.id },
+    h("time", { class: "entry-at", datetime: new Date(entry.at).toISOString() }, clock(entry.at, "T")),
+    h("span", { class: "entry-side" }, NAMES[entry.side]),
+    h("span", { class: "entry-what" }, entry.what, entry.gap !== null && h("span", { class: "gap" }, ` after ${entry.gap.toFixed(2)} s`)),
+    outcome(entry),
+  );
+  const old = rows.get(entry.id);
+  if (old) old.replaceWith(row);
+  else list.prepend(row);
+  rows.set(entry.id, row);
+}
+
+/** @param {any} entry */
+function outcome(entry) {
+  if (entry.pending) return h("span", { class: "outcome" }, "…");
+  if (entry.status === null) return null;
+  const good = entry.status < 400;
+  return h("span", { class: good ? "outcome good" : "outcome bad" }, entry.result ? `${entry.status} ${entry.result}` : entry.status);
+}

@@ -1,0 +1,141 @@
+// @ts-check
+// Left: the servers, the channels of the one we are in, and who we are.
+
+import { byId, h, refill } from "./dom.js";
+import { face, icon } from "./icons.js";
+
+/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./store.js").Channel} Channel */
+
+const ICONS = { thread: "thread", voice: "voice" };
+
+/** @param {Store} store @param {() => void} moved called when somewhere else is shown */
+export function showPlaces(store, moved) {
+  const go = (/** @type {string} */ id) => {
+    store.visit(id);
+    moved();
+  };
+  store.on("places channel me", () => {
+    drawServers(store, go);
+    drawChannels(store, go);
+    drawPeople(store);
+    drawBar(store);
+  });
+}
+
+/** @param {Store} store @param {(id: string) => void} go */
+function drawServers(store, go) {
+  const buttons = store.myGuilds.map((guild) => {
+    const here = guild === store.guild;
+    const seen = guild.channels.filter((channel) => store.sees(channel));
+    const count = seen.reduce((sum, channel) => sum + (store.mentions.get(channel.id) ?? 0), 0);
+    const button = h(
+      "button",
+      { class: "server", type: "button", "aria-current": here ? "true" : false, title: guild.name, "data-id": guild.id },
+      h("span", { "aria-hidden": "true" }, initials(guild.name)),
+      h("span", { class: "unseen" }, guild.name),
+      badge(count),
+    );
+    return button;
+  });
+  const box = byId("servers");
+  refill(box, buttons);
+  box.onclick = (event) => {
+    const id = /** @type {Element} */ (event.target).closest(".server")?.getAttribute("data-id");
+    const first = store.myGuilds.find((guild) => guild.id === id)?.channels.find((channel) => store.sees(channel));
+    if (first) go(first.id);
+  };
+}
+
+/** @param {Store} store @param {(id: string) => void} go */
+function drawChannels(store, go) {
+  byId("server-name").textContent = store.guild?.name ?? "";
+  const seen = (store.guild?.channels ?? []).filter((channel) => store.sees(channel));
+  const threads = (/** @type {Channel} */ above) => seen.filter((each) => each.parent === above.id);
+  const inOrder = seen.filter((each) => !each.parent).flatMap((each) => [each, ...threads(each)]);
+  const box = byId("channels");
+  refill(box, inOrder.map((channel) => channelButton(channel, store)));
+  box.onclick = (event) => {
+    const id = /** @type {Element} */ (event.target).closest(".channel")?.getAttribute("data-id");
+    if (id) go(id);
+  };
+}
+
+/** @param {Channel} channel @param {Store} store */
+function channelButton(channel, store) {
+  const unread = store.unread.has(channel.id);
+  return h(
+    "button",
+    {
+      class: `channel is-${channel.kind}${unread ? " unread" : ""}`,
+      type: "button",
+      "data-id": channel.id,
+      "aria-current": channel.id === store.channelId ? "page" : false,
+    },
+    icon(/** @type {Record<string, string>} */ (ICONS)[channel.kind] ?? "text"),
+    h("span", { class: "channel-label" }, channel.name),
+    h("span", { class: "unseen" }, kindWords(channel), unread && ", unread"),
+    badge(store.mentions.get(channel.id) ?? 0),
+  );
+}
+
+/** @param {Channel} channel */
+function kindWords(channel) {
+  return { thread: ", thread", voice: ", chat of a voice channel" }[channel.kind] ?? "";
+}
+
+/** @param {number} count */
+function badge(count) {
+  return count > 0 && h("span", { class: "badge", "aria-label": `${count} mentions` }, count);
+}
+
+/** @param {Store} store */
+function drawPeople(store) {
+  const choices = store.people.map((person) =>
+    h(
+      "label",
+      { class: "person" },
+      h("input", { type: "radio", name: "me", value: person.id }),
+      face(person.name, false),
+      h("span", { class: "person-name" }, person.name),
+      h("span", { class: "person-rights" }, rightsWords(person.id, store)),
+    ),
+  );
+  const box = byId("people");
+  refill(box, h("legend", {}, "You are"), choices);
+  for (const input of box.querySelectorAll("input")) input.checked = input.value === store.me;
+  box.onchange = (event) => store.become(/** @type {HTMLInputElement} */ (event.target).value);
+}
+
+/** @param {string} id @param {Store} store */
+function rightsWords(id, store) {
+  if (store.channel?.rights[id]?.manage) return "can manage messages";
+  const servers = store.places.guilds.filter((guild) => guild.members.includes(id)).length;
+  return servers < store.places.guilds.length ? "member of one server" : "member";
+}
+
+/** @param {Store} store */
+function drawBar(store) {
+  const channel = store.channel;
+  refill(
+    byId("channel-name"),
+    icon(/** @type {Record<string, string>} */ (ICONS)[channel?.kind ?? ""] ?? "text"),
+    h("span", { class: "channel-title" }, channel?.name ?? "no channel"),
+  );
+  byId("channel-topic").textContent = topic(channel);
+}
+
+/** @param {Channel | undefined} channel */
+function topic(channel) {
+  if (!channel) return "";
+  if (channel.botLacks.includes("view_channel")) return "The bot cannot see this channel";
+  const writing = channel.kind === "thread" ? "send_messages_in_threads" : "send_messages";
+  if (channel.botLacks.includes(writing)) return "The bot may not write here";
+  if (channel.botLacks.includes("attach_files")) return "The bot may not attach files here";
+  return { thread: "A thread", voice: "The chat of a voice channel" }[channel.kind] ?? "";
+}
+
+/** @param {string} name */
+function initials(name) {
+  return name.split(/\s+/).map((word) => word[0]).join("").slice(0, 3);
+}

@@ -1,0 +1,68 @@
+// @ts-check
+// Times as a reader wants them: relative ones count by themselves.
+
+import { h } from "./dom.js";
+
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} */
+const UNITS = [
+  ["year", 31_536_000],
+  ["month", 2_592_000],
+  ["day", 86_400],
+  ["hour", 3600],
+  ["minute", 60],
+  ["second", 1],
+];
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "always" });
+
+/** @type {Record<string, Intl.DateTimeFormatOptions>} */
+const STYLES = {
+  t: { hour: "2-digit", minute: "2-digit" },
+  T: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+  d: { year: "numeric", month: "2-digit", day: "2-digit" },
+  D: { year: "numeric", month: "long", day: "numeric" },
+  f: { year: "numeric", month: "long", day: "numeric", hour: "2-digit", minute: "2-digit" },
+  F: { weekday: "long", year: "numeric", month: "long", day: "numeric", hour: "2-digit", minute: "2-digit" },
+  s: { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" },
+  S: { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" },
+};
+
+// Making one takes longer than using it a hundred times.
+const FORMATS = Object.fromEntries(
+  Object.entries(STYLES).map(([style, parts]) => [style, new Intl.DateTimeFormat("en-GB", parts)]),
+);
+
+/** @param {number} milliseconds @param {string} style */
+export function clock(milliseconds, style) {
+  return FORMATS[style].format(milliseconds);
+}
+
+/** "2 minutes ago", "in 4 minutes".
+ * @param {number} milliseconds
+ */
+export function relative(milliseconds) {
+  const seconds = Math.round((milliseconds - Date.now()) / 1000);
+  const [unit, length] = UNITS.find(([, each]) => Math.abs(seconds) >= each) ?? ["second", 1];
+  return RELATIVE.format(Math.trunc(seconds / length), unit);
+}
+
+/** The pill for <t:…>. Dates beyond the calendar stay text.
+ * @param {number} seconds @param {string} style
+ * @returns {HTMLElement | null}
+ */
+export function timeElement(seconds, style) {
+  const date = new Date(seconds * 1000);
+  if (Number.isNaN(date.getTime())) return null;
+  const attributes = { class: "moment", datetime: date.toISOString(), title: clock(date.getTime(), "F") };
+  if (style !== "R") return h("time", attributes, clock(date.getTime(), style));
+  return h("time", { ...attributes, "data-at": date.getTime() }, relative(date.getTime()));
+}
+
+/** Keeps every relative time on the page true. */
+export function keepCounting() {
+  setInterval(() => {
+    for (const element of document.querySelectorAll("time[data-at]")) {
+      const text = relative(Number(/** @type {HTMLElement} */ (element).dataset.at));
+      if (element.textContent !== text) element.textContent = text;
+    }
+  }, 1000);
+}

@@ -1,0 +1,98 @@
+"""The timeline's words for what the bot asks of the API and of Discord."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from sandbox.page.snapshot import command_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.discord import Request, World
+    from sandbox.discord.interactions import Interaction
+    from sandbox.video_api import Download, Question, StandInTask
+
+Answer = tuple[int | None, str]
+"""The HTTP status, None while there is none, and what there is to say about it."""
+
+_CALLBACKS = {
+    4: "answers with a message",
+    5: "says that it is thinking",
+    6: "acknowledges a button",
+    7: "updates the message",
+    8: "offers choices",
+    9: "opens a form",
+}
+_COMPONENT, _AUTOCOMPLETE = 3, 4
+_THOUSAND = 1000
+
+
+def size(count: int) -> str:
+    """ "868 kB", "40.0 MB"."""
+    if count < _THOUSAND**2:
+        return f"{count / _THOUSAND:.0f} kB"
+    return f"{count / _THOUSAND**2:.1f} MB"
+
+
+def question(asked: Question, tasks: Mapping[str, StandInTask]) -> Answer:
+    """With the task's word, as it was when it was given: this is read right after the answer."""
+    known = asked.status == HTTPStatus.OK and asked.task_id in tasks
+    return asked.status, tasks[asked.task_id].status if known else ""
+
+
+def download(done: Download) -> Answer:
+    return done.status if done.ended else None, size(done.bytes_sent)
+
+
+def call(made: Request) -> Answer:
+    return made.status, ""
+
+
+def interaction(started: Interaction) -> str:
+    """What somebody did, as one line."""
+    who, channel = started.person.name, started.channel.name
+    if started.type == _COMPONENT:
+        return f"{who} presses a button in #{channel}"
+    name = command_name(started.data) or "a command"
+    if started.type == _AUTOCOMPLETE:
+        return f"{who} types /{name}; the bot is asked for choices"
+    if started.by_menu or "target_id" in started.data:
+        return f"{who} chooses “{name}” in #{channel}"
+    return f"{who} uses /{name} in #{channel}"
+
+
+def request(asked: Request, world: World) -> str:
+    """One call of the bot to Discord; a route without words of its own is shown as it is."""
+    parts = asked.path.strip("/").split("/")
+    match [asked.method, *parts]:
+        case ["POST", "channels", channel, "messages"]:
+            return f"posts {_content(asked)} in {_name(channel, world)}"
+        case ["PATCH", "channels", channel, "messages", _]:
+            return f"edits a message in {_name(channel, world)}"
+        case ["DELETE", "channels", channel, "messages", _]:
+            return f"deletes a message in {_name(channel, world)}"
+        case ["GET", "channels", channel, "messages"]:
+            return f"reads the latest messages of {_name(channel, world)}"
+        case ["POST", "interactions", _, _, "callback"]:
+            return _CALLBACKS.get(int(asked.body["type"]), "answers") if asked.body else "answers"
+        case ["PUT", "applications", *_, "commands"]:
+            return "registers its commands"
+        case ["POST", "webhooks", *_]:
+            return "sends a follow-up"
+        case ["PATCH", "webhooks", *_]:
+            return "edits its answer"
+        case _:
+            return f"{asked.method} {asked.path}"
+
+
+def _content(asked: Request) -> str:
+    if not asked.files:
+        return "a message"
+    return " and ".join(f"{file.filename} ({size(len(file.content))})" for file in asked.files)
+
+
+def _name(channel_id: str, world: World) -> str:
+    channel = world.channels.get(int(channel_id)) if channel_id.isdecimal() else None
+    return f"#{channel.name}" if channel else "an unknown channel"
