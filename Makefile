@@ -7,7 +7,7 @@ BIN := .venv/bin
 # pip speaks only when something is wrong; hashes are checked for every package.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo run test check format lock clean
+.PHONY: help demo pictures run test check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +22,11 @@ help: ## this list
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: .venv/ready ## see the whole thing work on this machine, no account needed
-	@$(BIN)/python -m sandbox
+demo: .venv/ready ## try it in the browser, no account needed (STORY=1: a story in the terminal)
+	@$(BIN)/python -m sandbox $(if $(STORY),--story)
+
+pictures: .venv/ready ## draw docs/pictures/ anew from the demo's page (needs Chromium)
+	@$(BIN)/python -m sandbox.page.pictures
 
 run: .venv/ready ## run the bot for real, with the settings in .env
 	@$(BIN)/python -m bot

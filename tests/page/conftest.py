@@ -63,7 +63,9 @@ class Opened:
         return self.person("carol")
 
     def person(self, name: str) -> Person:
-        return next(u for u in self.stage.discord.world.users.values() if isinstance(u, Person) and u.name == name)
+        return next(
+            u for u in self.stage.discord.world.users.values() if isinstance(u, Person) and u.name == name
+        )
 
     def channel(self, name: str) -> Channel:
         return next(c for c in self.stage.discord.world.channels.values() if c.name == name)

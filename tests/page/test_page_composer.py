@@ -26,10 +26,9 @@ async def test_missing_option_is_refused_as_discord_does(opened: Opened) -> None
 
 
 async def test_autocomplete_is_answered_by_the_bot(opened: Opened) -> None:
-    first, second = opened.stage.api.create("vgen_first"), opened.stage.api.create("vgen_second")
-    await opened.track(f"{first.id} {second.id}") if False else await opened.type(
-        f"/veo track id:{first.id} {second.id}"
-    )
+    for name in ("vgen_first", "vgen_second"):
+        opened.stage.api.create(name)
+    await opened.type("/veo track id:vgen_first vgen_second")
     await expect(opened.messages).to_have_count(1)
 
     await opened.composer.press_sequentially("/veo status id:sec")

@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
+from sandbox.page import PageServer
 from tests.page.conftest import Opened
 
 
@@ -19,7 +20,7 @@ async def test_killed_during_an_upload_and_still_one_message(opened: Opened, mom
     assert len(opened.results(task.id)) == (1 if moment == "accepted" else 0)
     await page.get_by_role("button", name="Start it again").click()
 
-    await expect(opened.messages.first).to_contain_text("completed: # renders › message")
+    await expect(opened.messages.first).to_contain_text("completed: # renders")
     assert len(opened.results(task.id)) == 1
     await expect(page.locator("video")).to_have_count(1)
 
@@ -29,7 +30,9 @@ async def test_timeline_tells_questions_and_calls(opened: Opened) -> None:
     await opened.track(task.id)
     wire = page.get_by_label("What went over the wire")
     await expect(wire).to_contain_text("alice uses /veo track in #renders")
-    await expect(wire.locator(".entry", has_text=f"asks about {task.id} after").first).to_contain_text("200 queued")
+    await expect(wire.locator(".entry", has_text=f"asks about {task.id} after").first).to_contain_text(
+        "200 queued"
+    )
 
     task.complete()
 
@@ -67,15 +70,13 @@ async def test_right_taken_away_and_channel_deleted(opened: Opened) -> None:
 
 
 async def test_page_that_was_cut_off_gets_everything_again(opened: Opened) -> None:
-    page = opened.page
-    await page.context.set_offline(True)
-    await page.evaluate("navigator.onLine")
-    opened.server.hang_up()
+    page, stage, port = opened.page, opened.stage, opened.server.port
+    await opened.server.close()
     await expect(page.locator("#offline")).to_be_visible()
-    opened.stage.bob.say(opened.stage.channel, "while you were away")
-    await page.context.set_offline(False)
+    stage.bob.say(stage.channel, "while you were away")
 
-    await expect(opened.messages).to_contain_text("while you were away")
-    await expect(page.locator("#offline")).to_be_hidden()
-    # The browser's own complaint about the connection that we cut.
+    async with PageServer(stage, port):
+        await expect(opened.messages).to_contain_text("while you were away")
+        await expect(page.locator("#offline")).to_be_hidden()
+    # The browser's own complaints about the connection that was cut here.
     opened.errors.clear()
