@@ -114,9 +114,11 @@ async def test_migrate_says_what_it_did(theatre: Theatre):
 
 async def test_check_tries_everything(theatre: Theatre):
     """One line per dependency, all well."""
+    await run(theatre.folder, theatre.settings(), "migrate")
     code, said = await run(theatre.folder, theatre.settings(), "check")
 
     assert code == 0
+    assert "ok    database: schema version 1\n" in said
     assert [line.split()[0] for line in said.splitlines() if line.startswith(("ok", "FAIL"))] == ["ok"] * 5
 
 

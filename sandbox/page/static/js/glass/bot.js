@@ -18,7 +18,7 @@ export function botSection(store, wish) {
   const state = h("p", { class: "bot-state", role: "status" });
   const detail = h("p", { class: "hint" });
   const log = h("pre", { class: "log", hidden: true });
-  const moment = select("When to kill it", MOMENTS);
+  const moment = select("When to kill it", MOMENTS.map(([value, words]) => /** @type {[string, string]} */ ([value, `kill it ${words}`])));
   const kill = button("Kill -9", () => wish("kill bot", { moment: moment.value }), "danger");
   const disarm = button("Never mind", () => wish("disarm"));
   const start = button("Start it again", () => wish("start bot"), "primary");
