@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import sqlite3
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -82,15 +83,20 @@ async def test_kill_during_the_download(theatre: Theatre, stage: str):
     await exactly_one_result(theatre)
 
 
-async def test_kill_before_discord_took_the_upload(theatre: Theatre):
-    """Nothing was posted: it is posted after the restart."""
+async def kill_during_the_upload(theatre: Theatre, stage: Literal["received", "accepted"]) -> None:
+    """When Discord has received the message, or also made it; the bot never hears of it."""
     theatre.api.create(ID).complete()
     await theatre.start_bot()
     await theatre.track(ID)
-    hold = theatre.discord.hold(POSTS, stage="received")
+    hold = theatre.discord.hold(POSTS, stage=stage)
     await hold.reached()
     await theatre.bot.kill()
     hold.drop()
+
+
+async def test_kill_before_discord_took_the_upload(theatre: Theatre):
+    """Nothing was posted: it is posted after the restart."""
+    await kill_during_the_upload(theatre, "received")
 
     await theatre.start_bot()
 
@@ -99,13 +105,7 @@ async def test_kill_before_discord_took_the_upload(theatre: Theatre):
 
 async def test_kill_after_discord_took_the_upload_and_the_nonce_is_remembered(theatre: Theatre):
     """Discord gives the first message back for the same nonce."""
-    theatre.api.create(ID).complete()
-    await theatre.start_bot()
-    await theatre.track(ID)
-    hold = theatre.discord.hold(POSTS, stage="accepted")
-    await hold.reached()
-    await theatre.bot.kill()
-    hold.drop()
+    await kill_during_the_upload(theatre, "accepted")
 
     await theatre.start_bot()
 
@@ -115,13 +115,7 @@ async def test_kill_after_discord_took_the_upload_and_the_nonce_is_remembered(th
 
 async def test_kill_after_discord_took_the_upload_and_forgot_the_nonce(theatre: Theatre):
     """A longer stop: the bot finds its own message in the channel, and does not send again."""
-    theatre.api.create(ID).complete()
-    await theatre.start_bot()
-    await theatre.track(ID)
-    hold = theatre.discord.hold(POSTS, stage="accepted")
-    await hold.reached()
-    await theatre.bot.kill()
-    hold.drop()
+    await kill_during_the_upload(theatre, "accepted")
     theatre.discord.forget_nonces()
     make_the_stop_long(theatre)
 
