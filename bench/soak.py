@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _CHANNELS = 8
 _PAUSE = 0.25  # seconds between two people who track something
 _SETTLING = 120.0
 _LONGER_THAN_A_NONCE = 180_000  # ms
+_LONGEST_DELAY = 1.0  # seconds that a fault keeps a request on the wire
 
 _DISCORD_MOMENTS: list[tuple[str, Any]] = [
     ("POST /channels/*/messages", "received"),
@@ -66,6 +68,8 @@ class Tally:
     acknowledged: set[str] = field(default_factory=set)
     unacknowledged: set[str] = field(default_factory=set)
     results: Counter[str] = field(default_factory=Counter)
+    posted_at: dict[str, list[str]] = field(default_factory=dict)
+    stops_at: list[str] = field(default_factory=list)
     left_files: int = 0
     surprises: list[str] = field(default_factory=list)
 
@@ -151,7 +155,7 @@ class _Soak:
             (self._stage.discord.faults, Fault("POST /channels/*/messages", cut="after")),
             (self._stage.discord.faults, Fault("POST /channels/*/messages", status=429, body=limited)),
             (self._stage.discord.faults, Fault("PATCH /channels/*", cut="after")),
-            (self._stage.discord.faults, Fault("POST /channels/*/messages", delay=1.0)),
+            (self._stage.discord.faults, Fault("POST /channels/*/messages", delay=_LONGEST_DELAY)),
         ]
         while True:
             await asyncio.sleep(self._chance.uniform(0.2, 2))
@@ -167,7 +171,8 @@ class _Soak:
             hold()
         await self._stage.discord.until(lambda: not self._stage.discord.connected)
         if self._chance.random() < 0.2:
-            await asyncio.sleep(0.1)
+            # A stop of minutes outlasts what the dead bot still had on the wire; ours must, too.
+            await asyncio.sleep(_LONGEST_DELAY + 0.2)
             self._make_the_stop_long()
         await self._stage.start_bot()
 
@@ -190,6 +195,7 @@ class _Soak:
     def _make_the_stop_long(self) -> None:
         """As if the bot had been down for longer than Discord remembers nonces."""
         self.tally.long_stops += 1
+        self.tally.stops_at.append(f"{datetime.now(tz=UTC):%H:%M:%S.%f}")
         self._stage.discord.forget_nonces()
         path = self._stage.folder / "data" / "bot.db"
         with contextlib.closing(sqlite3.connect(path)) as database, database:
@@ -208,7 +214,10 @@ class _Soak:
         for channel in self._channels:
             for message in channel.messages:
                 if any(button.label == "Delete" for button in message.buttons):
-                    self.tally.results[message.content.split("`")[1]] += 1
+                    task_id = message.content.split("`")[1]
+                    self.tally.results[task_id] += 1
+                    posted = f"{message.created_at:%H:%M:%S.%f}"
+                    self.tally.posted_at.setdefault(task_id, []).append(posted)
         videos = self._stage.folder / "data" / "videos"
         self.tally.left_files = sum(1 for _ in videos.iterdir())
         self.tally.surprises = [*self._stage.discord.surprises, *self._stage.api.surprises]
@@ -238,7 +247,9 @@ def table(tally: Tally) -> str:
         f"lost: {len(tally.lost)}   doubled: {len(tally.doubled)}   files left: {tally.left_files}",
     ]
     lines += [f"lost {task_id}" for task_id in tally.lost[:20]]
-    lines += [f"doubled {task_id}" for task_id in tally.doubled[:20]]
+    lines += [f"doubled {task_id}: {', '.join(tally.posted_at[task_id])}" for task_id in tally.doubled[:20]]
+    if tally.doubled:
+        lines.append(f"long stops at {', '.join(tally.stops_at)}")
     lines += [f"surprise: {surprise}" for surprise in tally.surprises[:20]]
     return "\n".join(lines)
 
