@@ -21,7 +21,7 @@ def videos(theatre: Theatre) -> list[Path]:
     return list((theatre.folder / "data" / "videos").iterdir())
 
 
-async def exactly_one_result(theatre: Theatre) -> None:
+async def assert_exactly_one_result(theatre: Theatre) -> None:
     [result] = await theatre.settled(ID)
     assert result.attachments
     assert result.mentions == {theatre.alice.id}
@@ -48,7 +48,7 @@ async def test_kill_before_the_command_is_answered(theatre: Theatre):
 
     await theatre.restart()
 
-    await exactly_one_result(theatre)
+    await assert_exactly_one_result(theatre)
 
 
 async def test_kill_while_the_api_answers(theatre: Theatre):
@@ -64,7 +64,7 @@ async def test_kill_while_the_api_answers(theatre: Theatre):
 
     await theatre.start_bot()
 
-    await exactly_one_result(theatre)
+    await assert_exactly_one_result(theatre)
 
 
 @pytest.mark.parametrize("stage", ["received", "half", "sent"])
@@ -80,7 +80,7 @@ async def test_kill_during_the_download(theatre: Theatre, stage: str):
 
     await theatre.start_bot()
 
-    await exactly_one_result(theatre)
+    await assert_exactly_one_result(theatre)
 
 
 async def kill_during_the_upload(theatre: Theatre, stage: Literal["received", "accepted"]) -> None:
@@ -100,7 +100,7 @@ async def test_kill_before_discord_took_the_upload(theatre: Theatre):
 
     await theatre.start_bot()
 
-    await exactly_one_result(theatre)
+    await assert_exactly_one_result(theatre)
 
 
 async def test_kill_after_discord_took_the_upload_and_the_nonce_is_remembered(theatre: Theatre):
@@ -109,7 +109,7 @@ async def test_kill_after_discord_took_the_upload_and_the_nonce_is_remembered(th
 
     await theatre.start_bot()
 
-    await exactly_one_result(theatre)
+    await assert_exactly_one_result(theatre)
     assert len(theatre.discord.requests("POST", "/channels/*/messages")) == 2
 
 
@@ -121,7 +121,7 @@ async def test_kill_after_discord_took_the_upload_and_forgot_the_nonce(theatre: 
 
     await theatre.start_bot()
 
-    await exactly_one_result(theatre)
+    await assert_exactly_one_result(theatre)
     assert len(theatre.discord.requests("POST", "/channels/*/messages")) == 1
 
 
@@ -146,7 +146,7 @@ async def test_kill_while_a_card_is_edited(theatre: Theatre):
     await theatre.start_bot()
 
     await theatre.discord.until(lambda: "completed: https://" in card.content, within=20)
-    await exactly_one_result(theatre)
+    await assert_exactly_one_result(theatre)
 
 
 async def test_kill_during_shutdown(theatre: Theatre):
@@ -162,7 +162,7 @@ async def test_kill_during_shutdown(theatre: Theatre):
 
     await theatre.start_bot()
 
-    await exactly_one_result(theatre)
+    await assert_exactly_one_result(theatre)
 
 
 async def test_many_kills_in_a_row_lose_and_double_nothing(theatre: Theatre):

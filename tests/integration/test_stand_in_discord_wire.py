@@ -143,7 +143,8 @@ async def test_a_sender_that_dies_while_held_has_still_sent_its_message(stage: S
     await session.close()
     hold.release()
 
-    await stage.discord.until(lambda: stage.channel.messages)
+    [message] = await stage.discord.until(lambda: stage.channel.messages)
+    assert message.content == "last words"
 
 
 async def test_a_rate_limit_is_announced_and_kept_by_the_client(stage: Stage, client: Client) -> None:
@@ -187,12 +188,14 @@ async def test_the_client_resumes_after_a_broken_connection(stage: Stage, client
     await stage.discord.disconnect_gateway(code=1006)
 
     await stage.discord.until(lambda: stage.discord.resumes == 1)
+    assert stage.discord.identifies == 1
 
 
 async def test_the_client_reconnects_when_asked_to(stage: Stage, client: Client) -> None:
     await stage.discord.ask_reconnect()
 
     await stage.discord.until(lambda: stage.discord.resumes == 1)
+    assert stage.discord.identifies == 1
 
 
 async def test_a_forgotten_session_is_identified_anew(stage: Stage, client: Client) -> None:
@@ -227,12 +230,16 @@ async def test_guilds_and_channels_that_change_are_told(stage: Stage, client: Cl
         "delete renders",
         "remove Other",
     )
+    assert client.get_channel(stage.channel.id) is None
 
 
 async def test_premium_tier_reaches_the_client(stage: Stage, client: Client) -> None:
     stage.guild.premium_tier = 3
 
     await client.has_seen("tier 3")
+    guild = client.get_guild(stage.guild.id)
+    assert guild is not None
+    assert guild.premium_tier == 3
 
 
 async def test_until_tells_what_was_asked_instead(stage: Stage, client: Client) -> None:

@@ -36,7 +36,7 @@ def outcome(status: int, headers: dict[str, str], body: bytes) -> Answer | Excep
         return error
 
 
-def check(result: Answer | Exception) -> None:
+def assert_sound(result: Answer | Exception) -> None:
     match result:
         case Waiting(word):
             assert 0 < len(word) <= 40
@@ -59,14 +59,14 @@ def check(result: Answer | Exception) -> None:
 @given(status=st.integers(100, 599), headers=HEADERS, body=st.binary(max_size=200))
 def test_any_bytes_are_an_answer_or_one_of_three_errors(status: int, headers: dict[str, str], body: bytes):
     """No reply of a broken server may raise anything that the poller does not know."""
-    check(outcome(status, headers, body))
+    assert_sound(outcome(status, headers, body))
 
 
 @settings(max_examples=400, deadline=None)
 @given(status=STATUSES, headers=HEADERS, document=JSON)
 def test_any_json_is_an_answer_or_one_of_three_errors(status: int, headers: dict[str, str], document: Any):
     """Every key may hold every type."""
-    check(outcome(status, headers, json.dumps(document).encode()))
+    assert_sound(outcome(status, headers, json.dumps(document).encode()))
 
 
 @settings(max_examples=200, deadline=None)
@@ -79,5 +79,5 @@ def test_wrapping_in_data_never_changes_a_tasks_answer(document: dict[str, Any],
     wrapped = outcome(200, {}, json.dumps(inside).encode())
     if word.strip():
         assert plain == wrapped
-    check(plain)
-    check(wrapped)
+    assert_sound(plain)
+    assert_sound(wrapped)

@@ -1,5 +1,6 @@
 """What may not be in a log, at every level, in both formats; the format itself; taking it all back."""
 
+import contextlib
 import json
 import logging
 import sys
@@ -250,13 +251,10 @@ def test_logging_to_stderr_at_its_end_restores_levels_and_handlers(
         monkeypatch.setattr(logging.getLogger(name), "level", logging.CRITICAL)
     before = state()
 
-    try:
-        with logged("console"):
-            inside = state()
-            if fails:
-                raise KeyError
-    except KeyError:
-        pass
+    with contextlib.suppress(KeyError), logged("console"):
+        inside = state()
+        if fails:
+            raise KeyError
     logger.error("after the end")
 
     assert inside != before
