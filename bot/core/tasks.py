@@ -56,7 +56,8 @@ DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
         }
     ),
     DeliveryState.POSTED: frozenset(),
-    DeliveryState.UNDELIVERABLE: frozenset(),
+    # The way is free again: a permission came back, or the bot did.
+    DeliveryState.UNDELIVERABLE: frozenset({DeliveryState.DUE}),
     DeliveryState.CANCELLED: frozenset(),
 }
 
@@ -114,9 +115,12 @@ class Delivery:
     attempt: int  # failed attempts to post, in a row
     sending_at: int | None  # when it was first handed to Discord
     message_id: int | None  # the result message
-    ended_at: int | None
+    ended_at: int | None  # set on a due delivery: it was undeliverable before, and its asker was told
     trouble: str | None  # the last thing that went wrong, for people
     ended_by: int | None  # who untracked it
+    posted_in: int | None = (
+        None  # the channel of the result message, when it is another one (a thread's parent)
+    )
 
 
 @dataclass(frozen=True, slots=True)

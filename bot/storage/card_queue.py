@@ -39,9 +39,11 @@ class CardQueue:
 
         return await self._database.run(work)
 
-    async def postpone(self, card_id: int, lease: int, due_at: int, *, attempt: int) -> bool:
+    async def postpone(
+        self, card_id: int, lease: int, due_at: int, *, attempt: int, set_aside: str | None = None
+    ) -> bool:
         """Drawing failed; the next attempt is at `due_at`."""
-        return await self._queue.postpone(card_id, lease, due_at, attempt=attempt)
+        return await self._queue.postpone(card_id, lease, due_at, attempt=attempt, set_aside=set_aside)
 
     async def view(self, card_id: int) -> CardView | None:
         """What the card should show now."""

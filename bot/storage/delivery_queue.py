@@ -19,6 +19,13 @@ from bot.storage.queue import LeaseQueue
 from bot.storage.tables import deliveries, tasks, watchers
 from bot.storage.task_queue import mark_cards
 
+_theirs = deliveries.alias()
+_LAST_SERVED = (
+    sa.select(sa.func.coalesce(sa.func.max(_theirs.c.served_at), 0))
+    .where(_theirs.c.requester_id == deliveries.c.requester_id)
+    .scalar_subquery()
+)
+
 
 class DeliveryQueue:
     """The result messages that are owed, by when to try."""
@@ -30,10 +37,11 @@ class DeliveryQueue:
         self.renew = self._queue.renew
 
     async def claim(self, now: int) -> Claim[DueDelivery]:
-        """The longest due delivery whose channel has none under way, or nothing.
+        """One due delivery whose channel has none under way, or nothing.
 
         One at a time per channel: Discord serialises them anyway, and a slow channel must not fill all
-        the places that other channels wait for.
+        the places that other channels wait for. People take turns: whoever was served longest ago is
+        next, so that one person's fifty videos do not keep another's one waiting.
         """
         busy = sa.select(deliveries.c.channel_id).where(
             deliveries.c.due_at > now, deliveries.c.lease.is_not(None)
@@ -42,7 +50,9 @@ class DeliveryQueue:
 
         async def work(connection: AsyncConnection) -> Claim[DueDelivery]:
             columns = rows.columns(Delivery)
-            lease, found = await self._queue.claim(connection, 1, now, columns, only=free)
+            lease, found = await self._queue.claim(
+                connection, 1, now, columns, only=free, first=_LAST_SERVED, served_at=now
+            )
             due = [await self._with_task(connection, rows.read(Delivery, row)) for row in found]
             return Claim(lease, tuple(due))
 
@@ -102,10 +112,19 @@ class DeliveryQueue:
         return await self._database.run(work)
 
     async def postpone(
-        self, delivery_id: int, lease: int, due_at: int, *, attempt: int, trouble: str
+        self,
+        delivery_id: int,
+        lease: int,
+        due_at: int,
+        *,
+        attempt: int,
+        trouble: str,
+        set_aside: str | None = None,
     ) -> bool:
         """An attempt failed; the next is at `due_at`."""
-        return await self._queue.postpone(delivery_id, lease, due_at, attempt=attempt, trouble=trouble)
+        return await self._queue.postpone(
+            delivery_id, lease, due_at, attempt=attempt, trouble=trouble, set_aside=set_aside
+        )
 
     async def give_back(self, delivery_id: int, lease: int, now: int) -> bool:
         """Nothing was tried: due again at once, for the next process."""

@@ -63,6 +63,19 @@ STEPS: Sequence[Step] = (
             "CREATE INDEX deliveries_by_card ON deliveries (card_id)",
         ),
     ),
+    Step(
+        2,
+        "posting in a thread's parent, taking turns between people, guilds left, work set aside",
+        (
+            "ALTER TABLE tasks ADD COLUMN set_aside TEXT",
+            "ALTER TABLE cards ADD COLUMN set_aside TEXT",
+            "ALTER TABLE deliveries ADD COLUMN set_aside TEXT",
+            "ALTER TABLE deliveries ADD COLUMN posted_in BIGINT",
+            "ALTER TABLE deliveries ADD COLUMN served_at BIGINT",
+            "CREATE INDEX deliveries_served ON deliveries (requester_id, served_at)",
+            "CREATE TABLE departures (guild_id BIGINT NOT NULL PRIMARY KEY, since BIGINT NOT NULL)",
+        ),
+    ),
 )
 
 NEWEST = STEPS[-1].number

@@ -45,9 +45,10 @@ class LeaseQueue:
         returning: Sequence[sa.ColumnElement[Any]],
         *,
         only: sa.ColumnElement[bool] | None = None,
+        first: sa.ColumnElement[Any] | None = None,
         **changes: Any,
     ) -> tuple[int, Sequence[AnyRow]]:
-        """The lease number and up to `limit` due rows, the longest due first.
+        """The lease number and up to `limit` due rows: the least by `first`, then the longest due.
 
         SKIP LOCKED is PostgreSQL's; SQLite has one writer at a time and leaves it out.
         """
@@ -56,7 +57,7 @@ class LeaseQueue:
         due = (
             sa.select(table.c.id)
             .where(table.c.due_at <= now, self._workable)
-            .order_by(table.c.due_at)
+            .order_by(*(() if first is None else (first,)), table.c.due_at)
             .limit(limit)
         )
         if only is not None:
@@ -97,7 +98,10 @@ class LeaseQueue:
         await self._database.run(work)
 
     async def postpone(self, key: int | str, lease: int, due_at: int, **changes: Any) -> bool:
-        """Give a row back until `due_at`. False when the lease was no longer ours."""
+        """Give a row back until `due_at`. False when the lease was no longer ours.
+
+        With `set_aside`, for a reason that an operator should see.
+        """
 
         async def work(connection: AsyncConnection) -> bool:
             return await self.finish(connection, key, lease, due_at=due_at, **changes)
@@ -114,6 +118,7 @@ class LeaseQueue:
         **changes: Any,
     ) -> bool:
         """Write `changes` and end the lease, if it is still ours."""
+        changes = {"set_aside": None} | changes
         statement = (
             sa.update(self._table)
             .where(self._table.c.id == key, self._table.c.lease == lease)

@@ -1,8 +1,9 @@
 """The tables as they are today. A change here needs a step in migrations.py; a test compares the two.
 
-Three of them are queues (tasks, deliveries, cards), and share two columns:
-`due_at`  when there is work to do, in UTC milliseconds; NULL when there is none;
-`lease`   the number of the claim that holds the row; NULL when nobody does.
+Three of them are queues (tasks, deliveries, cards), and share three columns:
+`due_at`     when there is work to do, in UTC milliseconds; NULL when there is none;
+`lease`      the number of the claim that holds the row; NULL when nobody does;
+`set_aside`  why handling it failed in a way that nobody foresaw; NULL once that went well.
 """
 
 from enum import StrEnum
@@ -43,6 +44,7 @@ tasks = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("doubts", sa.Integer, nullable=False),
     sa.Column("lease", sa.BigInteger),
+    sa.Column("set_aside", sa.Text),
 )
 
 cards = sa.Table(
@@ -55,6 +57,7 @@ cards = sa.Table(
     sa.Column("due_at", sa.BigInteger),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("lease", sa.BigInteger),
+    sa.Column("set_aside", sa.Text),
     sqlite_autoincrement=True,
 )
 
@@ -79,6 +82,10 @@ deliveries = sa.Table(
     sa.Column("trouble", sa.Text),
     sa.Column("ended_by", sa.BigInteger),
     sa.Column("lease", sa.BigInteger),
+    sa.Column("set_aside", sa.Text),
+    sa.Column("posted_in", sa.BigInteger),
+    # When it was last taken up, which decides whose turn is next.
+    sa.Column("served_at", sa.BigInteger),
     # Buttons carry these ids for as long as their message stands: an id is never given twice.
     sqlite_autoincrement=True,
 )
@@ -88,6 +95,14 @@ watchers = sa.Table(
     metadata,
     sa.Column("delivery_id", sa.BigInteger, sa.ForeignKey("deliveries.id"), primary_key=True),
     sa.Column("user_id", sa.BigInteger, primary_key=True),
+)
+
+# Guilds with rows here that the bot is not a member of any more.
+departures = sa.Table(
+    "departures",
+    metadata,
+    sa.Column("guild_id", sa.BigInteger, primary_key=True),
+    sa.Column("since", sa.BigInteger, nullable=False),
 )
 
 facts = sa.Table(
@@ -116,3 +131,4 @@ sa.Index("deliveries_by_channel", deliveries.c.channel_id, deliveries.c.id)
 sa.Index("deliveries_by_guild", deliveries.c.guild_id, deliveries.c.state)
 sa.Index("deliveries_by_requester", deliveries.c.requester_id, deliveries.c.state)
 sa.Index("deliveries_by_card", deliveries.c.card_id)
+sa.Index("deliveries_served", deliveries.c.requester_id, deliveries.c.served_at)

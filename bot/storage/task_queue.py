@@ -32,9 +32,9 @@ class TaskQueue:
 
         return await self._database.run(work)
 
-    async def postpone(self, task_id: str, lease: int, due_at: int) -> bool:
+    async def postpone(self, task_id: str, lease: int, due_at: int, *, set_aside: str | None = None) -> bool:
         """Ask later, nothing having been learnt."""
-        return await self._queue.postpone(task_id, lease, due_at)
+        return await self._queue.postpone(task_id, lease, due_at, set_aside=set_aside)
 
     async def record(self, outcomes: Sequence[PollOutcome], now: int) -> int:
         """Write many outcomes in one transaction; returns how many tasks became final.
@@ -128,6 +128,7 @@ _KEEP_WAITING = (
     .where(tasks.c.id == sa.bindparam("key"), tasks.c.lease == sa.bindparam("claim"))
     .values(
         lease=None,
+        set_aside=None,
         asked_at=sa.bindparam("asked"),
         due_at=sa.bindparam("due"),
         attempt=sa.bindparam("attempts"),

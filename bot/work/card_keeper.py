@@ -20,7 +20,9 @@ class Cards(Protocol):
 
     async def claim(self, limit: int, now: int) -> Claim[CardView]: ...
     async def drawn(self, card_id: int, lease: int) -> bool: ...
-    async def postpone(self, card_id: int, lease: int, due_at: int, *, attempt: int) -> bool: ...
+    async def postpone(
+        self, card_id: int, lease: int, due_at: int, *, attempt: int, set_aside: str | None = None
+    ) -> bool: ...
     async def next_due(self) -> int | None: ...
     async def renew(self, leases: Iterable[int], now: int) -> None: ...
 
@@ -72,5 +74,6 @@ class CardKeeper:
         due_at = self._clock() + retry_delay(attempt, asked_for=error.retry_after)
         await self._cards.postpone(view.card.id, lease, due_at, attempt=attempt)
 
-    async def set_aside(self, lease: int, work: CardView) -> None:
-        await self._cards.postpone(work.card.id, lease, self._clock() + _SET_ASIDE, attempt=work.attempt + 1)
+    async def set_aside(self, lease: int, work: CardView, why: str) -> None:
+        due_at = self._clock() + _SET_ASIDE
+        await self._cards.postpone(work.card.id, lease, due_at, attempt=work.attempt + 1, set_aside=why)

@@ -50,7 +50,14 @@ class Deliveries(Protocol):
     async def posted(self, due: DueDelivery, lease: int, message_id: int | None, now: int) -> bool: ...
     async def undeliverable(self, due: DueDelivery, lease: int, why: str, now: int) -> bool: ...
     async def postpone(
-        self, delivery_id: int, lease: int, due_at: int, *, attempt: int, trouble: str
+        self,
+        delivery_id: int,
+        lease: int,
+        due_at: int,
+        *,
+        attempt: int,
+        trouble: str,
+        set_aside: str | None = None,
     ) -> bool: ...
     async def give_back(self, delivery_id: int, lease: int, now: int) -> bool: ...
     async def is_owed(self, task_id: str) -> bool: ...
@@ -113,8 +120,8 @@ class Deliverer:
     async def renew(self, leases: Iterable[int]) -> None:
         await self._deliveries.renew(leases, self._clock())
 
-    async def set_aside(self, lease: int, work: DueDelivery) -> None:
-        await self._postpone(lease, work, _SET_ASIDE, "an error of the bot itself; its operator sees it")
+    async def set_aside(self, lease: int, work: DueDelivery, why: str) -> None:
+        await self._postpone(lease, work, _SET_ASIDE, "an error of the bot itself; its operator sees it", why)
 
     async def handle(self, lease: int, work: DueDelivery) -> None:
         try:
@@ -216,13 +223,16 @@ class Deliverer:
             return LINK_REFUSED
         return None
 
-    async def _postpone(self, lease: int, due: DueDelivery, delay: int, trouble: str) -> None:
+    async def _postpone(
+        self, lease: int, due: DueDelivery, delay: int, trouble: str, set_aside: str | None = None
+    ) -> None:
         await self._deliveries.postpone(
             due.delivery.id,
             lease,
             self._clock() + delay,
             attempt=due.delivery.attempt + 1,
             trouble=trouble,
+            set_aside=set_aside,
         )
 
     async def _tidy(self, due: DueDelivery) -> None:

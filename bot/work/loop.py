@@ -23,6 +23,7 @@ _SLEEP_WHEN_BLOCKED = SECOND
 # Under full load jobs end one by one; claiming for several of them at once saves transactions.
 _GATHER_ROOM = 0.01
 _MOST_BACKOFF = 30 * SECOND
+_MOST_REASON = 500
 
 
 class Source(Protocol[Work]):
@@ -38,7 +39,7 @@ class Source(Protocol[Work]):
         """Do it and record the outcome under `lease`."""
         ...
 
-    async def set_aside(self, lease: int, work: Work) -> None:
+    async def set_aside(self, lease: int, work: Work, why: str) -> None:
         """Plan another attempt for work whose handling failed in a way that nobody foresaw."""
         ...
 
@@ -143,13 +144,13 @@ class DurableLoop(Generic[Work]):
             logger.warning("%s: %s; trying again when the lease ends", self._source.name, error)
         except CannotStart as error:
             self._fatal = error
-        except Exception:
+        except Exception as error:
             logger.exception("%s: a bug in handling %r; set aside", self._source.name, work)
-            await self._set_aside(lease, work)
+            await self._set_aside(lease, work, f"{type(error).__name__}: {error}"[:_MOST_REASON])
 
-    async def _set_aside(self, lease: int, work: Work) -> None:
+    async def _set_aside(self, lease: int, work: Work, why: str) -> None:
         try:
-            await self._source.set_aside(lease, work)
+            await self._source.set_aside(lease, work, why)
         except TryLater as error:
             logger.warning("%s: %s; it is due again when the lease ends", self._source.name, error)
 

@@ -38,7 +38,9 @@ class Tasks(Protocol):
 
     async def claim(self, limit: int, now: int) -> Claim[TrackedTask]: ...
     async def record(self, outcomes: Sequence[PollOutcome], now: int) -> int: ...
-    async def postpone(self, task_id: str, lease: int, due_at: int) -> bool: ...
+    async def postpone(
+        self, task_id: str, lease: int, due_at: int, *, set_aside: str | None = None
+    ) -> bool: ...
     async def next_due(self) -> int | None: ...
     async def renew(self, leases: Iterable[int], now: int) -> None: ...
 
@@ -142,8 +144,8 @@ class Poller:
         due_at = asked_at + self._rules.interval
         return StillWaiting(None, due_at, attempt=task.attempt, doubts=task.doubts)
 
-    async def set_aside(self, lease: int, work: TrackedTask) -> None:
-        await self._tasks.postpone(work.id, lease, self._clock() + _SET_ASIDE)
+    async def set_aside(self, lease: int, work: TrackedTask, why: str) -> None:
+        await self._tasks.postpone(work.id, lease, self._clock() + _SET_ASIDE, set_aside=why)
 
 
 class OutcomeRecorder:

@@ -3,10 +3,14 @@
 import asyncio
 import itertools
 
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from bot.core.clock import HOUR, MINUTE
 from bot.core.registration import Untracked
 from bot.core.tasks import DeliveryState, TaskState
 from bot.storage.store import LEASE_TIME, Store
+from bot.storage.tables import deliveries
 from tests.factories import (
     CHANNEL,
     FAILED,
@@ -266,3 +270,44 @@ async def test_tasks_to_keep_are_the_completed_ones_still_owed(store: Store, clo
     await ask_about(store, clock, FAILED, task_id="failed")
 
     assert await store.deliveries.tasks_to_keep() == {"owed"}
+
+
+async def test_people_take_turns_however_much_one_of_them_asked_for(store: Store, clock: FakeClock):
+    """Fifty videos that became ready first must not keep somebody else's one waiting."""
+    many = [f"vgen_many{n:04d}" for n in range(10)]
+    for number, task_id in enumerate(many):
+        await track(store, clock, task_id, channel=CHANNEL + number)
+    await track(store, clock, "vgen_one", by=STRANGER, channel=999)
+    for task_id in [*many, "vgen_one"]:
+        await ask_about(store, clock, task_id=task_id)
+        clock.advance(1)
+
+    served = []
+    for _ in range(3):
+        served.append((await post_next(store, clock)).delivery.requester_id)
+        clock.advance(1)
+
+    assert served == [OWNER, STRANGER, OWNER]
+
+
+async def test_reason_of_work_set_aside_is_kept_until_it_goes_well(store: Store, clock: FakeClock):
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.postpone(
+        due.delivery.id, lease, clock(), attempt=1, trouble="a bug", set_aside="KeyError: 1"
+    )
+    assert await set_aside_reasons(store) == ["KeyError: 1"]
+
+    await post_next(store, clock)
+
+    assert await set_aside_reasons(store) == []
+
+
+async def set_aside_reasons(store: Store) -> list[str]:
+    database = store.deliveries._database
+    return await database.run(read_reasons)
+
+
+async def read_reasons(connection: AsyncConnection) -> list[str]:
+    found = sa.select(deliveries.c.set_aside).where(deliveries.c.set_aside.is_not(None))
+    return list((await connection.execute(found)).scalars())

@@ -30,6 +30,7 @@ DELIVERY_TABLE = {
     (D.DUE, D.POSTED),
     (D.DUE, D.UNDELIVERABLE),
     (D.DUE, D.CANCELLED),
+    (D.UNDELIVERABLE, D.DUE),
 }
 ERRORS = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, Exception)]
 EXIT_CODES = {"SettingsWrong": 2, "DependencyDown": 69, "TokenRefused": 77}
@@ -45,7 +46,7 @@ def test_task_move_is_allowed_exactly_when_the_design_names_it(source: TaskState
 def test_delivery_move_is_allowed_exactly_when_the_design_names_it(
     source: DeliveryState, target: DeliveryState
 ):
-    """open -> due -> posted | undeliverable, and open | due -> cancelled; the ends stay."""
+    """open -> due -> posted | undeliverable, open | due -> cancelled; undeliverable may become due again."""
     assert (str(source) in may_become(target)) == ((source, target) in DELIVERY_TABLE)
 
 

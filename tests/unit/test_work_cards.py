@@ -153,7 +153,7 @@ async def test_card_set_aside_is_tried_again_in_an_hour(desk: Desk):
     """A bug of ours."""
     await desk.change_card()
     claim = await desk.keeper.claim(1)
-    await desk.keeper.set_aside(claim.lease, claim.work[0])
+    await desk.keeper.set_aside(claim.lease, claim.work[0], "KeyError: 1")
 
     assert await desk.keeper.next_due() == desk.clock() + HOUR
 

@@ -415,7 +415,7 @@ async def test_delivery_set_aside_is_tried_again_in_an_hour(desk: Desk):
     """A bug of ours; /veo status says that it is not forgotten."""
     await track_ended(desk.store, desk.clock)
     claim = await desk.deliverer.claim(1)
-    await desk.deliverer.set_aside(claim.lease, claim.work[0])
+    await desk.deliverer.set_aside(claim.lease, claim.work[0], "KeyError: 1")
 
     assert await desk.deliverer.next_due() == desk.clock() + HOUR
     assert (await desk.delivery()).attempt == 1

@@ -54,7 +54,7 @@ class ScriptedSource:
             self.running -= 1
         self.handled.append(work)
 
-    async def set_aside(self, lease: int, work: str) -> None:
+    async def set_aside(self, lease: int, work: str, why: str) -> None:
         self.aside.append(work)
         if self.aside_error:
             raise self.aside_error

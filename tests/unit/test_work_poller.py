@@ -355,7 +355,7 @@ async def test_task_set_aside_is_asked_again_in_five_minutes(desk: Desk):
     """A bug of ours; the operator sees it."""
     await track(desk.store, desk.clock)
     claim = await desk.poller.claim(1)
-    await desk.poller.set_aside(claim.lease, claim.work[0])
+    await desk.poller.set_aside(claim.lease, claim.work[0], "KeyError: 1")
 
     assert await desk.store.tasks.next_due() == desk.clock() + 5 * MINUTE
 
@@ -391,7 +391,7 @@ class StubbornQueue:
     async def claim(self, limit: int, now: int) -> Claim[TrackedTask]:
         return Claim(0, ())
 
-    async def postpone(self, task_id: str, lease: int, due_at: int) -> bool:
+    async def postpone(self, task_id: str, lease: int, due_at: int, *, set_aside: str | None = None) -> bool:
         return False
 
     async def next_due(self) -> int | None:
