@@ -11,9 +11,13 @@ CourierError
 │   └── StorageUnavailable   the database did not answer
 ├── GiveUp                   trying again cannot help: whoever asked is told
 │   ├── VideoUnusable        there is a link, but no video that we may post
+│   ├── CannotFit            a video cannot be made small enough: its link is given instead
 │   ├── TooLargeForDiscord   Discord does not take a file of this size here
 │   └── Undeliverable        Discord does not let us post in this channel
-│       └── PermissionLost   perhaps only with a file
+│       ├── PermissionLost   perhaps only with a file
+│       ├── ThreadClosed     archived and locked; its parent may take the message
+│       └── MessageRefused   for its words or its form: the barest message may pass
+├── ClientStalled            the process leaves with 70: only a new one helps
 ├── CannotStart              the process leaves with `exit_code`, after one line
 │   ├── SettingsWrong        2
 │   ├── DependencyDown       69
@@ -81,6 +85,10 @@ class VideoUnusable(GiveUp):
     """What the link leads to cannot be posted: gone, too large, not an MP4, a forbidden address."""
 
 
+class CannotFit(GiveUp):
+    """The video cannot be made small enough for the channel."""
+
+
 class TooLargeForDiscord(GiveUp):
     """Discord refused the file for its size (413, 40005 or 50045)."""
 
@@ -91,6 +99,18 @@ class Undeliverable(GiveUp):
 
 class PermissionLost(Undeliverable):
     """A permission is missing (50013). Discord does not say which: it may be Attach Files alone."""
+
+
+class ThreadClosed(Undeliverable):
+    """A locked thread (50083, 160005): only who may manage threads can post there."""
+
+
+class MessageRefused(Undeliverable):
+    """AutoMod or Discord's link filter (200000, 240000) blocked it, or its form is wrong (50035)."""
+
+
+class ClientStalled(CourierError):
+    """Calls to Discord do not come back: only a new process gets a new client."""
 
 
 class CannotStart(CourierError):
