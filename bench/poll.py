@@ -20,6 +20,7 @@ import aiohttp
 from pydantic import SecretStr
 
 from bot.core.answers import Answer
+from bot.core.budget import RateBudget
 from bot.core.clock import system_clock
 from bot.core.ids import MAX_IDS
 from bot.core.registration import Limits, TrackRequest
@@ -27,7 +28,7 @@ from bot.core.verdicts import PollRules
 from bot.storage.store import Store, open_store
 from bot.veo.client import VideoApiClient, open_api_session
 from bot.work.loop import DurableLoop
-from bot.work.pacing import ApiGate, RateBudget
+from bot.work.pacing import ApiGate
 from bot.work.poller import Poller
 
 _KEY = "bench-key"

@@ -12,19 +12,24 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bot.chat.client import CourierClient, register_commands
-from bot.chat.connection import connect, log_in, point_at
+from bot.chat.connection import log_in, point_at
+from bot.chat.membership import Membership
 from bot.chat.messenger import DiscordMessenger
+from bot.core.budget import RateBudget
 from bot.core.clock import SECOND, Clock, system_clock
 from bot.core.errors import DependencyDown, StorageUnavailable
 from bot.core.verdicts import PollRules
+from bot.media.fit import Fitter
+from bot.serving import serve
 from bot.settings import Settings
 from bot.storage.store import Store, open_store
 from bot.veo.client import VideoApiClient, open_api_session
 from bot.veo.download import VideoDownloader, open_download_session
 from bot.work.card_keeper import CardKeeper
 from bot.work.deliverer import Deliverer
+from bot.work.housekeeping import Housekeeper
 from bot.work.loop import DurableLoop
-from bot.work.pacing import ApiGate, RateBudget
+from bot.work.pacing import ApiGate
 from bot.work.poller import Poller
 from bot.work.registry import Registry
 from bot.work.shelf import Shelf
@@ -35,8 +40,8 @@ logger = logging.getLogger(__name__)
 _POSTING_GRACE = 20.0
 _POLLING_GRACE = 2.0
 _CARD_GRACE = 5.0
-_FIRST_CONNECTION = 60.0
-_UPLOADS_AT_ONCE = 4
+# Uploads have a limit of their own; these are downloads and videos made smaller as well.
+_DELIVERIES_AT_ONCE = 12
 _CARDS_AT_ONCE = 4
 # Enough questions in flight to keep up the rate though each takes as long as it may.
 _FEWEST_QUESTIONS, _MOST_QUESTIONS, _SECONDS_PER_ANSWER = 16, 1024, 10
@@ -66,9 +71,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         store = await stack.enter_async_context(open_store_or_leave(settings))
         await _take_over(store, system_clock)
         client = await stack.enter_async_context(logged_in(settings))
-        loops = await _build(stack, settings, store, client, stop, system_clock)
+        shelf = await _shelf(stack, settings, store, system_clock)
+        loops = await _build(stack, settings, store, client, shelf, stop, system_clock)
         await register_commands(client, store.facts, settings.discord_guild_id)
-        await _serve(client, loops, stop)
+        await serve(client, [*loops.all(), _housekeeper(store, shelf, system_clock)], stop)
     logger.info("stopped")
 
 
@@ -156,6 +162,7 @@ async def _build(
     settings: Settings,
     store: Store,
     client: CourierClient,
+    shelf: Shelf,
     stop: asyncio.Event,
     clock: Clock,
 ) -> Loops:
@@ -166,12 +173,13 @@ async def _build(
         lookups=store.lookups,
         cards=store.cards,
         facts=store.facts,
+        videos=shelf,
         clock=clock,
         on_work=loops.wake,
     )
-    client.use(registry, messenger)
+    client.use(registry, messenger, Membership(store.guilds, clock, loops.wake))
     loops.poller = await _poller(stack, settings, store, loops, clock)
-    loops.deliverer = await _deliverer(stack, settings, store, messenger, loops, stop, clock)
+    loops.deliverer = _deliverer(store, messenger, shelf, loops, stop, clock)
     keeper = CardKeeper(cards=store.cards, easel=messenger, clock=clock)
     loops.cards = DurableLoop(keeper, room=_CARDS_AT_ONCE, clock=clock, grace=_CARD_GRACE, may_cancel=False)
     return loops
@@ -196,23 +204,27 @@ async def _poller(
     return DurableLoop(poller, room=room, clock=clock, grace=_POLLING_GRACE, may_cancel=True)
 
 
-async def _deliverer(
-    stack: AsyncExitStack,
-    settings: Settings,
-    store: Store,
-    messenger: DiscordMessenger,
-    loops: Loops,
-    stop: asyncio.Event,
-    clock: Clock,
-) -> DurableLoop[Any]:
+async def _shelf(stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock) -> Shelf:
+    """The video folder, rid of what a stop had left."""
     local = settings.api_on_loopback
     session = await stack.enter_async_context(open_download_session(allow_loopback=local))
     downloader = VideoDownloader(
         session=session, max_bytes=int(settings.max_video_bytes), allow_loopback=local
     )
-    shelf = Shelf(settings.data_dir / "videos", downloader)
-    if swept := await shelf.sweep(await store.deliveries.tasks_to_keep()):
+    shelf = Shelf(settings.data_dir / "videos", downloader, Fitter())
+    if swept := await shelf.sweep(await store.deliveries.tasks_to_keep(clock())):
         logger.info("removed %d files that a stop had left", swept)
+    return shelf
+
+
+def _deliverer(
+    store: Store,
+    messenger: DiscordMessenger,
+    shelf: Shelf,
+    loops: Loops,
+    stop: asyncio.Event,
+    clock: Clock,
+) -> DurableLoop[Any]:
     deliverer = Deliverer(
         deliveries=store.deliveries,
         messenger=messenger,
@@ -221,46 +233,10 @@ async def _deliverer(
         stop=stop,
         on_change=loops.wake,
     )
-    return DurableLoop(deliverer, room=_UPLOADS_AT_ONCE, clock=clock, grace=_POSTING_GRACE, may_cancel=False)
+    return DurableLoop(
+        deliverer, room=_DELIVERIES_AT_ONCE, clock=clock, grace=_POSTING_GRACE, may_cancel=False
+    )
 
 
-async def _serve(client: CourierClient, loops: Loops, stop: asyncio.Event) -> None:
-    """Everything that must not die quietly, side by side: the first to end ends the process."""
-    connection = asyncio.create_task(connect(client), name="gateway")
-    jobs = {connection}
-    stopping = asyncio.create_task(stop.wait(), name="stop")
-    ready = asyncio.create_task(client.connected.wait(), name="ready")
-    try:
-        first = {connection, ready, stopping}
-        done, _ = await asyncio.wait(first, timeout=_FIRST_CONNECTION, return_when=asyncio.FIRST_COMPLETED)
-        if not done:
-            raise DependencyDown(f"Discord's gateway did not let us in within {_FIRST_CONNECTION:g} s")
-        if not connection.done() and not stop.is_set():
-            jobs |= {asyncio.create_task(loop.run(stop), name="loop") for loop in loops.all()}
-            await asyncio.wait(jobs | {stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await _shut_down(jobs - {connection}, connection, stop)
-    finally:
-        for job in (ready, stopping):
-            job.cancel()
-        await asyncio.gather(ready, stopping, return_exceptions=True)
-
-
-async def _shut_down(
-    loops: set[asyncio.Task[None]], connection: asyncio.Task[None], stop: asyncio.Event
-) -> None:
-    asked_to = stop.is_set()
-    if asked_to:
-        logger.info("stopping: no new work is taken")
-    stop.set()
-    outcomes = await asyncio.gather(*loops, return_exceptions=True)
-    # The gateway stays up until here: buttons and commands are still answered while uploads finish.
-    if connection.done():
-        outcomes.append(connection.exception())
-    else:
-        connection.cancel()
-        await asyncio.gather(connection, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    if not asked_to:
-        raise RuntimeError("a loop ended without being told to")
+def _housekeeper(store: Store, shelf: Shelf, clock: Clock) -> Housekeeper:
+    return Housekeeper(guilds=store.guilds, deliveries=store.deliveries, shelf=shelf, clock=clock)

@@ -123,7 +123,11 @@ def on_result(result: ResultMessage, now: int) -> discord.ui.View:
     """The result's buttons: the original while its link lives, and delete."""
     buttons = discord.ui.View(timeout=None)
     link = living_link(result.due.task, now)
-    if link is not None and len(url := texts.plain_link(link)) <= texts.LONGEST_BUTTON_URL:
+    if (
+        link is not None
+        and not result.bare
+        and len(url := texts.plain_link(link)) <= texts.LONGEST_BUTTON_URL
+    ):
         buttons.add_item(discord.ui.Button(label=texts.ORIGINAL_LABEL, url=url))
     buttons.add_item(DeleteButton(result.due.delivery.id))
     return buttons

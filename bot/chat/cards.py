@@ -105,7 +105,7 @@ def _outcome(task: TrackedTask) -> str:
 def _where(delivery: Delivery) -> str:
     if delivery.message_id is None:
         return ""
-    return f": {jump_link(delivery.guild_id, delivery.channel_id, delivery.message_id)}"
+    return f": {jump_link(delivery.guild_id, delivery.message_channel_id, delivery.message_id)}"
 
 
 def overview(found: Overview) -> str:

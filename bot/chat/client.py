@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
+from collections.abc import Awaitable
 from typing import Any, Protocol
 
 import aiohttp
@@ -13,7 +14,10 @@ from discord import app_commands
 from bot.chat.answers import explain
 from bot.chat.buttons import ButtonService, DeleteButton, NotifyButton
 from bot.chat.commands import CardPoster, CommandService, VeoCommands, message_command
-from bot.core.errors import DependencyDown
+from bot.chat.identify import IdentifyBudget
+from bot.chat.membership import Membership
+from bot.core.clock import system_clock
+from bot.core.errors import DependencyDown, StorageUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +49,7 @@ class CourierClient(discord.Client):
     """Knows no state of its own. `use` must be called before `login`."""
 
     registry: Service
+    _membership: Membership
 
     def __init__(self, *, proxy: str | None = None) -> None:
         super().__init__(
@@ -60,10 +65,13 @@ class CourierClient(discord.Client):
         )
         self.tree = CourierTree(self)
         self.connected = asyncio.Event()
+        self.identify_wait = 0.0
+        self._identifies = IdentifyBudget(system_clock)
 
-    def use(self, registry: Service, poster: CardPoster) -> None:
+    def use(self, registry: Service, poster: CardPoster, membership: Membership) -> None:
         """Gives the client its service; commands exist from here on."""
         self.registry = registry
+        self._membership = membership
         self.tree.add_command(VeoCommands(registry, poster))
         self.tree.add_command(message_command(registry, poster))
         self.add_dynamic_items(NotifyButton, DeleteButton)
@@ -72,9 +80,62 @@ class CourierClient(discord.Client):
         """READY: from here on commands arrive. (on_ready comes seconds later, and we need no cache.)"""
         self.connected.set()
         logger.info("ready as %s in %d servers", self.user, len(self.guilds))
+        await _noted(self._membership.compare(self.guilds))
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Every new session passes here."""
+        self._identifies.take()
+        await super().before_identify_hook(shard_id, initial=initial)
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        await _noted(self._membership.left(guild))
+
+    # What may have freed the way to a channel that did not take a result. After READY each guild comes
+    # as available: what changed while we were away is noticed there.
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        await _noted(self._membership.changed(guild))
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        await _noted(self._membership.changed(guild))
+
+    async def on_guild_update(self, _: discord.Guild, guild: discord.Guild) -> None:
+        await _noted(self._membership.changed(guild))
+
+    async def on_guild_role_update(self, _: discord.Role, role: discord.Role) -> None:
+        await _noted(self._membership.changed(role.guild))
+
+    async def on_guild_role_delete(self, role: discord.Role) -> None:
+        await _noted(self._membership.changed(role.guild))
+
+    async def on_member_update(self, _: discord.Member, member: discord.Member) -> None:
+        """Our own: Discord tells of no other without the members intent."""
+        await _noted(self._membership.changed(member.guild))
+
+    async def on_guild_channel_create(self, channel: discord.abc.GuildChannel) -> None:
+        await _noted(self._membership.changed(channel.guild))
+
+    async def on_guild_channel_update(
+        self, _: discord.abc.GuildChannel, channel: discord.abc.GuildChannel
+    ) -> None:
+        await _noted(self._membership.changed(channel.guild))
+
+    async def on_thread_join(self, thread: discord.Thread) -> None:
+        await _noted(self._membership.changed(thread.guild))
+
+    async def on_thread_update(self, _: discord.Thread, thread: discord.Thread) -> None:
+        await _noted(self._membership.changed(thread.guild))
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         logger.exception("a bug in the handling of %s", event_method)
+
+
+async def _noted(noting: Awaitable[None]) -> None:
+    """Nothing is lost when the database does not answer: the next READY brings the same news."""
+    try:
+        await noting
+    except StorageUnavailable as error:
+        logger.warning("a change in a server was not noted: %s", error)
 
 
 async def register_commands(client: CourierClient, facts: FactStore, guild_id: int | None) -> bool:

@@ -12,6 +12,9 @@ from yarl import URL
 
 from bot.chat.answers import describe
 from bot.chat.client import CourierClient
+from bot.chat.identify import wait_before_identify
+from bot.core.backoff import retry_delay
+from bot.core.clock import SECOND
 from bot.core.errors import DependencyDown, TokenRefused
 
 logger = logging.getLogger(__name__)
@@ -19,6 +22,8 @@ logger = logging.getLogger(__name__)
 # Not a limit on one call (those are never cancelled): after it the process leaves.
 _PATIENCE = 30.0
 _AUTHENTICATION_FAILED = 4004
+# With a back-off of seconds between them; what lasts longer is for whatever restarts the process.
+_FIRST_ATTEMPTS = 4
 
 
 def point_at(api_url: str) -> None:
@@ -29,19 +34,31 @@ def point_at(api_url: str) -> None:
 async def log_in(client: CourierClient, token: str, own_gateway: bool) -> None:
     """Raises TokenRefused, DependencyDown.
 
-    With `own_gateway` the websocket's address is asked for; otherwise it is the one discord.py knows.
+    With `own_gateway` the websocket's address is the one that the API names; otherwise discord.py's own.
     """
     try:
         await _patiently(client.login(token))
-        if own_gateway:
-            gateway = await _patiently(client.http.request(Route("GET", "/gateway/bot")))
-            DiscordWebSocket.DEFAULT_GATEWAY = URL(gateway["url"])
+        await _ask_for_gateway(client, own_gateway)
     except discord.LoginFailure as error:
         raise TokenRefused(
             "Discord refuses DISCORD_TOKEN: copy the bot's token again from the developer portal"
         ) from error
     except (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError) as error:
         raise DependencyDown(f"Discord cannot be reached at {Route.BASE} ({describe(error)})") from error
+
+
+async def _ask_for_gateway(client: CourierClient, own_gateway: bool) -> None:
+    try:
+        gateway = await _patiently(client.http.request(Route("GET", "/gateway/bot")))
+    except (discord.HTTPException, discord.RateLimited) as error:
+        if own_gateway:
+            raise
+        # This route has limits of its own, of hours at times; what it tells is only good to know.
+        logger.warning("Discord does not say how many sessions are left (%s)", describe(error))
+        return
+    client.identify_wait = wait_before_identify(gateway["session_start_limit"])
+    if own_gateway:
+        DiscordWebSocket.DEFAULT_GATEWAY = URL(gateway["url"])
 
 
 async def _patiently(call: Any) -> Any:
@@ -55,9 +72,22 @@ async def _patiently(call: Any) -> Any:
 async def connect(client: CourierClient) -> None:
     """Keeps the websocket until closed; discord.py reconnects by itself once it was connected.
 
-    Raises TokenRefused (close code 4004), DependencyDown when the first connection fails: discord.py
-    2.7.1 then dies of an AttributeError instead of trying again.
+    Before that we do: discord.py 2.7.1 dies of an AttributeError when the first connection fails. Raises
+    TokenRefused (close code 4004), DependencyDown when several attempts failed.
     """
+    await asyncio.sleep(client.identify_wait)
+    for attempt in range(1, _FIRST_ATTEMPTS):
+        try:
+            await _stay_connected(client)
+        except DependencyDown as error:
+            logger.warning("%s: trying again", error)
+        else:
+            return
+        await asyncio.sleep(retry_delay(attempt, first=SECOND) / SECOND)
+    await _stay_connected(client)
+
+
+async def _stay_connected(client: CourierClient) -> None:
     try:
         await client.connect(reconnect=True)
     except discord.ConnectionClosed as error:

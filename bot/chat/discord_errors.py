@@ -4,87 +4,67 @@ The codes are from Discord's "Opcodes and Status Codes"; match on the status fir
 the edge in front of Discord carries no code.
 """
 
-import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+import logging
 
-import aiohttp
 import discord
 
-from bot.core.clock import MINUTE, SECOND
 from bot.core.errors import (
     CourierError,
     DiscordUnavailable,
+    MessageRefused,
     PermissionLost,
+    ThreadClosed,
     TokenRefused,
     TooLargeForDiscord,
     Undeliverable,
 )
 
-Answer = TypeVar("Answer")
+logger = logging.getLogger(__name__)
 
 TOO_LARGE = {40005, 50045}
 UNKNOWN_MESSAGE = 10008
 _BLOCKED_BY_EDGE = 40333
 _OVERLOADED = 130000
-_BLOCK_PAUSE = 10 * MINUTE / SECOND
+_INVALID_FORM = 50035
 
-_MISSING_PERMISSIONS = 50013
-_CHANNEL_CLOSED = {
-    10003: "the channel is gone",
-    50001: "I have no access to the channel any more",
-    50007: "they take no direct messages from me",
-    50278: "they take no direct messages from me",
-    50008: "nothing can be posted in a channel of this kind",
-    50083: "the thread is archived and locked",
-    160005: "the thread is locked",
-    200000: "the server's AutoMod blocked the message",
-    240000: "Discord blocked a link in the message",
+_OBSTACLES: dict[int, tuple[type[Undeliverable], str]] = {
+    10003: (Undeliverable, "the channel is gone"),
+    50001: (Undeliverable, "I have no access to the channel any more"),
+    50007: (Undeliverable, "they take no direct messages from me"),
+    50278: (Undeliverable, "they take no direct messages from me"),
+    50008: (Undeliverable, "nothing can be posted in a channel of this kind"),
+    50013: (PermissionLost, "I may not post or attach files in the channel any more"),
+    50083: (ThreadClosed, "the thread is archived and locked"),
+    160005: (ThreadClosed, "the thread is locked"),
+    160006: (ThreadClosed, "the thread is archived, and its channel has too many active ones"),
+    200000: (MessageRefused, "the server's AutoMod blocked the message"),
+    240000: (MessageRefused, "Discord blocked a link in the message"),
+    _INVALID_FORM: (MessageRefused, "Discord did not accept the message's form"),
 }
 
 
-async def uncancelled(call: Awaitable[Answer]) -> Answer:
-    """The call's answer, or our error. A cancelled caller leaves the call running.
-
-    A cancel while discord.py 2.7.1 sleeps off a global 429 leaves its gate closed: every later call of
-    the process hangs (http.py, `_global_over`).
-    """
-    job = asyncio.ensure_future(call)
-    job.add_done_callback(_look_at)
-    try:
-        return await asyncio.shield(job)
-    except discord.RateLimited as error:
-        raise DiscordUnavailable("Discord asks to slow down", retry_after=error.retry_after) from error
-    except discord.HTTPException as error:
-        ours = _translated(error)
-        if ours is None:
-            raise
-        raise ours from error
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise DiscordUnavailable(f"no answer from Discord ({type(error).__name__})") from error
-
-
-def _look_at(job: asyncio.Future[Answer]) -> None:
-    """Without this a failure after its caller was cancelled is logged as an error of the program."""
-    if not job.cancelled():
-        job.exception()
-
-
-def _translated(error: discord.HTTPException) -> CourierError | None:
-    """None for what is no obstacle but our bug (malformed) or the caller's to judge (10008)."""
+def translated(error: discord.HTTPException) -> CourierError | None:
+    """None for what is our bug, or the caller's to judge (10008)."""
     if error.status == 413 or error.code in TOO_LARGE:
         return TooLargeForDiscord("Discord does not take a file of this size")
     if error.status == 401:
         return TokenRefused("Discord no longer accepts DISCORD_TOKEN: it was reset or revoked")
-    if error.code == _MISSING_PERMISSIONS:
-        return PermissionLost("I may not post or attach files in the channel any more")
-    if error.code in _CHANNEL_CLOSED:
-        return Undeliverable(_CHANNEL_CLOSED[error.code])
-    if error.status == 403 and error.code in (0, _BLOCKED_BY_EDGE):
-        return DiscordUnavailable("Discord's edge blocks this machine", retry_after=_BLOCK_PAUSE)
+    if error.code in _OBSTACLES:
+        if error.code == _INVALID_FORM:
+            # Worked around, and still a bug of ours.
+            logger.error("Discord does not accept the form of a message: %s", error.text)
+        kind, sentence = _OBSTACLES[error.code]
+        return kind(sentence)
     if error.status == 429 or error.status >= 500 or error.code == _OVERLOADED:
         return DiscordUnavailable(f"Discord answered {error.status}")
     return None
+
+
+def is_edge_block(error: discord.HTTPException) -> bool:
+    """Blocked before Discord itself saw the call: a 403 without a code of its own, a 429 without `Via`."""
+    if error.status == 429:
+        return "Via" not in error.response.headers
+    return error.status == 403 and error.code in (0, _BLOCKED_BY_EDGE)
 
 
 def is_unknown_message(error: BaseException) -> bool:

@@ -1,7 +1,9 @@
 """Posts result messages and cards by channel id, with the delivery's nonce, and finds them again."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -10,14 +12,15 @@ from discord.http import MultipartParameters, Route, handle_message_parameters
 
 from bot.chat import buttons, cards, texts
 from bot.chat.answers import describe
-from bot.chat.discord_errors import is_unknown_message, uncancelled
+from bot.chat.discord_errors import is_unknown_message
 from bot.chat.file_names import attachment_name
-from bot.chat.upload_limits import UploadLimits
+from bot.chat.outbound import Outbound
+from bot.chat.upload_limits import DEFAULT, UploadLimits
 from bot.core.clock import MINUTE, Clock, to_datetime
 from bot.core.errors import DiscordUnavailable, TooLargeForDiscord, Undeliverable
 from bot.core.nonces import private_nonce
 from bot.core.results import ResultMessage
-from bot.core.tasks import CardView, DueDelivery
+from bot.core.tasks import CardView
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,8 @@ logger = logging.getLogger(__name__)
 _UPLOAD_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=300)
 _HISTORY_PAGE = 100
 _MOST_PAGES = 10
+# Above a thread there may be a forum, which takes no messages.
+_TAKES_MESSAGES = {discord.ChannelType.text.value, discord.ChannelType.news.value}
 _CLOCK_SKEW = 2 * MINUTE  # between Discord's snowflakes and our clock
 
 
@@ -34,10 +39,11 @@ class DiscordMessenger:
     def __init__(self, client: discord.Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock
+        self._outbound = Outbound(clock)
         self._limits = UploadLimits()
 
-    def fits(self, guild_id: int, size: int) -> bool:
-        return self._limits.fits(guild_id, self._boost_level(guild_id), size)
+    def limit(self, guild_id: int) -> int:
+        return self._limits.limit(guild_id, self._boost_level(guild_id))
 
     def _boost_level(self, guild_id: int) -> int:
         """The highest while the guild is still a placeholder (after READY, in an outage): let 413 decide."""
@@ -56,7 +62,7 @@ class DiscordMessenger:
         )
         try:
             with parameters:
-                message = await uncancelled(self._create(delivery.channel_id, parameters))
+                message = await self._create(result.channel_id, parameters)
         except TooLargeForDiscord:
             if result.video is not None:
                 self._limits.refuse(delivery.guild_id, result.video.stat().st_size)
@@ -65,20 +71,30 @@ class DiscordMessenger:
             if is_unknown_message(error):
                 return None  # posted by an earlier attempt, and deleted by somebody since
             raise
-        self._check_channel(message, delivery.channel_id)
+        self._check_channel(message, result.channel_id)
         return int(message["id"])
 
-    async def tell_privately(self, due: DueDelivery, why: str) -> None:
-        delivery = due.delivery
+    async def tell_privately(self, result: ResultMessage, why: str) -> None:
+        if result.video is not None and (await asyncio.to_thread(result.video.stat)).st_size > DEFAULT:
+            result = replace(result, video=None)
+        try:
+            await self._tell(result, why)
+        except TooLargeForDiscord:
+            await self._tell(replace(result, video=None), why)
+
+    async def _tell(self, result: ResultMessage, why: str) -> None:
+        delivery = result.due.delivery
         parameters = handle_message_parameters(
-            content=texts.undeliverable(due, why, self._clock()),
+            content=texts.undeliverable(result, why, self._clock()),
+            file=_attachment(result),
             nonce=private_nonce(delivery.nonce),
             allowed_mentions=discord.AllowedMentions.none(),
         )
+        http = self._client.http
         try:
             with parameters:
-                opened = await uncancelled(self._client.http.start_private_message(delivery.requester_id))
-                await uncancelled(self._create(int(opened["id"]), parameters))
+                opened = await self._outbound.call(lambda: http.start_private_message(delivery.requester_id))
+                await self._create(int(opened["id"]), parameters)
         except (Undeliverable, discord.HTTPException) as error:
             logger.info("%s takes no direct message: %s", delivery.requester_id, describe(error))
 
@@ -86,26 +102,37 @@ class DiscordMessenger:
         """Create Message, over the same route object as discord.py's own send, but with our timeout."""
         http = self._client.http
         if not parameters.files:
-            return await http.send_message(channel_id, params=parameters)
-        return await http.request(
-            Route("POST", "/channels/{channel_id}/messages", channel_id=channel_id),
-            files=parameters.files,
-            form=parameters.multipart,
-            timeout=_UPLOAD_TIMEOUT,
+            return await self._outbound.call(lambda: http.send_message(channel_id, params=parameters))
+        route = Route("POST", "/channels/{channel_id}/messages", channel_id=channel_id)
+        return await self._outbound.call(
+            lambda: http.request(
+                route, files=parameters.files, form=parameters.multipart, timeout=_UPLOAD_TIMEOUT
+            )
         )
+
+    async def parent_of(self, thread_id: int) -> int | None:
+        http = self._client.http
+        try:
+            thread: Any = await self._outbound.call(lambda: http.get_channel(thread_id))
+            parent = await self._outbound.call(lambda: http.get_channel(int(thread["parent_id"])))
+        except (Undeliverable, discord.HTTPException, KeyError, TypeError) as error:
+            logger.info("thread %d: no channel above it is known (%s)", thread_id, describe(error))
+            return None
+        return int(parent["id"]) if parent["type"] in _TAKES_MESSAGES else None
 
     def _check_channel(self, message: Any, channel_id: int) -> None:
         """A nonce is compared by author: a message elsewhere would mean that two deliveries share one."""
         if int(message["channel_id"]) != channel_id:
             raise DiscordUnavailable("Discord answered with a message of another channel")
 
-    async def find(self, due: DueDelivery) -> int | None:
+    async def find(self, result: ResultMessage) -> int | None:
         """The result message of an attempt whose answer we never saw, known by its delete button."""
+        due = result.due
         since = (due.delivery.sending_at or due.delivery.created_at) - _CLOCK_SKEW
         after = discord.utils.time_snowflake(to_datetime(since))
         mark = buttons.delete_id(due.delivery.id)
         for _ in range(_MOST_PAGES):
-            page = await self._page(due.delivery.channel_id, after)
+            page = await self._page(result.channel_id, after)
             for message in page:
                 if _has_button(message, mark) and self._is_own(message):
                     return int(message["id"])
@@ -115,9 +142,9 @@ class DiscordMessenger:
         return None
 
     async def _page(self, channel_id: int, after: int) -> Sequence[Any]:
-        history = self._client.http.logs_from(channel_id, _HISTORY_PAGE, after=after)
+        http = self._client.http
         try:
-            return await uncancelled(history)
+            return await self._outbound.call(lambda: http.logs_from(channel_id, _HISTORY_PAGE, after=after))
         except Undeliverable as error:
             logger.warning("channel %d: cannot look for an earlier result: %s", channel_id, error)
             return []
@@ -126,7 +153,8 @@ class DiscordMessenger:
         return self._client.user is not None and int(message["author"]["id"]) == self._client.user.id
 
     async def draw(self, view: CardView) -> None:
-        if view.card.message_id is None:
+        http, channel_id, message_id = self._client.http, view.card.channel_id, view.card.message_id
+        if message_id is None:
             return
         parameters = handle_message_parameters(
             content=cards.card(view),
@@ -135,10 +163,8 @@ class DiscordMessenger:
         )
         try:
             with parameters:
-                await uncancelled(
-                    self._client.http.edit_message(
-                        view.card.channel_id, view.card.message_id, params=parameters
-                    )
+                await self._outbound.call(
+                    lambda: http.edit_message(channel_id, message_id, params=parameters)
                 )
         except discord.NotFound as error:
             if not is_unknown_message(error):
@@ -153,7 +179,7 @@ class DiscordMessenger:
             allowed_mentions=discord.AllowedMentions.none(),
         )
         with parameters:
-            message = await uncancelled(self._create(view.card.channel_id, parameters))
+            message = await self._create(view.card.channel_id, parameters)
         return int(message["id"])
 
 

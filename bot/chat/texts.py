@@ -15,7 +15,7 @@ from bot.core.registration import (
     Whose,
 )
 from bot.core.results import ResultMessage, link_ends_at, living_link
-from bot.core.tasks import LIVE, DeliveryState, DueDelivery, TaskState
+from bot.core.tasks import LIVE, DeliveryState, TaskState
 from bot.core.trouble import ApiTrouble, TroubleKind
 
 MOST_CONTENT = 2000  # Discord's limit for a bot's message, in characters
@@ -63,6 +63,10 @@ def clock_time(milliseconds: int) -> str:
 
 def jump_link(guild_id: int, channel_id: int, message_id: int) -> str:
     return f"https://discord.com/channels/{guild_id}/{channel_id}/{message_id}"
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1_000_000:.1f} MB"
 
 
 def plain_link(link: str) -> str:
@@ -197,7 +201,9 @@ def result(message: ResultMessage, now: int) -> str:
     """The result message's text, at most 2,000 characters; it always holds the task's id."""
     delivery, task = message.due.delivery, message.due.task
     head = [_headline(message, code(task.id))]
-    if delivery.note:
+    if message.parent_id is not None:
+        head.append(f"-# For <#{delivery.channel_id}>, which is closed.")
+    if delivery.note and not message.bare:
         head.append(f"-# Note: {code(delivery.note, _MOST_NOTE)}")
     problem = [one_line(message.problem, _MOST_PROBLEM)] if message.problem else []
     late = []
@@ -205,14 +211,20 @@ def result(message: ResultMessage, now: int) -> str:
         late = [f"-# The API finished it {ago(task.finished_at)}; sorry for the wait."]
     room = MOST_CONTENT - sum(length(line) + 1 for line in (*head, *problem, *late))
     if task.state is TaskState.COMPLETED:
-        return "\n".join([*head, *problem, *_link_lines(message, now, room), *late])
-    reason = code_block(task.reason or "The video API gave no reason.", min(room, _MOST_REASON))
-    return "\n".join([*head, reason, *problem, *late])
+        link = [] if message.bare else _link_lines(message, now, room)
+        return "\n".join([*head, *problem, *link, *late])
+    return "\n".join([*head, _reason(message, min(room, _MOST_REASON)), *problem, *late])
 
 
-def undeliverable(due: DueDelivery, why: str, now: int) -> str:
-    """To whoever asked, in a direct message: what came of it, and the way to get it."""
-    delivery, task = due.delivery, due.task
+def _reason(message: ResultMessage, room: int) -> str:
+    if message.bare:
+        return "Its words were blocked in this channel; `/veo status` shows them to you alone."
+    return code_block(message.due.task.reason or "The video API gave no reason.", room)
+
+
+def undeliverable(message: ResultMessage, why: str, now: int) -> str:
+    """To whoever asked, in a direct message: what came of it, why it is not in the channel, what happens."""
+    delivery, task = message.due.delivery, message.due.task
     what = {
         TaskState.COMPLETED: "is ready",
         TaskState.FAILED: "failed",
@@ -221,14 +233,23 @@ def undeliverable(due: DueDelivery, why: str, now: int) -> str:
     }[task.state]
     lines = [
         f"{code(task.id)} {what}, but I could not post it in <#{delivery.channel_id}>: {one_line(why, 200)}.",
-        "Once I may post there again, `/veo redeliver` in that channel does it.",
+        "I post it there by myself once I may again; `/veo redeliver` in that channel tries at once.",
     ]
     link = living_link(task, now)
     if task.state is not TaskState.COMPLETED:
         lines.append(code_block(task.reason or "The video API gave no reason.", _MOST_REASON))
+    elif message.video is not None:
+        lines.append("Here is the video." + _smaller(message))
     elif link is not None and length(link := plain_link(link)) < _MOST_REASON:
         lines.append(f"Until then, the API's own link, which lives for a day: <{link}>")
     return "\n".join(lines)
+
+
+def _smaller(message: ResultMessage) -> str:
+    """Said whenever the bytes are not the API's own."""
+    if message.original_size is None:
+        return ""
+    return f" Made smaller to fit here; the original has {megabytes(message.original_size)}."
 
 
 def _headline(message: ResultMessage, name: str) -> str:
@@ -251,11 +272,16 @@ def _link_lines(message: ResultMessage, now: int, room: int) -> list[str]:
     if ends_at is None:
         return []
     if link is None:
-        return [] if message.video else ["The API's link to it has ended as well."]
+        smaller = _smaller(message).strip()
+        if message.video is not None:
+            return [f"-# {smaller}"] if smaller else []
+        return ["The API's link to it has ended as well."]
     until = f"<t:{ends_at // 1000}:f>"
     has_button = len(plain_link(link)) <= LONGEST_BUTTON_URL
     if message.video is not None:
-        return [f"-# The original link works until {until}."] if has_button else []
+        original = f" The original link works until {until}." if has_button else ""
+        note = f"{_smaller(message)}{original}".strip()
+        return [f"-# {note}"] if note else []
     whole = f"Download it within a day (until {until}): <{plain_link(link)}>"
     if length(whole) < room:
         return [whole]

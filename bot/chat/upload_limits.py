@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 MIB = 1024**2
 # 20 MiB for everybody since 2026-09-03, by boost level above that (discord.py's own table is older).
-_DEFAULT = 20 * MIB
+DEFAULT = 20 * MIB
 _BY_BOOST_LEVEL = {2: 50 * MIB, 3: 100 * MIB}
+# What Discord's limits are or have been: after a refusal, the next lower one is worth a try.
+_KNOWN = (100 * MIB, 50 * MIB, 25 * MIB, 20 * MIB, 10 * MIB, 8 * MIB)
 # Limits change on Discord's side in both directions: what a refusal taught is believed for some hours.
 _MEMORY = 6 * 3600.0
 
@@ -18,10 +20,13 @@ class UploadLimits:
         self._seconds = seconds
         self._refused: dict[int, tuple[int, float]] = {}
 
-    def fits(self, guild_id: int, boost_level: int, size: int) -> bool:
-        """Whether `size` bytes are worth a try."""
+    def limit(self, guild_id: int, boost_level: int) -> int:
+        """How many bytes are worth a try."""
+        limit = _BY_BOOST_LEVEL.get(boost_level, DEFAULT)
         refused = self._lowest_refused(guild_id)
-        return size <= _BY_BOOST_LEVEL.get(boost_level, _DEFAULT) and (refused is None or size < refused)
+        if refused is None or refused > limit:
+            return limit
+        return next((known for known in _KNOWN if known < refused), refused // 2)
 
     def refuse(self, guild_id: int, size: int) -> None:
         """Discord answered 413 to `size` bytes."""

@@ -15,11 +15,21 @@ class ResultMessage:
     """The end of one delivery: the MP4 on our disk, or the reason why there is none.
 
     `problem` is a sentence for people about a completed task whose video cannot be attached.
+    `original_size`, in bytes, is there when `video` was made smaller to fit. `bare` leaves out every word
+    that is not ours. `parent_id` is the channel above a thread that takes no messages any more.
     """
 
     due: DueDelivery
     video: Path | None = None
     problem: str | None = None
+    original_size: int | None = None
+    bare: bool = False
+    parent_id: int | None = None
+
+    @property
+    def channel_id(self) -> int:
+        """Where it is posted."""
+        return self.parent_id or self.due.delivery.channel_id
 
 
 def link_ends_at(task: TrackedTask) -> int | None:

@@ -118,9 +118,12 @@ class Delivery:
     ended_at: int | None  # set on a due delivery: it was undeliverable before, and its asker was told
     trouble: str | None  # the last thing that went wrong, for people
     ended_by: int | None  # who untracked it
-    posted_in: int | None = (
-        None  # the channel of the result message, when it is another one (a thread's parent)
-    )
+    posted_in: int | None = None  # the result message's channel, when it is another one (a thread's parent)
+
+    @property
+    def message_channel_id(self) -> int:
+        """Where the result message is."""
+        return self.posted_in or self.channel_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.core.clock import DAY
 from bot.core.tasks import (
     LIVE,
     Claim,
@@ -25,6 +26,15 @@ _LAST_SERVED = (
     .where(_theirs.c.requester_id == deliveries.c.requester_id)
     .scalar_subquery()
 )
+
+# The API's link is dead after a day; what a channel did not take is kept here for longer than that.
+UNDELIVERABLE_FILES_STAY = 3 * DAY
+
+
+def _may_return(now: int) -> sa.ColumnElement[bool]:
+    """Could not be delivered, and not so long ago that its video is given up."""
+    ended_lately = deliveries.c.ended_at > now - UNDELIVERABLE_FILES_STAY
+    return (deliveries.c.state == DeliveryState.UNDELIVERABLE) & ended_lately
 
 
 class DeliveryQueue:
@@ -83,9 +93,29 @@ class DeliveryQueue:
 
         return await self._database.run(work)
 
-    async def posted(self, due: DueDelivery, lease: int, message_id: int | None, now: int) -> bool:
-        """Discord has answered. `message_id` is None for a message that was deleted meanwhile."""
-        return await self._end(due, lease, DeliveryState.POSTED, now, message_id=message_id, trouble=None)
+    async def posted(
+        self,
+        due: DueDelivery,
+        lease: int,
+        message_id: int | None,
+        now: int,
+        *,
+        channel_id: int | None = None,
+    ) -> bool:
+        """Discord has answered. `message_id` is None for a message that was deleted meanwhile.
+
+        `channel_id` is where the message is, when not where it was asked for.
+        """
+        elsewhere = None if channel_id == due.delivery.channel_id else channel_id
+        return await self._end(
+            due,
+            lease,
+            DeliveryState.POSTED,
+            now,
+            message_id=message_id,
+            posted_in=elsewhere,
+            trouble=None,
+        )
 
     async def undeliverable(self, due: DueDelivery, lease: int, why: str, now: int) -> bool:
         """Discord will not take it there."""
@@ -130,25 +160,25 @@ class DeliveryQueue:
         """Nothing was tried: due again at once, for the next process."""
         return await self._queue.postpone(delivery_id, lease, now)
 
-    async def is_owed(self, task_id: str) -> bool:
-        """Whether some channel still waits for this task's result."""
+    async def is_owed(self, task_id: str, now: int) -> bool:
+        """Whether some channel still waits for this task's result, or may take it soon."""
 
         async def work(connection: AsyncConnection) -> bool:
-            live = sa.select(deliveries.c.id).where(
-                deliveries.c.task_id == task_id, deliveries.c.state.in_(LIVE)
-            )
-            return (await connection.execute(live.limit(1))).first() is not None
+            live = deliveries.c.state.in_(LIVE)
+            owed = sa.select(deliveries.c.id).where(deliveries.c.task_id == task_id, live | _may_return(now))
+            return (await connection.execute(owed.limit(1))).first() is not None
 
         return await self._database.run(work)
 
-    async def tasks_to_keep(self) -> set[str]:
-        """The ids of completed tasks that some channel is still owed: their files stay."""
+    async def tasks_to_keep(self, now: int) -> set[str]:
+        """The ids of completed tasks that some channel is still owed, or may take soon: their files stay."""
 
         async def work(connection: AsyncConnection) -> set[str]:
             found = await connection.execute(
                 sa.select(deliveries.c.task_id)
                 .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
-                .where(deliveries.c.state == DeliveryState.DUE, tasks.c.state == TaskState.COMPLETED)
+                .where((deliveries.c.state == DeliveryState.DUE) | _may_return(now))
+                .where(tasks.c.state == TaskState.COMPLETED)
             )
             return set(found.scalars())
 

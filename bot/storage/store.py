@@ -10,6 +10,7 @@ from bot.storage.card_queue import CardQueue
 from bot.storage.delivery_queue import DeliveryQueue
 from bot.storage.engine import Database, open_database
 from bot.storage.facts import Facts
+from bot.storage.guilds import Guilds
 from bot.storage.lookups import Lookups
 from bot.storage.migrations import migrate
 from bot.storage.registrations import Registrations
@@ -29,6 +30,7 @@ class Store:
     registrations: Registrations
     lookups: Lookups
     facts: Facts
+    guilds: Guilds
     interval: int
 
     async def release_orphans(self, now: int) -> int:
@@ -60,5 +62,6 @@ def _store(database: Database, limits: Limits, interval: int) -> Store:
         registrations=Registrations(database, limits=limits, interval=interval),
         lookups=Lookups(database),
         facts=Facts(database),
+        guilds=Guilds(database),
         interval=interval,
     )

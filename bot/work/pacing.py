@@ -1,4 +1,4 @@
-"""How fast the video API may be asked: the budget over all tasks, and the gate that closes for everybody."""
+"""The gate to the video API: open, or closed for everybody."""
 
 import logging
 from typing import Protocol
@@ -12,34 +12,6 @@ TROUBLE_FACT = "video_api.trouble"
 # A wrong key is mended by a person, who then restarts; asking now and then covers a mend on the other side.
 _KEY_PAUSE = 5 * MINUTE
 _THROTTLE_PAUSE = 30 * SECOND
-
-
-class RateBudget:
-    """A token bucket: `rate` questions per second, and at most one second's worth saved up."""
-
-    def __init__(self, rate: float, clock: Clock) -> None:
-        self._per_ms = rate / SECOND
-        self._most = max(1.0, rate)
-        self._clock = clock
-        self._tokens = self._most
-        self._at = clock()
-
-    def available(self) -> int:
-        """Questions that may be asked now."""
-        now = self._clock()
-        # The wall clock may be set back; nothing is gained or lost by that.
-        gained = max(0, now - self._at) * self._per_ms
-        self._tokens = min(self._most, self._tokens + gained)
-        self._at = now
-        return int(self._tokens)
-
-    def spend(self, questions: int) -> None:
-        self._tokens -= questions
-
-    def ready_at(self) -> int:
-        """When the next question may be asked."""
-        missing = 1 - self._tokens
-        return self._at + (int(missing / self._per_ms) + 1 if missing > 0 else 0)
 
 
 class FactStore(Protocol):

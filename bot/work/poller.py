@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from bot.core.answers import Answer
+from bot.core.budget import RateBudget
 from bot.core.clock import MINUTE, Clock
 from bot.core.errors import KeyRefused, TryLater, VideoApiThrottled
 from bot.core.tasks import Claim, TrackedTask
@@ -18,7 +19,7 @@ from bot.core.verdicts import (
     judge,
     judge_silence,
 )
-from bot.work.pacing import ApiGate, RateBudget
+from bot.work.pacing import ApiGate
 
 logger = logging.getLogger(__name__)
 _SET_ASIDE = 5 * MINUTE

@@ -48,6 +48,12 @@ class CardNames(Protocol):
     async def named(self, card_id: int, message_id: int) -> None: ...
 
 
+class Videos(Protocol):
+    """The shelf."""
+
+    async def has(self, task_id: str) -> bool: ...
+
+
 class Registry:
     """The service behind commands and buttons. Every method may raise StorageUnavailable."""
 
@@ -58,6 +64,7 @@ class Registry:
         lookups: Lookups,
         cards: CardNames,
         facts: FactStore,
+        videos: Videos,
         clock: Clock,
         on_work: Callable[[], None],
     ) -> None:
@@ -65,6 +72,7 @@ class Registry:
         self._lookups = lookups
         self._cards = cards
         self._facts = facts
+        self._videos = videos
         self._clock = clock
         self._on_work = on_work
 
@@ -93,12 +101,18 @@ class Registry:
             return Redelivered.NOT_TRACKED, None
         if earlier.delivery.state in LIVE or earlier.task.state is TaskState.WAITING:
             return Redelivered.STILL_OPEN, earlier
-        if earlier.task.state is TaskState.COMPLETED and not living_link(earlier.task, self._clock()):
+        if not await self._has_something_to_post(earlier):
             return Redelivered.LINK_DEAD, earlier
         if not await self._registrations.redeliver(earlier, by, self._clock()):
             return Redelivered.STILL_OPEN, earlier
         self._on_work()
         return Redelivered.PLANNED, earlier
+
+    async def _has_something_to_post(self, earlier: Earlier) -> bool:
+        """What a channel did not take is kept here for longer than its link lives."""
+        if earlier.task.state is not TaskState.COMPLETED or living_link(earlier.task, self._clock()):
+            return True
+        return await self._videos.has(earlier.task.id)
 
     async def watch(self, card_id: int, user_id: int) -> Watching:
         return await self._registrations.watch(card_id, user_id)

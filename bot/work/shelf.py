@@ -21,12 +21,21 @@ class Downloader(Protocol):
         ...
 
 
+class Fitter(Protocol):
+    """Makes an MP4 smaller."""
+
+    async def fit(self, source: Path, destination: Path, *, limit: int) -> object:
+        """`destination` is whole and at most `limit` bytes. Raises CannotFit, StorageUnavailable."""
+        ...
+
+
 class Shelf:
     """A file under its final name is complete and checked; that is all there is to remember."""
 
-    def __init__(self, folder: Path, downloader: Downloader) -> None:
+    def __init__(self, folder: Path, downloader: Downloader, fitter: Fitter) -> None:
         self._folder = folder
         self._downloader = downloader
+        self._fitter = fitter
         self._fetching = KeyedLock()
 
     async def video(self, task_id: str, url: str) -> Path:
@@ -37,21 +46,45 @@ class Shelf:
                 await self._downloader.fetch(url, path)
         return path
 
+    async def has(self, task_id: str) -> bool:
+        """Whether it can be posted though its link is dead."""
+        return await asyncio.to_thread(self._path(task_id).exists)
+
+    async def fitted(self, task_id: str, limit: int) -> Path:
+        """A version of `video` of at most `limit` bytes, made if it is not here yet. Raises CannotFit."""
+        whole = self._path(task_id)
+        smaller = whole.with_name(f"{whole.stem}.{limit}.mp4")
+        async with self._fetching.hold(task_id):
+            if not await asyncio.to_thread(smaller.exists):
+                await self._fitter.fit(whole, smaller, limit=limit)
+        return smaller
+
     async def remove(self, task_id: str) -> None:
         """Nobody is owed it any more."""
-        await asyncio.to_thread(self._path(task_id).unlink, missing_ok=True)
+        await asyncio.to_thread(self._remove, self._path(task_id).stem)
+
+    def _remove(self, stem: str) -> None:
+        for path in self._folder.glob(f"{stem}*.mp4"):
+            path.unlink(missing_ok=True)
 
     async def sweep(self, keep: Iterable[str]) -> int:
         """Remove what a crash left: half files, and videos that nobody is owed. Returns how many."""
-        names = {self._path(task_id).name for task_id in keep}
+        return await self._remove_all_but(keep, "*")
+
+    async def tidy(self, keep: Iterable[str]) -> int:
+        """Remove videos that nobody is owed any more, while others may be on their way here."""
+        return await self._remove_all_but(keep, "*.mp4")
+
+    async def _remove_all_but(self, keep: Iterable[str], pattern: str) -> int:
+        stems = {self._path(task_id).stem for task_id in keep}
         try:
-            return await asyncio.to_thread(self._sweep, names)
+            return await asyncio.to_thread(self._sweep, stems, pattern)
         except OSError as error:
             raise StorageUnavailable(f"the video folder cannot be tidied: {error.strerror}") from error
 
-    def _sweep(self, names: set[str]) -> int:
+    def _sweep(self, stems: set[str], pattern: str) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
-        stale = [path for path in self._folder.iterdir() if path.is_file() and path.name not in names]
+        stale = [path for path in self._folder.glob(pattern) if path.is_file() and not _is_kept(path, stems)]
         for path in stale:
             path.unlink(missing_ok=True)
         return len(stale)
@@ -59,3 +92,8 @@ class Shelf:
     def _path(self, task_id: str) -> Path:
         """By hash: an id may hold what a file system does not tell apart, or does not take."""
         return self._folder / f"{hashlib.sha256(task_id.encode()).hexdigest()[:32]}.mp4"
+
+
+def _is_kept(path: Path, stems: set[str]) -> bool:
+    """The whole video or one made to fit; a part of either is of no use to anybody."""
+    return path.suffix == ".mp4" and path.name.partition(".")[0] in stems

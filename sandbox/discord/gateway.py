@@ -57,6 +57,7 @@ class Gateway:
         self.identifies = 0
         self.resumes = 0
         self.heartbeats = 0
+        self.refusals = 0
         world.listeners.append(self._on_change)
 
     @property
@@ -66,6 +67,9 @@ class Gateway:
     # --- one connection
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        if self.refusals:
+            self.refusals -= 1
+            raise web.HTTPServiceUnavailable
         socket = web.WebSocketResponse(timeout=CLOSE_WITHIN, max_msg_size=0)
         await socket.prepare(request)
         outbox: asyncio.Queue[Json | None] = asyncio.Queue()

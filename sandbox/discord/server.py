@@ -229,6 +229,15 @@ class StandInDiscord:
     def resumes(self) -> int:
         return self._gateway.resumes
 
+    def refuse_connections(self, times: int) -> None:
+        """The next so many websockets are answered with 503."""
+        self._gateway.refusals = times
+
+    @property
+    def session_starts(self) -> dict[str, int]:
+        """How many IDENTIFYs Discord says are left, and for how many milliseconds."""
+        return self._account.session_starts
+
     async def disconnect_gateway(self, code: int = 4000) -> None:
         await self._gateway.disconnect(code)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.storage.migrations import NEWEST
 from sandbox.bot_process import BotProcess
 from sandbox.faults import Fault
 from tests.crash.conftest import Theatre
@@ -108,7 +109,7 @@ async def test_migrate_says_what_it_did(theatre: Theatre):
     first = await run(theatre.folder, theatre.settings(), "migrate")
     second = await run(theatre.folder, theatre.settings(), "migrate")
 
-    assert first == (0, "database at schema version 1 (was 0)\n")
+    assert first == (0, f"database at schema version {NEWEST} (was 0)\n")
     assert second[0] == 0
 
 
@@ -118,7 +119,7 @@ async def test_check_tries_everything(theatre: Theatre):
     code, said = await run(theatre.folder, theatre.settings(), "check")
 
     assert code == 0
-    assert "ok    database: schema version 1\n" in said
+    assert f"ok    database: schema version {NEWEST}\n" in said
     assert [line.split()[0] for line in said.splitlines() if line.startswith(("ok", "FAIL"))] == ["ok"] * 5
 
 

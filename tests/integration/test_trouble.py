@@ -136,21 +136,6 @@ async def test_permission_lost_meanwhile_is_kept_and_shown(scene: Scene):
     assert result.attachments
 
 
-async def test_whoever_asked_is_told_privately_when_the_channel_takes_nothing(scene: Scene):
-    """Never silent: a direct message with the link, and the way to get the rest."""
-    task = scene.api.create(ID)
-    async with scene.bot():
-        await scene.track(ID)
-        scene.channel.deny(scene.discord.bot, "view_channel")
-        task.complete()
-        [told] = await scene.discord.until(lambda: scene.alice.direct_channel.messages)
-
-    assert f"`{ID}` is ready" in told.content
-    assert f"<#{scene.channel.id}>" in told.content
-    assert "/veo redeliver" in told.content
-    assert f"/videos/{ID}.mp4" in told.content
-
-
 async def test_person_without_direct_messages_still_has_the_list(scene: Scene):
     """50007 is no reason to try again."""
     task = scene.api.create(ID)

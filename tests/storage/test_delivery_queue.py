@@ -6,7 +6,7 @@ import itertools
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.core.clock import HOUR, MINUTE
+from bot.core.clock import DAY, HOUR, MINUTE
 from bot.core.registration import Untracked
 from bot.core.tasks import DeliveryState, TaskState
 from bot.storage.store import LEASE_TIME, Store
@@ -252,13 +252,13 @@ async def test_task_is_owed_until_every_channel_has_its_end(store: Store, clock:
     """The file stays that long."""
     await track(store, clock, channel=CHANNEL)
     await track(store, clock, channel=OTHER_CHANNEL)
-    assert await store.deliveries.is_owed(TASK)
+    assert await store.deliveries.is_owed(TASK, clock())
     await ask_about(store, clock)
     await post_next(store, clock)
-    assert await store.deliveries.is_owed(TASK)
+    assert await store.deliveries.is_owed(TASK, clock())
     await post_next(store, clock)
 
-    assert not await store.deliveries.is_owed(TASK)
+    assert not await store.deliveries.is_owed(TASK, clock())
 
 
 async def test_tasks_to_keep_are_the_completed_ones_still_owed(store: Store, clock: FakeClock):
@@ -269,7 +269,21 @@ async def test_tasks_to_keep_are_the_completed_ones_still_owed(store: Store, clo
     await ask_about(store, clock, task_id="owed")
     await ask_about(store, clock, FAILED, task_id="failed")
 
-    assert await store.deliveries.tasks_to_keep() == {"owed"}
+    assert await store.deliveries.tasks_to_keep(clock()) == {"owed"}
+
+
+async def test_video_of_what_could_not_be_posted_is_kept_for_three_days(store: Store, clock: FakeClock):
+    """The API's link is dead by then, and the channel may take it again."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+
+    clock.advance(3 * DAY - 1)
+    assert await store.deliveries.is_owed(TASK, clock())
+    assert await store.deliveries.tasks_to_keep(clock()) == {TASK}
+    clock.advance(1)
+    assert not await store.deliveries.is_owed(TASK, clock())
+    assert await store.deliveries.tasks_to_keep(clock()) == set()
 
 
 async def test_people_take_turns_however_much_one_of_them_asked_for(store: Store, clock: FakeClock):

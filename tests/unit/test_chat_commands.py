@@ -25,7 +25,7 @@ async def commands() -> list[Json]:
     """The payload of a registration, built without a network and without calling anything."""
     client = CourierClient()
     nothing: Any = object()
-    client.use(nothing, nothing)
+    client.use(nothing, nothing, nothing)
     return [command.to_dict(client.tree) for command in client.tree.get_commands()]
 
 

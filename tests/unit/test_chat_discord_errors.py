@@ -1,8 +1,6 @@
 """Each answer of Discord and each failure on the way, and which of our errors it becomes."""
 
-import asyncio
-import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -10,15 +8,18 @@ import discord
 import pytest
 
 from bot.chat.answers import describe
-from bot.chat.discord_errors import is_unknown_message, uncancelled
+from bot.chat.discord_errors import is_unknown_message
+from bot.chat.outbound import Outbound
 from bot.core.errors import (
     DiscordUnavailable,
+    MessageRefused,
     PermissionLost,
+    ThreadClosed,
     TokenRefused,
     TooLargeForDiscord,
     Undeliverable,
 )
-from tests.timing import eventually
+from tests.timing import FakeClock
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Response:
 
     status: int
     reason: str = "Reason"
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 def error_of(status: int, code: int | None = 0) -> discord.HTTPException:
@@ -39,13 +41,20 @@ def error_of(status: int, code: int | None = 0) -> discord.HTTPException:
     return kind(response, body)
 
 
+def seen_by_discord(error: discord.HTTPException) -> discord.HTTPException:
+    """What comes from Discord itself passed its proxies."""
+    response: Any = error.response
+    response.headers["Via"] = "1.1 google"
+    return error
+
+
 async def raise_(error: BaseException) -> None:
     raise error
 
 
 async def outcome_of(error: BaseException) -> BaseException:
     try:
-        await uncancelled(raise_(error))
+        await Outbound(FakeClock()).call(lambda: raise_(error))
     except Exception as raised:
         return raised
     raise AssertionError("nothing was raised")
@@ -58,10 +67,10 @@ async def outcome_of(error: BaseException) -> BaseException:
         (403, 50001, Undeliverable),
         (403, 50013, PermissionLost),
         (400, 50008, Undeliverable),
-        (400, 50083, Undeliverable),
-        (400, 160005, Undeliverable),
-        (400, 200000, Undeliverable),
-        (400, 240000, Undeliverable),
+        (400, 50083, ThreadClosed),
+        (403, 160005, ThreadClosed),
+        (400, 200000, MessageRefused),
+        (400, 240000, MessageRefused),
         (413, 40005, TooLargeForDiscord),
         (413, None, TooLargeForDiscord),
         (400, 40005, TooLargeForDiscord),
@@ -71,23 +80,20 @@ async def outcome_of(error: BaseException) -> BaseException:
         (403, 40333, DiscordUnavailable),
         (403, None, DiscordUnavailable),
         (429, 0, DiscordUnavailable),
-        (429, None, DiscordUnavailable),
         (500, 0, DiscordUnavailable),
         (502, None, DiscordUnavailable),
         (503, 0, DiscordUnavailable),
         (503, 130000, DiscordUnavailable),
         (400, 130000, DiscordUnavailable),
         (404, 10008, discord.NotFound),
-        (400, 50035, discord.HTTPException),
+        (400, 50035, MessageRefused),
         (403, 50007, Undeliverable),
         (403, 50278, Undeliverable),
     ],
 )
-async def test_uncancelled_with_an_error_answer_raises_ours(
-    status: int, code: int | None, ours: type[Exception]
-):
-    """Obstacles become ours; 10008 is the caller's to judge, and a malformed request is our bug."""
-    theirs = error_of(status, code)
+async def test_error_answer_becomes_ours(status: int, code: int | None, ours: type[Exception]):
+    """Obstacles become ours; 10008 is the caller's to judge."""
+    theirs = seen_by_discord(error_of(status, code))
 
     raised = await outcome_of(theirs)
 
@@ -108,7 +114,7 @@ async def test_uncancelled_with_an_error_answer_raises_ours(
     ],
     ids=repr,
 )
-async def test_uncancelled_with_no_answer_raises_discord_unavailable(error: Exception):
+async def test_no_answer_is_discord_unavailable(error: Exception):
     """Whatever happens on the way may not happen the next time."""
     raised = await outcome_of(error)
 
@@ -117,7 +123,7 @@ async def test_uncancelled_with_no_answer_raises_discord_unavailable(error: Exce
     assert raised.retry_after is None
 
 
-async def test_uncancelled_when_rate_limited_keeps_the_time_asked_for():
+async def test_long_rate_limit_keeps_the_time_asked_for():
     """discord.py raises RateLimited for a wait longer than it is willing to sleep."""
     raised = await outcome_of(discord.RateLimited(90.5))
 
@@ -125,56 +131,11 @@ async def test_uncancelled_when_rate_limited_keeps_the_time_asked_for():
     assert raised.retry_after == 90.5
 
 
-@pytest.mark.parametrize("code", [40333, None])
-async def test_uncancelled_when_blocked_by_the_edge_waits_ten_minutes(code: int | None):
-    """Asking on makes a block longer."""
-    raised = await outcome_of(error_of(403, code))
-
-    assert isinstance(raised, DiscordUnavailable)
-    assert raised.retry_after == 600
-
-
-async def test_uncancelled_with_a_bug_lets_it_through():
+async def test_bug_is_let_through():
     """Only the world's failures are translated."""
     bug = KeyError("id")
 
     assert await outcome_of(bug) is bug
-
-
-async def test_uncancelled_with_an_answer_returns_it():
-    """The usual case."""
-
-    async def call() -> int:
-        return 5
-
-    assert await uncancelled(call()) == 5
-
-
-@pytest.mark.parametrize("fails", [False, True])
-async def test_uncancelled_with_a_cancelled_caller_lets_the_call_run_to_its_end(
-    fails: bool, caplog: pytest.LogCaptureFixture
-):
-    """A cancelled send during a global 429 would freeze every later call of discord.py."""
-    go, ended = asyncio.Event(), asyncio.Event()
-
-    async def call() -> None:
-        await go.wait()
-        ended.set()
-        if fails:
-            raise error_of(503)
-
-    caller = asyncio.create_task(uncancelled(call()))
-    await asyncio.sleep(0)
-    caller.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await caller
-    assert not ended.is_set()
-
-    go.set()
-    await eventually(lambda: len(asyncio.all_tasks()) == 1)
-
-    assert ended.is_set()
-    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
 
 
 @pytest.mark.parametrize(

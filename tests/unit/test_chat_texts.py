@@ -500,7 +500,7 @@ def test_undeliverable_tells_what_came_of_it_and_fits(state: TaskState):
     )
     due = DueDelivery(replace(DELIVERY, task_id=LONG_ID), task, ())
 
-    text = texts.undeliverable(due, "the channel is gone", NOW)
+    text = texts.undeliverable(ResultMessage(due), "the channel is gone", NOW)
 
     assert length(text) <= 2000
     assert f"`{LONG_ID}`" in text
@@ -508,3 +508,41 @@ def test_undeliverable_tells_what_came_of_it_and_fits(state: TaskState):
     assert "/veo redeliver" in text
     assert "@everyone" not in outside_code(text)
     assert ("<https://x.test/v.mp4>" in text) is (state is TaskState.COMPLETED)
+
+
+def test_undeliverable_with_the_video_needs_no_link():
+    due = DueDelivery(DELIVERY, replace(TASK, state=TaskState.COMPLETED, finished_at=NOW), ())
+
+    text = texts.undeliverable(ResultMessage(due, video=VIDEO), "the channel is gone", NOW)
+
+    assert "Here is the video." in text
+    assert "http" not in text
+
+
+def test_result_made_smaller_says_so_with_the_original_size():
+    task = replace(TASK, state=TaskState.COMPLETED, finished_at=NOW, video_url=LINK)
+    due = DueDelivery(DELIVERY, task, ())
+
+    said = texts.result(ResultMessage(due, video=VIDEO, original_size=52_400_000), NOW)
+
+    assert "Made smaller to fit here; the original has 52.4 MB." in said
+    assert "The original link works until" in said
+
+
+def test_bare_result_holds_no_word_from_outside():
+    """AutoMod blocked the message: note, reason and link are the words that are not ours."""
+    task = replace(TASK, state=TaskState.FAILED, reason="bad words", finished_at=NOW)
+    due = DueDelivery(replace(DELIVERY, note="a bad note"), task, ())
+
+    said = texts.result(ResultMessage(due, bare=True), NOW)
+
+    assert "bad" not in said
+    assert f"`{TASK.id}`" in said
+
+
+def test_result_in_the_channel_above_names_its_thread():
+    due = DueDelivery(DELIVERY, replace(TASK, state=TaskState.FAILED, reason="no", finished_at=NOW), ())
+
+    said = texts.result(ResultMessage(due, parent_id=77), NOW)
+
+    assert f"<#{DELIVERY.channel_id}>" in said

@@ -1,4 +1,4 @@
-"""What fits by boost level, and what a refusal teaches, for how long, and about which guild."""
+"""How much fits by boost level, and what a refusal teaches, for how long, and about which guild."""
 
 import pytest
 
@@ -19,40 +19,46 @@ class Seconds:
 
 
 @pytest.mark.parametrize(("boost_level", "mib"), [(0, 20), (1, 20), (2, 50), (3, 100), (4, 20)])
-def test_fits_by_boost_level_up_to_the_last_byte(boost_level: int, mib: int):
+def test_limit_by_boost_level(boost_level: int, mib: int):
     """20 MiB for everybody, 50 and 100 for boosted servers; an unknown level is no promise."""
     limits = UploadLimits()
 
-    assert limits.fits(1, boost_level, mib * MIB)
-    assert not limits.fits(1, boost_level, mib * MIB + 1)
+    assert limits.limit(1, boost_level) == mib * MIB
 
 
-def test_fits_after_a_refusal_is_below_the_refused_size():
-    """What was refused is not tried again; anything smaller is."""
+@pytest.mark.parametrize(("refused", "left"), [(40, 25), (20, 10), (15, 10), (10, 8), (8, 4), (1, 0.5)])
+def test_limit_after_a_refusal_is_the_next_that_discord_is_known_for(refused: int, left: float):
+    """Discord does not say what its limit is; a video made to fit must fit at the first try."""
     limits = UploadLimits()
-    limits.refuse(1, 10 * MIB)
+    limits.refuse(1, refused * MIB)
 
-    assert not limits.fits(1, 0, 10 * MIB)
-    assert limits.fits(1, 0, 10 * MIB - 1)
+    assert limits.limit(1, 2) == left * MIB
 
 
-def test_fits_after_a_refusal_elsewhere_is_unchanged():
+def test_limit_after_a_refusal_above_it_is_unchanged():
+    """A server that lost its boosts."""
+    limits = UploadLimits()
+    limits.refuse(1, 40 * MIB)
+
+    assert limits.limit(1, 0) == 20 * MIB
+
+
+def test_limit_after_a_refusal_elsewhere_is_unchanged():
     """Limits belong to a guild."""
     limits = UploadLimits()
     limits.refuse(1, 10 * MIB)
 
-    assert limits.fits(2, 0, 20 * MIB)
+    assert limits.limit(2, 0) == 20 * MIB
 
 
 @pytest.mark.parametrize("sizes", [(10, 15), (15, 10)])
-def test_fits_after_two_refusals_is_below_the_smaller(sizes: tuple[int, int]):
+def test_limit_after_two_refusals_is_below_the_smaller(sizes: tuple[int, int]):
     """The order does not matter."""
     limits = UploadLimits()
     for size in sizes:
         limits.refuse(1, size * MIB)
 
-    assert not limits.fits(1, 0, 10 * MIB)
-    assert limits.fits(1, 0, 10 * MIB - 1)
+    assert limits.limit(1, 0) == 8 * MIB
 
 
 @pytest.mark.parametrize(("hours", "forgotten"), [(5.99, False), (6.01, True)])
@@ -64,7 +70,7 @@ def test_refusal_after_six_hours_is_forgotten(hours: float, forgotten: bool):
 
     seconds.now += hours * HOUR
 
-    assert limits.fits(1, 0, 15 * MIB) == forgotten
+    assert limits.limit(1, 0) == (20 if forgotten else 8) * MIB
 
 
 def test_refusal_after_a_forgotten_one_starts_anew():
@@ -76,5 +82,4 @@ def test_refusal_after_a_forgotten_one_starts_anew():
 
     limits.refuse(1, 18 * MIB)
 
-    assert limits.fits(1, 0, 15 * MIB)
-    assert not limits.fits(1, 0, 18 * MIB)
+    assert limits.limit(1, 0) == 10 * MIB

@@ -184,13 +184,29 @@ def woken() -> Counter:
     return Counter()
 
 
+class FilesHere:
+    """The tasks whose videos are on the disk."""
+
+    def __init__(self) -> None:
+        self.task_ids: set[str] = set()
+
+    async def has(self, task_id: str) -> bool:
+        return task_id in self.task_ids
+
+
 @pytest.fixture
-def registry(store: Store, clock: FakeClock, woken: Counter) -> Registry:
+def videos() -> FilesHere:
+    return FilesHere()
+
+
+@pytest.fixture
+def registry(store: Store, clock: FakeClock, woken: Counter, videos: FilesHere) -> Registry:
     return Registry(
         registrations=store.registrations,
         lookups=store.lookups,
         cards=store.cards,
         facts=store.facts,
+        videos=videos,
         clock=clock,
         on_work=woken,
     )
@@ -280,6 +296,20 @@ async def test_redeliver_of_an_ended_task_depends_on_its_link(
     assert (await registry.redeliver(CHANNEL, TASK, STRANGER))[0] is outcome
     assert woken.calls == (outcome is Redelivered.PLANNED)
     assert len((await registry.overview(CHANNEL)).live) == (outcome is Redelivered.PLANNED)
+
+
+async def test_redeliver_of_a_video_that_is_still_here_needs_no_link(
+    registry: Registry, store: Store, clock: FakeClock, videos: FilesHere
+):
+    """What a channel did not take is kept for days, and the link lives for one."""
+    await track_ended(store, clock)
+    await post_next(store, clock)
+    clock.advance(2 * DAY)
+    videos.task_ids.add(TASK)
+
+    outcome, _ = await registry.redeliver(CHANNEL, TASK, OWNER)
+
+    assert outcome is Redelivered.PLANNED
 
 
 async def test_redeliver_of_an_undeliverable_one_is_planned(

@@ -1,8 +1,6 @@
-"""The deliverer with a scripted Discord and a scripted download, over the real store and a real folder."""
+"""The deliverer: what is fetched, what becomes of each failure, and who is told."""
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -12,17 +10,15 @@ from bot.core.errors import (
     DiscordUnavailable,
     DownloadInterrupted,
     LinkRefused,
-    TooLargeForDiscord,
     Undeliverable,
     VideoUnusable,
 )
 from bot.core.registration import Untracked
-from bot.core.results import ResultMessage
-from bot.core.tasks import Delivery, DeliveryState, DueDelivery
+from bot.core.tasks import DeliveryState
 from bot.core.verdicts import Final
 from bot.storage.store import LEASE_TIME, Store
-from bot.work.deliverer import LINK_ENDED, LINK_REFUSED, TOO_LARGE, Deliverer
-from bot.work.shelf import Shelf
+from bot.work.deliverer import LINK_ENDED, LINK_ENDING, LINK_REFUSED
+from tests.delivery_desk import MP4, Desk, make_due
 from tests.factories import (
     CHANNEL,
     DONE,
@@ -33,113 +29,10 @@ from tests.factories import (
     TASK,
     URL,
     ask_about,
-    look_up,
     track,
     track_ended,
 )
 from tests.timing import FakeClock
-
-MP4 = b"the video"
-
-
-class ScriptedDiscord:
-    """Takes every message, unless a test has put an error on the list. One nonce is one message."""
-
-    def __init__(self) -> None:
-        self.errors: deque[Exception] = deque()
-        self.accepts_then_cuts = False
-        self.deleted: set[str] = set()
-        self.tried: list[ResultMessage] = []
-        self.messages: dict[str, tuple[int, bytes | None, str | None]] = {}
-        self.forgets_nonces = False
-        self.looked_up: list[int] = []
-        self.told: list[tuple[int, str]] = []
-        self.largest = 10 * 1024 * 1024
-
-    async def post(self, result: ResultMessage) -> int | None:
-        self.tried.append(result)
-        if self.errors:
-            raise self.errors.popleft()
-        nonce = result.due.delivery.nonce
-        if nonce in self.deleted:
-            return None
-        if nonce not in self.messages or self.forgets_nonces:
-            data = await asyncio.to_thread(result.video.read_bytes) if result.video else None
-            self.messages[nonce] = (5000 + len(self.tried), data, result.problem)
-        if self.accepts_then_cuts:
-            self.accepts_then_cuts = False
-            raise DiscordUnavailable("connection cut")
-        return self.messages[nonce][0]
-
-    async def tell_privately(self, due: DueDelivery, why: str) -> None:
-        self.told.append((due.delivery.requester_id, why))
-
-    async def find(self, due: DueDelivery) -> int | None:
-        self.looked_up.append(due.delivery.id)
-        found = self.messages.get(due.delivery.nonce)
-        return found[0] if found else None
-
-    def fits(self, guild_id: int, size: int) -> bool:
-        return size <= self.largest
-
-
-class ScriptedDownloads:
-    """Writes the video, unless a test has put an error on the list, or holds it."""
-
-    def __init__(self) -> None:
-        self.errors: deque[Exception] = deque()
-        self.urls: list[str] = []
-        self.held: asyncio.Event | None = None
-        self.begun = asyncio.Event()
-
-    async def fetch(self, url: str, destination: Path) -> object:
-        self.urls.append(url)
-        self.begun.set()
-        if self.held:
-            await self.held.wait()
-        if self.errors:
-            raise self.errors.popleft()
-        return await asyncio.to_thread(destination.write_bytes, MP4)
-
-
-@dataclass
-class Desk:
-    """A deliverer with everything around it."""
-
-    store: Store
-    clock: FakeClock
-    folder: Path
-    discord: ScriptedDiscord = field(default_factory=ScriptedDiscord)
-    downloads: ScriptedDownloads = field(default_factory=ScriptedDownloads)
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    changes: int = 0
-    deliverer: Deliverer = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.deliverer = Deliverer(
-            deliveries=self.store.deliveries,
-            messenger=self.discord,
-            shelf=Shelf(self.folder, self.downloads),
-            clock=self.clock,
-            stop=self.stop,
-            on_change=self._changed,
-        )
-
-    def _changed(self) -> None:
-        self.changes += 1
-
-    async def deliver(self, count: int = 1) -> None:
-        """One attempt for each of the next due deliveries."""
-        for _ in range(count):
-            claim = await self.deliverer.claim(1)
-            (due,) = claim.work
-            await self.deliverer.handle(claim.lease, due)
-
-    async def delivery(self, channel: int = CHANNEL) -> Delivery:
-        return (await look_up(self.store, channel=channel)).delivery
-
-    def files(self) -> list[Path]:
-        return list(self.folder.iterdir())
 
 
 @pytest.fixture
@@ -170,30 +63,6 @@ async def test_task_without_a_video_is_told_without_a_download(desk: Desk, verdi
     (result,) = desk.discord.tried
     assert (result.video, result.problem, result.due.task.state) == (None, None, verdict.state)
     assert desk.downloads.urls == []
-    assert (await desk.delivery()).state is DeliveryState.POSTED
-
-
-async def test_video_larger_than_the_guild_takes_becomes_a_link(desk: Desk):
-    """Known before anything is uploaded."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.largest = len(MP4) - 1
-    await desk.deliver()
-
-    (result,) = desk.discord.tried
-    assert (result.video, result.problem) == (None, TOO_LARGE)
-    assert (await desk.delivery()).state is DeliveryState.POSTED
-
-
-async def test_video_that_discord_finds_too_large_becomes_a_link_with_the_same_nonce(desk: Desk):
-    """Refused means not posted."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.errors.append(TooLargeForDiscord("413"))
-    await desk.deliver()
-
-    first, second = desk.discord.tried
-    assert first.video
-    assert (second.video, second.problem) == (None, TOO_LARGE)
-    assert first.due.delivery.nonce == second.due.delivery.nonce
     assert (await desk.delivery()).state is DeliveryState.POSTED
 
 
@@ -235,29 +104,70 @@ async def test_interrupted_download_is_not_given_up_while_the_link_lives(desk: D
     assert [result.video is not None for result in desk.discord.tried] == [True]
 
 
-@pytest.mark.parametrize(("age", "problem"), [(DAY - 1, None), (DAY, LINK_ENDED)])
-async def test_failing_download_is_given_up_when_the_link_has_ended(
-    desk: Desk, age: int, problem: str | None
+@pytest.mark.parametrize(
+    ("age", "attempts", "problem"),
+    [
+        (DAY - 2 * HOUR - 1, 3, None),
+        (DAY - HOUR, 2, None),
+        (DAY - HOUR, 3, LINK_ENDING),
+        (DAY, 1, LINK_ENDED),
+    ],
+)
+async def test_failing_download_becomes_the_link_while_people_can_still_use_it(
+    desk: Desk, age: int, attempts: int, problem: str | None, caplog: pytest.LogCaptureFixture
 ):
-    """24 hours, told in those words."""
+    """Two hours before its 24 hours end, after three attempts; its operator is told as well."""
     await track_ended(desk.store, desk.clock)
-    desk.clock.advance(age)
-    desk.downloads.errors.append(DownloadInterrupted("cut"))
-    await desk.deliver()
+    desk.downloads.errors.extend(DownloadInterrupted("cut") for _ in range(attempts))
+    ended_at = desk.clock()
+    for _ in range(attempts):
+        desk.clock.now = ended_at + age
+        await make_due(desk)
+        await desk.deliver()
 
     assert [result.problem for result in desk.discord.tried] == ([problem] if problem else [])
+    alarms = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(alarms) == (1 if problem else 0)
 
 
-async def test_channel_that_does_not_take_us_ends_the_delivery(desk: Desk):
-    """/veo redeliver can bring it back."""
+async def test_channel_that_does_not_take_us_ends_the_delivery_and_keeps_the_video(desk: Desk):
+    """/veo redeliver or a permission that returns can bring it back, when the link is long dead."""
     await track_ended(desk.store, desk.clock)
     desk.discord.errors.append(Undeliverable("Missing Access"))
     await desk.deliver()
 
     delivery = await desk.delivery()
     assert (delivery.state, delivery.trouble) == (DeliveryState.UNDELIVERABLE, "Missing Access")
-    assert desk.files() == []
+    assert desk.discord.told == [(OWNER, "Missing Access")]
+    assert len(desk.files()) == 1
     assert desk.changes == 1
+
+
+async def test_whoever_asked_is_told_later_when_discord_is_down_as_well(desk: Desk):
+    """Never silent: it is not recorded as undeliverable before they were told."""
+    await track_ended(desk.store, desk.clock)
+    desk.discord.errors.extend([Undeliverable("Missing Access"), Undeliverable("Missing Access")])
+    desk.discord.unreachable.append(DiscordUnavailable("503"))
+    await desk.deliver()
+    assert (await desk.delivery()).state is DeliveryState.DUE
+
+    await make_due(desk)
+    await desk.deliver()
+
+    assert desk.discord.told == [(OWNER, "Missing Access")]
+    assert (await desk.delivery()).state is DeliveryState.UNDELIVERABLE
+
+
+async def test_delivery_that_came_back_and_fails_again_is_not_told_twice(desk: Desk):
+    """A permission that comes and goes must not fill somebody's direct messages."""
+    await track_ended(desk.store, desk.clock)
+    desk.discord.errors.extend([Undeliverable("Missing Access"), Undeliverable("Missing Access")])
+    await desk.deliver()
+    assert await desk.store.guilds.revive([CHANNEL], desk.clock()) == 1
+    await desk.deliver()
+
+    assert len(desk.discord.told) == 1
+    assert (await desk.delivery()).state is DeliveryState.UNDELIVERABLE
 
 
 @pytest.mark.parametrize(("wish", "least", "most"), [(None, 2, 2.5), (77, 77, 77)])
@@ -278,67 +188,6 @@ async def test_unavailable_discord_postpones_as_long_as_it_wants(
     await desk.deliver()
     assert len(desk.downloads.urls) == 1
     assert {result.due.delivery.nonce for result in desk.discord.tried} == {delivery.nonce}
-
-
-async def test_message_accepted_before_the_cut_is_not_posted_twice(desk: Desk):
-    """Within two minutes Discord's memory for the nonce is relied on alone."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.accepts_then_cuts = True
-    await desk.deliver()
-    desk.clock.advance(2 * MINUTE - 1)
-    await desk.deliver()
-
-    assert desk.discord.looked_up == []
-    assert len(desk.discord.messages) == 1
-    assert (await desk.delivery()).message_id == 5001
-
-
-async def test_message_of_an_earlier_attempt_is_found_after_two_minutes(desk: Desk):
-    """Discord has forgotten the nonce: look before sending again."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.accepts_then_cuts = True
-    desk.discord.forgets_nonces = True
-    await desk.deliver()
-    desk.clock.advance(2 * MINUTE)
-    await desk.deliver()
-
-    assert len(desk.discord.tried) == 1
-    assert len(desk.discord.looked_up) == 1
-    delivery = await desk.delivery()
-    assert (delivery.state, delivery.message_id) == (DeliveryState.POSTED, 5001)
-
-
-async def test_earlier_attempt_that_left_nothing_is_sent_again(desk: Desk):
-    """Looked for, not there."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.errors.append(DiscordUnavailable("503"))
-    await desk.deliver()
-    desk.clock.advance(HOUR)
-    await desk.deliver()
-
-    assert len(desk.discord.looked_up) == 1
-    assert (await desk.delivery()).state is DeliveryState.POSTED
-
-
-async def test_delivery_never_handed_over_is_not_looked_up(desk: Desk):
-    """A slow download leaves no message."""
-    await track_ended(desk.store, desk.clock)
-    desk.downloads.errors.append(DownloadInterrupted("cut"))
-    await desk.deliver()
-    desk.clock.advance(HOUR)
-    await desk.deliver()
-
-    assert desk.discord.looked_up == []
-
-
-async def test_message_deleted_since_counts_as_posted(desk: Desk):
-    """Somebody did not want it: it is not posted again."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.deleted.add((await desk.delivery()).nonce)
-    await desk.deliver()
-
-    delivery = await desk.delivery()
-    assert (delivery.state, delivery.message_id) == (DeliveryState.POSTED, None)
 
 
 async def test_delivery_untracked_during_the_download_is_not_posted(desk: Desk):

@@ -2,10 +2,11 @@
 
 import pytest
 
+from bot.core.budget import RateBudget
 from bot.core.clock import MINUTE, SECOND
 from bot.core.trouble import ApiTrouble, TroubleKind
 from bot.storage.store import Store
-from bot.work.pacing import TROUBLE_FACT, ApiGate, RateBudget
+from bot.work.pacing import TROUBLE_FACT, ApiGate
 from tests.timing import FakeClock
 
 
@@ -208,3 +209,11 @@ async def test_restart_forgets_the_trouble(gate: ApiGate, clock: FakeClock, stor
 
     assert fresh.closed_until == 0
     assert await stored(store) is None
+
+
+def test_budget_saves_up_no_more_than_told(clock: FakeClock):
+    """Calls to Discord: a pause must not be followed by a burst."""
+    budget = RateBudget(25, clock, saved=4)
+    clock.advance(MINUTE)
+
+    assert budget.available() == 4

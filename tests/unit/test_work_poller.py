@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from bot.core.answers import Answer, Completed, Doubt, Doubtful, Failed, Waiting
+from bot.core.budget import RateBudget
 from bot.core.clock import HOUR, MINUTE, SECOND
 from bot.core.errors import (
     KeyRefused,
@@ -23,7 +24,7 @@ from bot.core.trouble import TroubleKind
 from bot.core.verdicts import PollOutcome, PollRules, StillWaiting
 from bot.storage.store import Store
 from bot.storage.task_queue import TaskQueue
-from bot.work.pacing import ApiGate, RateBudget
+from bot.work.pacing import ApiGate
 from bot.work.poller import OutcomeRecorder, Poller
 from tests.factories import COMPLETED, TASK, URL, look_up, make_task, track
 from tests.timing import FakeClock

@@ -28,6 +28,13 @@ class HeldDownloads:
         return await asyncio.to_thread(destination.write_bytes, b"video")
 
 
+class OneByteFitter:
+    """Makes everything one byte."""
+
+    async def fit(self, source: Path, destination: Path, *, limit: int) -> object:
+        return await asyncio.to_thread(destination.write_bytes, b"v")
+
+
 @pytest.fixture
 def downloads() -> HeldDownloads:
     return HeldDownloads()
@@ -35,7 +42,7 @@ def downloads() -> HeldDownloads:
 
 @pytest.fixture
 def shelf(tmp_path: Path, downloads: HeldDownloads) -> Shelf:
-    return Shelf(tmp_path, downloads)
+    return Shelf(tmp_path, downloads, OneByteFitter())
 
 
 async def test_several_who_want_one_video_wait_for_one_download(shelf: Shelf, downloads: HeldDownloads):
@@ -118,11 +125,36 @@ async def test_sweep_keeps_what_is_owed_and_removes_the_rest(
     assert left == {kept.name, "folder"}
 
 
+async def test_smaller_video_stays_and_goes_with_the_whole_one(
+    shelf: Shelf, downloads: HeldDownloads, tmp_path: Path
+):
+    downloads.go.set()
+    await shelf.video("t1", URL)
+    smaller = await shelf.fitted("t1", 10)
+    assert await shelf.sweep(["t1"]) == 0
+    assert smaller.exists()
+
+    await shelf.remove("t1")
+
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []
+
+
+async def test_tidying_leaves_downloads_alone(shelf: Shelf, downloads: HeldDownloads, tmp_path: Path):
+    """It runs every hour, while others are on their way."""
+    downloads.go.set()
+    await shelf.video("t1", URL)
+    part = tmp_path / "half.mp4.0123.part"
+    part.write_bytes(b"")
+
+    assert await shelf.tidy([]) == 1
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == [part]
+
+
 async def test_sweep_makes_a_missing_folder(tmp_path: Path, downloads: HeldDownloads):
     """The first start."""
     folder = tmp_path / "data" / "videos"
 
-    assert await Shelf(folder, downloads).sweep([]) == 0
+    assert await Shelf(folder, downloads, OneByteFitter()).sweep([]) == 0
     assert folder.is_dir()
 
 
@@ -131,7 +163,7 @@ async def test_sweep_of_no_folder_at_all_is_unavailable_storage(tmp_path: Path, 
     (tmp_path / "videos").write_bytes(b"")
 
     with pytest.raises(StorageUnavailable, match="cannot be tidied"):
-        await Shelf(tmp_path / "videos", downloads).sweep([])
+        await Shelf(tmp_path / "videos", downloads, OneByteFitter()).sweep([])
 
 
 async def test_lock_lets_one_in_per_key_in_order():

@@ -1,0 +1,73 @@
+"""Which servers we are in, and where the way to post is free again: gateway events become rows.
+
+Events are hints: nothing is replayed for the time the bot was away, so each READY is compared with what is
+stored, and what Discord answers to a message stays the last word.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import discord
+
+from bot.chat.access import missing_permissions
+from bot.core.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class Guilds(Protocol):
+    """The guilds of the store."""
+
+    async def compare(self, present_now: Iterable[int], now: int) -> tuple[set[int], set[int]]: ...
+    async def left(self, guild_id: int, now: int) -> None: ...
+    async def present(self, guild_ids: Iterable[int]) -> None: ...
+    async def undeliverable_channels(self, guild_id: int) -> set[int]: ...
+    async def revive(self, channel_ids: Iterable[int], now: int) -> int: ...
+
+
+class Membership:
+    """Told by the client. An outage (`unavailable`) is no reason for anything. Raises StorageUnavailable."""
+
+    def __init__(self, guilds: Guilds, clock: Clock, on_work: Callable[[], None]) -> None:
+        self._guilds = guilds
+        self._clock = clock
+        self._on_work = on_work
+
+    async def compare(self, guilds: Iterable[discord.Guild]) -> None:
+        """After READY: what happened while we were away. Guilds in an outage are in the list as well."""
+        missing, returned = await self._guilds.compare([g.id for g in guilds], self._clock())
+        for guild_id in sorted(missing):
+            logger.warning("no longer in server %d: what it is owed is kept for 30 days", guild_id)
+        for guild_id in sorted(returned):
+            logger.info("in server %d again", guild_id)
+
+    async def left(self, guild: discord.Guild) -> None:
+        """Kicked, banned, or the guild is gone."""
+        logger.warning("removed from server %d: what it is owed is kept for 30 days", guild.id)
+        await self._guilds.left(guild.id, self._clock())
+
+    async def changed(self, guild: discord.Guild) -> None:
+        """Something about permissions may have changed, or the guild is here (again)."""
+        await self._guilds.present([guild.id])
+        waiting = await self._guilds.undeliverable_channels(guild.id)
+        free = [channel_id for channel_id in waiting if _may_post(guild, channel_id)]
+        if not free:
+            return
+        revived = await self._guilds.revive(free, self._clock())
+        if revived:
+            logger.info("server %d: the way is free for %d results", guild.id, revived)
+            self._on_work()
+
+
+def _may_post(guild: discord.Guild, channel_id: int) -> bool:
+    """As far as the cache tells. A channel that is not in it is hidden from us, or gone."""
+    channel = guild.get_channel_or_thread(channel_id)
+    if channel is None:
+        return False
+    if isinstance(channel, discord.Thread) and channel.locked:
+        return False
+    try:
+        return not missing_permissions(channel.permissions_for(guild.me), channel.type)
+    except discord.ClientException:
+        return False  # a thread whose channel is hidden from us

@@ -1,0 +1,84 @@
+"""Every call of ours to Discord: never cancelled, never too fast, and none while its edge blocks us."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import aiohttp
+import discord
+
+from bot.chat.discord_errors import is_edge_block, translated
+from bot.core.budget import RateBudget
+from bot.core.clock import MINUTE, SECOND, Clock
+from bot.core.errors import DiscordUnavailable
+
+logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+# Discord allows 50 calls per second and bot; commands and buttons are answered from the same.
+_CALLS_PER_SECOND = 25
+_CALLS_SAVED_UP = 4
+# A block by Discord's edge is for ten thousand bad calls in ten minutes: asking again only feeds it.
+_BLOCK_PAUSE = 10 * MINUTE
+
+
+class Outbound:
+    """One for the whole process: the limits are the bot's, not a channel's."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._budget = RateBudget(_CALLS_PER_SECOND, clock, saved=_CALLS_SAVED_UP)
+        self._turn = asyncio.Lock()
+        self._blocked_until = 0
+
+    async def call(self, make: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer of the call that `make` begins, or our error. A cancelled caller leaves it running.
+
+        A cancel while discord.py 2.7.1 sleeps off a global 429 leaves its gate closed: every later call of
+        the process hangs (http.py, `_global_over`).
+        """
+        await self._take_turn()
+        self._check_edge()
+        job = asyncio.ensure_future(make())
+        job.add_done_callback(_look_at)
+        try:
+            return await asyncio.shield(job)
+        except discord.RateLimited as error:
+            raise DiscordUnavailable("Discord asks to slow down", retry_after=error.retry_after) from error
+        except discord.HTTPException as error:
+            if is_edge_block(error):
+                raise self._block(error) from error
+            ours = translated(error)
+            if ours is None:
+                raise
+            raise ours from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise DiscordUnavailable(f"no answer from Discord ({type(error).__name__})") from error
+
+    async def _take_turn(self) -> None:
+        """In the order of coming: the lock is fair."""
+        async with self._turn:
+            if self._budget.available() < 1:
+                await asyncio.sleep(max(self._budget.ready_at() - self._clock(), 1) / SECOND)
+            self._budget.spend(1)
+
+    def _check_edge(self) -> None:
+        left = self._blocked_until - self._clock()
+        if left > 0:
+            raise DiscordUnavailable("Discord's edge blocks this machine", retry_after=left / SECOND)
+
+    def _block(self, error: discord.HTTPException) -> DiscordUnavailable:
+        logger.error(
+            "Discord's edge blocks this machine (%d): nothing is sent for %d minutes, nothing is lost",
+            error.status,
+            _BLOCK_PAUSE // MINUTE,
+        )
+        self._blocked_until = self._clock() + _BLOCK_PAUSE
+        return DiscordUnavailable("Discord's edge blocks this machine", retry_after=_BLOCK_PAUSE / SECOND)
+
+
+def _look_at(job: asyncio.Future[Answer]) -> None:
+    """Without this a failure after its caller was cancelled is logged as an error of the program."""
+    if not job.cancelled():
+        job.exception()

@@ -1,0 +1,160 @@
+"""A deliverer with a scripted Discord, download and fitting, over the real store and a real folder."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from bot.core.errors import DiscordUnavailable, TooLargeForDiscord
+from bot.core.results import ResultMessage
+from bot.core.tasks import Delivery
+from bot.storage.store import Store
+from bot.storage.tables import deliveries
+from bot.work.deliverer import Deliverer
+from bot.work.shelf import Shelf
+from tests.factories import CHANNEL, look_up
+from tests.timing import FakeClock
+
+MP4 = b"the video"
+
+
+class ScriptedDiscord:
+    """Takes every message, unless a test has put an error on the list. One nonce is one message."""
+
+    def __init__(self) -> None:
+        self.errors: deque[Exception] = deque()
+        self.accepts_then_cuts = False
+        self.deleted: set[str] = set()
+        self.tried: list[ResultMessage] = []
+        self.messages: dict[str, tuple[int, bytes | None, str | None]] = {}
+        self.forgets_nonces = False
+        self.looked_up: list[int] = []
+        self.told: list[tuple[int, str]] = []
+        self.unreachable: deque[Exception] = deque()
+        self.parent: int | None = None
+        self.refuses_more_than: int | None = None
+        self.found_only_in: int | None = None
+        self.largest = 10 * 1024 * 1024
+
+    async def post(self, result: ResultMessage) -> int | None:
+        self.tried.append(result)
+        if self.errors:
+            raise self.errors.popleft()
+        if self.refuses_more_than is not None and result.video:
+            self._weigh((await asyncio.to_thread(result.video.stat)).st_size, self.refuses_more_than)
+        nonce = result.due.delivery.nonce
+        if nonce in self.deleted:
+            return None
+        if nonce not in self.messages or self.forgets_nonces:
+            data = await asyncio.to_thread(result.video.read_bytes) if result.video else None
+            self.messages[nonce] = (5000 + len(self.tried), data, result.problem)
+        if self.accepts_then_cuts:
+            self.accepts_then_cuts = False
+            raise DiscordUnavailable("connection cut")
+        return self.messages[nonce][0]
+
+    def _weigh(self, size: int, limit: int) -> None:
+        if size > limit:
+            self.largest = limit
+            raise TooLargeForDiscord("413")
+
+    async def tell_privately(self, result: ResultMessage, why: str) -> None:
+        if self.unreachable:
+            raise self.unreachable.popleft()
+        self.told.append((result.due.delivery.requester_id, why))
+
+    async def find(self, result: ResultMessage) -> int | None:
+        self.looked_up.append(result.channel_id)
+        if self.found_only_in not in (None, result.channel_id):
+            return None
+        found = self.messages.get(result.due.delivery.nonce)
+        return found[0] if found else None
+
+    async def parent_of(self, thread_id: int) -> int | None:
+        return self.parent
+
+    def limit(self, guild_id: int) -> int:
+        return self.largest
+
+
+class ScriptedFitter:
+    """Cuts the video off at the limit, unless a test has put an error on the list."""
+
+    def __init__(self) -> None:
+        self.errors: deque[Exception] = deque()
+        self.limits: list[int] = []
+
+    async def fit(self, source: Path, destination: Path, *, limit: int) -> object:
+        self.limits.append(limit)
+        if self.errors:
+            raise self.errors.popleft()
+        data = await asyncio.to_thread(source.read_bytes)
+        return await asyncio.to_thread(destination.write_bytes, data[:limit])
+
+
+class ScriptedDownloads:
+    """Writes the video, unless a test has put an error on the list, or holds it."""
+
+    def __init__(self) -> None:
+        self.errors: deque[Exception] = deque()
+        self.urls: list[str] = []
+        self.held: asyncio.Event | None = None
+        self.begun = asyncio.Event()
+
+    async def fetch(self, url: str, destination: Path) -> object:
+        self.urls.append(url)
+        self.begun.set()
+        if self.held:
+            await self.held.wait()
+        if self.errors:
+            raise self.errors.popleft()
+        return await asyncio.to_thread(destination.write_bytes, MP4)
+
+
+@dataclass
+class Desk:
+    """A deliverer with everything around it."""
+
+    store: Store
+    clock: FakeClock
+    folder: Path
+    discord: ScriptedDiscord = field(default_factory=ScriptedDiscord)
+    downloads: ScriptedDownloads = field(default_factory=ScriptedDownloads)
+    fitter: ScriptedFitter = field(default_factory=ScriptedFitter)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    changes: int = 0
+    deliverer: Deliverer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.deliverer = Deliverer(
+            deliveries=self.store.deliveries,
+            messenger=self.discord,
+            shelf=Shelf(self.folder, self.downloads, self.fitter),
+            clock=self.clock,
+            stop=self.stop,
+            on_change=self._changed,
+        )
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    async def deliver(self, count: int = 1) -> None:
+        """One attempt for each of the next due deliveries."""
+        for _ in range(count):
+            claim = await self.deliverer.claim(1)
+            (due,) = claim.work
+            await self.deliverer.handle(claim.lease, due)
+
+    async def delivery(self, channel: int = CHANNEL) -> Delivery:
+        return (await look_up(self.store, channel=channel)).delivery
+
+    def files(self) -> list[Path]:
+        return list(self.folder.iterdir())
+
+
+async def make_due(desk: Desk) -> None:
+    """As if the back-off were over."""
+    database = desk.store.deliveries._database
+    await database.run(lambda connection: connection.execute(sa.update(deliveries).values(due_at=0)))
