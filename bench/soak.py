@@ -30,6 +30,7 @@ _CHANNELS = 8
 _PAUSE = 0.25  # seconds between two people who track something
 _SETTLING = 120.0
 _LONGER_THAN_A_NONCE = 180_000  # ms
+_GATEWAY_SHARE = 0.05  # of the faults: the websocket breaks
 _LONGEST_DELAY = 1.0  # seconds that a fault keeps a request on the wire
 
 _DISCORD_MOMENTS: list[tuple[str, Any]] = [
@@ -151,6 +152,7 @@ class _Soak:
             (self._stage.api.faults, Fault("GET /videos/*", status=503, body="")),
             (self._stage.api.faults, Fault("GET /videos/*", cut="before", times=2)),
             (self._stage.discord.faults, Fault("POST /channels/*/messages", status=503, body="")),
+            (self._stage.discord.faults, Fault("POST /channels/*/messages", status=500, body="")),
             (self._stage.discord.faults, Fault("POST /channels/*/messages", cut="before")),
             (self._stage.discord.faults, Fault("POST /channels/*/messages", cut="after")),
             (self._stage.discord.faults, Fault("POST /channels/*/messages", status=429, body=limited)),
@@ -159,6 +161,10 @@ class _Soak:
         ]
         while True:
             await asyncio.sleep(self._chance.uniform(0.2, 2))
+            if self._chance.random() < _GATEWAY_SHARE:
+                await self._stage.discord.disconnect_gateway(1006)
+                self.tally.faults += 1
+                continue
             faults, fault = self._chance.choice(kinds)
             faults.add(fault)
             self.tally.faults += 1
