@@ -171,6 +171,7 @@ async def _build(
     registry = Registry(
         registrations=store.registrations,
         lookups=store.lookups,
+        people=store.people,
         cards=store.cards,
         facts=store.facts,
         videos=shelf,

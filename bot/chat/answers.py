@@ -14,15 +14,17 @@ logger = logging.getLogger(__name__)
 _UNKNOWN_INTERACTION = 10062
 
 
-async def tell(interaction: discord.Interaction[Any], text: str) -> None:
+async def tell(
+    interaction: discord.Interaction[Any], text: str, *, view: discord.ui.View = discord.utils.MISSING
+) -> None:
     """A private answer. What was asked for is already done or refused: a lost answer changes nothing."""
     try:
         if interaction.response.is_done():
-            await interaction.followup.send(text, ephemeral=True, suppress_embeds=True)
+            await interaction.followup.send(text, ephemeral=True, suppress_embeds=True, view=view)
         else:
-            await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True)
+            await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True, view=view)
     except discord.InteractionResponded:
-        await interaction.followup.send(text, ephemeral=True, suppress_embeds=True)
+        await interaction.followup.send(text, ephemeral=True, suppress_embeds=True, view=view)
     except (discord.HTTPException, aiohttp.ClientError, TimeoutError) as error:
         # 10062 after three seconds, 40060 when discord.py repeated an answer that had arrived.
         logger.warning("an answer did not reach its person: %s", describe(error))

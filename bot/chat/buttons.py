@@ -8,7 +8,7 @@ import discord
 
 from bot.chat import cards, texts
 from bot.chat.answers import explain, tell
-from bot.core.registration import Earlier, Watching
+from bot.core.registration import Earlier, Forgotten, Watching
 from bot.core.results import ResultMessage, living_link
 from bot.core.tasks import CardView
 
@@ -21,6 +21,7 @@ class ButtonService(Protocol):
     async def watch(self, card_id: int, user_id: int) -> Watching: ...
     async def delivery(self, delivery_id: int) -> Earlier | None: ...
     async def name_card(self, card_id: int, message_id: int) -> None: ...
+    async def forget(self, user_id: int) -> Forgotten: ...
 
 
 class HasRegistry(Protocol):
@@ -95,20 +96,47 @@ class DeleteButton(
 
     async def _delete(self, interaction: discord.Interaction[Any]) -> None:
         earlier = await _registry(interaction).delivery(self.delivery_id)
-        if earlier is None or interaction.message is None:
-            await tell(interaction, texts.RESULT_IS_GONE)
-            return
-        own = earlier.delivery.requester_id == interaction.user.id
-        if not own and not interaction.permissions.manage_messages:
-            await tell(interaction, texts.NOT_YOUR_RESULT)
+        own = earlier is not None and earlier.delivery.requester_id == interaction.user.id
+        if interaction.message is None or not (own or interaction.permissions.manage_messages):
+            await tell(interaction, texts.NOT_YOUR_RESULT if earlier else texts.RESULT_IS_GONE)
             return
         await interaction.response.defer()
         await interaction.message.delete()
-        logger.info("%s deleted by whoever may", earlier.task.id, extra={"task_id": earlier.task.id})
+        logger.info("the result of delivery %d was deleted by whoever may", self.delivery_id)
+
+
+class ForgetButton(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], template=r"veo:forget"):
+    """Under what `/veo forget-me` answers: do it, for whoever presses."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            discord.ui.Button(
+                label=texts.FORGET_LABEL, style=discord.ButtonStyle.danger, custom_id="veo:forget"
+            )
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls()
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        try:
+            forgotten = await _registry(interaction).forget(interaction.user.id)
+            await tell(interaction, texts.forgotten(forgotten))
+        except Exception as error:
+            await explain(interaction, error)
 
 
 def delete_id(delivery_id: int) -> str:
     return f"veo:delete:{delivery_id}"
+
+
+def on_forgetting() -> discord.ui.View:
+    buttons = discord.ui.View(timeout=None)
+    buttons.add_item(ForgetButton())
+    return buttons
 
 
 def on_card(view: CardView) -> discord.ui.View:

@@ -7,6 +7,7 @@ from bot.core.tasks import CardRow, CardView, Delivery, DeliveryState, TaskState
 from bot.core.trouble import ApiTrouble
 
 USUAL_DURATION = "A video usually takes 2 to 5 minutes."
+_FORGOTTEN = "Whoever asked for this has had themselves forgotten; nothing more comes here."
 _WHOLE_ID = 128
 # How long an id may be, and whether states lose their details: from all there is to what always fits.
 _DETAIL = ((_WHOLE_ID, False), (40, False), (24, False), (16, False), (40, True), (24, True), (16, True))
@@ -14,6 +15,8 @@ _DETAIL = ((_WHOLE_ID, False), (40, False), (24, False), (16, False), (40, True)
 
 def card(view: CardView) -> str:
     """The card's text: one line per task; ids, then links and times give way when it would not fit."""
+    if not view.rows:
+        return _FORGOTTEN
     for id_length, brief in _DETAIL:
         lines = _card(view, id_length, brief)
         if length("\n".join(lines)) <= MOST_CONTENT:

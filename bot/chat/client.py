@@ -12,7 +12,7 @@ import discord
 from discord import app_commands
 
 from bot.chat.answers import explain
-from bot.chat.buttons import ButtonService, DeleteButton, NotifyButton
+from bot.chat.buttons import ButtonService, DeleteButton, ForgetButton, NotifyButton
 from bot.chat.commands import CardPoster, CommandService, VeoCommands, message_command
 from bot.chat.identify import IdentifyBudget
 from bot.chat.membership import Membership
@@ -74,7 +74,7 @@ class CourierClient(discord.Client):
         self._membership = membership
         self.tree.add_command(VeoCommands(registry, poster))
         self.tree.add_command(message_command(registry, poster))
-        self.add_dynamic_items(NotifyButton, DeleteButton)
+        self.add_dynamic_items(NotifyButton, DeleteButton, ForgetButton)
 
     async def on_connect(self) -> None:
         """READY: from here on commands arrive. (on_ready comes seconds later, and we need no cache.)"""

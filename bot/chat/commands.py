@@ -15,6 +15,7 @@ from bot.core.errors import DiscordUnavailable, GiveUp
 from bot.core.ids import MAX_IDS, find_ids, read_ids
 from bot.core.registration import (
     Earlier,
+    Held,
     Overview,
     QuotaReached,
     Redelivered,
@@ -50,6 +51,7 @@ class CommandService(Protocol):
     async def overview(self, channel_id: int) -> Overview: ...
     async def suggest(self, channel_id: int, part: str) -> tuple[Earlier, ...]: ...
     async def api_trouble(self) -> ApiTrouble | None: ...
+    async def held_about(self, user_id: int) -> Held: ...
 
 
 class CardPoster(Protocol):
@@ -187,6 +189,14 @@ class VeoCommands(app_commands.Group):
             await tell(interaction, texts.quota_reached(error))
             return
         await tell(interaction, texts.redelivered(outcome, task_id, earlier))
+
+    @app_commands.command(name="forget-me", description="Remove everything that is stored about you")
+    async def forget_me(self, interaction: Interaction) -> None:
+        held = await self._registry.held_about(interaction.user.id)
+        if held:
+            await tell(interaction, texts.before_forgetting(held), view=buttons.on_forgetting())
+        else:
+            await tell(interaction, texts.NOTHING_STORED)
 
     @status.autocomplete("id_text")
     @untrack.autocomplete("id_text")

@@ -10,7 +10,7 @@ import aiohttp
 import discord
 from discord.http import MultipartParameters, Route, handle_message_parameters
 
-from bot.chat import buttons, cards, texts
+from bot.chat import buttons, cards, result_texts
 from bot.chat.answers import describe
 from bot.chat.discord_errors import is_unknown_message
 from bot.chat.file_names import attachment_name
@@ -54,7 +54,7 @@ class DiscordMessenger:
         delivery = result.due.delivery
         mentioned = [discord.Object(i) for i in (delivery.requester_id, *result.due.watchers)]
         parameters = handle_message_parameters(
-            content=texts.result(result, self._clock()),
+            content=result_texts.result(result, self._clock()),
             file=_attachment(result),
             view=buttons.on_result(result, self._clock()),
             nonce=delivery.nonce,
@@ -85,7 +85,7 @@ class DiscordMessenger:
     async def _tell(self, result: ResultMessage, why: str) -> None:
         delivery = result.due.delivery
         parameters = handle_message_parameters(
-            content=texts.undeliverable(result, why, self._clock()),
+            content=result_texts.undeliverable(result, why, self._clock()),
             file=_attachment(result),
             nonce=private_nonce(delivery.nonce),
             allowed_mentions=discord.AllowedMentions.none(),

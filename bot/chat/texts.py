@@ -2,29 +2,25 @@
 
 from urllib.parse import quote
 
-from bot.chat.safe_text import code, code_block, length, one_line
-from bot.core.clock import MINUTE
+from bot.chat.safe_text import code, length
 from bot.core.ids import MAX_IDS
 from bot.core.registration import (
     MOST_WATCHERS,
     Earlier,
+    Forgotten,
+    Held,
     QuotaReached,
     Redelivered,
     Untracked,
     Watching,
     Whose,
 )
-from bot.core.results import ResultMessage, link_ends_at, living_link
-from bot.core.tasks import LIVE, DeliveryState, TaskState
+from bot.core.tasks import LIVE, DeliveryState
 from bot.core.trouble import ApiTrouble, TroubleKind
 
 MOST_CONTENT = 2000  # Discord's limit for a bot's message, in characters
-_MOST_NOTE = 200
-_MOST_REASON = 1200
-_MOST_PROBLEM = 200
 LONGEST_BUTTON_URL = 512  # Discord's limit for a link button
 _PLAIN_IN_LINKS = "%:/?#[]@!$&'()*+,;=~"
-_LATE = 10 * MINUTE  # older results say so, or people wonder
 
 NOTIFY_LABEL = "Notify me too"
 DELETE_LABEL = "Delete"
@@ -43,7 +39,11 @@ DATABASE_DOWN = "My database does not answer right now. Nothing was changed; ple
 OUTDATED_COMMAND = "This command has changed. Please reload Discord (Ctrl+R) and try again."
 INTERNAL_ERROR = "Something went wrong on my side. It is in the log; please try again, or tell my operator."
 NOT_YOUR_RESULT = "Only whoever asked for it, or somebody with **Manage Messages**, can delete this."
-RESULT_IS_GONE = "I know nothing about this message any more."
+RESULT_IS_GONE = (
+    "I know nothing about this message any more; somebody with **Manage Messages** can still delete it."
+)
+FORGET_LABEL = "Forget me"
+NOTHING_STORED = "Nothing is stored about you."
 
 
 def person(user_id: int) -> str:
@@ -197,94 +197,20 @@ def api_trouble(trouble: ApiTrouble) -> str:
     return f"The video API asked everybody to slow down. I go on asking {ago(trouble.until)}."
 
 
-def result(message: ResultMessage, now: int) -> str:
-    """The result message's text, at most 2,000 characters; it always holds the task's id."""
-    delivery, task = message.due.delivery, message.due.task
-    head = [_headline(message, code(task.id))]
-    if message.parent_id is not None:
-        head.append(f"-# For <#{delivery.channel_id}>, which is closed.")
-    if delivery.note and not message.bare:
-        head.append(f"-# Note: {code(delivery.note, _MOST_NOTE)}")
-    problem = [one_line(message.problem, _MOST_PROBLEM)] if message.problem else []
-    late = []
-    if task.finished_at is not None and now - task.finished_at > _LATE:
-        late = [f"-# The API finished it {ago(task.finished_at)}; sorry for the wait."]
-    room = MOST_CONTENT - sum(length(line) + 1 for line in (*head, *problem, *late))
-    if task.state is TaskState.COMPLETED:
-        link = [] if message.bare else _link_lines(message, now, room)
-        return "\n".join([*head, *problem, *link, *late])
-    return "\n".join([*head, _reason(message, min(room, _MOST_REASON)), *problem, *late])
+def before_forgetting(held: Held) -> str:
+    """What the button under it would do."""
+    return (
+        f"Stored about you, in all servers: {held.live} open and {held.ended} ended results that you "
+        f"asked for, and {held.watched} of others with a mention for you. **Forget me** removes it all for "
+        "good and stops what is open. Messages that I posted stay in their channels, and their Delete "
+        "button no longer knows you: delete those you do not want to stay first."
+    )
 
 
-def _reason(message: ResultMessage, room: int) -> str:
-    if message.bare:
-        return "Its words were blocked in this channel; `/veo status` shows them to you alone."
-    return code_block(message.due.task.reason or "The video API gave no reason.", room)
-
-
-def undeliverable(message: ResultMessage, why: str, now: int) -> str:
-    """To whoever asked, in a direct message: what came of it, why it is not in the channel, what happens."""
-    delivery, task = message.due.delivery, message.due.task
-    what = {
-        TaskState.COMPLETED: "is ready",
-        TaskState.FAILED: "failed",
-        TaskState.LOST: "was given up",
-        TaskState.WAITING: "is waiting",
-    }[task.state]
-    lines = [
-        f"{code(task.id)} {what}, but I could not post it in <#{delivery.channel_id}>: {one_line(why, 200)}.",
-        "I post it there by myself once I may again; `/veo redeliver` in that channel tries at once.",
-    ]
-    link = living_link(task, now)
-    if task.state is not TaskState.COMPLETED:
-        lines.append(code_block(task.reason or "The video API gave no reason.", _MOST_REASON))
-    elif message.video is not None:
-        lines.append("Here is the video." + _smaller(message))
-    elif link is not None and length(link := plain_link(link)) < _MOST_REASON:
-        lines.append(f"Until then, the API's own link, which lives for a day: <{link}>")
-    return "\n".join(lines)
-
-
-def _smaller(message: ResultMessage) -> str:
-    """Said whenever the bytes are not the API's own."""
-    if message.original_size is None:
-        return ""
-    return f" Made smaller to fit here; the original has {megabytes(message.original_size)}."
-
-
-def _headline(message: ResultMessage, name: str) -> str:
-    due = message.due
-    who = " ".join(person(i) for i in dict.fromkeys((due.delivery.requester_id, *due.watchers)))
-    if message.video is not None:
-        return f"🎬 {who} {name} is ready."
-    return {
-        TaskState.COMPLETED: f"🎬 {who} {name} is ready, but I cannot attach it.",
-        TaskState.FAILED: f"❌ {who} {name} failed. The video API says:",
-        TaskState.LOST: f"❓ {who} I stopped waiting for {name}:",
-        TaskState.WAITING: f"{who} {name}",
-    }[due.task.state]
-
-
-def _link_lines(message: ResultMessage, now: int, room: int) -> list[str]:
-    """The link in words where there is no attachment: it is all that people get."""
-    task, ends_at = message.due.task, link_ends_at(message.due.task)
-    link = living_link(task, now)
-    if ends_at is None:
-        return []
-    if link is None:
-        smaller = _smaller(message).strip()
-        if message.video is not None:
-            return [f"-# {smaller}"] if smaller else []
-        return ["The API's link to it has ended as well."]
-    until = f"<t:{ends_at // 1000}:f>"
-    has_button = len(plain_link(link)) <= LONGEST_BUTTON_URL
-    if message.video is not None:
-        original = f" The original link works until {until}." if has_button else ""
-        note = f"{_smaller(message)}{original}".strip()
-        return [f"-# {note}"] if note else []
-    whole = f"Download it within a day (until {until}): <{plain_link(link)}>"
-    if length(whole) < room:
-        return [whole]
-    if has_button:
-        return [f"Download it within a day (until {until}): the button below"]
-    return [f"Its link is too long for a message; the API's own reply holds it (until {until})."]
+def forgotten(outcome: Forgotten) -> str:
+    if outcome.being_posted:
+        return (
+            f"Done, except for {outcome.being_posted} being posted at this moment: please press it again "
+            "in a minute."
+        )
+    return "Done: nothing is stored about you any more."

@@ -94,6 +94,26 @@ class Redelivered(StrEnum):
 MOST_WATCHERS = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is stored about a person, in all servers."""
+
+    live: int  # what they asked for and still wait for
+    ended: int
+    watched: int  # of others, with a mention for them
+
+    def __bool__(self) -> bool:
+        return bool(self.live or self.ended or self.watched)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What forgetting a person came to."""
+
+    deliveries: int
+    being_posted: int  # could not be removed at this moment
+
+
 class Watching(StrEnum):
     """What pressing "notify me too" came to."""
 

@@ -35,7 +35,12 @@ class CardQueue:
         """The card shows what was claimed. False when something changed meanwhile."""
 
         async def work(connection: AsyncConnection) -> bool:
-            return await self._queue.finish(connection, card_id, lease, due_at=None, attempt=0)
+            finished = await self._queue.finish(connection, card_id, lease, due_at=None, attempt=0)
+            if finished:
+                # Whoever asked was forgotten: now that its message is without a name, so is the card.
+                has_lines = sa.exists().where(deliveries.c.card_id == cards.c.id)
+                await connection.execute(sa.delete(cards).where(cards.c.id == card_id, ~has_lines))
+            return finished
 
         return await self._database.run(work)
 

@@ -13,6 +13,7 @@ from bot.storage.facts import Facts
 from bot.storage.guilds import Guilds
 from bot.storage.lookups import Lookups
 from bot.storage.migrations import migrate
+from bot.storage.people import People
 from bot.storage.registrations import Registrations
 from bot.storage.task_queue import TaskQueue
 
@@ -31,6 +32,7 @@ class Store:
     lookups: Lookups
     facts: Facts
     guilds: Guilds
+    people: People
     interval: int
 
     async def release_orphans(self, now: int) -> int:
@@ -63,5 +65,6 @@ def _store(database: Database, limits: Limits, interval: int) -> Store:
         lookups=Lookups(database),
         facts=Facts(database),
         guilds=Guilds(database),
+        people=People(database),
         interval=interval,
     )

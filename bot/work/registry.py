@@ -6,6 +6,8 @@ from typing import Protocol
 from bot.core.clock import Clock
 from bot.core.registration import (
     Earlier,
+    Forgotten,
+    Held,
     Overview,
     Redelivered,
     Registered,
@@ -42,6 +44,13 @@ class Lookups(Protocol):
     async def suggest(self, channel_id: int, part: str, *, limit: int) -> tuple[Earlier, ...]: ...
 
 
+class People(Protocol):
+    """What the store knows about persons."""
+
+    async def held_about(self, user_id: int) -> Held: ...
+    async def forget(self, user_id: int, now: int) -> Forgotten: ...
+
+
 class CardNames(Protocol):
     """The part of the card queue that a command needs."""
 
@@ -62,6 +71,7 @@ class Registry:
         *,
         registrations: Registrations,
         lookups: Lookups,
+        people: People,
         cards: CardNames,
         facts: FactStore,
         videos: Videos,
@@ -70,6 +80,7 @@ class Registry:
     ) -> None:
         self._registrations = registrations
         self._lookups = lookups
+        self._people = people
         self._cards = cards
         self._facts = facts
         self._videos = videos
@@ -116,6 +127,14 @@ class Registry:
 
     async def watch(self, card_id: int, user_id: int) -> Watching:
         return await self._registrations.watch(card_id, user_id)
+
+    async def held_about(self, user_id: int) -> Held:
+        return await self._people.held_about(user_id)
+
+    async def forget(self, user_id: int) -> Forgotten:
+        forgotten = await self._people.forget(user_id, self._clock())
+        self._on_work()
+        return forgotten
 
     async def find(self, channel_id: int, task_id: str) -> Earlier | None:
         return await self._lookups.find(channel_id, task_id)

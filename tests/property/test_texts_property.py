@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.chat import cards, texts
+from bot.chat import cards, result_texts
 from bot.chat.file_names import attachment_name
 from bot.chat.safe_text import code, code_block, one_line, shorten, shorten_middle
 from bot.core.results import ResultMessage
@@ -153,7 +153,7 @@ def test_result_of_any_delivery_fits_and_mentions_only_its_people(
     delivery: Delivery, task: TrackedTask, watchers: tuple[int, ...], problem: str | None
 ):
     """2,000 units, and outside of code no mention but of whoever asked and whoever pressed the button."""
-    text = texts.result(ResultMessage(DueDelivery(delivery, task, watchers), problem=problem), NOW)
+    text = result_texts.result(ResultMessage(DueDelivery(delivery, task, watchers), problem=problem), NOW)
 
     outside = re.sub(r"<https://[^\s<>]*>", "", outside_code(text))
     assert units(text) <= 2000

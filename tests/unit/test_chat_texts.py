@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.chat import texts
+from bot.chat import result_texts, texts
 from bot.chat.safe_text import length
 from bot.core.clock import DAY, HOUR, MINUTE
 from bot.core.registration import (
@@ -81,7 +81,7 @@ def result(
     now: int = NOW,
 ) -> str:
     delivery = replace(DELIVERY, note=note, requester_id=requester_id)
-    return texts.result(ResultMessage(DueDelivery(delivery, task, watchers), video, problem), now)
+    return result_texts.result(ResultMessage(DueDelivery(delivery, task, watchers), video, problem), now)
 
 
 def earlier(
@@ -168,7 +168,7 @@ def test_every_label_of_a_button_is_short():
     """Discord shows up to 80 characters, and people read three words."""
     labels = [value for name, value in CONSTANTS.items() if name.endswith("_LABEL")]
 
-    assert len(labels) == 3
+    assert len(labels) == 4
     assert all(len(label) <= 20 for label in labels)
 
 
@@ -500,7 +500,7 @@ def test_undeliverable_tells_what_came_of_it_and_fits(state: TaskState):
     )
     due = DueDelivery(replace(DELIVERY, task_id=LONG_ID), task, ())
 
-    text = texts.undeliverable(ResultMessage(due), "the channel is gone", NOW)
+    text = result_texts.undeliverable(ResultMessage(due), "the channel is gone", NOW)
 
     assert length(text) <= 2000
     assert f"`{LONG_ID}`" in text
@@ -513,7 +513,7 @@ def test_undeliverable_tells_what_came_of_it_and_fits(state: TaskState):
 def test_undeliverable_with_the_video_needs_no_link():
     due = DueDelivery(DELIVERY, replace(TASK, state=TaskState.COMPLETED, finished_at=NOW), ())
 
-    text = texts.undeliverable(ResultMessage(due, video=VIDEO), "the channel is gone", NOW)
+    text = result_texts.undeliverable(ResultMessage(due, video=VIDEO), "the channel is gone", NOW)
 
     assert "Here is the video." in text
     assert "http" not in text
@@ -523,7 +523,7 @@ def test_result_made_smaller_says_so_with_the_original_size():
     task = replace(TASK, state=TaskState.COMPLETED, finished_at=NOW, video_url=LINK)
     due = DueDelivery(DELIVERY, task, ())
 
-    said = texts.result(ResultMessage(due, video=VIDEO, original_size=52_400_000), NOW)
+    said = result_texts.result(ResultMessage(due, video=VIDEO, original_size=52_400_000), NOW)
 
     assert "Made smaller to fit here; the original has 52.4 MB." in said
     assert "The original link works until" in said
@@ -534,7 +534,7 @@ def test_bare_result_holds_no_word_from_outside():
     task = replace(TASK, state=TaskState.FAILED, reason="bad words", finished_at=NOW)
     due = DueDelivery(replace(DELIVERY, note="a bad note"), task, ())
 
-    said = texts.result(ResultMessage(due, bare=True), NOW)
+    said = result_texts.result(ResultMessage(due, bare=True), NOW)
 
     assert "bad" not in said
     assert f"`{TASK.id}`" in said
@@ -543,6 +543,6 @@ def test_bare_result_holds_no_word_from_outside():
 def test_result_in_the_channel_above_names_its_thread():
     due = DueDelivery(DELIVERY, replace(TASK, state=TaskState.FAILED, reason="no", finished_at=NOW), ())
 
-    said = texts.result(ResultMessage(due, parent_id=77), NOW)
+    said = result_texts.result(ResultMessage(due, parent_id=77), NOW)
 
     assert f"<#{DELIVERY.channel_id}>" in said

@@ -204,6 +204,7 @@ def registry(store: Store, clock: FakeClock, woken: Counter, videos: FilesHere) 
     return Registry(
         registrations=store.registrations,
         lookups=store.lookups,
+        people=store.people,
         cards=store.cards,
         facts=store.facts,
         videos=videos,

@@ -1,0 +1,135 @@
+"""Servers that were left, and ways that are free again."""
+
+import pytest
+
+from bot.core.clock import DAY
+from bot.core.tasks import DeliveryState
+from bot.storage.store import Store
+from tests.factories import (
+    CHANNEL,
+    DONE,
+    GUILD,
+    OTHER_CHANNEL,
+    OWNER,
+    TASK,
+    ask_about,
+    look_up,
+    make_request,
+    post_next,
+    take_delivery,
+    track,
+    track_ended,
+)
+from tests.timing import FakeClock
+
+OTHER_GUILD = 2
+
+
+async def undeliverable(store: Store, clock: FakeClock) -> None:
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+
+
+async def test_ready_tells_who_is_missing_and_who_is_back_once(store: Store, clock: FakeClock):
+    await track(store, clock)
+    await store.registrations.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
+
+    assert await store.guilds.known() == {GUILD, OTHER_GUILD}
+    assert await store.guilds.compare([GUILD, 3], clock()) == ({OTHER_GUILD}, set())
+    assert await store.guilds.compare([GUILD], clock()) == (set(), set())
+    assert await store.guilds.compare([GUILD, OTHER_GUILD], clock()) == (set(), {OTHER_GUILD})
+    assert await store.guilds.compare([GUILD, OTHER_GUILD], clock()) == (set(), set())
+
+
+async def test_thousands_of_servers_are_compared_at_once(store: Store, clock: FakeClock):
+    """More than a database takes parameters in one statement."""
+    await track(store, clock)
+
+    assert await store.guilds.compare(range(10, 50_000), clock()) == ({GUILD}, set())
+
+
+async def test_rows_of_a_server_stay_for_as_long_as_told_and_then_go(store: Store, clock: FakeClock):
+    """Removed by mistake, back within a month: everything is there."""
+    await track(store, clock)
+    await store.registrations.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
+    await store.guilds.left(GUILD, clock())
+    left_at = clock()
+    clock.advance(30 * DAY)
+
+    assert await store.guilds.purge(left_at) == 0
+    assert await store.lookups.find(CHANNEL, TASK)
+    assert await store.guilds.purge(left_at + 1) == 1
+    assert await store.guilds.known() == {OTHER_GUILD}
+    assert await store.lookups.find(CHANNEL, TASK) is None
+    assert await store.lookups.find(99, "other")
+    assert await store.guilds.purge(clock()) == 0
+
+
+async def test_more_rows_than_one_batch_go_all(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bot.storage.guilds._AT_ONCE", 3)
+    await track(store, clock, *(f"t{n}" for n in range(10)))
+    await store.guilds.left(GUILD, clock())
+
+    await store.guilds.purge(clock() + 1)
+
+    assert await store.guilds.known() == set()
+    assert await store.tasks.next_due() is None
+
+
+async def test_return_before_the_month_is_over_keeps_everything(store: Store, clock: FakeClock):
+    await track(store, clock)
+    await store.guilds.left(GUILD, clock())
+    await store.guilds.left(GUILD, clock())
+    await store.guilds.present([GUILD])
+
+    assert await store.guilds.purge(clock() + 1) == 0
+    assert await store.lookups.find(CHANNEL, TASK)
+
+
+async def test_leaving_a_server_without_rows_leaves_no_trace(store: Store, clock: FakeClock):
+    await store.guilds.left(GUILD, clock())
+
+    assert await store.guilds.compare([GUILD], clock()) == (set(), set())
+
+
+async def test_undeliverable_becomes_due_again_and_its_card_follows(store: Store, clock: FakeClock):
+    """With the nonce it had: it was never posted."""
+    await undeliverable(store, clock)
+    before = (await look_up(store)).delivery
+    assert await store.guilds.undeliverable_channels(GUILD) == {CHANNEL}
+
+    assert await store.guilds.revive([CHANNEL, OTHER_CHANNEL], clock()) == 1
+
+    after = (await look_up(store)).delivery
+    assert (after.state, after.nonce, after.due_at) == (DeliveryState.DUE, before.nonce, clock())
+    assert after.ended_at == before.ended_at
+    assert await store.guilds.undeliverable_channels(GUILD) == set()
+    assert await store.guilds.revive([CHANNEL], clock()) == 0
+
+
+async def test_what_was_delivered_again_meanwhile_stays_ended(store: Store, clock: FakeClock):
+    """Somebody used /veo redeliver: one message is enough."""
+    await undeliverable(store, clock)
+    assert await store.registrations.redeliver(await look_up(store), OWNER, clock())
+
+    assert await store.guilds.revive([CHANNEL], clock()) == 0
+    await post_next(store, clock)
+    assert await store.guilds.revive([CHANNEL], clock()) == 0
+
+
+async def test_what_is_older_than_a_month_is_noise(store: Store, clock: FakeClock):
+    await undeliverable(store, clock)
+    clock.advance(30 * DAY)
+
+    assert await store.guilds.revive([CHANNEL], clock()) == 0
+
+
+async def test_other_servers_channels_are_not_looked_at(store: Store, clock: FakeClock):
+    await track(store, clock)
+    await ask_about(store, clock, DONE)
+
+    assert await store.guilds.undeliverable_channels(OTHER_GUILD) == set()
+    assert await store.guilds.undeliverable_channels(GUILD) == set()
