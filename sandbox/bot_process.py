@@ -84,16 +84,5 @@ class BotProcess:
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    kept = {
-        name: os.environ[name]
-        for name in (
-            "PATH",
-            "HOME",
-            "LANG",
-            "SYSTEMROOT",
-            "COVERAGE_PROCESS_CONFIG",
-            "COVERAGE_PROCESS_START",
-        )
-        if name in os.environ
-    }
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings}
