@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from bot import app, checkup
+from bot import app, checkup, doctor
 from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, StorageUnavailable
 from bot.logs import logging_to_stderr
 from bot.settings import Settings, read_settings
@@ -45,6 +45,7 @@ async def _migrate(settings: Settings) -> int:
 COMMANDS: dict[str, tuple[Command, str]] = {
     "run": (_run, "run the bot (what it does without an argument)"),
     "check": (checkup.run, "try settings, database, Discord token and video API, and say what is wrong"),
+    "doctor": (doctor.run, "say what is stuck and why, beside a running bot"),
     "migrate": (_migrate, "bring the database's schema up"),
 }
 

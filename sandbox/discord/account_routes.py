@@ -37,6 +37,7 @@ class AccountRoutes:
             Endpoint("PUT", _GUILD_COMMANDS, self.register),
             Endpoint("GET", "/guilds/{guild_id}", self.guild),
             Endpoint("GET", "/guilds/{guild_id}/channels", self.guild_channels),
+            Endpoint("GET", "/guilds/{guild_id}/members/{user_id}", self.member),
         ]
 
     def me(self, _: Call) -> Answer:
@@ -79,6 +80,12 @@ class AccountRoutes:
                 if not each.is_thread and in_channel(each, self._world.bot.id) & Right.VIEW_CHANNEL
             ]
         )
+
+    def member(self, call: Call) -> Answer:
+        guild, user = self._guild(call), self._world.users.get(call.number("user_id"))
+        if user is None or user.id not in guild.members:
+            raise errors.unknown_user()
+        return Answer(payloads.member(guild, user))
 
     def _guild(self, call: Call) -> Guild:
         guild = self._world.guilds.get(call.number("guild_id"))

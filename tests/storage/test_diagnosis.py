@@ -1,0 +1,147 @@
+"""What the doctor reads: late, owed, refused and set aside."""
+
+import pytest
+
+from bot.core.clock import HOUR, MINUTE
+from bot.core.errors import VideoApiUnavailable
+from bot.core.verdicts import PollRules, StillWaiting, judge_silence
+from bot.storage.diagnosis import Diagnosis, Refused
+from bot.storage.store import Store
+from tests.conftest import INTERVAL
+from tests.factories import (
+    CHANNEL,
+    GUILD,
+    OTHER_CHANNEL,
+    TASK,
+    ask_about,
+    look_up,
+    make_task,
+    post_next,
+    take_delivery,
+    track,
+    track_ended,
+)
+from tests.timing import FakeClock
+
+
+@pytest.fixture
+def diagnosis(store: Store) -> Diagnosis:
+    return Diagnosis(store.facts._database)
+
+
+async def test_empty_database_has_nothing_to_tell(diagnosis: Diagnosis):
+    assert await diagnosis.tasks_by_state() == {}
+    assert await diagnosis.latest_question() is None
+    assert await diagnosis.latest_delivery() is None
+    assert await diagnosis.last_good_answer() is None
+    assert await diagnosis.set_aside() == []
+    assert await diagnosis.refused() == []
+    assert await diagnosis.places() == []
+
+
+async def test_counts_by_state(diagnosis: Diagnosis, store: Store, clock: FakeClock):
+    await track(store, clock, "open")
+    await track(store, clock, "ended")
+    await ask_about(store, clock, task_id="ended")
+
+    assert await diagnosis.tasks_by_state() == {"waiting": 1, "completed": 1}
+    assert await diagnosis.deliveries_by_state() == {"open": 1, "due": 1}
+    assert await diagnosis.places() == [(GUILD, CHANNEL)]
+
+
+async def test_question_that_is_due_longest_is_told(diagnosis: Diagnosis, store: Store, clock: FakeClock):
+    since = clock()
+    await track(store, clock, "first")
+    clock.advance(HOUR)
+    await track(store, clock, "second")
+
+    late = await diagnosis.latest_question()
+
+    assert late
+    assert (late.task_id, late.since) == ("first", since)
+
+
+async def test_silence_is_no_good_answer(diagnosis: Diagnosis, store: Store, clock: FakeClock):
+    """The last one with a meaning counts, not the last question."""
+    await track(store, clock)
+    await ask_about(store, clock, StillWaiting("queued", clock() + INTERVAL, attempt=0, doubts=0))
+    good = clock()
+    assert await diagnosis.last_good_answer() == good
+
+    clock.advance(INTERVAL)
+    rules = PollRules(INTERVAL, HOUR)
+    silence = judge_silence(make_task(), VideoApiUnavailable("503"), clock(), rules)
+    await ask_about(store, clock, silence)
+
+    assert await diagnosis.last_good_answer() != clock()
+
+
+async def test_owed_longest_is_counted_from_the_tasks_end(
+    diagnosis: Diagnosis, store: Store, clock: FakeClock
+):
+    """However often it was tried, and why it failed."""
+    await track_ended(store, clock)
+    ended = clock()
+    clock.advance(MINUTE)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.postpone(due.delivery.id, lease, clock() + HOUR, attempt=4, trouble="503")
+
+    late = await diagnosis.latest_delivery()
+
+    assert late
+    assert (late.task_id, late.channel_id, late.since) == (TASK, CHANNEL, ended)
+    assert (late.attempt, late.trouble) == (4, "503")
+
+
+async def test_refused_results_are_counted_by_channel_and_reason(
+    diagnosis: Diagnosis, store: Store, clock: FakeClock
+):
+    await track(store, clock, "a", "b")
+    for task_id in ("a", "b"):
+        await ask_about(store, clock, task_id=task_id)
+        lease, due = await take_delivery(store, clock)
+        await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+    await track(store, clock, "c", channel=OTHER_CHANNEL)
+    await ask_about(store, clock, task_id="c")
+    await post_next(store, clock)
+
+    assert await diagnosis.refused() == [Refused(GUILD, CHANNEL, "Missing Access", 2)]
+    assert await diagnosis.places() == [(GUILD, CHANNEL)]
+
+
+async def test_rows_set_aside_are_told_with_their_reason(
+    diagnosis: Diagnosis, store: Store, clock: FakeClock
+):
+    registered = await track(store, clock)
+    claim = await store.tasks.claim(1, clock())
+    await store.tasks.postpone(TASK, claim.lease, clock() + 1, set_aside="KeyError: 1")
+    clock.advance(1)
+    await ask_about(store, clock, StillWaiting(None, clock() + 1, attempt=0, doubts=0))
+    assert await diagnosis.set_aside() == []
+    clock.advance(1)
+    await ask_about(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.postpone(
+        due.delivery.id, lease, clock() + HOUR, attempt=1, trouble="a bug", set_aside="ValueError: 2"
+    )
+    assert registered.card
+    await store.cards.named(registered.card.card.id, 7000)
+    cards = await store.cards.claim(1, clock())
+    await store.cards.postpone(
+        registered.card.card.id, cards.lease, clock() + HOUR, attempt=1, set_aside="TypeError: 3"
+    )
+
+    rows = await diagnosis.set_aside()
+
+    assert [(row.queue, row.why, row.due_at) for row in rows] == [
+        ("deliveries", "ValueError: 2", clock() + HOUR),
+        ("cards", "TypeError: 3", clock() + HOUR),
+    ]
+    assert (await look_up(store)).delivery.trouble == "a bug"
+
+
+async def test_departed_servers_are_told(diagnosis: Diagnosis, store: Store, clock: FakeClock):
+    await track(store, clock)
+    await store.guilds.left(GUILD, clock())
+
+    assert await diagnosis.departures() == {GUILD: clock()}
