@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from bench import poll, process, soak
+from bench import fuzz, poll, process, soak
 
 Outcome = tuple[str, dict[str, object]]
 
@@ -39,6 +39,11 @@ async def _soak(arguments: argparse.Namespace) -> Outcome:
     return soak.table(tally), soak.as_json(tally)
 
 
+async def _fuzz(arguments: argparse.Namespace) -> Outcome:
+    fuzzed = await fuzz.measure(cases=arguments.cases)
+    return fuzz.table(fuzzed), fuzz.as_json(fuzzed)
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
@@ -47,6 +52,7 @@ MEASURE: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, Outcome]]]
     "poll": _poll,
     "process": _process,
     "soak": _soak,
+    "fuzz": _fuzz,
 }
 
 
@@ -64,6 +70,8 @@ def _arguments() -> argparse.Namespace:
     soaking = what.add_parser("soak", help="random kills and faults; counts lost and doubled results")
     soaking.add_argument("--minutes", type=float, default=30, help="(%(default)s)")
     soaking.add_argument("--seed", type=int, default=1, help="of the random kills and faults (%(default)s)")
+    fuzzing = what.add_parser("fuzz", help="hostile input to everything that reads or shows any")
+    fuzzing.add_argument("--cases", type=int, default=1_000_000, help="(%(default)s)")
     return parser.parse_args()
 
 

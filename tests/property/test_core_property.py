@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.core.backoff import poll_delay, retry_delay
@@ -29,7 +29,6 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(max_size=80), st.lists(PIECES | st.text(max_size=4), max_size=10).map("".join))
 
 
-@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 @example("http://h/result/%00")
 @example('["\\ud800"]')
@@ -42,7 +41,6 @@ def test_read_ids_of_any_text_gives_valid_ids_once(text: str):
     assert len(set(found.ids)) == len(found.ids)
 
 
-@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_read_ids_of_its_own_ids_gives_them_again(text: str):
     """What the bot shows can be pasted back."""
@@ -51,7 +49,6 @@ def test_read_ids_of_its_own_ids_gives_them_again(text: str):
     assert read_ids(" ".join(found)).ids == found
 
 
-@settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_find_ids_of_any_text_gives_valid_ids_once(text: str):
     """Never an exception; every id is one, each once."""
@@ -61,7 +58,6 @@ def test_find_ids_of_any_text_gives_valid_ids_once(text: str):
     assert len(set(found)) == len(found)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     attempt=st.integers(-5, 10**6),
     first=st.integers(1, 10**6),
@@ -80,7 +76,6 @@ def test_retry_delay_stays_within_its_bounds(
     assert max(first, wish) <= delay <= max(most * 1.25, wish)
 
 
-@settings(max_examples=200, deadline=None)
 @given(attempt=st.integers(1, 30), seed=st.integers())
 def test_retry_delay_grows_with_the_attempts(attempt: int, seed: int):
     """A quarter of spread never outruns a doubling."""
@@ -90,7 +85,6 @@ def test_retry_delay_grows_with_the_attempts(attempt: int, seed: int):
     assert later >= earlier
 
 
-@settings(max_examples=200, deadline=None)
 @given(age=st.integers(0, 10**10), older=st.integers(0, 10**9), interval=st.integers(1, 10**7))
 def test_poll_delay_never_shrinks_with_the_age(age: int, older: int, interval: int):
     """An older task is never asked more often, and none below the interval."""

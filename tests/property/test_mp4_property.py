@@ -3,16 +3,12 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.media.mp4 import Mp4, NotAnMp4, inspect_mp4
 from sandbox.video_api import CLIP
 
-# The path is overwritten by each example, so sharing the folder among them is harmless.
-ONE_FOLDER = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 HEAD = CLIP.content[:2048]
 
 
@@ -25,7 +21,6 @@ def verdict(folder: Path, content: bytes) -> Mp4 | None:
         return None
 
 
-@ONE_FOLDER
 @given(content=st.binary(max_size=300))
 def test_arbitrary_bytes_are_judged(tmp_path: Path, content: bytes):
     """Whatever a host sends: an MP4, or NotAnMp4, and no other error."""
@@ -33,7 +28,6 @@ def test_arbitrary_bytes_are_judged(tmp_path: Path, content: bytes):
     assert found is None or found.size == len(content)
 
 
-@ONE_FOLDER
 @given(
     changes=st.lists(st.tuples(st.integers(0, len(HEAD) - 1), st.integers(0, 255)), max_size=6),
     length=st.integers(0, len(HEAD)),
@@ -48,7 +42,6 @@ def test_damaged_heads_are_judged(tmp_path: Path, changes: list[tuple[int, int]]
     assert found is None or found.seconds is None or found.seconds > 0
 
 
-@ONE_FOLDER
 @given(sizes=st.lists(st.integers(0, 40), min_size=1, max_size=12), data=st.data())
 def test_boxes_of_any_size_are_judged(tmp_path: Path, sizes: list[int], data: st.DataObject):
     """Valid kinds with sizes that may lie, which plain random bytes hardly ever make."""

@@ -3,7 +3,7 @@
 import json
 from typing import Any, get_args
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.answers import Answer, Completed, Failed, Waiting
@@ -55,21 +55,18 @@ def assert_sound(result: Answer | Exception) -> None:
             assert isinstance(result, get_args(Answer))
 
 
-@settings(max_examples=150, deadline=None)
 @given(status=st.integers(100, 599), headers=HEADERS, body=st.binary(max_size=200))
 def test_any_bytes_are_an_answer_or_one_of_three_errors(status: int, headers: dict[str, str], body: bytes):
     """No reply of a broken server may raise anything that the poller does not know."""
     assert_sound(outcome(status, headers, body))
 
 
-@settings(max_examples=400, deadline=None)
 @given(status=STATUSES, headers=HEADERS, document=JSON)
 def test_any_json_is_an_answer_or_one_of_three_errors(status: int, headers: dict[str, str], document: Any):
     """Every key may hold every type."""
     assert_sound(outcome(status, headers, json.dumps(document).encode()))
 
 
-@settings(max_examples=200, deadline=None)
 @given(document=st.dictionaries(KEYS, JSON, max_size=9), word=TEXTS)
 def test_wrapping_in_data_never_changes_a_tasks_answer(document: dict[str, Any], word: str):
     """A task with its id reads the same at the top level and inside `data`."""
