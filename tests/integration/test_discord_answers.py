@@ -3,8 +3,10 @@
 import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
 
+from bot.chat import messenger
 from sandbox.discord import Channel, Message
 from sandbox.faults import Fault
 from sandbox.video_api import Clip
@@ -383,6 +385,26 @@ async def test_passing_trouble_gives_one_message_with_one_nonce(scene: Scene, fa
         task.complete()
         [result] = await asyncio.wait_for(scene.results(), 30)
         await scene.discord.until(lambda: str(result.id) in card.content, within=30)
+
+    assert {r.body["nonce"] for r in sent(scene)} == {result.nonce}
+    assert len(await scene.results()) == 1
+
+
+async def test_upload_that_stalls_is_tried_again_with_the_same_nonce(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    """Accepted, and the answer never comes: no call may wait for ever."""
+    monkeypatch.setattr(messenger, "_UPLOAD_TIMEOUT", aiohttp.ClientTimeout(sock_read=0.5))
+    task = scene.api.create(ID)
+    held = scene.discord.hold(POSTS, stage="accepted")
+    async with scene.bot():
+        card = await scene.track(ID)
+        task.complete()
+        await held.reached()
+        await scene.discord.until(lambda: len(sent(scene)) >= 2, within=30)
+        [result] = await scene.results()
+        await scene.discord.until(lambda: str(result.id) in card.content, within=30)
+        held.drop()
 
     assert {r.body["nonce"] for r in sent(scene)} == {result.nonce}
     assert len(await scene.results()) == 1

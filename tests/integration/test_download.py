@@ -6,17 +6,21 @@ import hashlib
 import json
 import os
 import resource
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from bot.core.errors import DownloadInterrupted, LinkRefused, StorageUnavailable, VideoUnusable
 from bot.media.mp4 import Mp4
+from bot.veo.addresses import PublicResolver
 from bot.veo.download import VideoDownloader, open_download_session
 from sandbox.video_api import CLIP, BodyFault, Clip, Fault, StandInVideoApi
 
@@ -241,6 +245,39 @@ async def test_loopback_is_refused_unless_allowed(api: StandInVideoApi, target: 
         with pytest.raises(VideoUnusable, match="may not visit"):
             await downloader.fetch(f"http://{host}:{port}/videos/{ID}.mp4", target)
     assert api.downloads == []
+
+
+class TurningZone(AbstractResolver):
+    """A name server whose answer changes between two look-ups of one name."""
+
+    address = "127.0.0.1"
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = ResolveResult(hostname=host, host=self.address, port=port, family=family, proto=0, flags=0)
+        return [found]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+async def test_name_that_turns_private_is_refused_at_the_second_look_up(
+    api: StandInVideoApi, session: aiohttp.ClientSession, link: str, target: Path
+):
+    """What was judged before says nothing about this connection."""
+    zone = TurningZone()
+    connector: Any = session.connector
+    connector._resolver = PublicResolver(allow_loopback=True, inner=zone)
+    downloader = VideoDownloader(session=session, max_bytes=64 * MIB, allow_loopback=True)
+    named = link.replace("127.0.0.1", "cdn.example")
+    assert (await downloader.fetch(named, target)).size == CLIP.size
+
+    zone.address = "10.0.0.1"
+    with pytest.raises(VideoUnusable, match="may not visit"):
+        await downloader.fetch(named, target)
+
+    assert len(api.downloads) == 1
 
 
 async def test_name_on_loopback_is_resolved_where_allowed(
