@@ -7,8 +7,7 @@ import pytest
 
 from sandbox.discord import Message
 from sandbox.stage import Stage
-
-SECRETS = ("stand-in-token", "stand-in-key")
+from tests.secrecy import leaked
 
 
 class Theatre(Stage):
@@ -57,6 +56,6 @@ async def theatre(tmp_path: Path) -> AsyncIterator[Theatre]:
         yield theatre
         await theatre.bot.stop()
         said = theatre.bot.output() if theatre.bot.log.exists() else ""
-        assert not [secret for secret in SECRETS if secret in said]
+        assert leaked(said) == []
         assert "Traceback" not in said, said
         theatre.check()
