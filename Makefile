@@ -35,10 +35,12 @@ test: .venv/ready ## all tests, with branch coverage
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
 
-check: .venv/ready ## format, lint and types
+check: .venv/ready ## format, lint, types, and known vulnerabilities of what is pinned
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m tests.audit
+	@$(BIN)/python -m tests.audit requirements.lock requirements-dev.lock
 
 format: .venv/ready ## rewrite the code in the project's format
 	@$(BIN)/ruff format .
