@@ -200,10 +200,11 @@ def api_trouble(trouble: ApiTrouble) -> str:
 def before_forgetting(held: Held) -> str:
     """What the button under it would do."""
     return (
-        f"Stored about you, in all servers: {held.live} open and {held.ended} ended results that you "
-        f"asked for, and {held.watched} of others with a mention for you. **Forget me** removes it all for "
-        "good and stops what is open. Messages that I posted stay in their channels, and their Delete "
-        "button no longer knows you: delete those you do not want to stay first."
+        f"Stored about you, in all servers: what you asked for ({held.live} open and {held.ended} ended), "
+        f"what you asked to be mentioned for ({held.watched}), and what of others you stopped "
+        f"({held.stopped}). **Forget me** removes it all for good and stops what is open. Results that I "
+        "posted stay in their channels: delete those you do not want there first, for afterwards only "
+        "somebody with **Manage Messages** can."
     )
 
 

@@ -101,9 +101,10 @@ class Held:
     live: int  # what they asked for and still wait for
     ended: int
     watched: int  # of others, with a mention for them
+    stopped: int  # of others, untracked by them
 
     def __bool__(self) -> bool:
-        return bool(self.live or self.ended or self.watched)
+        return bool(self.live or self.ended or self.watched or self.stopped)
 
 
 @dataclass(frozen=True, slots=True)

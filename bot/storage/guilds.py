@@ -6,15 +6,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.clock import DAY
-from bot.core.tasks import LIVE, DeliveryState
+from bot.core.tasks import DeliveryState, TaskState
+from bot.storage import removal
 from bot.storage.engine import Database
-from bot.storage.tables import cards, deliveries, departures, tasks, watchers
+from bot.storage.tables import cards, deliveries, departures, tasks
 from bot.storage.task_queue import mark_cards
 
 # Longer ago, people have moved on: a video that comes after a month is noise.
 _REVIVED_WITHIN = 30 * DAY
-# SQLite has one connection: whoever tracks something waits for no longer than this many rows take.
-_AT_ONCE = 500
 
 
 class Guilds:
@@ -72,34 +71,42 @@ class Guilds:
     async def revive(self, channel_ids: Iterable[int], now: int) -> int:
         """Make due again what these channels did not take within the last month; returns how many.
 
-        Only the latest delivery of a task, and none that somebody has had delivered again since.
+        Only the latest delivery of a task, and none that somebody has had delivered again since: a live
+        one is always the latest. Nor of a task that is asked about again: it has nothing to post yet.
         """
-        wanted = list(channel_ids)
+        returning = deliveries.c.id.in_(_latest_undeliverable(list(channel_ids), now))
 
         async def work(connection: AsyncConnection) -> int:
+            await mark_cards(connection, returning, now)
             revived = await connection.execute(
                 sa.update(deliveries)
-                .where(deliveries.c.id.in_(_latest_undeliverable(wanted, now)))
+                .where(returning)
                 .values(state=DeliveryState.DUE, due_at=now, attempt=0, lease=None)
-                .returning(deliveries.c.task_id)
             )
-            task_ids = list(revived.scalars())
-            for task_id in set(task_ids):
-                await mark_cards(connection, tasks.c.id == task_id, now)
-            return len(task_ids)
+            return revived.rowcount
 
         return await self._database.run(work)
 
     async def purge(self, before: int) -> int:
-        """Forget servers left before that time; returns how many."""
+        """Forget servers left before that time; returns how many.
+
+        In small transactions: SQLite has one connection, and whoever tracks something waits for it.
+        """
         gone = await self._database.run(lambda connection: _departed(connection, before))
         for guild_id in gone:
-            while await self._purge_some(guild_id):
+            while await self._purge_some(guild_id, before):
                 continue
         return len(gone)
 
-    async def _purge_some(self, guild_id: int) -> bool:
-        return await self._database.run(lambda connection: _purge_some(connection, guild_id))
+    async def _purge_some(self, guild_id: int, before: int) -> bool:
+        """One batch; False when nothing is left to do: also when the bot has come back meanwhile."""
+
+        async def work(connection: AsyncConnection) -> bool:
+            if guild_id not in await _departed(connection, before):
+                return False
+            return await _remove_some(connection, guild_id)
+
+        return await self._database.run(work)
 
 
 def _latest_undeliverable(channel_ids: list[int], now: int) -> sa.Select[tuple[int]]:
@@ -110,7 +117,8 @@ def _latest_undeliverable(channel_ids: list[int], now: int) -> sa.Select[tuple[i
     )
     return (
         sa.select(deliveries.c.id)
-        .where(deliveries.c.id.in_(latest))
+        .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
+        .where(deliveries.c.id.in_(latest), tasks.c.state != TaskState.WAITING)
         .where(deliveries.c.state == DeliveryState.UNDELIVERABLE)
         .where(deliveries.c.ended_at > now - _REVIVED_WITHIN)
     )
@@ -146,28 +154,18 @@ async def _departed(connection: AsyncConnection, before: int) -> Sequence[int]:
     return (await connection.execute(found)).scalars().all()
 
 
-async def _purge_some(connection: AsyncConnection, guild_id: int) -> bool:
-    """One batch, with the tasks that nobody else has; False when the server is forgotten."""
+async def _remove_some(connection: AsyncConnection, guild_id: int) -> bool:
+    """Deliveries first, then the cards that showed them, then the note that the server was left."""
     found = await connection.execute(
         sa.select(deliveries.c.id, deliveries.c.task_id)
         .where(deliveries.c.guild_id == guild_id)
-        .limit(_AT_ONCE)
+        .limit(removal.AT_ONCE)
     )
-    batch = found.all()
-    if not batch:
-        await connection.execute(sa.delete(cards).where(cards.c.guild_id == guild_id))
-        await connection.execute(sa.delete(departures).where(departures.c.guild_id == guild_id))
-        return False
-    await delete_deliveries(connection, [row.id for row in batch], {row.task_id for row in batch})
-    return True
-
-
-async def delete_deliveries(connection: AsyncConnection, ids: list[int], task_ids: set[str]) -> None:
-    """These rows, who watches them, and those of the tasks that are then nobody's."""
-    await connection.execute(sa.delete(watchers).where(watchers.c.delivery_id.in_(ids)))
-    await connection.execute(sa.delete(deliveries).where(deliveries.c.id.in_(ids)))
-    anybody = sa.exists().where(deliveries.c.task_id == tasks.c.id)
-    wanted = sa.exists().where(deliveries.c.task_id == tasks.c.id, deliveries.c.state.in_(LIVE))
-    of_these = tasks.c.id.in_(task_ids)
-    await connection.execute(sa.delete(tasks).where(of_these, ~anybody))
-    await connection.execute(sa.update(tasks).where(of_these, ~wanted).values(due_at=None, lease=None))
+    if batch := found.all():
+        await removal.delete_deliveries(connection, batch)
+        return True
+    some = sa.select(cards.c.id).where(cards.c.guild_id == guild_id).limit(removal.AT_ONCE)
+    if (await connection.execute(sa.delete(cards).where(cards.c.id.in_(some)))).rowcount:
+        return True
+    await connection.execute(sa.delete(departures).where(departures.c.guild_id == guild_id))
+    return False

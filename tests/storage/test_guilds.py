@@ -9,6 +9,7 @@ from tests.factories import (
     CHANNEL,
     DONE,
     GUILD,
+    LOST,
     OTHER_CHANNEL,
     OWNER,
     TASK,
@@ -69,7 +70,7 @@ async def test_rows_of_a_server_stay_for_as_long_as_told_and_then_go(store: Stor
 async def test_more_rows_than_one_batch_go_all(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("bot.storage.guilds._AT_ONCE", 3)
+    monkeypatch.setattr("bot.storage.removal.AT_ONCE", 3)
     await track(store, clock, *(f"t{n}" for n in range(10)))
     await store.guilds.left(GUILD, clock())
 
@@ -77,6 +78,43 @@ async def test_more_rows_than_one_batch_go_all(
 
     assert await store.guilds.known() == set()
     assert await store.tasks.next_due() is None
+
+
+async def test_return_while_rows_are_removed_keeps_what_is_tracked_since(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    """The bot is invited again between two batches."""
+    monkeypatch.setattr("bot.storage.removal.AT_ONCE", 1)
+    await track(store, clock, "old")
+    await store.guilds.left(GUILD, clock())
+    one_batch = store.guilds._purge_some
+
+    async def then_come_back(guild_id: int, before: int) -> bool:
+        more = await one_batch(guild_id, before)
+        if await store.lookups.find(CHANNEL, "new") is None:
+            await store.guilds.present([GUILD])
+            await track(store, clock, "new")
+        return more
+
+    monkeypatch.setattr(store.guilds, "_purge_some", then_come_back)
+    await store.guilds.purge(clock() + 1)
+
+    assert await store.lookups.find(CHANNEL, "old") is None
+    assert (await look_up(store, "new")).delivery.state is DeliveryState.OPEN
+    assert await store.guilds.known() == {GUILD}
+
+
+async def test_task_that_another_server_waits_for_outlives_the_one_that_was_left(
+    store: Store, clock: FakeClock
+):
+    await track(store, clock)
+    await store.registrations.register(make_request(TASK, channel=99, guild=OTHER_GUILD), clock())
+    await store.guilds.left(GUILD, clock())
+
+    await store.guilds.purge(clock() + 1)
+
+    await ask_about(store, clock)
+    assert (await post_next(store, clock)).delivery.guild_id == OTHER_GUILD
 
 
 async def test_return_before_the_month_is_over_keeps_everything(store: Store, clock: FakeClock):
@@ -95,7 +133,7 @@ async def test_leaving_a_server_without_rows_leaves_no_trace(store: Store, clock
     assert await store.guilds.compare([GUILD], clock()) == (set(), set())
 
 
-async def test_undeliverable_becomes_due_again_and_its_card_follows(store: Store, clock: FakeClock):
+async def test_undeliverable_becomes_due_again(store: Store, clock: FakeClock):
     """With the nonce it had: it was never posted."""
     await undeliverable(store, clock)
     before = (await look_up(store)).delivery
@@ -118,6 +156,35 @@ async def test_what_was_delivered_again_meanwhile_stays_ended(store: Store, cloc
     assert await store.guilds.revive([CHANNEL], clock()) == 0
     await post_next(store, clock)
     assert await store.guilds.revive([CHANNEL], clock()) == 0
+
+
+async def test_undeliverable_of_a_task_that_is_asked_again_stays_ended(store: Store, clock: FakeClock):
+    """It was lost; another channel tracks it again, and there is nothing to post until that is answered."""
+    await track_ended(store, clock, LOST)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+    clock.advance(DAY)
+    await track(store, clock, channel=OTHER_CHANNEL)
+
+    assert await store.guilds.revive([CHANNEL], clock()) == 0
+    await ask_about(store, clock)
+    assert await store.guilds.revive([CHANNEL], clock()) == 1
+
+
+async def test_revived_delivery_has_its_card_redrawn(store: Store, clock: FakeClock):
+    shown = await track(store, clock)
+    assert shown.card
+    await store.cards.named(shown.card.card.id, 7000)
+    await ask_about(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+    claim = await store.cards.claim(10, clock())
+    assert await store.cards.drawn(shown.card.card.id, claim.lease)
+
+    await store.guilds.revive([CHANNEL], clock())
+
+    claim = await store.cards.claim(10, clock())
+    assert [view.rows[0].delivery.state for view in claim.work] == [DeliveryState.DUE]
 
 
 async def test_what_is_older_than_a_month_is_noise(store: Store, clock: FakeClock):

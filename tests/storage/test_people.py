@@ -1,5 +1,6 @@
 """Forgetting a person: every row that names them goes, and nobody else's."""
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -49,7 +50,7 @@ async def test_everything_that_names_a_person_goes(store: Store, clock: FakeCloc
     await store.registrations.watch(others.card.card.id, OWNER)
     await track(store, clock, "moderated", by=STRANGER)
     await store.registrations.cancel(CHANNEL, "moderated", OWNER, clock(), may_cancel_any=True)
-    assert await store.people.held_about(OWNER) == Held(live=1, ended=1, watched=1)
+    assert await store.people.held_about(OWNER) == Held(live=1, ended=1, watched=1, stopped=1)
     assert await named_anywhere(store, OWNER)
 
     assert await store.people.forget(OWNER, clock()) == Forgotten(deliveries=2, being_posted=0)
@@ -117,6 +118,84 @@ async def test_card_is_redrawn_without_a_name_and_then_goes(store: Store, clock:
     assert await store.cards.view(hidden.card.card.id) is None
     assert await store.cards.drawn(shown.card.card.id, claim.lease)
     assert await store.cards.view(shown.card.card.id) is None
+
+
+async def test_moderator_who_only_stopped_others_is_known_and_forgotten(store: Store, clock: FakeClock):
+    """Their name goes from the card as well: Discord shows it there."""
+    shown = await track(store, clock, by=STRANGER)
+    assert shown.card
+    card_id = shown.card.card.id
+    await store.cards.named(card_id, 7000)
+    await store.registrations.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=True)
+    claim = await store.cards.claim(10, clock())
+    assert await store.cards.drawn(card_id, claim.lease)
+    assert await store.people.held_about(OWNER) == Held(live=0, ended=0, watched=0, stopped=1)
+
+    assert await store.people.forget(OWNER, clock()) == Forgotten(deliveries=0, being_posted=0)
+
+    claim = await store.cards.claim(10, clock())
+    assert [(view.card.id, view.rows[0].delivery.ended_by) for view in claim.work] == [(card_id, None)]
+    assert not await store.people.held_about(OWNER)
+
+
+async def test_note_goes_also_where_somebody_had_it_delivered_again(store: Store, clock: FakeClock):
+    """A redelivery keeps the note, in the words of whoever wrote it."""
+    await track(store, clock, note="my words")
+    await ask_about(store, clock)
+    await post_next(store, clock)
+    assert await store.registrations.redeliver(await look_up(store), STRANGER, clock())
+    assert (await look_up(store)).delivery.note == "my words"
+
+    await store.people.forget(OWNER, clock())
+
+    again = (await look_up(store)).delivery
+    assert (again.requester_id, again.note) == (STRANGER, None)
+
+
+async def test_same_words_of_somebody_else_stay(store: Store, clock: FakeClock):
+    """In another channel, or written before."""
+    await track(store, clock, note="a car", by=STRANGER)
+    await ask_about(store, clock)
+    await post_next(store, clock)
+    assert await store.registrations.redeliver(await look_up(store), OWNER, clock())
+    await track(store, clock, note="a car", by=STRANGER, channel=OTHER_CHANNEL)
+
+    await store.people.forget(OWNER, clock())
+
+    for channel in (CHANNEL, OTHER_CHANNEL):
+        left = (await look_up(store, channel=channel)).delivery
+        assert (left.requester_id, left.note) == (STRANGER, "a car")
+
+
+async def test_more_rows_than_fit_one_statement_go_all(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    """In batches, and still in one transaction."""
+    monkeypatch.setattr("bot.storage.people.AT_ONCE", 3)
+    await track(store, clock, *(f"t{number}" for number in range(10)))
+    await track(store, clock, "t0", by=STRANGER, channel=OTHER_CHANNEL)
+
+    assert await store.people.forget(OWNER, clock()) == Forgotten(deliveries=10, being_posted=0)
+
+    assert await named_anywhere(store, OWNER) == []
+    assert [task.id for task in (await store.tasks.claim(99, clock())).work] == ["t0"]
+
+
+async def test_forgetting_fails_whole_or_succeeds_whole(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    """Nobody is left half forgotten."""
+    await track(store, clock, "t1", "t2", note="mine")
+    before = await look_up(store, "t1"), await look_up(store, "t2")
+
+    async def breaks(_connection: AsyncConnection) -> None:
+        raise RuntimeError("in the middle")
+
+    monkeypatch.setattr("bot.storage.people._drop_unseen_cards", breaks)
+    with pytest.raises(RuntimeError):
+        await store.people.forget(OWNER, clock())
+
+    assert (await look_up(store, "t1"), await look_up(store, "t2")) == before
 
 
 async def test_stranger_to_the_bot_has_nothing_stored(store: Store, clock: FakeClock):

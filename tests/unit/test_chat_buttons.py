@@ -8,7 +8,15 @@ from typing import Any
 import discord
 import pytest
 
-from bot.chat.buttons import DeleteButton, NotifyButton, delete_id, on_card, on_result
+from bot.chat.buttons import (
+    DeleteButton,
+    ForgetButton,
+    NotifyButton,
+    delete_id,
+    on_card,
+    on_forgetting,
+    on_result,
+)
 from bot.chat.file_names import attachment_name
 from bot.core.clock import DAY
 from bot.core.results import ResultMessage
@@ -152,6 +160,15 @@ async def test_custom_id_of_each_button_matches_its_template(number: int):
         assert match.groups() == (str(number),)
         assert len(custom_id) <= 100
     assert DeleteButton(number).custom_id == ids[DeleteButton]
+
+
+async def test_forget_button_names_nobody():
+    """It acts on whoever presses it, also after a restart."""
+    [button] = items(on_forgetting())
+
+    assert ForgetButton.__discord_ui_compiled_template__.fullmatch(button["custom_id"])
+    assert (button["custom_id"], button["style"]) == ("veo:forget", discord.ButtonStyle.danger.value)
+    assert on_forgetting().timeout is None
 
 
 @pytest.mark.parametrize(
