@@ -3,7 +3,7 @@
 from bot.chat.safe_text import code, code_block, length, one_line, shorten_middle
 from bot.chat.texts import MOST_CONTENT, ago, api_trouble, clock_time, fitting, jump_link, person
 from bot.core.registration import Earlier, Overview
-from bot.core.tasks import CardRow, CardView, Delivery, DeliveryState, TaskState, TrackedTask
+from bot.core.tasks import LIVE, CardRow, CardView, Delivery, DeliveryState, TaskState, TrackedTask
 from bot.core.trouble import ApiTrouble
 
 USUAL_DURATION = "A video usually takes 2 to 5 minutes."
@@ -41,7 +41,7 @@ def is_settled(view: CardView) -> bool:
 
 
 def _is_live(row: CardRow) -> bool:
-    return row.delivery.state in (DeliveryState.OPEN, DeliveryState.DUE)
+    return row.delivery.state in LIVE
 
 
 def _line(delivery: Delivery, task: TrackedTask, id_length: int, brief: bool = False) -> str:
@@ -131,7 +131,9 @@ def _list_line(earlier: Earlier) -> str:
         line += f" · {code(delivery.note, 40)}"
     if delivery.state is DeliveryState.OPEN and earlier.card_message_id:
         line += f" · {jump_link(delivery.guild_id, delivery.channel_id, earlier.card_message_id)}"
-    return f"{line} · {ago(delivery.ended_at or delivery.created_at)}"
+    # A due one may have ended before: it could not be posted, and now it can.
+    ended_at = None if delivery.state in LIVE else delivery.ended_at
+    return f"{line} · {ago(ended_at or delivery.created_at)}"
 
 
 def status(earlier: Earlier, trouble: ApiTrouble | None) -> str:

@@ -250,6 +250,17 @@ def test_overview_with_live_and_ended_has_both_parts():
     ]
 
 
+def test_overview_of_what_could_not_be_posted_and_now_can_counts_from_its_start():
+    """It ended before and is owed again: when it had ended says nothing any more."""
+    revived = replace(DELIVERY, state=DeliveryState.DUE, ended_at=NOW + 1000)
+    found = Overview((entry(revived, replace(TASK, state=TaskState.COMPLETED)),), ())
+
+    assert cards.overview(found).splitlines() == [
+        "**Open**",
+        f"✅ `{ID}` completed; posting … · <t:1799999940:R>",
+    ]
+
+
 @pytest.mark.parametrize(("live", "title"), [(True, "**Open**"), (False, "**Ended lately**")])
 def test_overview_with_one_part_has_one_title(live: bool, title: str):
     """No title over nothing."""
