@@ -39,7 +39,6 @@ check: .venv/ready ## format, lint, types, and known vulnerabilities of what is 
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m tests.audit
 	@$(BIN)/python -m tests.audit requirements.lock requirements-dev.lock
 
 format: .venv/ready ## rewrite the code in the project's format

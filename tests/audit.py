@@ -1,59 +1,75 @@
-"""`python -m tests.audit`: fails on a known vulnerability in what the bot is installed with.
+"""`python -m tests.audit LOCK...`: fails on a known vulnerability in what is pinned.
 
-pip-audit alone would not do: where its service cannot be reached it ends as if there were a vulnerability, and
-where the service knows none of the packages (a mirror without that data) as if there were none.
+pip-audit alone would not do: where its service cannot be reached it ends as if there were a vulnerability,
+and where the service knows none of the packages (a mirror without that data) as if there were none.
 """
 
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LOCK = Path(__file__).parents[1] / "requirements.lock"
 _MOST_SECONDS = 120
 _PIP_AUDIT = (sys.executable, "-m", "pip_audit", "--progress-spinner=off", "--format=json")
 
 
-def main(options: Sequence[str], lock: Path = LOCK) -> int:
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """How many packages the service knew, how many not, and a line for every vulnerability."""
+
+    known: int
+    unknown: int
+    vulnerable: tuple[str, ...]
+
+
+def main(arguments: Sequence[str]) -> int:
     """1 for a known vulnerability; 0 for none, and also when nobody could tell, which it says."""
-    packages = _ask([*options, "--require-hashes", "--disable-pip", "--requirement", str(lock)])
-    unknown = [package["name"] for package in packages if "vulns" not in package]
-    found = [line for package in packages for line in _lines(package)]
-    print(*found, sep="\n", end="\n" if found else "")
-    if not packages:
-        print("pip-audit: its service cannot be reached, so vulnerabilities were not looked for")
-    elif unknown:
-        print(f"pip-audit: its service knows nothing of {len(unknown)} of {len(packages)} packages")
-    elif not found:
-        print(f"pip-audit: no known vulnerability in {len(packages)} packages")
-    return 1 if found else 0
+    locks = [Path(each) for each in arguments if not each.startswith("-")]
+    options = [each for each in arguments if each.startswith("-")]
+    verdicts = [verdict(lock, ask(lock, options)) for lock in locks]
+    print(*(line for _, line in verdicts), sep="\n")
+    return max(code for code, _ in verdicts)
 
 
-def _ask(arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """One entry a package; none when the service gave no answer."""
+def ask(lock: Path, options: Sequence[str] = ()) -> Audit | None:
+    """None when the service gave no answer. Raises RuntimeError for a lock file that cannot be read."""
+    command = [*_PIP_AUDIT, *options, "--require-hashes", "--disable-pip", "--requirement", str(lock)]
     try:
-        done = subprocess.run(
-            [*_PIP_AUDIT, *arguments], capture_output=True, text=True, timeout=_MOST_SECONDS, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_MOST_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return []
+        return None
     if done.stdout.strip():
-        packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
-        return packages
-    # Only the network is forgiven: a lock file that pip-audit cannot read must not look like a quiet day.
+        return read(json.loads(done.stdout))
+    # Only the network is forgiven: anything else must not look like a quiet day.
     if "ConnectionError" in done.stderr or "Timeout" in done.stderr:
-        return []
+        return None
     raise RuntimeError(f"pip-audit ended with {done.returncode}:\n{done.stderr}")
 
 
-def _lines(package: dict[str, Any]) -> list[str]:
-    return [
-        f"VULNERABLE {package['name']} {package['version']}: {each['id']}, "
+def read(document: dict[str, Any]) -> Audit:
+    """What pip-audit reports as JSON."""
+    packages: list[dict[str, Any]] = document["dependencies"]
+    known = [package for package in packages if "vulns" in package]
+    vulnerable = tuple(
+        f"{package['name']} {package['version']}: {each['id']}, "
         f"mended in {', '.join(each['fix_versions']) or 'no version yet'}"
-        for each in package.get("vulns", [])
-    ]
+        for package in known
+        for each in package["vulns"]
+    )
+    return Audit(len(known), len(packages) - len(known), vulnerable)
+
+
+def verdict(lock: Path, audit: Audit | None) -> tuple[int, str]:
+    """The exit code, and what to tell."""
+    if audit is None or not audit.known:
+        return 0, f"{lock.name}: not audited, since the data on vulnerabilities cannot be had here."
+    if audit.vulnerable:
+        return 1, "\n".join(f"{lock.name}: VULNERABLE {line}" for line in audit.vulnerable)
+    unknown = f" ({audit.unknown} unknown to it)" if audit.unknown else ""
+    return 0, f"{lock.name}: no known vulnerability in {audit.known} packages{unknown}."
 
 
 if __name__ == "__main__":
