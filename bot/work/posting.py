@@ -113,6 +113,12 @@ class Poster:
             found = await self._messenger.find(result)
             if found is not None:
                 return found
+            logger.warning(
+                "%s: no message of an earlier attempt found in channel %d, posting again "
+                "(without Read Message History none can be found, and it may be there twice)",
+                result.due.task.id,
+                result.channel_id,
+            )
         try:
             return await self._messenger.post(result)
         except FileNotFoundError as error:

@@ -125,6 +125,19 @@ async def test_kill_after_discord_took_the_upload_and_forgot_the_nonce(theatre: 
     assert len(theatre.discord.requests("POST", "/channels/*/messages")) == 1
 
 
+async def test_kill_without_the_right_to_read_the_history_is_at_least_once(theatre: Theatre):
+    """Nothing can be looked up, so it is sent again rather than never, and the log says so."""
+    theatre.channel.deny(theatre.discord.bot, "read_message_history")
+    await kill_during_the_upload(theatre, "accepted")
+    theatre.discord.forget_nonces()
+    make_the_stop_long(theatre)
+
+    await theatre.start_bot()
+    await theatre.discord.until(lambda: len(theatre.results()) == 2, within=20)
+
+    assert "without Read Message History none can be found" in theatre.bot.output()
+
+
 def make_the_stop_long(theatre: Theatre) -> None:
     """As if the bot had been down for three minutes."""
     with contextlib.closing(sqlite3.connect(theatre.folder / "data" / "bot.db")) as database, database:

@@ -170,6 +170,19 @@ async def test_delivery_that_came_back_and_fails_again_is_not_told_twice(desk: D
     assert (await desk.delivery()).state is DeliveryState.UNDELIVERABLE
 
 
+async def test_video_outlasts_its_link_when_discord_is_down(desk: Desk):
+    """Downloaded first: a day without Discord costs nothing but the day."""
+    await track_ended(desk.store, desk.clock)
+    desk.discord.errors.append(DiscordUnavailable("503"))
+    await desk.deliver()
+    desk.clock.advance(2 * DAY)
+    desk.downloads.errors.append(LinkRefused("403", status=403))
+    await desk.deliver()
+
+    assert len(desk.downloads.urls) == 1
+    assert [data for _, data, _ in desk.discord.messages.values()] == [MP4]
+
+
 @pytest.mark.parametrize(("wish", "least", "most"), [(None, 2, 2.5), (77, 77, 77)])
 async def test_unavailable_discord_postpones_as_long_as_it_wants(
     desk: Desk, wish: float | None, least: float, most: float
