@@ -26,7 +26,10 @@ def places(world: World) -> Json:
             {"id": str(user.id), "name": user.name, "bot": user.is_bot, "person": isinstance(user, Person)}
             for user in world.users.values()
         ],
-        "guilds": [_guild(guild) for guild in world.guilds.values()],
+        "guilds": [
+            *(_guild(guild) for guild in world.guilds.values()),
+            *(_direct(channel) for channel in world.channels.values() if channel.recipient is not None),
+        ],
     }
 
 
@@ -37,6 +40,22 @@ def _guild(guild: Guild) -> Json:
         "uploadLimit": guild.upload_limit,
         "members": [str(each) for each in guild.members],
         "channels": [_channel(channel) for channel in guild.channels],
+    }
+
+
+def _direct(channel: Channel) -> Json:
+    """What the bot writes to one person, as a place of its own where only that person is."""
+    assert channel.recipient is not None
+    reader = str(channel.recipient.id)
+    rights = {"view": True, "send": False, "manage": False}
+    inside = {"id": str(channel.id), "name": channel.world.bot.name, "kind": "dm", "parent": None}
+    return {
+        "id": f"direct-{channel.id}",
+        "name": "Direct messages",
+        "direct": True,
+        "uploadLimit": channel.upload_limit,
+        "members": [reader],
+        "channels": [inside | {"rights": {reader: rights}, "botLacks": []}],
     }
 
 

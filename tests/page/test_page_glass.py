@@ -80,3 +80,25 @@ async def test_page_that_was_cut_off_gets_everything_again(opened: Opened) -> No
         await expect(page.locator("#offline")).to_be_hidden()
     # The browser's own complaints about the connection that was cut here.
     opened.errors.clear()
+
+
+async def test_right_to_write_taken_away_brings_a_direct_message_and_later_the_result(opened: Opened) -> None:
+    """Never silent: the video is where whoever asked can see it, and in the channel once it may be."""
+    page, task = opened.page, opened.stage.api.create()
+    await opened.track(task.id)
+    await page.locator("summary", has_text="This channel").click()
+    write = page.get_by_role("switch", name="write messages")
+    await write.click()
+    task.complete()
+
+    direct = page.locator(".server", has_text="Direct messages")
+    await expect(direct).to_be_visible()
+    await direct.click()
+    await expect(opened.messages.first).to_contain_text(f"{task.id} is ready, but I could not post it")
+    await expect(page.locator("video")).to_have_count(1)
+    await expect(opened.composer).to_be_disabled()
+
+    await page.locator(".server").first.click()
+    await write.click()
+    await expect(opened.messages.filter(has_text=f"{task.id} is ready.")).to_be_visible()
+    assert len(opened.results(task.id)) == 1

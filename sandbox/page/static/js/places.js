@@ -110,8 +110,8 @@ function drawPeople(store) {
 /** @param {string} id @param {Store} store */
 function rightsWords(id, store) {
   if (store.channel?.rights[id]?.manage) return "can manage messages";
-  const servers = store.places.guilds.filter((guild) => guild.members.includes(id)).length;
-  return servers < store.places.guilds.length ? "member of one server" : "member";
+  const servers = store.places.guilds.filter((guild) => !guild.direct);
+  return servers.every((guild) => guild.members.includes(id)) ? "member" : "member of one server";
 }
 
 /** @param {Store} store */
@@ -132,7 +132,8 @@ function topic(channel) {
   const writing = channel.kind === "thread" ? "send_messages_in_threads" : "send_messages";
   if (channel.botLacks.includes(writing)) return "The bot may not write here";
   if (channel.botLacks.includes("attach_files")) return "The bot may not attach files here";
-  return { thread: "A thread", voice: "The chat of a voice channel" }[channel.kind] ?? "";
+  const kinds = { thread: "A thread", voice: "The chat of a voice channel", dm: "What the bot writes to you alone" };
+  return kinds[/** @type {keyof typeof kinds} */ (channel.kind)] ?? "";
 }
 
 /** @param {string} name */

@@ -6,7 +6,7 @@
  * @typedef {{view: boolean, send: boolean, manage: boolean}} Rights
  * @typedef {{id: string, name: string, kind: string, parent: string | null, rights: Record<string, Rights>,
  *   botLacks: string[]}} Channel
- * @typedef {{id: string, name: string, uploadLimit: number, members: string[], channels: Channel[]}} Guild
+ * @typedef {{id: string, name: string, uploadLimit: number, members: string[], channels: Channel[], direct?: boolean}} Guild
  * @typedef {Record<string, any> & {id: string, channel_id: string, content: string, flags: number,
  *   onlyFor: string | null, pings: string[], command: string | null, timestamp: string}} Message
  */

@@ -21,10 +21,11 @@ export function placeSection(store, wish) {
     if (id) store.visit(id);
   });
   store.on("places channel", () => {
-    const channel = store.channel;
+    const channel = store.guild?.direct ? undefined : store.channel;
     title.textContent = channel ? `In #${channel.name} the bot may` : "There is no channel.";
     refill(rights, channel ? RIGHTS.map(([name, words]) => right(inThread(name, channel), words, channel)) : []);
     remove.hidden = !channel;
+    add.hidden = Boolean(store.guild?.direct);
   });
   rights.addEventListener("click", (event) => {
     const target = /** @type {Element} */ (event.target).closest("button");
