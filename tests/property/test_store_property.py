@@ -17,12 +17,14 @@ from bot.core.registration import Limits, QuotaReached, Untracked
 from bot.core.tasks import DueDelivery, TaskState
 from bot.core.verdicts import PollOutcome, StillWaiting, Verdict
 from bot.storage.store import LEASE_TIME, Store, open_store
-from tests.factories import DONE, FAILED, LOST, OWNER, make_request
+from tests.factories import DONE, FAILED, LOST, OWNER, STRANGER, make_request
 from tests.timing import FakeClock
 
 INTERVAL = 30 * SECOND
 IDS = ("t1", "t2")
 CHANNELS = (10, 11)
+# Each channel has its one person, who asks there and stops there.
+PEOPLE = dict(zip(CHANNELS, (OWNER, STRANGER), strict=True))
 LIVE = ("open", "due")
 Result = TypeVar("Result")
 
@@ -43,10 +45,11 @@ class ModelDelivery:
     due_at: int | None = None
     lease: int | None = None
     sending: bool = False
+    served_at: int = 0
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Register, claim, record, cancel, post and let time pass, in any order."""
+    """Register, claim, record, cancel, post, forget, revive and let time pass, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,13 +61,14 @@ class StoreMachine(RuleBasedStateMachine):
             self.opened.enter_async_context(
                 open_store(
                     f"sqlite:///{self.folder}/bot.db",
-                    limits=Limits(per_user=3, per_channel=50, per_guild=50),
+                    limits=Limits(per_user=50, per_channel=50, per_guild=3),
                     interval=INTERVAL,
                 )
             )
         )
         self.tasks: dict[str, ModelTask] = {}
         self.deliveries: dict[tuple[int, str], ModelDelivery] = {}
+        self.served = dict.fromkeys(CHANNELS, 0)
         self.claimed_tasks: list[PollOutcome] = []
         self.claimed_deliveries: list[tuple[int, DueDelivery]] = []
         self.ended_rows: dict[int, str] = {}
@@ -85,9 +89,8 @@ class StoreMachine(RuleBasedStateMachine):
         new = [i for i in ids if self._asks_again(channel, i)]
         live = [d for d in self.deliveries.values() if d.state in LIVE]
         try:
-            registered = self.run(
-                self.store.registrations.register(make_request(*ids, channel=channel), self.clock())
-            )
+            request = make_request(*ids, channel=channel, by=PEOPLE[channel])
+            registered = self.run(self.store.registrations.register(request, self.clock()))
         except QuotaReached:
             assert len(live) + len(new) > 3
             return
@@ -122,7 +125,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(channel=st.sampled_from(CHANNELS), task_id=st.sampled_from(IDS))
     def cancel(self, channel: int, task_id: str) -> None:
         told = self.run(
-            self.store.registrations.cancel(channel, task_id, OWNER, self.clock(), may_cancel_any=False)
+            self.store.registrations.cancel(
+                channel, task_id, PEOPLE[channel], self.clock(), may_cancel_any=False
+            )
         )
         delivery = self.deliveries.get((channel, task_id))
         if delivery is None:
@@ -136,6 +141,46 @@ class StoreMachine(RuleBasedStateMachine):
             self.deliveries[channel, task_id] = ModelDelivery("cancelled")
             if not self._is_owed(task_id):
                 self.tasks[task_id].due_at = self.tasks[task_id].lease = None
+
+    @precondition(lambda self: self._people_with_results())
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        """All of one person, but what is being posted; nothing of the other."""
+        channel = data.draw(st.sampled_from(self._people_with_results()))
+        forgotten = self.run(self.store.people.forget(PEOPLE[channel], self.clock()))
+        for key, delivery in [*self.deliveries.items()]:
+            if key[0] == channel and (delivery.lease is None or not delivery.sending):
+                del self.deliveries[key]
+        stays = [delivery for key, delivery in self.deliveries.items() if key[0] == channel]
+        self.served[channel] = max((delivery.served_at for delivery in stays), default=0)
+        assert forgotten.being_posted == len(stays)
+        held = self.run(self.store.people.held_about(PEOPLE[channel]))
+        assert (held.live, held.ended) == (len(stays), 0)
+        known = {task_id for _, task_id in self.deliveries}
+        self.tasks = {task_id: task for task_id, task in self.tasks.items() if task_id in known}
+        for task_id in known:
+            if not self._is_owed(task_id):
+                self.tasks[task_id].due_at = self.tasks[task_id].lease = None
+
+    def _people_with_results(self) -> list[int]:
+        """By their channel. Whoever only waits is not forgotten: random steps would rarely come further."""
+        return sorted({channel for (channel, _), d in self.deliveries.items() if d.state != "open"})
+
+    @precondition(lambda self: "undeliverable" in [d.state for d in self.deliveries.values()])
+    @rule(channels=st.lists(st.sampled_from(CHANNELS), min_size=1, unique=True))
+    def revive(self, channels: list[int]) -> None:
+        """The way is free again. What is asked about again has nothing to post yet."""
+        returning = [
+            delivery
+            for (channel, task_id), delivery in self.deliveries.items()
+            if channel in channels
+            and delivery.state == "undeliverable"
+            and self.tasks[task_id].state != "waiting"
+        ]
+        assert self.run(self.store.guilds.revive(channels, self.clock())) == len(returning)
+        for delivery in returning:
+            delivery.state, delivery.due_at = "due", self.clock()
+        self.ended_rows = {i: state for i, state in self.ended_rows.items() if state != "undeliverable"}
 
     # -- the poller --------------------------------------------------------------------------------
 
@@ -183,8 +228,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _record(self, outcome: PollOutcome, verdict: Verdict) -> None:
         finals = self.run(self.store.tasks.record([replace(outcome, verdict=verdict)], self.clock()))
-        task = self.tasks[outcome.task.id]
-        if task.lease != outcome.lease:
+        task = self.tasks.get(outcome.task.id)
+        if task is None or task.lease != outcome.lease:
             assert finals == 0
             return
         task.lease, task.asked_at = None, outcome.asked_at
@@ -206,9 +251,9 @@ class StoreMachine(RuleBasedStateMachine):
         self._claim_delivery()
 
     @precondition(lambda self: self._deliveries_waiting())
-    @rule(how=st.sampled_from(["posted", "undeliverable"]))
+    @rule(how=st.sampled_from(["posted", "undeliverable", "send"]))
     def pay_all_that_is_due(self, how: str) -> None:
-        """What the deliverer does on a good day."""
+        """What the deliverer does on a good day, or has begun to."""
         self.clock.now = max(self.clock(), *(d.due_at or 0 for d in self.deliveries.values()))
         while claimed := self._claim_delivery():
             self._end_delivery(*claimed[0], how)
@@ -232,10 +277,13 @@ class StoreMachine(RuleBasedStateMachine):
         assert len(claim.work) == min(1, len(due))
         for work in claim.work:
             key = work.delivery.channel_id, work.task.id
-            assert due[key] == min(due.values())
+            # Whoever was served longest ago, and what is due for longest among theirs.
+            turns = {each: (self.served[each[0]], due_at) for each, due_at in due.items()}
+            assert turns[key] == min(turns.values())
             assert work.task.state is not TaskState.WAITING
             self.deliveries[key].lease = claim.lease
             self.deliveries[key].due_at = now + LEASE_TIME
+            self.deliveries[key].served_at = self.served[key[0]] = now
         claimed = [(claim.lease, work) for work in claim.work]
         self.claimed_deliveries += claimed
         return claimed
@@ -259,16 +307,17 @@ class StoreMachine(RuleBasedStateMachine):
                 later = self.clock() + SECOND
                 took = self.run(queue.postpone(number, lease, later, attempt=1, trouble="later"))
         key = work.delivery.channel_id, work.task.id
-        delivery = self.deliveries[key]
-        assert took == (delivery.lease == lease)
-        if not took:
+        delivery = self.deliveries.get(key)
+        if delivery is None or delivery.lease != lease:
+            assert not took
             return
+        assert took
         if how == "send":
             delivery.sending = True
         elif how == "postpone":
             delivery.lease, delivery.due_at = None, self.clock() + SECOND
         else:
-            self.deliveries[key] = ModelDelivery(how)
+            self.deliveries[key] = ModelDelivery(how, sending=delivery.sending)
 
     # -- the world ---------------------------------------------------------------------------------
 
