@@ -72,3 +72,91 @@ async def test_forgotten_task_posts_nothing(scene: Scene):
         results = await scene.results()
 
     assert [ID in result.content for result in results] == [False]
+
+
+async def test_button_from_before_a_restart_forgets_whoever_presses_it(scene: Scene):
+    """Its custom id names nobody, and the new process knows it."""
+    scene.api.create(ID)
+    scene.api.create("vgen_bobs")
+    async with scene.bot():
+        await scene.track(ID)
+        await scene.bob.slash(scene.channel, "veo track", id="vgen_bobs")
+        asked = await scene.alice.slash(scene.channel, "veo forget-me")
+        assert asked.message
+    async with scene.bot():
+        done = await scene.alice.press(asked.message, "Forget me")
+
+    assert done.message
+    assert done.ephemeral
+    assert "nothing is stored about you" in done.message.content
+    assert rows_naming(scene, scene.alice.id) == []
+    assert rows_naming(scene, scene.bob.id) == ["deliveries"]
+
+
+async def test_what_is_being_posted_is_told_and_goes_with_the_next_press(scene: Scene):
+    """Its message is on the way; the answer asks for a second press."""
+    task = scene.api.create(ID)
+    async with scene.bot():
+        await scene.track(ID)
+        asked = await scene.alice.slash(scene.channel, "veo forget-me")
+        assert asked.message
+        upload = scene.discord.hold(f"POST /channels/{scene.channel.id}/messages")
+        task.complete()
+        await upload.reached()
+        early = await scene.alice.press(asked.message, "Forget me")
+        upload.release()
+        [result] = await scene.results()
+        card = scene.channel.messages[0]
+        await scene.discord.until(lambda: str(result.id) in card.content)
+        late = await scene.alice.press(asked.message, "Forget me")
+        await scene.discord.until(lambda: "had themselves forgotten" in card.content)
+
+    assert early.message
+    assert "except for 1 being posted" in early.message.content
+    assert late.message
+    assert "nothing is stored about you" in late.message.content
+    assert result.attachments
+    assert rows_naming(scene, scene.alice.id) == []
+
+
+async def test_moderator_is_forgotten_where_they_stopped_others(scene: Scene):
+    """Nothing of their own is stored, and their name stands on somebody's card."""
+    scene.api.create(ID)
+    scene.guild.join(scene.bob, manage_messages=True)
+    async with scene.bot():
+        card = await scene.track(ID)
+        await scene.bob.slash(scene.channel, "veo untrack", id=ID)
+        await scene.discord.until(lambda: f"stopped by <@{scene.bob.id}>" in card.content)
+        asked = await scene.bob.slash(scene.channel, "veo forget-me")
+        assert asked.message
+        await scene.bob.press(asked.message, "Forget me")
+        await scene.discord.until(lambda: "stopped" in card.content and "stopped by" not in card.content)
+
+    assert str(scene.bob.id) not in card.content
+    assert rows_naming(scene, scene.bob.id) == []
+    assert rows_naming(scene, scene.alice.id) == ["deliveries"]
+
+
+async def test_buttons_of_forgotten_rows_answer(scene: Scene):
+    """A result whose delivery is forgotten may be deleted by a moderator; a stranger is told who may."""
+    scene.api.create(ID).complete()
+    async with scene.bot():
+        await scene.track(ID)
+        [result] = await scene.results()
+        asked = await scene.alice.slash(scene.channel, "veo forget-me")
+        assert asked.message
+        await scene.alice.press(asked.message, "Forget me")
+        refused = await scene.bob.press(result, "Delete")
+        again = await scene.alice.press(asked.message, "Forget me")
+        redelivered = await scene.alice.slash(scene.channel, "veo redeliver", id=ID)
+        status = await scene.alice.slash(scene.channel, "veo status", id=ID)
+        listed = await scene.alice.slash(scene.channel, "veo list")
+
+    answers = [reply.message.content if reply.message else "" for reply in (redelivered, status, listed)]
+    assert refused.message
+    assert "Manage Messages" in refused.message.content
+    assert not result.deleted
+    assert again.message
+    assert "nothing is stored about you" in again.message.content
+    assert ["not tracked" in answers[0], "not tracked" in answers[1]] == [True, True]
+    assert answers[2].startswith("Nothing is tracked")
