@@ -1,8 +1,10 @@
 """SIGKILL while the schema is brought up: the old schema or the new one, and every row."""
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+
+import pytest
 
 from bot.core.clock import system_clock
 from bot.storage.engine import open_database
@@ -11,12 +13,13 @@ from tests.crash.conftest import Theatre
 from tests.timing import eventually
 
 ID = "vgen_abc123def456"
+_PROCESSES = Path("/proc")
 # Enough that the index of step 2 outgrows SQLite's cache, and is seen on the disk before it is committed.
 _MANY = 200_000
 
 
-async def database_of_version_1(theatre: Theatre) -> Path:
-    """As an older bot left it: one task that is waited for, and a long history."""
+async def database_of_version_1(theatre: Theatre, history: int) -> Path:
+    """As an older bot left it: one task that is waited for, and what has ended."""
     path = theatre.folder / "data" / "bot.db"
     path.parent.mkdir()
     database = open_database(f"sqlite:///{path}")
@@ -32,7 +35,7 @@ async def database_of_version_1(theatre: Theatre) -> Path:
             "INSERT INTO deliveries (task_id, state, nonce, guild_id, channel_id, requester_id, created_at,"
             " attempt) VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
             [(ID, "open", "v-the-one", *place, now)]
-            + [("old", "cancelled", f"v{number}", *place, now) for number in range(_MANY)],
+            + [("old", "cancelled", f"v{number}", *place, now) for number in range(history)],
         )
     return path
 
@@ -43,19 +46,78 @@ def version_of(path: Path) -> int:
         return int(connection.execute("SELECT max(version) FROM schema_version").fetchone()[0])
 
 
+def schema_of(path: Path) -> set[tuple[str, str]]:
+    """Every table with its columns, and every index."""
+    with closing(sqlite3.connect(path)) as connection:
+        names = connection.execute("SELECT type, name FROM sqlite_master").fetchall()
+        tables = [name for kind, name in names if kind == "table"]
+        columns = [
+            (table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")
+        ]
+        return {*names, *columns}
+
+
+async def schema_of_version(number: int, folder: Path) -> set[tuple[str, str]]:
+    """As the steps build it when nothing goes wrong."""
+    path = folder / f"version_{number}.db"
+    database = open_database(f"sqlite:///{path}")
+    await migrate(database, STEPS[:number])
+    await database.close()
+    return schema_of(path)
+
+
+def rows_of(path: Path) -> list[tuple[int]]:
+    """How many tasks and deliveries there are."""
+    with closing(sqlite3.connect(path)) as connection:
+        return [connection.execute(f"SELECT count(*) FROM {t}").fetchone() for t in ("tasks", "deliveries")]
+
+
+def opened_by(pid: int) -> set[Path]:
+    """The files that a process holds open."""
+    found = set()
+    for entry in (_PROCESSES / str(pid) / "fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            found.add(entry.readlink())
+    return found
+
+
+async def delivered_once_by_the_newest(theatre: Theatre, path: Path, history: int) -> None:
+    """Started again: the schema is whole, no row is missing, and what was waited for comes."""
+    theatre.api.create(ID).complete()
+    await theatre.start_bot()
+    [result] = await theatre.settled(ID)
+
+    assert version_of(path) == NEWEST
+    assert schema_of(path) == await schema_of_version(NEWEST, theatre.folder)
+    assert rows_of(path) == [(2,), (1 + history,)]
+    assert result.nonce == "v-the-one"
+    assert len(result.attachments) == 1
+
+
 async def test_kill_during_a_migration(theatre: Theatre):
-    path = await database_of_version_1(theatre)
+    """Half of the step's pages are on the disk, and none of them counts."""
+    path = await database_of_version_1(theatre, _MANY)
     wal = path.with_name("bot.db-wal")
     await theatre.bot.start()
     await eventually(lambda: wal.exists() and wal.stat().st_size > 0)
     await theatre.bot.kill()
 
     assert version_of(path) == 1
+    assert schema_of(path) == await schema_of_version(1, theatre.folder)
+    await delivered_once_by_the_newest(theatre, path, _MANY)
 
-    theatre.api.create(ID).complete()
-    await theatre.start_bot()
-    [result] = await theatre.settled(ID)
 
-    assert version_of(path) == NEWEST
-    assert result.nonce == "v-the-one"
-    assert len(result.attachments) == 1
+@pytest.mark.skipif(not _PROCESSES.exists(), reason="only Linux tells which files a process has open")
+async def test_kill_while_a_migration_waits_for_the_database(theatre: Theatre):
+    """Somebody's backup holds the write lock; the bot has the file open and is not let in."""
+    path = await database_of_version_1(theatre, 3)
+    with closing(sqlite3.connect(path, isolation_level=None)) as backup:
+        backup.execute("BEGIN IMMEDIATE")
+        await theatre.bot.start()
+        await eventually(lambda: path in opened_by(theatre.bot.pid))
+        assert theatre.bot.exit_code is None
+        await theatre.bot.kill()
+        backup.execute("ROLLBACK")
+
+    assert version_of(path) == 1
+    await delivered_once_by_the_newest(theatre, path, 3)
