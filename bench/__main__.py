@@ -19,7 +19,7 @@ def main() -> int:
     print(table)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
-    return 0
+    return 1 if figures.get("failed") else 0
 
 
 async def _poll(arguments: argparse.Namespace) -> Outcome:

@@ -30,16 +30,21 @@ class Fuzzed:
 
 
 async def measure(*, cases: int) -> Fuzzed:
-    """About `cases` examples in all, spread evenly over the properties and over the cores."""
+    """About `cases` examples in all, spread evenly over the properties and over the cores.
+
+    Ends with the first property that fails.
+    """
     few = await _run(1)
-    if few.failed or not few.passed:
+    if few.failed:
+        return few
+    if not few.passed:
         raise RuntimeError(f"the properties cannot be counted:\n{few.said}")
     return await _run(-(-cases // len(few.passed)))
 
 
 async def _run(examples: int) -> Fuzzed:
     pytest = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pytest", _PROPERTIES, "-q", "-p", "no:cacheprovider"),
+        *(sys.executable, "-m", "pytest", _PROPERTIES, "-q", "-x", "-p", "no:cacheprovider"),
         *("-n", "auto", "--timeout", "0", "--hypothesis-show-statistics", "-k", "not TestStore"),
         cwd=_ROOT,
         env=os.environ | {"FUZZ_EXAMPLES": str(examples)},
