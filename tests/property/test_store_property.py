@@ -145,8 +145,17 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._people_with_results())
     @rule(data=st.data())
     def forget(self, data: st.DataObject) -> None:
+        self._forget(data.draw(st.sampled_from(self._people_with_results())))
+
+    @precondition(lambda self: self._deliveries_waiting())
+    @rule(channel=st.sampled_from(CHANNELS))
+    def forget_during_uploads(self, channel: int) -> None:
+        """Random steps alone rarely come there."""
+        self._pay_all("send")
+        self._forget(channel)
+
+    def _forget(self, channel: int) -> None:
         """All of one person, but what is being posted; nothing of the other."""
-        channel = data.draw(st.sampled_from(self._people_with_results()))
         forgotten = self.run(self.store.people.forget(PEOPLE[channel], self.clock()))
         for key, delivery in [*self.deliveries.items()]:
             if key[0] == channel and (delivery.lease is None or not delivery.sending):
@@ -254,6 +263,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["posted", "undeliverable", "send"]))
     def pay_all_that_is_due(self, how: str) -> None:
         """What the deliverer does on a good day, or has begun to."""
+        self._pay_all(how)
+
+    def _pay_all(self, how: str) -> None:
         self.clock.now = max(self.clock(), *(d.due_at or 0 for d in self.deliveries.values()))
         while claimed := self._claim_delivery():
             self._end_delivery(*claimed[0], how)
