@@ -22,6 +22,7 @@ from bot.work.pacing import TROUBLE_FACT
 LOOK = 1
 _LATE_QUESTION = 3  # intervals
 _LATE_DELIVERY = 10 * MINUTE
+_MANY_ATTEMPTS = 5
 _SILENT_API = 10 * MINUTE
 _LITTLE_ROOM = 1 << 30
 
@@ -100,6 +101,10 @@ async def _deliveries(report: Report, diagnosis: Diagnosis, clock: Clock) -> Non
         why = f", after {late.attempt} attempts: {late.trouble}" if late.trouble else ""
         line = f"oldest owed result: {late.task_id} in channel {late.channel_id}, for {_age(age)}{why}"
         (report.look if age > _LATE_DELIVERY else report.ok)(line)
+    for often in await diagnosis.tried_often(_MANY_ATTEMPTS):
+        report.look(
+            f"tried {often.attempt} times: {often.task_id} in channel {often.channel_id}: {often.trouble}"
+        )
     for refused in await diagnosis.refused():
         report.look(
             f"{refused.count} results could not be posted in channel {refused.channel_id} "

@@ -12,7 +12,20 @@ from bot.storage.rows import AnyRow
 from bot.storage.tables import cards, deliveries, departures, facts, tasks
 
 _MOST = 20
-_MOST_CHANNELS = 30
+_MOST_CHANNELS = 50
+
+_SINCE = sa.func.coalesce(tasks.c.finished_at, deliveries.c.created_at).label("since")
+_OWED = (
+    sa.select(
+        deliveries.c.task_id,
+        deliveries.c.channel_id,
+        deliveries.c.attempt,
+        deliveries.c.trouble,
+        _SINCE,
+    )
+    .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
+    .where(deliveries.c.state == DeliveryState.DUE)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +92,16 @@ class Diagnosis:
 
     async def latest_delivery(self) -> Late | None:
         """The result that is owed for longest, whatever has been tried."""
-        found = await self._rows(
-            sa.select(
-                deliveries.c.task_id,
-                deliveries.c.channel_id,
-                deliveries.c.attempt,
-                deliveries.c.trouble,
-                sa.func.coalesce(tasks.c.finished_at, deliveries.c.created_at).label("since"),
-            )
-            .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
-            .where(deliveries.c.state == DeliveryState.DUE)
-            .order_by(sa.literal_column("since"))
-            .limit(1)
-        )
-        return next((Late(r.task_id, r.channel_id, r.since, r.attempt, r.trouble) for r in found), None)
+        return next(iter(await self._late(_OWED.order_by(_SINCE).limit(1))), None)
+
+    async def tried_often(self, least: int) -> list[Late]:
+        """Results that are owed though they were tried so many times, the most often tried first."""
+        often = _OWED.where(deliveries.c.attempt >= least).order_by(deliveries.c.attempt.desc())
+        return await self._late(often.limit(_MOST))
+
+    async def _late(self, query: sa.Select[*tuple[object, ...]]) -> list[Late]:
+        rows = await self._rows(query)
+        return [Late(r.task_id, r.channel_id, r.since, r.attempt, r.trouble) for r in rows]
 
     async def set_aside(self) -> list[SetAside]:
         """In all three queues."""

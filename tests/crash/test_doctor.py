@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.storage.migrations import NEWEST
 from sandbox.bot_process import BotProcess
 from sandbox.faults import Fault
 from tests.crash.conftest import Theatre
@@ -82,6 +83,43 @@ async def test_bot_that_never_ran_has_nothing_to_look_at(theatre: Theatre):
     assert code == 69
     assert "the bot has not run" in lines[-1]
     assert not (theatre.folder / "data" / "bot.db").exists()
+
+
+@pytest.mark.parametrize("version", [NEWEST - 1, NEWEST + 1])
+async def test_database_of_another_version_is_not_touched(theatre: Theatre, version: int):
+    """The doctor never migrates: a newer one beside an older bot would pull its tables away."""
+    path = theatre.folder / "data" / "bot.db"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
+        database.execute("INSERT INTO schema_version VALUES (?)", (version,))
+    before = path.read_bytes()
+
+    code, lines = await doctor(theatre)
+
+    assert code == 69
+    assert f"schema version {version}, this program reads {NEWEST}" in lines[-1]
+    assert path.read_bytes() == before
+
+
+async def test_what_discord_refused_often_is_named(theatre: Theatre):
+    """With the number of attempts and Discord's last word."""
+    theatre.api.create(ID)
+    await theatre.start_bot()
+    await theatre.track(ID)
+    await theatre.bot.stop()
+    owe(theatre.folder / "data" / "bot.db", attempt=7, trouble="503 Service Unavailable")
+
+    code, lines = await doctor(theatre)
+
+    assert code == 1
+    assert f"LOOK  tried 7 times: {ID} in channel {theatre.channel.id}: 503 Service Unavailable" in lines
+
+
+def owe(path: Path, *, attempt: int, trouble: str) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE deliveries SET state = 'due', attempt = ?, trouble = ?", (attempt, trouble))
 
 
 def set_aside(path: Path, why: str) -> None:

@@ -91,6 +91,8 @@ async def test_owed_longest_is_counted_from_the_tasks_end(
     assert late
     assert (late.task_id, late.channel_id, late.since) == (TASK, CHANNEL, ended)
     assert (late.attempt, late.trouble) == (4, "503")
+    assert await diagnosis.tried_often(4) == [late]
+    assert await diagnosis.tried_often(5) == []
 
 
 async def test_refused_results_are_counted_by_channel_and_reason(
