@@ -1,4 +1,4 @@
-"""Runs ffmpeg as a child process that can harm nobody: bounded in time, memory, network and secrets."""
+"""Runs ffmpeg as a child process that can harm nobody: bounded in memory, disk, network and secrets."""
 
 import asyncio
 import contextlib
@@ -15,9 +15,17 @@ from bot.core.errors import CannotFit
 # All that anybody reads of what ffmpeg says about a broken file.
 _MOST_WORDS = 4096
 _NICENESS = 10
-# Restrained before it begins, by the shell: a function run between fork and exec is not safe beside threads.
-# A system that knows no limit for memory goes on without.
-_RESTRAINED = 'ulimit -v "$1" 2>/dev/null; niceness=$2; shift 2; exec nice -n "$niceness" "$@"'
+# Restrained before it begins, by the shell: a function run between fork and exec is not safe beside threads,
+# and a limit set from outside comes late. What a system lacks (idle disk priority and the limit of memory are
+# Linux's) it goes on without, and the shell's complaints go nowhere; ffmpeg gets the pipe back. Memory is
+# counted in KiB, files in blocks of 512 bytes; no core is left beside the videos.
+_RESTRAINED = """
+exec 3>&2 2>/dev/null
+ulimit -c 0; ulimit -d "$1"; ulimit -f "$2"; ionice -c 3 -p $$
+niceness=$3; shift 3
+exec 2>&3 3>&-
+exec nice -n "$niceness" "$@"
+"""
 
 
 def find_ffmpeg() -> Path | None:
@@ -33,34 +41,30 @@ def find_ffmpeg() -> Path | None:
 
 
 class Ffmpeg:
-    """`time_limit` in seconds and `memory_limit` (of addresses) in bytes are for one run."""
+    """`memory_limit` in bytes, for one run. The time is the caller's to bound: cancelling a run ends it."""
 
-    def __init__(self, program: Path, *, time_limit: float, memory_limit: int) -> None:
+    def __init__(self, program: Path, *, memory_limit: int) -> None:
         self._program = program
-        self._time_limit = time_limit
         self._memory_limit = memory_limit
 
-    async def run(self, *arguments: str | Path) -> tuple[int, str]:
-        """Exit code and the end of what it said. Raises CannotFit when it took too long or did not start.
+    async def run(self, *arguments: str, most_written: int = 0) -> tuple[int, str]:
+        """Exit code and the end of what it said. It writes no file of more than `most_written` bytes.
 
-        A cancelled caller leaves no child behind.
+        Raises CannotFit when it does not start. A cancelled caller leaves no child behind.
         """
-        child = await self._start(arguments)
+        child = await self._start(arguments, most_written)
         try:
-            async with asyncio.timeout(self._time_limit):
-                said, _ = await asyncio.gather(_end_of(child), child.wait())
-        except TimeoutError as error:
-            raise CannotFit(f"making it smaller took longer than {self._time_limit:g} s") from error
+            said, _ = await asyncio.gather(_end_of(child), child.wait())
         finally:
             await _end(child)
         return child.returncode or 0, said.decode(errors="replace")
 
-    async def _start(self, arguments: Sequence[str | Path]) -> Process:
-        memory = str(self._memory_limit // 1024)
+    async def _start(self, arguments: Sequence[str], most_written: int) -> Process:
+        limits = (self._memory_limit // 1024, most_written // 512, _NICENESS)
         try:
             return await asyncio.create_subprocess_exec(
-                *("/bin/sh", "-c", _RESTRAINED, "sh", memory, str(_NICENESS), self._program),
-                *("-nostdin", "-hide_banner", *arguments),
+                *("/bin/sh", "-c", _RESTRAINED, "sh", *map(str, limits)),
+                *(os.fspath(self._program), "-nostdin", "-hide_banner", *arguments),
                 stdin=DEVNULL,
                 stdout=DEVNULL,
                 stderr=PIPE,
@@ -81,8 +85,13 @@ async def _end_of(child: Process) -> bytes:
 
 
 async def _end(child: Process) -> None:
-    """With everything that it started; waited for even when the caller is cancelled once more."""
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-    await asyncio.shield(child.wait())
+    """With everything that it started; waited for however often the caller is cancelled meanwhile."""
+    if child.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    gone = asyncio.ensure_future(child.wait())
+    while not gone.done():
+        # The cancellation, or the error, that brought us here goes on afterwards.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([gone])
