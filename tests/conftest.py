@@ -7,21 +7,25 @@ import pytest
 
 from bot.core.registration import Limits
 from bot.storage.store import Store, open_store
-from tests.secrecy import leaked
+from tests.secrecy import leaked, leaked_into
 from tests.timing import FakeClock
 
 INTERVAL = 30_000
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Whatever any test printed or logged, passed or not, holds no secret; crash tests read their logs."""
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Whatever any test printed, logged or left in its folder, passed or not, holds no secret."""
     report = yield
     # Titles end with the phase: "Captured log call".
     found = leaked("\n".join(printed for title, printed in report.sections if title.endswith(report.when)))
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.when == "teardown" and folder is not None:
+        found += leaked_into(folder)
     if found:
+        before = f"{report.longrepr}\n" if report.failed else ""
         report.outcome = "failed"
-        report.longrepr = f"a secret was printed: {found}"
+        report.longrepr = f"{before}a secret was printed: {found}"
     return report
 
 

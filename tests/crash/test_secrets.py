@@ -1,0 +1,91 @@
+"""Where a process could show a secret though its log is clean: arguments, children, the video's host.
+
+That nothing it printed holds one is checked for every test, in tests/conftest.py.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox.video_api import Clip
+from tests.crash.conftest import Theatre
+from tests.secrecy import leaked
+
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
+
+ID = "vgen_abc123def456"
+
+
+async def test_debug_log_of_a_whole_tracking_holds_no_secret(theatre: Theatre):
+    """Command, card, questions, download, upload: at the level that tells most."""
+    assert theatre.settings()["LOG_LEVEL"] == "DEBUG"
+    theatre.api.create(ID).complete()
+    await theatre.start_bot()
+    await theatre.track(ID)
+    [result] = await theatre.settled(ID)
+    await theatre.listed()
+    await theatre.bot.stop()
+
+    log = theatre.bot.output()
+    assert result.attachments
+    assert "discord.gateway" in log
+    assert leaked(log) == []
+
+
+async def test_arguments_of_the_process_hold_no_secret(theatre: Theatre):
+    """Everybody on the machine can read them."""
+    theatre.api.create(ID)
+    await theatre.start_bot()
+    await theatre.track(ID)
+    bot = psutil.Process(theatre.bot.pid)
+
+    told = [" ".join(each.cmdline()) for each in (bot, *bot.children(recursive=True))]
+
+    assert told[0].endswith("-m bot")
+    assert leaked("\n".join(told)) == []
+
+
+async def test_child_gets_no_secret(theatre: Theatre, monkeypatch: pytest.MonkeyPatch):
+    """Neither as an argument nor in its environment: ffmpeg reads what strangers made."""
+    monkeypatch.setenv("PATH", str(theatre.folder / "bin"), prepend=":")
+    theatre.api.create(ID).complete(Clip.padded(21 * 1024 * 1024))
+    with nosy_ffmpeg(theatre.folder / "bin") as told:
+        await theatre.start_bot()
+        await theatre.track(ID)
+        [result] = await theatre.settled(ID)
+        given = os.read(told, 1 << 16).decode()
+
+    assert not result.attachments
+    assert str(theatre.folder / "data" / "videos") in given
+    assert leaked(given) == []
+
+
+async def test_video_host_gets_no_secret(theatre: Theatre):
+    """It is somebody else's machine."""
+    theatre.api.create(ID).complete()
+    await theatre.start_bot()
+    await theatre.track(ID)
+    await theatre.settled(ID)
+
+    [download] = theatre.api.downloads
+    assert "Authorization" not in download.headers
+    assert leaked(f"{download.path} {dict(download.headers)}") == []
+
+
+@contextmanager
+def nosy_ffmpeg(folder: Path) -> Iterator[int]:
+    """Tells what it was given through a pipe, since it may write no file, and fails."""
+    folder.mkdir()
+    pipe, program = folder / "told", folder / "ffmpeg"
+    os.mkfifo(pipe)
+    program.write_text(f'#!/bin/sh\n{{ echo "$@"; env; }} > {pipe}\nexit 1\n')
+    program.chmod(0o755)
+    told = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        yield told
+    finally:
+        os.close(told)
