@@ -104,6 +104,8 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
             "synchronous=FULL",
             "foreign_keys=ON",
             "temp_store=MEMORY",
+            # What was removed for somebody is overwritten, not left in free pages.
+            "secure_delete=ON",
         ):
             cursor.execute(f"PRAGMA {pragma}")
     except BaseException:

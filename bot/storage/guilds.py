@@ -87,24 +87,25 @@ class Guilds:
 
         return await self._database.run(work)
 
-    async def purge(self, before: int) -> int:
-        """Forget servers left before that time; returns how many.
+    async def purge(self, before: int, now: int) -> int:
+        """Forget servers left before that time, and tasks that are nobody's; returns how many servers.
 
         In small transactions: SQLite has one connection, and whoever tracks something waits for it.
         """
         gone = await self._database.run(lambda connection: _departed(connection, before))
         for guild_id in gone:
-            while await self._purge_some(guild_id, before):
+            while await self._purge_some(guild_id, before, now):
                 continue
+        await self._database.run(lambda connection: removal.delete_orphans(connection, now, sa.true()))
         return len(gone)
 
-    async def _purge_some(self, guild_id: int, before: int) -> bool:
+    async def _purge_some(self, guild_id: int, before: int, now: int) -> bool:
         """One batch; False when nothing is left to do: also when the bot has come back meanwhile."""
 
         async def work(connection: AsyncConnection) -> bool:
             if guild_id not in await _departed(connection, before):
                 return False
-            return await _remove_some(connection, guild_id)
+            return await _remove_some(connection, guild_id, now)
 
         return await self._database.run(work)
 
@@ -154,7 +155,7 @@ async def _departed(connection: AsyncConnection, before: int) -> Sequence[int]:
     return (await connection.execute(found)).scalars().all()
 
 
-async def _remove_some(connection: AsyncConnection, guild_id: int) -> bool:
+async def _remove_some(connection: AsyncConnection, guild_id: int, now: int) -> bool:
     """Deliveries first, then the cards that showed them, then the note that the server was left."""
     found = await connection.execute(
         sa.select(deliveries.c.id, deliveries.c.task_id)
@@ -162,7 +163,7 @@ async def _remove_some(connection: AsyncConnection, guild_id: int) -> bool:
         .limit(removal.AT_ONCE)
     )
     if batch := found.all():
-        await removal.delete_deliveries(connection, batch)
+        await removal.delete_deliveries(connection, batch, now)
         return True
     some = sa.select(cards.c.id).where(cards.c.guild_id == guild_id).limit(removal.AT_ONCE)
     if (await connection.execute(sa.delete(cards).where(cards.c.id.in_(some)))).rowcount:

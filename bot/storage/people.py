@@ -52,7 +52,7 @@ class People:
             await connection.execute(sa.delete(watchers).where(watchers.c.user_id == user_id))
             await connection.execute(sa.update(deliveries).where(named).values(ended_by=None))
             await _forget_copied_notes(connection, user_id)
-            removed = await _remove(connection, goes)
+            removed = await _remove(connection, goes, now)
             await _drop_unseen_cards(connection)
             left = sa.select(sa.func.count()).select_from(deliveries).where(theirs)
             return Forgotten(removed, (await connection.execute(left)).scalar_one())
@@ -74,11 +74,11 @@ async def _forget_copied_notes(connection: AsyncConnection, user_id: int) -> Non
     await connection.execute(sa.update(deliveries).where(deliveries.c.id.in_(copies)).values(note=None))
 
 
-async def _remove(connection: AsyncConnection, which: sa.ColumnElement[bool]) -> int:
+async def _remove(connection: AsyncConnection, which: sa.ColumnElement[bool], now: int) -> int:
     found = await connection.execute(sa.select(deliveries.c.id, deliveries.c.task_id).where(which))
     gone = found.all()
     for start in range(0, len(gone), AT_ONCE):
-        await delete_deliveries(connection, gone[start : start + AT_ONCE])
+        await delete_deliveries(connection, gone[start : start + AT_ONCE], now)
     return len(gone)
 
 

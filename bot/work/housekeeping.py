@@ -18,7 +18,7 @@ GUILDS_STAY = 30 * DAY
 class Departures(Protocol):
     """The guilds of the store."""
 
-    async def purge(self, before: int) -> int: ...
+    async def purge(self, before: int, now: int) -> int: ...
 
 
 class Keeps(Protocol):
@@ -63,7 +63,7 @@ class Housekeeper:
     async def round(self) -> None:
         """Raises StorageUnavailable."""
         now = self._clock()
-        if forgotten := await self._guilds.purge(now - GUILDS_STAY):
+        if forgotten := await self._guilds.purge(now - GUILDS_STAY, now):
             logger.info("forgot %d servers that the bot left a month ago", forgotten)
         if removed := await self._shelf.tidy(await self._deliveries.tasks_to_keep(now)):
             logger.info("removed %d videos that nobody took", removed)

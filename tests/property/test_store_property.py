@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bot.core.clock import SECOND
+from bot.core.clock import MINUTE, SECOND
 from bot.core.registration import Limits, QuotaReached, Untracked
 from bot.core.tasks import DueDelivery, TaskState
 from bot.core.verdicts import PollOutcome, StillWaiting, Verdict
@@ -166,8 +166,10 @@ class StoreMachine(RuleBasedStateMachine):
         held = self.run(self.store.people.held_about(PEOPLE[channel]))
         assert (held.live, held.ended) == (len(stays), 0)
         known = {task_id for _, task_id in self.deliveries}
-        self.tasks = {task_id: task for task_id, task in self.tasks.items() if task_id in known}
-        for task_id in known:
+        # Asked about lately: it stays, so that nobody can have it asked too soon again.
+        lately = {i for i, t in self.tasks.items() if (t.asked_at or 0) >= self.clock() - 5 * MINUTE}
+        self.tasks = {task_id: task for task_id, task in self.tasks.items() if task_id in known | lately}
+        for task_id in self.tasks:
             if not self._is_owed(task_id):
                 self.tasks[task_id].due_at = self.tasks[task_id].lease = None
 

@@ -58,13 +58,13 @@ async def test_rows_of_a_server_stay_for_as_long_as_told_and_then_go(store: Stor
     left_at = clock()
     clock.advance(30 * DAY)
 
-    assert await store.guilds.purge(left_at) == 0
+    assert await store.guilds.purge(left_at, clock()) == 0
     assert await store.lookups.find(CHANNEL, TASK)
-    assert await store.guilds.purge(left_at + 1) == 1
+    assert await store.guilds.purge(left_at + 1, clock()) == 1
     assert await store.guilds.known() == {OTHER_GUILD}
     assert await store.lookups.find(CHANNEL, TASK) is None
     assert await store.lookups.find(99, "other")
-    assert await store.guilds.purge(clock()) == 0
+    assert await store.guilds.purge(clock(), clock()) == 0
 
 
 async def test_more_rows_than_one_batch_go_all(
@@ -74,7 +74,7 @@ async def test_more_rows_than_one_batch_go_all(
     await track(store, clock, *(f"t{n}" for n in range(10)))
     await store.guilds.left(GUILD, clock())
 
-    await store.guilds.purge(clock() + 1)
+    await store.guilds.purge(clock() + 1, clock())
 
     assert await store.guilds.known() == set()
     assert await store.tasks.next_due() is None
@@ -89,15 +89,15 @@ async def test_return_while_rows_are_removed_keeps_what_is_tracked_since(
     await store.guilds.left(GUILD, clock())
     one_batch = store.guilds._purge_some
 
-    async def then_come_back(guild_id: int, before: int) -> bool:
-        more = await one_batch(guild_id, before)
+    async def then_come_back(guild_id: int, before: int, now: int) -> bool:
+        more = await one_batch(guild_id, before, now)
         if await store.lookups.find(CHANNEL, "new") is None:
             await store.guilds.present([GUILD])
             await track(store, clock, "new")
         return more
 
     monkeypatch.setattr(store.guilds, "_purge_some", then_come_back)
-    await store.guilds.purge(clock() + 1)
+    await store.guilds.purge(clock() + 1, clock())
 
     assert await store.lookups.find(CHANNEL, "old") is None
     assert (await look_up(store, "new")).delivery.state is DeliveryState.OPEN
@@ -111,7 +111,7 @@ async def test_task_that_another_server_waits_for_outlives_the_one_that_was_left
     await store.registrations.register(make_request(TASK, channel=99, guild=OTHER_GUILD), clock())
     await store.guilds.left(GUILD, clock())
 
-    await store.guilds.purge(clock() + 1)
+    await store.guilds.purge(clock() + 1, clock())
 
     await ask_about(store, clock)
     assert (await post_next(store, clock)).delivery.guild_id == OTHER_GUILD
@@ -123,7 +123,7 @@ async def test_return_before_the_month_is_over_keeps_everything(store: Store, cl
     await store.guilds.left(GUILD, clock())
     await store.guilds.present([GUILD])
 
-    assert await store.guilds.purge(clock() + 1) == 0
+    assert await store.guilds.purge(clock() + 1, clock()) == 0
     assert await store.lookups.find(CHANNEL, TASK)
 
 

@@ -4,10 +4,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.core.clock import MINUTE, SECOND
 from bot.core.registration import Forgotten, Held
 from bot.core.tasks import DeliveryState
+from bot.core.verdicts import StillWaiting
 from bot.storage.store import Store
-from bot.storage.tables import metadata
+from bot.storage.tables import metadata, tasks
+from tests.conftest import INTERVAL
 from tests.factories import (
     CHANNEL,
     OTHER_CHANNEL,
@@ -204,3 +207,32 @@ async def test_stranger_to_the_bot_has_nothing_stored(store: Store, clock: FakeC
     assert not await store.people.held_about(STRANGER)
     assert await store.people.forget(STRANGER, clock()) == Forgotten(deliveries=0, being_posted=0)
     assert (await look_up(store, TASK)).delivery.requester_id == OWNER
+
+
+async def test_tracked_forgotten_and_tracked_again_keeps_the_interval(store: Store, clock: FakeClock):
+    """The API's thirty seconds are per task, whoever asks."""
+    await track(store, clock)
+    await ask_about(store, clock, StillWaiting("queued", clock() + INTERVAL, attempt=0, doubts=0))
+    asked_at = clock()
+    clock.advance(SECOND)
+    await store.people.forget(OWNER, clock())
+    await track(store, clock)
+
+    assert await store.tasks.next_due() == asked_at + INTERVAL
+
+
+async def test_task_that_is_nobodys_goes_with_the_housekeeping(store: Store, clock: FakeClock):
+    await track(store, clock)
+    await ask_about(store, clock)
+    await store.people.forget(OWNER, clock())
+    assert (await look_at_tasks(store)) == [TASK]
+
+    clock.advance(10 * MINUTE)
+    await store.guilds.purge(0, clock())
+
+    assert (await look_at_tasks(store)) == []
+
+
+async def look_at_tasks(store: Store) -> list[str]:
+    found = await store.people._database.run(lambda connection: connection.execute(sa.select(tasks.c.id)))
+    return list(found.scalars())
