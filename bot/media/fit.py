@@ -32,7 +32,7 @@ _MOST_AUDIO_COPIED = 192_000
 _AUDIO_PART = 8
 _AUDIO_RATE = 128_000
 # The buffer over which the rate may vary, in seconds: what it can overshoot in all. With a longer one the
-# file misses its size; two passes take half as long again. Neither looks better (bench/README.md).
+# file misses its size; two passes take two fifths longer. Neither looks better (bench/README.md).
 _BUFFER = 0.5
 # On the shorter side. What must be encoded anew anyway is never above the first: it would take too long.
 _SIDES = (1080, 720, 480)
@@ -203,7 +203,7 @@ def _plan(film: _Film, budget: int) -> _Plan:
         width, height = (_even(each * side // shorter) for each in (film.width, film.height))
         if bits / (width * height * film.rate) >= _FEWEST_BITS:
             break
-    # Reading 4K takes half of the time there is; the faster preset makes up for it.
+    # Reading 4K alone takes as long as this preset saves, and the picture is no worse for it.
     preset = "superfast" if shorter > _SIDES[0] else "veryfast"
     return _Plan(preset, width, height, bits, sound)
 
