@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from bench import fuzz, poll, process, soak
+from bench import fit, fuzz, poll, process, soak
 
 Outcome = tuple[str, dict[str, object]]
 
@@ -44,6 +44,11 @@ async def _fuzz(arguments: argparse.Namespace) -> Outcome:
     return fuzz.table(fuzzed), fuzz.as_json(fuzzed)
 
 
+async def _fit(arguments: argparse.Namespace) -> Outcome:
+    figures = await fit.measure()
+    return fit.table(figures), fit.as_json(figures)
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
@@ -53,6 +58,7 @@ MEASURE: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, Outcome]]]
     "process": _process,
     "soak": _soak,
     "fuzz": _fuzz,
+    "fit": _fit,
 }
 
 
@@ -72,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     soaking.add_argument("--seed", type=int, default=1, help="of the random kills and faults (%(default)s)")
     fuzzing = what.add_parser("fuzz", help="hostile input to everything that reads or shows any")
     fuzzing.add_argument("--cases", type=int, default=1_000_000, help="(%(default)s)")
+    what.add_parser("fit", help="seconds to make a 4K and a 1080p video small enough for a channel")
     return parser.parse_args()
 
 
