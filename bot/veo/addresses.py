@@ -61,7 +61,10 @@ def _read(text: str) -> URL:
     text = text.strip()
     if not text.isprintable():  # control characters, or what is left of undecodable bytes
         raise VideoUnusable(_NOT_A_LINK)
-    return URL(text, encoded=text.isascii() and " " not in text)
+    try:
+        return URL(text, encoded=text.isascii() and " " not in text)
+    except IndexError as error:  # yarl's answer to http://][@
+        raise VideoUnusable(_NOT_A_LINK) from error
 
 
 def _web_address(url: URL) -> URL:

@@ -2,7 +2,7 @@
 
 from email.utils import format_datetime
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -12,7 +12,7 @@ from bot.veo.addresses import check_link, next_hop, parse_link
 from bot.veo.retry_after import retry_after
 
 MARKS = st.sampled_from(
-    ["://", "//", "/", "\\", "@", ":", "[", "]", "%", "?", "#", ".", "..", " ", "\t", "\r\n"]
+    ["://", "//", "/", "\\", "@", ":", "[", "]", "][", "%", "?", "#", ".", "..", " ", "\t", "\r\n"]
 )
 SCHEMES = st.sampled_from(["http", "https", "file", "ftp"])
 HOSTS = st.sampled_from(
@@ -42,6 +42,7 @@ def is_allowed(url: URL) -> bool:
 
 
 @given(LINKS)
+@example("http://][@")
 def test_any_text_is_a_web_address_or_unusable(text: str):
     url = read(text)
 
@@ -49,6 +50,7 @@ def test_any_text_is_a_web_address_or_unusable(text: str):
 
 
 @given(LINKS)
+@example("//][@")
 def test_any_redirect_is_a_web_address_or_unusable(location: str):
     try:
         url = next_hop(BASE, location)

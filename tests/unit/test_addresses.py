@@ -165,6 +165,7 @@ def test_loopback_is_the_only_exemption(link: str):
         "data:video/mp4;base64,AAAA",
         "http://",
         "http:///v.mp4",
+        "http://][@",
         "http://user@/v.mp4",
         "http://example.com:0/",
         "http://example.com:99999/",
@@ -211,7 +212,7 @@ def test_redirects_may_be_relative(location: str, target: str):
 
 
 @pytest.mark.parametrize(
-    "location", ["file:///etc/passwd", "http://[::1", "http://x:99999/", "https://x/\ud800", "x:y"]
+    "location", ["file:///etc/passwd", "http://[::1", "http://x:99999/", "https://x/\ud800", "x:y", "//][@"]
 )
 def test_redirects_to_no_web_address_are_refused(location: str):
     """A redirect is as doubtful as the link itself."""
