@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bot.core.errors import CannotFit
+from bot.core.waiting import wait_out
 
 # All that anybody reads of what ffmpeg says about a broken file.
 _MOST_WORDS = 4096
@@ -52,11 +53,15 @@ class Ffmpeg:
 
         Raises CannotFit when it does not start. A cancelled caller leaves no child behind.
         """
-        child = await self._start(arguments, most_written)
+        # A cancel in the middle of the start would leave a child that nobody knows of.
+        starting = asyncio.ensure_future(self._start(arguments, most_written))
         try:
+            child = await asyncio.shield(starting)
             said, _ = await asyncio.gather(_end_of(child), child.wait())
         finally:
-            await _end(child)
+            await wait_out(starting)
+            if starting.exception() is None:
+                await _end(starting.result())
         return child.returncode or 0, said.decode(errors="replace")
 
     async def _start(self, arguments: Sequence[str], most_written: int) -> Process:
@@ -85,13 +90,9 @@ async def _end_of(child: Process) -> bytes:
 
 
 async def _end(child: Process) -> None:
-    """With everything that it started; waited for however often the caller is cancelled meanwhile."""
+    """With everything that it started."""
     if child.returncode is not None:
         return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    gone = asyncio.ensure_future(child.wait())
-    while not gone.done():
-        # The cancellation, or the error, that brought us here goes on afterwards.
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([gone])
+    await wait_out(asyncio.ensure_future(child.wait()))

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
 
 from bot.core.errors import StorageUnavailable
+from bot.core.waiting import wait_out
 from bot.media.mp4 import Mp4, inspect_mp4
 
 # One thread hop per MiB: often enough to bound memory, seldom enough to cost nothing.
@@ -98,16 +99,7 @@ async def _on_disk(work: Callable[[], _Result]) -> _Result:
     try:
         return await asyncio.shield(job)
     except asyncio.CancelledError:
-        await _wait_out(job)
+        await wait_out(job)
         raise
     except OSError as error:
         raise StorageUnavailable(f"The video could not be written ({error.strerror}).") from error
-
-
-async def _wait_out(job: "asyncio.Future[_Result]") -> None:
-    """However often the caller is cancelled meanwhile. A cancelled caller wants no other error."""
-    while not job.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([job])
-    if not job.cancelled():
-        job.exception()

@@ -1,7 +1,6 @@
 """The deliverer: what is fetched, what becomes of each failure, and who is told."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ from bot.core.errors import (
 from bot.core.registration import Untracked
 from bot.core.tasks import DeliveryState
 from bot.core.verdicts import Final
-from bot.storage.store import LEASE_TIME, Store
+from bot.storage.store import LEASE_TIME
 from bot.work.deliverer import LINK_ENDED, LINK_ENDING, LINK_REFUSED
 from tests.delivery_desk import MP4, Desk, make_due
 from tests.factories import (
@@ -32,14 +31,6 @@ from tests.factories import (
     track,
     track_ended,
 )
-from tests.timing import FakeClock
-
-
-@pytest.fixture
-def desk(store: Store, clock: FakeClock, tmp_path: Path) -> Desk:
-    folder = tmp_path / "videos"
-    folder.mkdir()
-    return Desk(store, clock, folder)
 
 
 async def test_completed_task_is_posted_with_its_video(desk: Desk):

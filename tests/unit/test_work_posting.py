@@ -1,7 +1,6 @@
 """Posting: one message in whatever form the channel takes, and never a second one."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +16,6 @@ from bot.core.errors import (
 )
 from bot.core.tasks import DeliveryState
 from bot.core.verdicts import Final
-from bot.storage.store import Store
 from bot.work.posting import TOO_LARGE
 from tests.delivery_desk import MP4, Desk, make_due
 from tests.factories import (
@@ -30,14 +28,6 @@ from tests.factories import (
     track,
     track_ended,
 )
-from tests.timing import FakeClock
-
-
-@pytest.fixture
-def desk(store: Store, clock: FakeClock, tmp_path: Path) -> Desk:
-    folder = tmp_path / "videos"
-    folder.mkdir()
-    return Desk(store, clock, folder)
 
 
 async def test_video_larger_than_the_guild_takes_is_made_to_fit(desk: Desk):

@@ -1,0 +1,228 @@
+"""Running ffmpeg as a child that can do no harm, with a stand-in that does what a test needs to see."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bot.core.errors import CannotFit, StorageUnavailable
+from bot.media.ffmpeg import find_ffmpeg
+from bot.media.fit import Fitter
+from sandbox.video_api import CLIP, Clip
+from tests.timing import eventually
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+SILENT = """\
+  Duration: 00:00:01.00, start: 0.000000, bitrate: 99 kb/s
+  Stream #0:0[0x1](und): Video: h264 (High) (avc1 / 0x31637661), yuv420p, 640x360, 90 kb/s, 24 fps, 24 tbr
+"""
+AUDIO = (
+    "  Stream #0:1[0x2](und): Audio: {} (LC) (mp4a / 0x6134706D), 44100 Hz, mono, fltp, {} kb/s (default)\n"
+)
+
+
+def script(path: Path, encoding: str, *, description: str = SILENT) -> Path:
+    """Says `description` when there is no output; does `encoding`, into $part, when there is one."""
+    words = f"cat >&2 <<'END'\n{description}END\n"
+    last = "for last; do :; done; part=${last#file:}"
+    path.write_text(f"#!/bin/sh\n{last}\ncase $part in *.part) {encoding}\n;; *) {words};; esac\n")
+    path.chmod(0o755)
+    return path
+
+
+def is_gone(pid: int) -> bool:
+    """Also when nobody has taken its exit code yet: it runs no more."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def hanging(folder: Path) -> Path:
+    """Names itself and a child of its own in the file `pids`, and never ends."""
+    pids, whole = folder / "pids", folder / "pids.whole"
+    return script(folder / "hangs", f"touch $part; sleep 1000 & echo $$ $! > {pids}; mv {pids} {whole}; wait")
+
+
+def pids_in(folder: Path) -> list[int]:
+    return [int(pid) for pid in (folder / "pids.whole").read_text().split()]
+
+
+async def test_child_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path):
+    with pytest.raises(CannotFit, match="longer than"):
+        await Fitter(ffmpeg=hanging(tmp_path), time_limit=2).fit(
+            tmp_path / "in", tmp_path / "out", limit=1_000_000
+        )
+
+    assert len(pids_in(tmp_path)) == 2
+    await eventually(lambda: all(map(is_gone, pids_in(tmp_path))))
+    assert left_in(tmp_path) == {"hangs", "pids.whole"}
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_cancelled_caller_leaves_no_child_and_no_file(times: int, tmp_path: Path):
+    """The bot is told to stop in the middle of it, and once more by somebody impatient."""
+    fitting_it = Fitter(ffmpeg=hanging(tmp_path)).fit(tmp_path / "in", tmp_path / "out", limit=1_000_000)
+    job = asyncio.create_task(fitting_it)
+    await eventually((tmp_path / "pids.whole").exists)
+
+    for _ in range(times):
+        job.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await job
+
+    child, its_own = pids_in(tmp_path)
+    assert not psutil.pid_exists(child)  # waited for
+    await eventually(lambda: is_gone(its_own))
+    assert left_in(tmp_path) == {"hangs", "pids.whole"}
+
+
+async def test_child_knows_no_secret_and_is_in_no_hurry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its environment is its PATH (the shell adds some of its own), and other work goes first."""
+    for name in ("DISCORD_TOKEN", "VEO_API_KEY"):
+        monkeypatch.setenv(name, "a-secret-token")
+    told, asked = tmp_path / "told", tmp_path / "asked"
+    nosy = script(tmp_path / "nosy", f'echo "$@" > {asked}; env > {told}; nice >> {told}; exit 1')
+
+    with pytest.raises(CannotFit, match="could not convert"):
+        await Fitter(ffmpeg=nosy).fit(tmp_path / "in", tmp_path / "out", limit=1_000_000)
+
+    *environment, niceness = told.read_text().splitlines()
+    names = {line.partition("=")[0] for line in environment}
+    assert f"PATH={os.defpath}" in environment
+    assert names <= {"PATH", "PWD", "OLDPWD", "SHLVL", "_"}
+    assert "a-secret-token" not in told.read_text() + asked.read_text()
+    assert int(niceness) >= 10
+
+
+@pytest.mark.parametrize(
+    ("sound", "expected"),
+    [
+        ("", "-an"),
+        (AUDIO.format("aac", 128), "-c:a copy"),
+        (AUDIO.format("aac", 320), "-c:a aac -b:a 128000"),
+        (AUDIO.format("opus", 64), "-c:a aac -b:a 128000"),
+    ],
+    ids=["silent", "small already", "large", "another kind"],
+)
+async def test_sound_is_left_alone_when_it_is_small_already(sound: str, expected: str, tmp_path: Path):
+    asked = tmp_path / "asked"
+    program = script(tmp_path / "program", f'echo "$@" > {asked}; exit 1', description=SILENT + sound)
+
+    with pytest.raises(CannotFit, match="could not convert"):
+        await Fitter(ffmpeg=program).fit(tmp_path / "in", tmp_path / "out", limit=1_000_000)
+
+    assert f" {expected} -movflags +faststart " in asked.read_text()
+
+
+async def test_title_that_looks_like_a_description_is_not_believed(tmp_path: Path):
+    """Whoever made the video chose its title."""
+    title = "    title           : Duration: 99:00:00.00 Stream #0:0: Video: h264, 64x64, 1 fps\n"
+    asked = tmp_path / "asked"
+    program = script(tmp_path / "program", f'echo "$@" > {asked}; exit 1', description=title + SILENT)
+
+    with pytest.raises(CannotFit, match="could not convert"):
+        await Fitter(ffmpeg=program).fit(tmp_path / "in", tmp_path / "out", limit=1_000_000)
+
+    assert "scale=640:360:" in asked.read_text()
+
+
+async def test_what_comes_out_too_large_is_tried_once_more_with_a_lower_rate(tmp_path: Path):
+    """With two clips instead of an encoder: the first beyond the limit, the second below."""
+    limit = len(CLIP.content) + 1000
+    (tmp_path / "large").write_bytes(b"".join(Clip.padded(limit + 4096).chunks()))
+    (tmp_path / "small").write_bytes(CLIP.content)
+    asked = tmp_path / "asked"
+    take = f'echo "$@" >> {asked}; mv {tmp_path}/large $part || mv {tmp_path}/small $part'
+
+    fitted = await Fitter(ffmpeg=script(tmp_path / "program", take)).fit(
+        tmp_path / "in", tmp_path / "out", limit=limit
+    )
+
+    first, second = (int(rate) for rate in re.findall(r"-maxrate (\d+)", asked.read_text()))
+    assert first > second
+    assert fitted.size == len(CLIP.content)
+    assert (tmp_path / "out").read_bytes() == CLIP.content
+    assert left_in(tmp_path) == {"program", "asked", "out"}
+
+
+async def test_what_comes_out_too_large_twice_is_given_up(tmp_path: Path):
+    limit = len(CLIP.content) + 1000
+    (tmp_path / "large").write_bytes(b"".join(Clip.padded(limit + 4096).chunks()))
+    stubborn = script(tmp_path / "program", f"cp {tmp_path}/large $part")
+
+    with pytest.raises(CannotFit, match="small enough"):
+        await Fitter(ffmpeg=stubborn).fit(tmp_path / "in", tmp_path / "out", limit=limit)
+
+    assert left_in(tmp_path) == {"large", "program"}
+
+
+async def test_file_that_grows_without_end_is_stopped(tmp_path: Path):
+    """A film may be longer than it says; the disk is not."""
+    growing = script(tmp_path / "growing", f"cat /dev/zero > $part; wc -c < $part > {tmp_path}/grown; exit 1")
+
+    with pytest.raises(CannotFit, match="could not convert"):
+        await Fitter(ffmpeg=growing).fit(tmp_path / "in", tmp_path / "out", limit=1_000_000)
+
+    assert 1_000_000 < int((tmp_path / "grown").read_text()) <= 2_000_000
+    assert left_in(tmp_path) == {"growing", "grown"}
+
+
+async def test_disk_that_fills_up_meanwhile_is_no_fault_of_the_video(tmp_path: Path):
+    full = script(tmp_path / "full", "echo 'Error writing trailer: No space left on device' >&2; exit 1")
+
+    with pytest.raises(StorageUnavailable, match="disk was full"):
+        await Fitter(ffmpeg=full).fit(tmp_path / "in", tmp_path / "out", limit=1_000_000)
+
+    assert left_in(tmp_path) == {"full"}
+
+
+async def test_no_video_out_of_a_program_that_is_content(tmp_path: Path):
+    with pytest.raises(CannotFit, match="did not write a video"):
+        await Fitter(ffmpeg=script(tmp_path / "odd", "echo web page > $part")).fit(
+            tmp_path / "in", tmp_path / "out", limit=1_000_000
+        )
+
+    assert left_in(tmp_path) == {"odd"}
+
+
+async def test_one_at_a_time(tmp_path: Path):
+    """It takes every core there is."""
+    log = tmp_path / "log"
+    busy = script(tmp_path / "busy", f"echo begin >> {log}; sleep 0.1; echo end >> {log}; exit 1")
+    fitter = Fitter(ffmpeg=busy)
+
+    both = [fitter.fit(tmp_path / "in", tmp_path / name, limit=1_000_000) for name in ("a", "b")]
+    await asyncio.gather(*both, return_exceptions=True)
+
+    assert log.read_text().split() == ["begin", "end", "begin", "end"]
+
+
+async def test_endless_complaints_are_read_and_forgotten(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """A pipe that nobody reads would stop the child; all of it would fill the memory."""
+    loud = script(tmp_path / "loud", "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo last >&2; exit 1")
+
+    with pytest.raises(CannotFit, match="could not convert"):
+        await Fitter(ffmpeg=loud).fit(tmp_path / "in", tmp_path / "out", limit=1_000_000)
+
+    [message] = [record.getMessage() for record in caplog.records if "ffmpeg ended with 1" in record.message]
+    assert message.endswith("xlast'")
+    assert len(message) < 400
+
+
+def test_ffmpeg_of_the_wheel_is_found_where_the_system_has_none(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    found = find_ffmpeg()
+
+    assert found is not None
+    assert found.is_file()
