@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bot.core.errors import CannotFit
-from bot.core.waiting import wait_out
+from bot.media.waiting import wait_out
 
 # All that anybody reads of what ffmpeg says about a broken file.
 _MOST_WORDS = 4096

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
 
 from bot.core.errors import StorageUnavailable
-from bot.core.waiting import wait_out
 from bot.media.mp4 import Mp4, inspect_mp4
+from bot.media.waiting import wait_out
 
 # One thread hop per MiB: often enough to bound memory, seldom enough to cost nothing.
 _PIECE = 1 << 20
