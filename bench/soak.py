@@ -272,4 +272,5 @@ def as_json(tally: Tally) -> dict[str, object]:
         "lost": tally.lost,
         "doubled": tally.doubled,
         "files_left": tally.left_files,
+        "failed": bool(tally.lost or tally.doubled),
     }
