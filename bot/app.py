@@ -20,6 +20,8 @@ from bot.core.clock import SECOND, Clock, system_clock
 from bot.core.errors import DependencyDown, StorageUnavailable
 from bot.core.verdicts import PollRules
 from bot.media.fit import Fitter
+from bot.ops.health import Health
+from bot.ops.server import open_server
 from bot.serving import serve
 from bot.settings import Settings
 from bot.storage.store import Store, open_store
@@ -72,6 +74,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await _take_over(store, system_clock)
         client = await stack.enter_async_context(logged_in(settings))
         shelf = await _shelf(stack, settings, store, system_clock)
+        await _open_http(stack, settings, store, client)
         loops = await _build(stack, settings, store, client, shelf, stop, system_clock)
         await register_commands(client, store.facts, settings.discord_guild_id)
         await serve(client, [*loops.all(), _housekeeper(store, shelf, system_clock)], stop)
@@ -237,6 +240,20 @@ def _deliverer(
     return DurableLoop(
         deliverer, room=_DELIVERIES_AT_ONCE, clock=clock, grace=_POSTING_GRACE, may_cancel=False
     )
+
+
+async def _open_http(stack: AsyncExitStack, settings: Settings, store: Store, client: CourierClient) -> None:
+    if settings.http_port is None:
+        return
+    health = Health(
+        gateway_is_up=client.is_up,
+        diagnosis=store.diagnosis,
+        facts=store.facts,
+        clock=system_clock,
+        interval=settings.interval_ms,
+    )
+    server = open_server(settings.http_port, health, store.diagnosis, system_clock, client.is_up)
+    await stack.enter_async_context(server)
 
 
 def _housekeeper(store: Store, shelf: Shelf, clock: Clock) -> Housekeeper:

@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     discord_api_url: BaseUrl | None = None
     discord_proxy: BaseUrl | None = Field(None, repr=False)  # may hold a password
     discord_guild_id: int | None = Field(None, gt=0)
+    http_port: int | None = Field(None, ge=1, le=65_535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 

@@ -66,6 +66,7 @@ class CourierClient(discord.Client):
         self.tree = CourierTree(self)
         self.connected = asyncio.Event()
         self.identify_wait = 0.0
+        self._up = False
         self._identifies = IdentifyBudget(system_clock)
 
     def use(self, registry: Service, poster: CardPoster, membership: Membership) -> None:
@@ -79,8 +80,20 @@ class CourierClient(discord.Client):
     async def on_connect(self) -> None:
         """READY: from here on commands arrive. (on_ready comes seconds later, and we need no cache.)"""
         self.connected.set()
+        self._up = True
         logger.info("ready as %s in %d servers", self.user, len(self.guilds))
         await _noted(self._membership.compare(self.guilds))
+
+    def is_up(self) -> bool:
+        """Whether the websocket carries events at this moment."""
+        return self._up
+
+    async def on_resumed(self) -> None:
+        self._up = True
+
+    async def on_disconnect(self) -> None:
+        """discord.py is connecting again already."""
+        self._up = False
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Every new session passes here."""

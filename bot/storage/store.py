@@ -8,6 +8,7 @@ from bot.core.clock import MINUTE
 from bot.core.registration import Limits
 from bot.storage.card_queue import CardQueue
 from bot.storage.delivery_queue import DeliveryQueue
+from bot.storage.diagnosis import Diagnosis
 from bot.storage.engine import Database, open_database
 from bot.storage.facts import Facts
 from bot.storage.guilds import Guilds
@@ -33,6 +34,7 @@ class Store:
     facts: Facts
     guilds: Guilds
     people: People
+    diagnosis: Diagnosis
     interval: int
 
     async def release_orphans(self, now: int) -> int:
@@ -66,5 +68,6 @@ def _store(database: Database, limits: Limits, interval: int) -> Store:
         facts=Facts(database),
         guilds=Guilds(database),
         people=People(database),
+        diagnosis=Diagnosis(database),
         interval=interval,
     )

@@ -31,6 +31,7 @@ OUTSIDE = {
     "discord": {"chat", "app", "doctor"},
     "aiohttp": {"veo", "chat", "ops", "app"},
     "sqlalchemy": {"storage"},
+    "prometheus_client": {"ops"},
 }
 
 
