@@ -5,9 +5,11 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from bot import app, checkup, doctor
+from bot import app, backup, checkup, doctor
 from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, StorageUnavailable
 from bot.logs import logging_to_stderr
 from bot.settings import Settings, read_settings
@@ -60,7 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="command")
     for name, (_, meaning) in COMMANDS.items():
         commands.add_parser(name, help=meaning)
-    command, _ = COMMANDS[parser.parse_args(arguments).command or "run"]
+    copying = commands.add_parser("backup", help="copy the SQLite database to a file, while the bot runs")
+    copying.add_argument("file", type=Path, help="where to; an older copy there is replaced")
+    command = _command(parser.parse_args(arguments))
     try:
         settings = read_settings()
     except SettingsWrong as error:
@@ -69,6 +73,13 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     with logging_to_stderr(settings.log_level, settings.log_format, settings.secrets):
         return _guarded(command, settings)
+
+
+def _command(arguments: argparse.Namespace) -> Command:
+    if arguments.command == "backup":
+        return partial(backup.run, destination=arguments.file)
+    command, _ = COMMANDS[arguments.command or "run"]
+    return command
 
 
 def _guarded(command: Command, settings: Settings) -> int:

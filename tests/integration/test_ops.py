@@ -1,6 +1,8 @@
 """`/healthz` and `/metrics` of the real bot: 200 when all is well, and what is wrong when not."""
 
+import re
 import socket
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -11,6 +13,7 @@ from sandbox.faults import Fault
 from tests.integration.conftest import Scene
 
 ID = "vgen_abc123def456"
+OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
 
 
 @pytest.fixture
@@ -85,6 +88,17 @@ async def test_metrics_tell_every_state_in_prometheus_words(scene: Scene, port: 
     assert samples["veo_gateway_up", None] == 1
     assert samples["veo_oldest_owed_result_seconds", None] == 0
     assert samples["veo_last_usable_answer_timestamp_seconds", None] > 0
+
+
+async def test_every_metric_of_the_alerts_exists(scene: Scene, port: int):
+    """An alert on a name that nobody exports never fires."""
+    text = OPERATING.read_text(encoding="utf-8")
+    async with scene.bot(http_port=port):
+        _, exported = await fetch(port, "/metrics")
+
+    named = set(re.findall(r"\bveo_[a-z_]+", text))
+    assert len(named) >= 5
+    assert named <= set(re.findall(r"^veo_[a-z_]+", exported, re.MULTILINE))
 
 
 async def test_port_in_use_ends_the_start(scene: Scene):

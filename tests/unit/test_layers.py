@@ -22,7 +22,8 @@ ARROWS = {
     "app": {"core", "storage", "media", "veo", "work", "chat", "settings", "serving", "ops"},
     "checkup": {"core", "storage", "veo", "settings", "app"},
     "doctor": {"core", "storage", "work", "chat", "settings", "app"},
-    "cli": {"core", "storage", "settings", "logs", "app", "checkup", "doctor"},
+    "backup": {"core", "settings"},
+    "cli": {"core", "storage", "settings", "logs", "app", "backup", "checkup", "doctor"},
     "__main__": {"cli"},
     "__init__": set(),
 }
