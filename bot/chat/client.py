@@ -107,7 +107,7 @@ class CourierClient(discord.Client):
     # as available: what changed while we were away is noticed there.
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        await _noted(self._membership.changed(guild))
+        await _noted(self._membership.joined(guild))
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         await _noted(self._membership.changed(guild))

@@ -47,9 +47,16 @@ class Membership:
         logger.warning("removed from server %d: what it is owed is kept for 30 days", guild.id)
         await self._guilds.left(guild.id, self._clock())
 
-    async def changed(self, guild: discord.Guild) -> None:
-        """Something about permissions may have changed, or the guild is here (again)."""
+    async def joined(self, guild: discord.Guild) -> None:
+        """Invited, perhaps once more."""
         await self._guilds.present([guild.id])
+        await self.changed(guild)
+
+    async def changed(self, guild: discord.Guild) -> None:
+        """Something about permissions may have changed, or the guild is out of an outage.
+
+        Reads alone, when nothing waits: after READY it is called for every guild.
+        """
         waiting = await self._guilds.undeliverable_channels(guild.id)
         free = [channel_id for channel_id in waiting if _may_post(guild, channel_id)]
         if not free:
