@@ -45,6 +45,7 @@ _CARD_GRACE = 5.0
 # Uploads have a limit of their own; these are downloads and videos made smaller as well.
 _DELIVERIES_AT_ONCE = 12
 _CARDS_AT_ONCE = 4
+HOUSEKEEPING_EVERY = 3600.0
 # Enough questions in flight to keep up the rate though each takes as long as it may.
 _FEWEST_QUESTIONS, _MOST_QUESTIONS, _SECONDS_PER_ANSWER = 16, 1024, 10
 
@@ -77,7 +78,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await _open_http(stack, settings, store, client)
         loops = await _build(stack, settings, store, client, shelf, stop, system_clock)
         await register_commands(client, store.facts, settings.discord_guild_id)
-        await serve(client, [*loops.all(), _housekeeper(store, shelf, system_clock)], stop)
+        await serve(client, [*loops.all(), _housekeeper(store, shelf, client, system_clock)], stop)
     logger.info("stopped")
 
 
@@ -256,5 +257,12 @@ async def _open_http(stack: AsyncExitStack, settings: Settings, store: Store, cl
     await stack.enter_async_context(server)
 
 
-def _housekeeper(store: Store, shelf: Shelf, clock: Clock) -> Housekeeper:
-    return Housekeeper(guilds=store.guilds, deliveries=store.deliveries, shelf=shelf, clock=clock)
+def _housekeeper(store: Store, shelf: Shelf, client: CourierClient, clock: Clock) -> Housekeeper:
+    return Housekeeper(
+        guilds=store.guilds,
+        deliveries=store.deliveries,
+        shelf=shelf,
+        recheck=client.recheck,
+        clock=clock,
+        every=HOUSEKEEPING_EVERY,
+    )

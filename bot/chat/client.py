@@ -100,6 +100,10 @@ class CourierClient(discord.Client):
         self._identifies.take()
         await super().before_identify_hook(shard_id, initial=initial)
 
+    async def recheck(self) -> None:
+        """Where the way is free again though no event said so. Raises StorageUnavailable."""
+        await self._membership.recheck(self.guilds)
+
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         await _noted(self._membership.left(guild))
 

@@ -57,6 +57,14 @@ class Membership:
 
         Reads alone, when nothing waits: after READY it is called for every guild.
         """
+        await self._revive(guild)
+
+    async def recheck(self, guilds: Iterable[discord.Guild]) -> None:
+        """Now and then: news that came between a refusal and our record of it found nothing to do."""
+        for guild in guilds:
+            await self._revive(guild)
+
+    async def _revive(self, guild: discord.Guild) -> None:
         waiting = await self._guilds.undeliverable_channels(guild.id)
         free = [channel_id for channel_id in waiting if _may_post(guild, channel_id)]
         if not free:

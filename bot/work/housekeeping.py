@@ -1,16 +1,15 @@
-"""Once an hour: forgets servers left long ago, and removes videos that nobody is owed any more."""
+"""Once an hour: forgets servers left long ago, removes videos that nobody takes, tries closed ways again."""
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
-from bot.core.clock import DAY, HOUR, SECOND, Clock
+from bot.core.clock import DAY, Clock
 from bot.core.errors import TryLater
 
 logger = logging.getLogger(__name__)
 
-_EVERY = HOUR / SECOND
 # Somebody who removed the bot by mistake finds everything again within a month.
 GUILDS_STAY = 30 * DAY
 
@@ -34,20 +33,34 @@ class Videos(Protocol):
 
 
 class Housekeeper:
-    """What fails is tried again an hour later: nothing here is owed to anybody today."""
+    """A round every `every` seconds. `recheck` looks for channels that take again what they refused.
 
-    def __init__(self, *, guilds: Departures, deliveries: Keeps, shelf: Videos, clock: Clock) -> None:
+    What fails is tried again in the next round.
+    """
+
+    def __init__(
+        self,
+        *,
+        guilds: Departures,
+        deliveries: Keeps,
+        shelf: Videos,
+        recheck: Callable[[], Awaitable[None]],
+        clock: Clock,
+        every: float,
+    ) -> None:
+        self._recheck = recheck
+        self._every = every
         self._guilds = guilds
         self._deliveries = deliveries
         self._shelf = shelf
         self._clock = clock
 
-    async def run(self, stop: asyncio.Event, *, every: float = _EVERY) -> None:
-        """A round every `every` seconds, until `stop` is set."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set."""
         while not stop.is_set():
             await self._guarded_round()
             try:
-                async with asyncio.timeout(every):
+                async with asyncio.timeout(self._every):
                     await stop.wait()
             except TimeoutError:
                 continue
@@ -67,3 +80,4 @@ class Housekeeper:
             logger.info("forgot %d servers that the bot left a month ago", forgotten)
         if removed := await self._shelf.tidy(await self._deliveries.tasks_to_keep(now)):
             logger.info("removed %d videos that nobody took", removed)
+        await self._recheck()

@@ -1,12 +1,18 @@
 """What each answer of Discord leads to: the table of reactions, over real HTTP and websocket."""
 
 import asyncio
+import logging
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import aiohttp
+import discord
 import pytest
 
+from bot import app
 from bot.chat import messenger
+from bot.chat.membership import Membership
 from sandbox.discord import Channel, Message
 from sandbox.faults import Fault
 from sandbox.video_api import Clip
@@ -33,6 +39,12 @@ async def told_privately(scene: Scene) -> list[Message]:
 async def shown_status(scene: Scene, task_id: str) -> str:
     reply = await scene.alice.slash(scene.channel, "veo status", id=task_id)
     return reply.message.content if reply.message else ""
+
+
+def recorded_state(scene: Scene) -> str:
+    """Of the only delivery, as the next process would find it."""
+    with closing(sqlite3.connect(scene.folder / "data" / "bot.db")) as database:
+        return str(database.execute("SELECT state FROM deliveries").fetchone()[0])
 
 
 # --- the way is closed
@@ -160,6 +172,24 @@ async def test_result_comes_by_itself_after_a_start(scene: Scene):
     assert "no" in result.content
 
 
+async def hears_nothing(_: Membership, guild: discord.Guild) -> None:
+    logging.getLogger("tests").debug("the news of server %d is lost", guild.id)
+
+
+async def test_missed_news_of_a_permission_is_caught_up(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    """It came between Discord's refusal and our record of it, when nothing was undeliverable yet."""
+    monkeypatch.setattr(app, "HOUSEKEEPING_EVERY", 0.1)
+    monkeypatch.setattr(Membership, "changed", hears_nothing)
+    task = scene.api.create(ID)
+    async with scene.bot():
+        await scene.track(ID)
+        scene.channel.deny(scene.discord.bot, "send_messages")
+        task.fail("no")
+        await told_privately(scene)
+        scene.channel.allow(scene.discord.bot, "send_messages")
+        assert await scene.results()
+
+
 async def test_permission_that_comes_and_goes_tells_only_once(scene: Scene):
     """Direct messages about one delivery are one."""
     task = scene.api.create(ID)
@@ -171,7 +201,7 @@ async def test_permission_that_comes_and_goes_tells_only_once(scene: Scene):
         refused = {"code": 50013, "message": "Missing Permissions"}
         scene.discord.faults.add(Fault(POSTS, status=403, body=refused))
         scene.channel.allow(scene.discord.bot, "send_messages")
-        await scene.discord.until(lambda: len(sent(scene)) >= 2)
+        await scene.discord.until(lambda: len(sent(scene)) >= 2 and recorded_state(scene) == "undeliverable")
         scene.channel.deny(scene.discord.bot, "send_messages")
         scene.channel.allow(scene.discord.bot, "send_messages")
         await scene.results()

@@ -19,6 +19,7 @@ class House:
         self.errors: list[Exception] = []
         self.purged: list[tuple[int, int]] = []
         self.kept: list[set[str]] = []
+        self.rechecked = 0
 
     async def purge(self, before: int, now: int) -> int:
         self.purged.append((before, now))
@@ -28,6 +29,9 @@ class House:
 
     async def tasks_to_keep(self, now: int) -> set[str]:
         return {"owed"}
+
+    async def recheck(self) -> None:
+        self.rechecked += 1
 
     async def tidy(self, keep: Iterable[str]) -> int:
         self.kept.append(set(keep))
@@ -41,7 +45,9 @@ def house() -> House:
 
 @pytest.fixture
 def keeper(house: House, clock: FakeClock) -> Housekeeper:
-    return Housekeeper(guilds=house, deliveries=house, shelf=house, clock=clock)
+    return Housekeeper(
+        guilds=house, deliveries=house, shelf=house, recheck=house.recheck, clock=clock, every=0.01
+    )
 
 
 async def test_round_forgets_servers_after_a_month_and_keeps_what_is_owed(
@@ -53,6 +59,7 @@ async def test_round_forgets_servers_after_a_month_and_keeps_what_is_owed(
 
     assert house.purged == [(clock() - 30 * DAY, clock())]
     assert house.kept == [{"owed"}]
+    assert house.rechecked == 1
     assert "removed 2 videos that nobody took" in caplog.text
 
 
@@ -61,7 +68,7 @@ async def test_round_that_fails_is_followed_by_the_next(keeper: Housekeeper, hou
     house.errors.append(error)
     stop = asyncio.Event()
 
-    running = asyncio.create_task(keeper.run(stop, every=0.01))
+    running = asyncio.create_task(keeper.run(stop))
     await eventually(lambda: house.kept)
     stop.set()
     await running
