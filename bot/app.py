@@ -20,8 +20,6 @@ from bot.core.clock import SECOND, Clock, system_clock
 from bot.core.errors import DependencyDown, StorageUnavailable
 from bot.core.verdicts import PollRules
 from bot.media.fit import Fitter
-from bot.ops.health import Health
-from bot.ops.server import open_server
 from bot.serving import serve
 from bot.settings import Settings
 from bot.storage.store import Store, open_store
@@ -246,6 +244,10 @@ def _deliverer(
 async def _open_http(stack: AsyncExitStack, settings: Settings, store: Store, client: CourierClient) -> None:
     if settings.http_port is None:
         return
+    # Three MiB, for those who asked for it.
+    from bot.ops.health import Health
+    from bot.ops.server import open_server
+
     health = Health(
         gateway_is_up=client.is_up,
         diagnosis=store.diagnosis,
