@@ -55,16 +55,20 @@ def translated(error: discord.HTTPException) -> CourierError | None:
             logger.error("Discord does not accept the form of a message: %s", error.text)
         kind, sentence = _OBSTACLES[error.code]
         return kind(sentence)
+    if error.status == 403:
+        return Undeliverable("Discord does not allow it here")
     if error.status == 429 or error.status >= 500 or error.code == _OVERLOADED:
         return DiscordUnavailable(f"Discord answered {error.status}")
     return None
 
 
 def is_edge_block(error: discord.HTTPException) -> bool:
-    """Blocked before Discord itself saw the call: a 403 without a code of its own, a 429 without `Via`."""
+    """Blocked before Discord itself saw the call: a 403 that is a page, a 429 without `Via`."""
+    headers = error.response.headers
     if error.status == 429:
-        return "Via" not in error.response.headers
-    return error.status == 403 and error.code in (0, _BLOCKED_BY_EDGE)
+        return "Via" not in headers
+    is_page = not headers.get("Content-Type", "").startswith("application/json")
+    return error.status == 403 and (is_page or error.code == _BLOCKED_BY_EDGE)
 
 
 def is_unknown_message(error: BaseException) -> bool:

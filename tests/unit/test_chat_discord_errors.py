@@ -37,7 +37,8 @@ def error_of(status: int, code: int | None = 0) -> discord.HTTPException:
         status, discord.DiscordServerError if status >= 500 else discord.HTTPException
     )
     body: Any = "<html>blocked</html>" if code is None else {"code": code, "message": "a message"}
-    response: Any = Response(status)
+    form = "text/html" if code is None else "application/json"
+    response: Any = Response(status, headers={"Content-Type": form})
     return kind(response, body)
 
 
@@ -66,6 +67,8 @@ async def outcome_of(error: BaseException) -> BaseException:
         (404, 10003, Undeliverable),
         (403, 50001, Undeliverable),
         (403, 50013, PermissionLost),
+        (403, 0, Undeliverable),
+        (403, 99999, Undeliverable),
         (400, 50008, Undeliverable),
         (400, 50083, ThreadClosed),
         (403, 160005, ThreadClosed),

@@ -10,7 +10,7 @@ import pytest
 
 from bot.chat.outbound import Outbound
 from bot.core.clock import MINUTE, SECOND, system_clock
-from bot.core.errors import DiscordUnavailable
+from bot.core.errors import DiscordUnavailable, Undeliverable
 from tests.timing import FakeClock, eventually
 
 
@@ -23,10 +23,15 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def http_error(status: int, code: int = 0, **headers: str) -> discord.HTTPException:
-    response: Any = Response(status, headers=headers)
+def http_error(status: int, code: int = 0, headers: dict[str, str] | None = None) -> discord.HTTPException:
+    response: Any = Response(status, headers=headers or {})
     kind = discord.Forbidden if status == 403 else discord.HTTPException
     return kind(response, {"code": code, "message": "a message"})
+
+
+JSON = {"Content-Type": "application/json"}
+PAGE = {"Content-Type": "text/html"}
+VIA = {"Via": "1.1 google"}
 
 
 class Calls:
@@ -75,8 +80,8 @@ async def test_cancelled_caller_lets_the_call_run_to_its_end(fails: bool, caplog
 
 @pytest.mark.parametrize(
     "error",
-    [http_error(403), http_error(403, 40333), http_error(429)],
-    ids=["403 without a code", "403/40333", "429 without Via"],
+    [http_error(403, headers=PAGE), http_error(403, 40333, JSON), http_error(429)],
+    ids=["403 as a page", "403/40333", "429 without Via"],
 )
 async def test_block_by_the_edge_stops_every_call_for_ten_minutes(
     error: discord.HTTPException, caplog: pytest.LogCaptureFixture
@@ -99,11 +104,18 @@ async def test_block_by_the_edge_stops_every_call_for_ten_minutes(
     assert await outbound.call(others) == 5
 
 
-async def test_limit_that_discord_itself_tells_blocks_nobody_else():
-    """A 429 that went through Discord's proxies is one route's, or waited out by discord.py."""
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [(http_error(429, headers=VIA), DiscordUnavailable), (http_error(403, headers=JSON), Undeliverable)],
+    ids=["429", "403 without a code"],
+)
+async def test_what_discord_itself_refuses_blocks_nobody_else(
+    error: discord.HTTPException, ours: type[Exception]
+):
+    """A 429 through Discord's proxies is one route's, a 403 in JSON one channel's."""
     outbound = Outbound(FakeClock())
-    with pytest.raises(DiscordUnavailable):
-        await outbound.call(Calls(http_error(429, Via="1.1 google")))
+    with pytest.raises(ours):
+        await outbound.call(Calls(error))
 
     assert await outbound.call(Calls()) == 5
 
