@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from bot.core.errors import CannotFit, StorageUnavailable
 from bot.media.ffmpeg import Ffmpeg, find_ffmpeg
 from bot.media.mp4 import Mp4, NotAnMp4, inspect_mp4
+from bot.media.room import check_room
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,6 @@ _TIME_LIMIT = 120.0
 _THREADS = ("-threads", "4")
 # 4K takes between 600 and 800 MiB; what asks for more than twice that is not a video of eight seconds.
 _MEMORY_LIMIT = 2 << 30
-# Left free for the database and the logs, as for a download.
-_RESERVE = 64 << 20
 # Parts of the limit to aim at, for the first and the second try: the rest is for what a rate control misses.
 _SHARES = (0.96, 0.75)
 # Sound that is AAC already stays as it is up to the first, and while it is a small part of the whole.
@@ -99,7 +97,7 @@ class Fitter:
         if self._ffmpeg is None:
             raise CannotFit("there is no ffmpeg on the bot's machine")
         async with self._turn:
-            await asyncio.to_thread(_check_room, destination, limit)
+            await asyncio.to_thread(check_room, destination.parent, limit)
             try:
                 async with asyncio.timeout(self._time_limit):
                     return await _fit(self._ffmpeg, source, destination, limit)
@@ -130,15 +128,6 @@ def _part_of(destination: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # as in a download: the error before it matters more
             part.unlink(missing_ok=True)
-
-
-def _check_room(destination: Path, limit: int) -> None:
-    try:
-        free = shutil.disk_usage(destination.parent).free
-    except OSError as error:
-        raise StorageUnavailable(f"The disk cannot be looked at ({error.strerror}).") from error
-    if free < limit + _RESERVE:
-        raise StorageUnavailable("There is not enough room on the disk for the smaller video.")
 
 
 def _checked(part: Path, film: _Film) -> Mp4:

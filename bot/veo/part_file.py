@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +15,11 @@ from typing import BinaryIO, Self, TypeVar
 
 from bot.core.errors import StorageUnavailable
 from bot.media.mp4 import Mp4, inspect_mp4
+from bot.media.room import check_room
 from bot.media.waiting import wait_out
 
 # One thread hop per MiB: often enough to bound memory, seldom enough to cost nothing.
 _PIECE = 1 << 20
-# Left free for the database and the logs, which must go on when a video does not fit.
-_RESERVE = 64 << 20
 
 _Result = TypeVar("_Result")
 
@@ -68,8 +66,7 @@ class PartFile:
         await _on_disk(lambda: self._write(piece))
 
     def _open(self) -> None:
-        if shutil.disk_usage(self._path.parent).free < self._room + _RESERVE:
-            raise StorageUnavailable("There is not enough room on the disk for the video.")
+        check_room(self._path.parent, self._room)
         self._file = self._path.open("xb")
 
     def _write(self, piece: bytearray) -> None:

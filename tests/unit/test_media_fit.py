@@ -7,6 +7,7 @@ import pytest
 
 from bot.core.errors import CannotFit, StorageUnavailable
 from bot.media import fit as fitting
+from bot.media import room
 from bot.media.ffmpeg import find_ffmpeg
 from bot.media.fit import Fitter
 
@@ -169,7 +170,7 @@ async def test_without_ffmpeg_nothing_can_be_made_to_fit(tmp_path: Path, monkeyp
 
 
 async def test_full_disk_is_noticed_before_ffmpeg_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fitting, "_RESERVE", 1 << 60)
+    monkeypatch.setattr(room, "RESERVE", 1 << 60)
 
     with pytest.raises(StorageUnavailable, match="not enough room"):
         await Fitter(ffmpeg=tmp_path / "never").fit(tmp_path / "a", tmp_path / "b", limit=1)
