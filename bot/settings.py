@@ -6,11 +6,12 @@
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
     AnyHttpUrl,
+    BeforeValidator,
     ByteSize,
     Field,
     SecretStr,
@@ -18,12 +19,16 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.core.errors import SettingsWrong
 from bot.core.registration import Limits
 
 SLOWEST_ALLOWED_POLL = 30.0
+_POSTGRESQL = ("postgresql://", "postgres://")
+# Discord recommends about one per 1,000 servers.
+_MOST_SHARDS = 10_000
+_SHORTEST_PASSWORD = 8
 
 
 def _without_slash(url: AnyHttpUrl) -> str:
@@ -37,9 +42,23 @@ def _not_blank(secret: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
+def _shard_ids(text: Any) -> Any:
+    """`0,2-4` names four of them."""
+    if not isinstance(text, str):
+        return text
+    ids: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ValueError("must be numbers and ranges, such as 0,2-4")
+        ids.update(range(int(first), min(int(last or first), _MOST_SHARDS) + 1))
+    return tuple(sorted(ids))
+
+
 BaseUrl = Annotated[AnyHttpUrl, AfterValidator(_without_slash)]
 Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
+ShardIds = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_shard_ids)]
 
 
 class Settings(BaseSettings):
@@ -57,7 +76,7 @@ class Settings(BaseSettings):
     discord_token: Secret
     veo_api_key: Secret
     veo_api_url: BaseUrl = "https://zcbservice.aizfw.cn/kyyReactApiServer"  # type: ignore[assignment]
-    database_url: str = ""
+    database_url: SecretStr = SecretStr("")  # may hold a password
     data_dir: Path = Path("data")
     poll_interval: float = Field(SLOWEST_ALLOWED_POLL, gt=0, le=3600)
     poll_rate: float = Field(10, gt=0, le=1_000_000)
@@ -69,6 +88,8 @@ class Settings(BaseSettings):
     discord_api_url: BaseUrl | None = None
     discord_proxy: BaseUrl | None = Field(None, repr=False)  # may hold a password
     discord_guild_id: int | None = Field(None, gt=0)
+    shard_count: int | None = Field(None, ge=1, le=_MOST_SHARDS)
+    shard_ids: ShardIds = ()
     http_port: int | None = Field(None, ge=1, le=65_535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
@@ -84,12 +105,25 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _is_known(cls, url: str) -> str:
-        if url and not url.startswith("sqlite:///"):
-            raise ValueError("must begin with sqlite:/// (PostgreSQL is not supported yet)")
-        if url.removeprefix("sqlite:///") in (":memory:", "") and url:
+    def _is_known(cls, secret: SecretStr) -> SecretStr:
+        url = secret.get_secret_value()
+        if url and not url.startswith(("sqlite:///", *_POSTGRESQL)):
+            raise ValueError("must begin with sqlite:/// or postgresql://")
+        if url in ("sqlite:///", "sqlite:///:memory:"):
             raise ValueError("must name a file: what is only in memory is lost with the process")
-        return url
+        return secret
+
+    @field_validator("shard_ids")
+    @classmethod
+    def _is_counted(cls, ids: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        count = info.data.get("shard_count")
+        if not ids:
+            return ids
+        if count is None:
+            raise ValueError("needs SHARD_COUNT, the number of shards in all processes together")
+        if ids[-1] >= count:
+            raise ValueError(f"must be below SHARD_COUNT, which is {count}")
+        return ids
 
     @property
     def api_on_loopback(self) -> bool:
@@ -98,7 +132,13 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        return self.database_url or f"sqlite:///{self.data_dir / 'bot.db'}"
+        """For opening it and nothing else: of PostgreSQL it may hold the password."""
+        return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir / 'bot.db'}"
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether other processes may share the database; a SQLite file has one."""
+        return self.database.startswith(_POSTGRESQL)
 
     @property
     def limits(self) -> Limits:
@@ -115,7 +155,10 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """For the log's redaction and nothing else."""
-        return (self.discord_token.get_secret_value(), self.veo_api_key.get_secret_value())
+        password = urlsplit(self.database).password if self.on_postgresql else None
+        # A shorter one is a word: stars all over the log would hide nothing but the log.
+        spelled = {password, unquote(password)} if password and len(password) >= _SHORTEST_PASSWORD else set()
+        return (self.discord_token.get_secret_value(), self.veo_api_key.get_secret_value(), *sorted(spelled))
 
 
 def _on_loopback(url: str) -> bool:

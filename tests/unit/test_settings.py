@@ -69,7 +69,6 @@ def test_setting_that_is_not_set_has_its_default(name: str, value: object):
     [
         ("VEO_API_URL", "https://api.example/base/", "https://api.example/base"),
         ("VEO_API_URL", "http://localhost:8080", "http://localhost:8080"),
-        ("DATABASE_URL", "sqlite:////var/lib/veo.db", "sqlite:////var/lib/veo.db"),
         ("DATA_DIR", "/var/lib/veo", Path("/var/lib/veo")),
         ("POLL_INTERVAL", "30", 30),
         ("POLL_INTERVAL", "3600", 3600),
@@ -124,6 +123,54 @@ def test_database_by_default_lies_in_the_data_folder(environment: pytest.MonkeyP
 
     environment.setenv("DATABASE_URL", "sqlite:///own.db")
     assert read_settings().database == "sqlite:///own.db"
+    assert not read_settings().on_postgresql
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_postgresql_is_known_by_both_names(environment: pytest.MonkeyPatch, scheme: str):
+    """Its password is a secret in both of its spellings, and prints as stars."""
+    url = f"{scheme}://bot:hunter%402hunter@db.example.com/veo?sslmode=require"
+    environment.setenv("DATABASE_URL", url)
+    settings = read_settings()
+
+    assert settings.on_postgresql
+    assert settings.database == url
+    assert settings.secrets == (TOKEN, KEY, "hunter%402hunter", "hunter@2hunter")
+    assert "hunter" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("count", "ids", "read"),
+    [("", "", (None, ())), ("4", "", (4, ())), ("4", "0, 2-3", (4, (0, 2, 3))), ("1", "0", (1, (0,)))],
+)
+def test_shards_are_numbers_and_ranges(environment: pytest.MonkeyPatch, count: str, ids: str, read: object):
+    """Without ids a process holds them all."""
+    environment.setenv("SHARD_COUNT", count)
+    environment.setenv("SHARD_IDS", ids)
+    settings = read_settings()
+
+    assert (settings.shard_count, settings.shard_ids) == read
+
+
+@pytest.mark.parametrize(
+    ("count", "ids", "said"),
+    [
+        ("", "0", "needs SHARD_COUNT"),
+        ("2", "2", "must be below SHARD_COUNT, which is 2"),
+        ("2", "0-99999999999", "must be below SHARD_COUNT"),
+        ("2", "one", "numbers and ranges, such as 0,2-4"),
+        ("2", "-1", "numbers and ranges"),
+        ("2", "1-", "numbers and ranges"),
+        ("0", "", "greater than or equal to 1"),
+    ],
+)
+def test_shards_that_cannot_be_are_refused(environment: pytest.MonkeyPatch, count: str, ids: str, said: str):
+    """In words that say what to write instead."""
+    environment.setenv("SHARD_COUNT", count)
+    environment.setenv("SHARD_IDS", ids)
+
+    [problem] = problems()
+    assert said in problem
 
 
 def test_derived_values_follow_their_settings(environment: pytest.MonkeyPatch):
@@ -185,8 +232,8 @@ def test_env_file_that_is_not_utf_8_is_one_line(tmp_path: Path):
     [
         ("VEO_API_URL", "zcbservice.aizfw.cn", "valid URL"),
         ("VEO_API_URL", "ftp://host/", "'http' or 'https'"),
-        ("DATABASE_URL", "mysql://user:hunter2@db/x", "must begin with sqlite:///"),
-        ("DATABASE_URL", "sqlite://bot.db", "must begin with sqlite:///"),
+        ("DATABASE_URL", "mysql://user:hunter2@db/x", "must begin with sqlite:/// or postgresql://"),
+        ("DATABASE_URL", "sqlite://bot.db", "must begin with sqlite:/// or postgresql://"),
         ("DATABASE_URL", "sqlite:///:memory:", "must name a file"),
         ("DATABASE_URL", "sqlite:///", "must name a file"),
         ("POLL_INTERVAL", "29.9", "must be 30 or more"),
@@ -379,7 +426,7 @@ def test_env_example_with_every_line_switched_on_changes_nothing(environment: py
     after = read_settings()
 
     assert after.database == before.database
-    assert after.model_copy(update={"database_url": ""}) == before
+    assert after.model_copy(update={"database_url": before.database_url}) == before
 
 
 def test_env_example_as_it_is_asks_for_the_two_secrets(
