@@ -47,9 +47,9 @@ format: .venv/ready ## rewrite the code in the project's format
 
 lock: .venv/ready ## pin the newest allowed versions again
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
-		pyproject.toml --output-file requirements.lock
+		pyproject.toml --extra postgres --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
-		pyproject.toml --group dev --output-file requirements-dev.lock
+		pyproject.toml --extra postgres --group dev --output-file requirements-dev.lock
 
 clean: ## remove everything that make made
 	rm -rf .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache

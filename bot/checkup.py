@@ -7,8 +7,8 @@ from pathlib import Path
 from bot import app
 from bot.core.errors import CannotStart, DependencyDown, KeyRefused, StorageUnavailable, TryLater
 from bot.settings import Settings
-from bot.storage.engine import open_database
 from bot.storage.migrations import NEWEST, schema_version
+from bot.storage.opening import open_database
 from bot.veo.client import VideoApiClient, open_api_session
 
 # An id that no API gives out: any answer about it shows that the address and the key are right.

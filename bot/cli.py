@@ -13,8 +13,8 @@ from bot import app, backup, checkup, doctor
 from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, StorageUnavailable
 from bot.logs import logging_to_stderr
 from bot.settings import Settings, read_settings
-from bot.storage.engine import open_database
 from bot.storage.migrations import migrate
+from bot.storage.opening import open_database
 
 logger = logging.getLogger("bot")
 

@@ -15,8 +15,8 @@ from bot.core.errors import CannotStart, DependencyDown, StorageUnavailable
 from bot.core.trouble import ApiTrouble
 from bot.settings import Settings
 from bot.storage.diagnosis import Diagnosis
-from bot.storage.engine import open_database
 from bot.storage.migrations import NEWEST, schema_version
+from bot.storage.opening import open_database
 from bot.work.pacing import TROUBLE_FACT
 
 LOOK = 1

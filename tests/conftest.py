@@ -1,12 +1,17 @@
 """Fixtures that every tier shares: settings of a test, a store on disk, a clock to set."""
 
-from collections.abc import AsyncIterator, Generator
+import asyncio
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from bot.core.registration import Limits
+from bot.storage.migrations import migrate
+from bot.storage.opening import open_database
 from bot.storage.store import Store, open_store
+from sandbox.postgres import Server, postgres
 from tests.secrecy import leaked, leaked_into
 from tests.timing import FakeClock
 
@@ -32,6 +37,35 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One PostgreSQL for all tests of this process, if any asks for it."""
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def brought_up(server: Server) -> str:
+    """The name of a database with today's schema: copying it is much quicker than running every step."""
+    url = server.database()
+
+    async def bring_up() -> None:
+        database = open_database(url)
+        await migrate(database)
+        await database.close()
+
+    asyncio.run(bring_up())
+    return urlsplit(url).path.strip("/")
+
+
+def one_of_both(request: pytest.FixtureRequest, folder: Path) -> str:
+    """The address of a new database, for a fixture with the dialects as its parameters."""
+    if request.param == "postgresql":
+        made: Server = request.getfixturevalue("server")
+        return made.database(request.getfixturevalue("brought_up"))
+    return f"sqlite:///{folder / 'bot.db'}"
 
 
 @pytest.fixture

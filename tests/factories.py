@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from bot.core.answers import Completed
 from bot.core.registration import Earlier, Registered, TrackRequest
 from bot.core.tasks import Claim, DueDelivery, TaskState, TrackedTask
@@ -15,6 +17,9 @@ OWNER, STRANGER = 100, 101
 TASK = "vgen_abc123def456"
 URL = "https://cdn.example/v/1.mp4"
 NOW = FakeClock().now
+
+# For tests of what only a process with a database of its own may do.
+alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 COMPLETED = Completed(URL, 8.0)
 DONE = Final(TaskState.COMPLETED, video_url=URL, seconds=8.0)

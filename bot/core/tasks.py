@@ -134,6 +134,7 @@ class Card:
     guild_id: int
     channel_id: int
     message_id: int | None
+    version: int = 0  # grows with every change of what it should show
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.tasks import Card, CardRow, CardView, Claim, Delivery, TrackedTask
 from bot.storage import rows
-from bot.storage.engine import Database
+from bot.storage.engine import Database, announce
 from bot.storage.queue import LeaseQueue
 from bot.storage.tables import cards, deliveries, tasks
 
@@ -31,15 +31,23 @@ class CardQueue:
 
         return await self._database.run(work)
 
-    async def drawn(self, card_id: int, lease: int) -> bool:
-        """The card shows what was claimed. False when something changed meanwhile."""
+    async def drawn(self, card: Card, lease: int, now: int) -> bool:
+        """The card shows what was claimed. False when somebody else has it, or something changed meanwhile.
+
+        Then it is due again.
+        """
+        unchanged = cards.c.version == card.version
+        due_at = sa.case((unchanged, sa.null()), else_=sa.literal(now))
 
         async def work(connection: AsyncConnection) -> bool:
-            finished = await self._queue.finish(connection, card_id, lease, due_at=None, attempt=0)
+            if not await self._queue.finish(connection, card.id, lease, due_at=due_at, attempt=0):
+                return False
+            still = sa.select(cards.c.id).where(cards.c.id == card.id, unchanged)
+            finished = (await connection.execute(still)).first() is not None
             if finished:
                 # Whoever asked was forgotten: now that its message is without a name, so is the card.
                 has_lines = sa.exists().where(deliveries.c.card_id == cards.c.id)
-                await connection.execute(sa.delete(cards).where(cards.c.id == card_id, ~has_lines))
+                await connection.execute(sa.delete(cards).where(cards.c.id == card.id, ~has_lines))
             return finished
 
         return await self._database.run(work)
@@ -65,6 +73,7 @@ class CardQueue:
             await connection.execute(
                 sa.update(cards).where(cards.c.id == card_id).values(message_id=message_id)
             )
+            await announce(connection)
 
         await self._database.run(work)
 

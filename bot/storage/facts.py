@@ -28,4 +28,4 @@ class Facts:
             if value is not None:
                 await connection.execute(sa.insert(facts).values(name=name, value=value))
 
-        await self._database.run(work)
+        await self._database.run(work, alone=True)

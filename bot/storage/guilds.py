@@ -38,7 +38,7 @@ class Guilds:
             await _forget_departures(connection, returned)
             return missing, returned
 
-        return await self._database.run(work)
+        return await self._database.run(work, alone=True)
 
     async def left(self, guild_id: int, now: int) -> None:
         """The bot was removed. Nothing is noted about a server without rows."""
@@ -48,11 +48,13 @@ class Guilds:
             if (await connection.execute(noted)).first() is None and await _has_rows(connection, guild_id):
                 await _note_departures(connection, {guild_id}, now)
 
-        await self._database.run(work)
+        await self._database.run(work, alone=True)
 
     async def present(self, guild_ids: Iterable[int]) -> None:
         """The bot is there."""
-        await self._database.run(lambda connection: _forget_departures(connection, set(guild_ids)))
+        await self._database.run(
+            lambda connection: _forget_departures(connection, set(guild_ids)), alone=True
+        )
 
     async def undeliverable_channels(self, guild_id: int) -> set[int]:
         """The channels of a server that did not take something."""
@@ -85,7 +87,7 @@ class Guilds:
             )
             return revived.rowcount
 
-        return await self._database.run(work)
+        return await self._database.run(work, alone=True)
 
     async def purge(self, before: int, now: int) -> int:
         """Forget servers left before that time, and tasks that are nobody's; returns how many servers.
@@ -96,7 +98,9 @@ class Guilds:
         for guild_id in gone:
             while await self._purge_some(guild_id, before, now):
                 continue
-        await self._database.run(lambda connection: removal.delete_orphans(connection, now, sa.true()))
+        await self._database.run(
+            lambda connection: removal.delete_orphans(connection, now, sa.true()), alone=True
+        )
         return len(gone)
 
     async def _purge_some(self, guild_id: int, before: int, now: int) -> bool:
@@ -107,7 +111,7 @@ class Guilds:
                 return False
             return await _remove_some(connection, guild_id, now)
 
-        return await self._database.run(work)
+        return await self._database.run(work, alone=True)
 
 
 def _latest_undeliverable(channel_ids: list[int], now: int) -> sa.Select[tuple[int]]:

@@ -76,6 +76,15 @@ STEPS: Sequence[Step] = (
             "CREATE TABLE departures (guild_id BIGINT NOT NULL PRIMARY KEY, since BIGINT NOT NULL)",
         ),
     ),
+    Step(
+        3,
+        "several processes: cards that change while they are drawn, one pace for all",
+        (
+            "ALTER TABLE cards ADD COLUMN version BIGINT NOT NULL DEFAULT 0",
+            "CREATE TABLE paces (name TEXT NOT NULL PRIMARY KEY, used_until BIGINT NOT NULL)",
+            "INSERT INTO paces (name, used_until) VALUES ('video_api', 0), ('discord', 0)",
+        ),
+    ),
 )
 
 NEWEST = STEPS[-1].number
@@ -131,4 +140,4 @@ async def _apply(database: Database, step: Step) -> None:
             {"version": step.number},
         )
 
-    await database.run(work)
+    await database.run(work, alone=True)

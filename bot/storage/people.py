@@ -57,7 +57,7 @@ class People:
             left = sa.select(sa.func.count()).select_from(deliveries).where(theirs)
             return Forgotten(removed, (await connection.execute(left)).scalar_one())
 
-        return await self._database.run(work)
+        return await self._database.run(work, alone=True)
 
 
 async def _forget_copied_notes(connection: AsyncConnection, user_id: int) -> None:

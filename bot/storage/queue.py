@@ -62,9 +62,11 @@ class LeaseQueue:
         )
         if only is not None:
             due = due.where(only)
+        # A CTE, as PostgreSQL runs one that locks exactly once; a subquery it may run again, past its limit.
+        chosen = due.with_for_update(skip_locked=True, of=table).cte("due")
         rows = await connection.execute(
             sa.update(table)
-            .where(table.c.id.in_(due.with_for_update(skip_locked=True)))
+            .where(table.c.id.in_(sa.select(chosen.c.id)))
             .values(lease=lease, due_at=now + self._lease_time, **changes)
             .returning(*returning)
         )
@@ -88,10 +90,16 @@ class LeaseQueue:
         async def work(connection: AsyncConnection) -> None:
             wanted = list(leases)
             for start in range(0, len(wanted), _MOST_IN_ONE_LIST):
-                await connection.execute(
-                    sa.update(self._table)
+                held = (
+                    sa.select(self._table.c.id)
                     .where(self._table.c.lease.in_(wanted[start : start + _MOST_IN_ONE_LIST]))
                     .where(self._table.c.due_at.is_not(None))
+                    # What somebody writes at this moment has come to its end: waiting for it could deadlock.
+                    .with_for_update(skip_locked=True)
+                )
+                await connection.execute(
+                    sa.update(self._table)
+                    .where(self._table.c.id.in_(held))
                     .values(due_at=now + self._lease_time)
                 )
 

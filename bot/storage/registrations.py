@@ -17,7 +17,7 @@ from bot.core.registration import (
 )
 from bot.core.tasks import LIVE, Delivery, DeliveryState, TaskState, may_become
 from bot.storage.card_queue import view_card
-from bot.storage.engine import Database
+from bot.storage.engine import Database, announce
 from bot.storage.lookups import find_earlier
 from bot.storage.tables import cards, deliveries, tasks, watchers
 from bot.storage.task_queue import mark_cards
@@ -48,9 +48,10 @@ class Registrations:
             for task_id in new:
                 state = await self._want_task(connection, task_id, now)
                 await _insert_delivery(connection, request, task_id, state, now, card_id)
+            await announce(connection)
             return Registered(await view_card(connection, card_id), kept)
 
-        return await self._database.run(work)
+        return await self._database.run(work, alone=True)
 
     async def _check_limits(self, connection: AsyncConnection, request: TrackRequest, wanted: int) -> None:
         limits = self._limits
@@ -104,7 +105,7 @@ class Registrations:
                 return Untracked.NOT_YOURS
             return await self._cancel(connection, delivery, by, now)
 
-        return await self._database.run(work)
+        return await self._database.run(work, alone=True)
 
     async def _cancel(self, connection: AsyncConnection, delivery: Delivery, by: int, now: int) -> Untracked:
         being_posted = deliveries.c.lease.is_not(None) & deliveries.c.sending_at.is_not(None)
@@ -134,9 +135,10 @@ class Registrations:
                 return False
             await self._check_limits(connection, request, 1)
             await _insert_delivery(connection, request, old.task_id, latest.task.state, now, None)
+            await announce(connection)
             return True
 
-        return await self._database.run(work)
+        return await self._database.run(work, alone=True)
 
     async def watch(self, card_id: int, user_id: int) -> Watching:
         """Add somebody to the mentions of what is still to come on a card, or take them off again."""
@@ -165,7 +167,7 @@ class Registrations:
             )
             return Watching.ADDED
 
-        return await self._database.run(work)
+        return await self._database.run(work, alone=True)
 
 
 async def _is_crowded(connection: AsyncConnection, delivery_ids: list[int]) -> bool:

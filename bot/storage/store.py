@@ -4,28 +4,34 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bot.core.clock import MINUTE
+from bot.core.budget import Pace
+from bot.core.clock import SECOND
 from bot.core.registration import Limits
 from bot.storage.card_queue import CardQueue
 from bot.storage.delivery_queue import DeliveryQueue
 from bot.storage.diagnosis import Diagnosis
-from bot.storage.engine import Database, open_database
+from bot.storage.engine import Database
 from bot.storage.facts import Facts
 from bot.storage.guilds import Guilds
 from bot.storage.lookups import Lookups
 from bot.storage.migrations import migrate
+from bot.storage.opening import open_database
+from bot.storage.paces import SharedPace
 from bot.storage.people import People
 from bot.storage.registrations import Registrations
 from bot.storage.task_queue import TaskQueue
 
-# Longer than one question can take (20 s); what takes longer is renewed while it runs.
-LEASE_TIME = MINUTE
+# How soon the work of a dead process is taken over. What takes longer is renewed while it runs.
+LEASE_TIME = 30 * SECOND
+# By the names of their rows, see migrations.py.
+VIDEO_API, DISCORD = "video_api", "discord"
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
     """`interval` below is POLL_INTERVAL in milliseconds."""
 
+    database: Database
     tasks: TaskQueue
     deliveries: DeliveryQueue
     cards: CardQueue
@@ -38,7 +44,9 @@ class Store:
     interval: int
 
     async def release_orphans(self, now: int) -> int:
-        """Take over what a dead process held. Only when this process has the database alone."""
+        """Take over what a dead process held, unless it may be a living one's: then the lease tells."""
+        if self.database.is_shared:
+            return 0
         return (
             await self.tasks.release_orphans(now, self.interval)
             + await self.deliveries.release_orphans(now)
@@ -47,20 +55,27 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(url: str, *, limits: Limits, interval: int) -> AsyncIterator[Store]:
-    """Migrates, then gives the store. Raises StorageUnavailable, DependencyDown, SettingsWrong."""
+async def open_store(
+    url: str, *, limits: Limits, interval: int, pace: Pace | None = None
+) -> AsyncIterator[Store]:
+    """Migrates, then gives the store. Raises StorageUnavailable, DependencyDown, SettingsWrong.
+
+    `pace` is that of the questions of all processes that share the database; a process that is alone keeps it
+    by itself.
+    """
     database = open_database(url)
     try:
         await migrate(database)
-        yield _store(database, limits, interval)
+        yield _store(database, limits, interval, pace if database.is_shared else None)
     finally:
         await database.close()
 
 
-def _store(database: Database, limits: Limits, interval: int) -> Store:
-    lease_time = max(LEASE_TIME, interval)
+def _store(database: Database, limits: Limits, interval: int, pace: Pace | None) -> Store:
+    shared = None if pace is None else SharedPace(database, VIDEO_API, pace)
     return Store(
-        tasks=TaskQueue(database, lease_time=lease_time),
+        database=database,
+        tasks=TaskQueue(database, lease_time=max(LEASE_TIME, interval), pace=shared),
         deliveries=DeliveryQueue(database, lease_time=LEASE_TIME),
         cards=CardQueue(database, lease_time=LEASE_TIME),
         registrations=Registrations(database, limits=limits, interval=interval),

@@ -58,6 +58,8 @@ cards = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("lease", sa.BigInteger),
     sa.Column("set_aside", sa.Text),
+    # Grows with every change of what it should show: what changed while it was drawn is drawn again.
+    sa.Column("version", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     sqlite_autoincrement=True,
 )
 
@@ -101,7 +103,7 @@ watchers = sa.Table(
 departures = sa.Table(
     "departures",
     metadata,
-    sa.Column("guild_id", sa.BigInteger, primary_key=True),
+    sa.Column("guild_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("since", sa.BigInteger, nullable=False),
 )
 
@@ -110,6 +112,14 @@ facts = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
+)
+
+# How fast all processes together call somebody: until when, in microseconds, the calls so far use up.
+paces = sa.Table(
+    "paces",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("used_until", sa.BigInteger, nullable=False),
 )
 
 for _queue in (tasks, deliveries, cards):

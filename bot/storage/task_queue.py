@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.core.tasks import Claim, DeliveryState, TaskState, TrackedTask, may_become
 from bot.core.verdicts import Final, PollOutcome, StillWaiting
 from bot.storage import rows
-from bot.storage.engine import Database
+from bot.storage.engine import Database, announce
+from bot.storage.paces import SharedPace
 from bot.storage.queue import LeaseQueue
 from bot.storage.tables import cards, deliveries, tasks
 
@@ -16,18 +17,27 @@ from bot.storage.tables import cards, deliveries, tasks
 class TaskQueue:
     """The tasks that wait, by when to ask about them."""
 
-    def __init__(self, database: Database, *, lease_time: int) -> None:
+    def __init__(self, database: Database, *, lease_time: int, pace: SharedPace | None = None) -> None:
         self._database = database
+        self._pace = pace
         self._queue = LeaseQueue(database, tasks, lease_time=lease_time)
         self.next_due = self._queue.next_due
         self.renew = self._queue.renew
 
     async def claim(self, limit: int, now: int) -> Claim[TrackedTask]:
-        """Up to `limit` due tasks. `asked_at` is written already: after a crash it is not too early."""
+        """Up to `limit` due tasks, and no more than the pace of all processes allows.
+
+        `asked_at` is written already: after a crash it is not too early.
+        """
 
         async def work(connection: AsyncConnection) -> Claim[TrackedTask]:
+            room = limit if self._pace is None else min(limit, await self._pace.room(connection, now))
+            if room < 1:
+                return Claim(0, ())
             columns = rows.columns(TrackedTask)
-            lease, found = await self._queue.claim(connection, limit, now, columns, asked_at=now)
+            lease, found = await self._queue.claim(connection, room, now, columns, asked_at=now)
+            if self._pace is not None and found:
+                await self._pace.spend(connection, len(found), now)
             return Claim(lease, tuple(rows.read(TrackedTask, row) for row in found))
 
         return await self._database.run(work)
@@ -42,16 +52,22 @@ class TaskQueue:
         An outcome whose lease is no longer ours changes nothing.
         """
 
+        # In one order everywhere: two processes must not wait for each other's rows.
+        ordered = sorted(outcomes, key=lambda outcome: outcome.task.id)
+
         async def work(connection: AsyncConnection) -> int:
-            await self._keep_waiting(connection, outcomes)
-            finals = 0
-            for outcome in outcomes:
+            await self._keep_waiting(connection, ordered)
+            ended, changed = [], []
+            for outcome in ordered:
                 match outcome.verdict:
-                    case Final() as verdict:
-                        finals += await self._end(connection, outcome, verdict, now)
+                    case Final() as verdict if await self._end(connection, outcome, verdict, now):
+                        ended.append(outcome.task.id)
                     case StillWaiting(word) if word not in (None, outcome.task.word):
-                        await self._change_word(connection, outcome, word, now)
-            return finals
+                        if await self._change_word(connection, outcome, word, now):
+                            changed.append(outcome.task.id)
+            if ended or changed:
+                await mark_cards(connection, tasks.c.id.in_(ended + changed), now)
+            return len(ended)
 
         return await self._database.run(work)
 
@@ -74,10 +90,10 @@ class TaskQueue:
 
     async def _change_word(
         self, connection: AsyncConnection, outcome: PollOutcome, word: str | None, now: int
-    ) -> None:
+    ) -> bool:
         verdict = outcome.verdict
         assert isinstance(verdict, StillWaiting)  # noqa: S101 - narrows for the type checker
-        changed = await self._queue.finish(
+        return await self._queue.finish(
             connection,
             outcome.task.id,
             outcome.lease,
@@ -89,8 +105,6 @@ class TaskQueue:
             attempt=verdict.attempt,
             doubts=verdict.doubts,
         )
-        if changed:
-            await mark_cards(connection, tasks.c.id == outcome.task.id, now)
 
     async def _end(self, connection: AsyncConnection, outcome: PollOutcome, verdict: Final, now: int) -> bool:
         ended = await self._queue.finish(
@@ -114,7 +128,7 @@ class TaskQueue:
                 .where(deliveries.c.state == DeliveryState.OPEN)
                 .values(state=DeliveryState.DUE, due_at=now)
             )
-            await mark_cards(connection, tasks.c.id == outcome.task.id, now)
+            await announce(connection)
         return ended
 
     async def release_orphans(self, now: int, interval: int) -> int:
@@ -144,13 +158,23 @@ def _may_become(state: TaskState) -> sa.ColumnElement[bool]:
 async def mark_cards(connection: AsyncConnection, of: sa.ColumnElement[bool], now: int) -> None:
     """Have every card redrawn that shows a delivery of a task matching `of`.
 
-    The lease goes with it: a redraw that has begun is about what was true before this change.
+    One that is being drawn right now is about what was true before: it is due again once that has ended,
+    so that two edits of one message cannot overtake each other.
     """
     shown = (
         sa.select(deliveries.c.card_id)
         .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
         .where(of, deliveries.c.card_id.is_not(None))
     )
+    # In one order everywhere, see `record`.
+    in_order = sa.select(cards.c.id).where(cards.c.id.in_(shown)).order_by(cards.c.id).with_for_update()
     await connection.execute(
-        sa.update(cards).where(cards.c.id.in_(shown)).values(due_at=now, attempt=0, lease=None)
+        sa.update(cards)
+        .where(cards.c.id.in_(in_order))
+        .values(
+            due_at=sa.case((cards.c.lease.is_(None), sa.literal(now)), else_=cards.c.due_at),
+            version=cards.c.version + 1,
+            attempt=0,
+        )
     )
+    await announce(connection)

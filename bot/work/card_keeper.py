@@ -7,8 +7,7 @@ from typing import Protocol
 from bot.core.backoff import retry_delay
 from bot.core.clock import HOUR, Clock
 from bot.core.errors import GiveUp, TryLater
-from bot.core.tasks import CardView, Claim
-from bot.work.locks import KeyedLock
+from bot.core.tasks import Card, CardView, Claim
 
 logger = logging.getLogger(__name__)
 _MOST_ATTEMPTS = 10
@@ -19,7 +18,7 @@ class Cards(Protocol):
     """The card queue of the store."""
 
     async def claim(self, limit: int, now: int) -> Claim[CardView]: ...
-    async def drawn(self, card_id: int, lease: int) -> bool: ...
+    async def drawn(self, card: Card, lease: int, now: int) -> bool: ...
     async def postpone(
         self, card_id: int, lease: int, due_at: int, *, attempt: int, set_aside: str | None = None
     ) -> bool: ...
@@ -44,8 +43,6 @@ class CardKeeper:
         self._cards = cards
         self._easel = easel
         self._clock = clock
-        # A card that changes while it is drawn is claimed again: its edits must not overtake each other.
-        self._drawing = KeyedLock()
 
     async def claim(self, room: int) -> Claim[CardView]:
         return await self._cards.claim(room, self._clock())
@@ -57,17 +54,16 @@ class CardKeeper:
         await self._cards.renew(leases, self._clock())
 
     async def handle(self, lease: int, work: CardView) -> None:
-        async with self._drawing.hold(work.card.id):
-            try:
-                await self._easel.draw(work)
-            except GiveUp as error:
-                logger.info("card %d stays as it is: %s", work.card.id, error)
-            except TryLater as error:
-                if work.attempt + 1 < _MOST_ATTEMPTS:
-                    await self._postpone(lease, work, error)
-                    return
-                logger.warning("card %d stays as it is: %s", work.card.id, error)
-            await self._cards.drawn(work.card.id, lease)
+        try:
+            await self._easel.draw(work)
+        except GiveUp as error:
+            logger.info("card %d stays as it is: %s", work.card.id, error)
+        except TryLater as error:
+            if work.attempt + 1 < _MOST_ATTEMPTS:
+                await self._postpone(lease, work, error)
+                return
+            logger.warning("card %d stays as it is: %s", work.card.id, error)
+        await self._cards.drawn(work.card, lease, self._clock())
 
     async def _postpone(self, lease: int, view: CardView, error: TryLater) -> None:
         attempt = view.attempt + 1

@@ -68,7 +68,7 @@ class DurableLoop(Generic[Work]):
         clock: Clock,
         grace: float,
         may_cancel: bool,
-        renew_every: float = 20,
+        renew_every: float = 10,
     ) -> None:
         self._source: Source[Work] = source
         self._room = room

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bot.core.clock import system_clock
-from bot.storage.engine import open_database
 from bot.storage.migrations import NEWEST, STEPS, migrate
+from bot.storage.opening import open_database
 from tests.crash.conftest import Theatre
 from tests.timing import eventually
 

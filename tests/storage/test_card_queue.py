@@ -12,6 +12,7 @@ from tests.factories import (
     OTHER_CHANNEL,
     OWNER,
     TASK,
+    alone,
     ask_about,
     post_next,
     take_delivery,
@@ -64,7 +65,7 @@ async def test_same_word_makes_no_card_due(store: Store, clock: FakeClock, word:
     await named_card(store, clock)
     await ask_about(store, clock, StillWaiting("queued", clock()))
     (lease, view) = await _only(store, clock)
-    await store.cards.drawn(view.card.id, lease)
+    await store.cards.drawn(view.card, lease, clock())
     await ask_about(store, clock, StillWaiting(word, clock() + INTERVAL))
 
     assert await store.cards.next_due() is None
@@ -108,19 +109,20 @@ async def test_drawn_card_is_not_due(store: Store, clock: FakeClock):
     await ask_about(store, clock)
     lease, view = await _only(store, clock)
 
-    assert await store.cards.drawn(view.card.id, lease)
+    assert await store.cards.drawn(view.card, lease, clock())
     clock.advance(LEASE_TIME)
     assert await ids(store, clock) == []
 
 
 async def test_change_during_a_drawing_makes_the_card_due_again(store: Store, clock: FakeClock):
-    """The picture on its way is about what was true before."""
+    """The picture on its way is about what was true before; until it hangs, nobody else draws another."""
     await named_card(store, clock)
     await ask_about(store, clock)
     lease, view = await _only(store, clock)
     await post_next(store, clock)
+    assert await ids(store, clock) == []
 
-    assert not await store.cards.drawn(view.card.id, lease)
+    assert not await store.cards.drawn(view.card, lease, clock())
     _, again = await _only(store, clock)
     assert again.rows[0].delivery.state is DeliveryState.POSTED
 
@@ -135,6 +137,7 @@ async def test_postponed_card_keeps_its_attempts_until_something_changes(store: 
     clock.advance(HOUR)
     lease, view = await _only(store, clock)
     assert view.attempt == 3
+    assert await store.cards.postpone(view.card.id, lease, clock() + HOUR, attempt=4)
     await post_next(store, clock)
 
     _, fresh = await _only(store, clock)
@@ -145,9 +148,9 @@ async def test_foreign_lease_neither_ends_nor_postpones_a_drawing(store: Store, 
     """Whoever claimed it later draws it."""
     card = await named_card(store, clock)
     await ask_about(store, clock)
-    lease, _ = await _only(store, clock)
+    lease, view = await _only(store, clock)
 
-    assert not await store.cards.drawn(card, lease + 1)
+    assert not await store.cards.drawn(view.card, lease + 1, clock())
     assert not await store.cards.postpone(card, lease + 1, clock(), attempt=1)
     assert await store.cards.next_due() == clock() + LEASE_TIME
 
@@ -164,6 +167,7 @@ async def test_renewed_drawing_is_not_claimed_by_others(store: Store, clock: Fak
     assert await ids(store, clock) == []
 
 
+@alone
 async def test_orphaned_card_is_due_at_once(store: Store, clock: FakeClock):
     """A restart goes on where the dead process stopped."""
     card = await named_card(store, clock)
@@ -179,12 +183,12 @@ async def test_end_of_a_delivery_makes_its_card_due(store: Store, clock: FakeClo
     card = await named_card(store, clock, "t1", "t2")
     await ask_about(store, clock, task_id="t1")
     lease, due = await take_delivery(store, clock)
-    claimed_lease, _ = await _only(store, clock)
-    await store.cards.drawn(card, claimed_lease)
+    claimed_lease, view = await _only(store, clock)
+    await store.cards.drawn(view.card, claimed_lease, clock())
     await store.deliveries.undeliverable(due, lease, "no", clock())
     assert await store.cards.next_due() == clock()
-    claimed_lease, _ = await _only(store, clock)
-    await store.cards.drawn(card, claimed_lease)
+    claimed_lease, view = await _only(store, clock)
+    await store.cards.drawn(view.card, claimed_lease, clock())
 
     await store.registrations.cancel(CHANNEL, "t2", OWNER, clock(), may_cancel_any=False)
 

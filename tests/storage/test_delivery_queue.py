@@ -19,6 +19,7 @@ from tests.factories import (
     OWNER,
     STRANGER,
     TASK,
+    alone,
     ask_about,
     look_up,
     post_next,
@@ -239,6 +240,7 @@ async def test_renewed_lease_keeps_a_long_upload(store: Store, clock: FakeClock)
     assert await store.deliveries.posted(due, lease, 5000, clock())
 
 
+@alone
 async def test_orphaned_delivery_is_due_at_once(store: Store, clock: FakeClock):
     """A restart goes on where the dead process stopped."""
     await track_ended(store, clock)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -14,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.errors import SettingsWrong, StorageUnavailable
-from bot.storage.engine import Database, open_database
+from bot.storage.engine import Database
+from bot.storage.opening import open_database
 from tests.timing import eventually
 
 
@@ -236,11 +238,21 @@ async def test_close_waits_for_a_transaction_that_has_begun(database: Database, 
     assert ask(path, "SELECT value FROM counter") == [(2,)]
 
 
-@pytest.mark.parametrize("url", ["postgresql://u:secret@h/db", "mysql://h/db", "bot.db", "sqlite:relative"])
+@pytest.mark.parametrize("url", ["mysql://u:secret@h/db", "postgresqlx://h/db", "bot.db", "sqlite:relative"])
 def test_url_of_no_known_dialect_is_a_wrong_setting(url: str):
     """Told at start, and without the password."""
     with pytest.raises(SettingsWrong, match="DATABASE_URL") as raised:
         open_database(url)
+
+    assert "secret" not in str(raised.value)
+
+
+async def test_postgresql_without_its_driver_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch):
+    """It says what to install."""
+    monkeypatch.setitem(sys.modules, "bot.storage.postgresql", None)
+
+    with pytest.raises(SettingsWrong, match=r"pip install 'veo-courier\[postgres\]'") as raised:
+        open_database("postgresql://u:secret@h/db")
 
     assert "secret" not in str(raised.value)
 

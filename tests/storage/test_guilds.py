@@ -179,7 +179,7 @@ async def test_revived_delivery_has_its_card_redrawn(store: Store, clock: FakeCl
     lease, due = await take_delivery(store, clock)
     await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
     claim = await store.cards.claim(10, clock())
-    assert await store.cards.drawn(shown.card.card.id, claim.lease)
+    assert await store.cards.drawn(claim.work[0].card, claim.lease, clock())
 
     await store.guilds.revive([CHANNEL], clock())
 

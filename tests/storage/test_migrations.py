@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from bot.core.errors import DependencyDown, StorageUnavailable
 from bot.core.registration import Limits
-from bot.storage.engine import Database, open_database
+from bot.storage.engine import Database
 from bot.storage.migrations import NEWEST, STEPS, Step, _apply, migrate, schema_version
+from bot.storage.opening import open_database
 from bot.storage.store import open_store
 from bot.storage.tables import metadata
 
@@ -187,9 +188,7 @@ def test_steps_are_numbered_by_one_and_say_why():
     assert all(step.why.strip() for step in STEPS)
 
 
-async def test_open_store_brings_the_schema_up(database_url: str, database: Database):
+async def test_open_store_brings_the_schema_up(database_url: str):
     """The program needs no separate command."""
-    async with open_store(database_url, limits=Limits(1, 1, 1), interval=1):
-        pass
-
-    assert await schema_version(database) == NEWEST
+    async with open_store(database_url, limits=Limits(1, 1, 1), interval=1) as store:
+        assert await schema_version(store.database) == NEWEST

@@ -119,7 +119,7 @@ async def test_card_is_redrawn_without_a_name_and_then_goes(store: Store, clock:
     claim = await store.cards.claim(10, clock())
     assert [(view.card.id, view.rows) for view in claim.work] == [(shown.card.card.id, ())]
     assert await store.cards.view(hidden.card.card.id) is None
-    assert await store.cards.drawn(shown.card.card.id, claim.lease)
+    assert await store.cards.drawn(claim.work[0].card, claim.lease, clock())
     assert await store.cards.view(shown.card.card.id) is None
 
 
@@ -131,7 +131,7 @@ async def test_moderator_who_only_stopped_others_is_known_and_forgotten(store: S
     await store.cards.named(card_id, 7000)
     await store.registrations.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=True)
     claim = await store.cards.claim(10, clock())
-    assert await store.cards.drawn(card_id, claim.lease)
+    assert await store.cards.drawn(claim.work[0].card, claim.lease, clock())
     assert await store.people.held_about(OWNER) == Held(live=0, ended=0, watched=0, stopped=1)
 
     assert await store.people.forget(OWNER, clock()) == Forgotten(deliveries=0, being_posted=0)

@@ -17,7 +17,7 @@ from bot.core.registration import (
 )
 from bot.core.tasks import DeliveryState, TaskState
 from bot.core.verdicts import PollOutcome, StillWaiting, Verdict
-from bot.storage.engine import open_database
+from bot.storage.opening import open_database
 from bot.storage.registrations import Registrations
 from bot.storage.store import Store, open_store
 from tests.factories import (

@@ -18,6 +18,7 @@ from tests.factories import (
     OTHER_CHANNEL,
     TASK,
     URL,
+    alone,
     ask_about,
     look_up,
     track,
@@ -173,6 +174,7 @@ async def test_next_due_is_the_earliest_with_leases_counted_by_their_end(store: 
     assert await store.tasks.next_due() == clock() + LEASE_TIME
 
 
+@alone
 async def test_orphans_are_not_asked_before_the_interval_is_over(store: Store, clock: FakeClock):
     """A crash loop must not become a way to ask faster."""
     await track(store, clock)
@@ -194,6 +196,7 @@ async def test_orphans_of_long_ago_are_due_at_once(store: Store, clock: FakeCloc
     assert await claimed(store, clock) == [TASK]
 
 
+@alone
 async def test_orphan_release_ends_the_old_lease(store: Store, clock: FakeClock):
     """What the dead process knew is worth nothing."""
     await track(store, clock)

@@ -22,7 +22,7 @@ from bot.core.errors import (
 from bot.core.tasks import Claim, DeliveryState, TaskState, TrackedTask
 from bot.core.trouble import TroubleKind
 from bot.core.verdicts import PollOutcome, PollRules, StillWaiting
-from bot.storage.store import Store
+from bot.storage.store import LEASE_TIME, Store
 from bot.storage.task_queue import TaskQueue
 from bot.work.pacing import ApiGate
 from bot.work.poller import OutcomeRecorder, Poller
@@ -365,10 +365,10 @@ async def test_long_question_keeps_its_lease(desk: Desk):
     """The loop renews by the poller."""
     await track(desk.store, desk.clock)
     claim = await desk.poller.claim(1)
-    desk.clock.advance(50 * SECOND)
+    desk.clock.advance(LEASE_TIME - SECOND)
     await desk.poller.renew([claim.lease])
 
-    assert await desk.store.tasks.next_due() == desk.clock() + MINUTE
+    assert await desk.store.tasks.next_due() == desk.clock() + LEASE_TIME
 
 
 # -- the recorder ----------------------------------------------------------------------------------

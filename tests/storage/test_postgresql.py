@@ -1,0 +1,412 @@
+"""What several processes over one PostgreSQL need beyond the store's contract: turns, news, a lost server."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.core.budget import Pace
+from bot.core.clock import SECOND, system_clock
+from bot.core.errors import StorageUnavailable
+from bot.core.registration import Limits, QuotaReached, TrackRequest
+from bot.core.tasks import DeliveryState, TaskState
+from bot.core.verdicts import PollOutcome
+from bot.storage.engine import Database, announce
+from bot.storage.migrations import NEWEST, migrate
+from bot.storage.opening import open_database
+from bot.storage.paces import SharedTurns
+from bot.storage.postgresql import News
+from bot.storage.store import DISCORD, LEASE_TIME, Store, open_store
+from bot.storage.tables import metadata
+from sandbox.postgres import Server, postgres
+from tests.conftest import INTERVAL
+from tests.factories import CHANNEL, DONE, GUILD, OWNER, ask_about, track
+from tests.timing import FakeClock, eventually
+
+PACE = Pace(rate=10, saved=10)
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    return server.database()
+
+
+@asynccontextmanager
+async def processes(url: str, count: int, pace: Pace | None = None) -> AsyncIterator[list[Store]]:
+    """Stores as so many processes would open them: with connections of their own."""
+    async with AsyncExitStack() as stack:
+        limits = Limits(per_user=20, per_channel=50, per_guild=200)
+        yield [
+            await stack.enter_async_context(open_store(url, limits=limits, interval=INTERVAL, pace=pace))
+            for _ in range(count)
+        ]
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    database = open_database(url)
+    yield database
+    await database.close()
+
+
+# -- the schema ------------------------------------------------------------------------------------
+
+
+def normal(spelled: object) -> str:
+    """VARCHAR without a length is TEXT; conditions show which of them a column is."""
+    return re.sub(r"::text\[\]|::text|::character varying|VARCHAR|[()]", "", str(spelled)) or "TEXT"
+
+
+def describe(connection: sa.Connection) -> dict[str, object]:
+    found = sa.inspect(connection)
+    return {
+        table: (
+            [
+                (c["name"], normal(c["type"]), c["nullable"], c["default"], "identity" in c)
+                for c in found.get_columns(table)
+                # A growing key is spelled as SERIAL by one and as IDENTITY by the other.
+                if c["name"] != "id"
+            ],
+            found.get_pk_constraint(table)["constrained_columns"],
+            sorted((k["constrained_columns"], k["referred_table"]) for k in found.get_foreign_keys(table)),
+            sorted(
+                (i["name"] or "", i["column_names"], i["unique"], normal(i.get("dialect_options")))
+                for i in found.get_indexes(table)
+                if not i.get("duplicates_constraint")
+            ),
+        )
+        for table in found.get_table_names()
+        if table != "schema_version"
+    }
+
+
+async def schema(database: Database) -> dict[str, object]:
+    async def work(connection: AsyncConnection) -> dict[str, object]:
+        return await connection.run_sync(describe)
+
+    return await database.run(work)
+
+
+async def test_steps_give_the_tables_of_today(server: Server, database: Database):
+    """A change in tables.py without a step, or the other way round, fails here."""
+    declared = open_database(server.database())
+    await declared.run(lambda connection: connection.run_sync(metadata.create_all))
+
+    assert await migrate(database) == (0, NEWEST)
+    assert await schema(database) == await schema(declared)
+    assert len(await schema(database)) == len(metadata.tables)
+    await declared.close()
+
+
+async def test_processes_that_start_together_migrate_once(url: str):
+    """The others wait for the first, and find nothing to do."""
+    databases = [open_database(url) for _ in range(4)]
+
+    outcomes = await asyncio.gather(*(migrate(database) for database in databases))
+
+    assert {after for _, after in outcomes} == {NEWEST}
+    versions = await databases[0].run(
+        lambda c: c.execute(sa.text("SELECT version FROM schema_version ORDER BY version"))
+    )
+    assert [row[0] for row in versions] == list(range(1, NEWEST + 1))
+    for database in databases:
+        await database.close()
+
+
+# -- several at once -------------------------------------------------------------------------------
+
+
+async def test_processes_share_the_due_tasks_and_none_gets_one_twice(url: str, clock: FakeClock):
+    """Row locks that are skipped: four claims at once are four different parts."""
+    async with processes(url, 4) as stores:
+        for person in range(5):
+            ids = tuple(f"vgen_{person}_{n}" for n in range(20))
+            await stores[0].registrations.register(TrackRequest(GUILD, person, person, ids), clock())
+
+        claims = await asyncio.gather(*(store.tasks.claim(40, clock()) for store in stores for _ in range(2)))
+
+        claimed = [task.id for claim in claims for task in claim.work]
+        assert len(claimed) == len(set(claimed)) == 100
+
+
+async def test_people_who_ask_at_once_do_not_pass_their_limit(url: str, clock: FakeClock):
+    """It is counted before it is written: whoever does so is alone."""
+    async with processes(url, 3) as stores:
+
+        async def ask(number: int) -> bool:
+            request = TrackRequest(GUILD, CHANNEL, OWNER, tuple(f"vgen_{number}_{n}" for n in range(5)))
+            try:
+                await stores[number % 3].registrations.register(request, clock())
+            except QuotaReached:
+                return False
+            return True
+
+        answers = await asyncio.gather(*(ask(number) for number in range(12)))
+
+        assert sum(answers) == 4  # of five ids each: twenty are allowed
+
+
+async def test_same_id_in_two_processes_at_once_is_one_delivery(url: str, clock: FakeClock):
+    """The second is told that it is tracked already."""
+    async with processes(url, 2) as stores:
+        answers = await asyncio.gather(*(track(store, clock) for store in stores for _ in range(3)))
+
+        assert [bool(answer.card) for answer in answers].count(True) == 1
+        assert await stores[0].diagnosis.deliveries_by_state() == {DeliveryState.OPEN: 1}
+
+
+async def test_task_that_ends_while_it_is_tracked_elsewhere_owes_both(url: str, clock: FakeClock):
+    """A delivery that opens beside the end of its task would stay open for ever."""
+    async with processes(url, 2) as (chat, work):
+        for number in range(30):
+            task_id = f"vgen_{number}"
+            await track(chat, clock, task_id, by=number)
+            claim = await work.tasks.claim(1, clock())
+            ended = PollOutcome(claim.work[0], claim.lease, clock(), DONE)
+            await asyncio.gather(
+                work.tasks.record([ended], clock()),
+                track(chat, clock, task_id, channel=1000 + number, by=number),
+            )
+
+        assert await work.diagnosis.tasks_by_state() == {TaskState.COMPLETED: 30}
+        assert await work.diagnosis.deliveries_by_state() == {DeliveryState.DUE: 60}
+
+
+async def test_work_of_a_dead_process_is_taken_over_when_its_lease_ends(url: str, clock: FakeClock):
+    """Not before: it may be alive, and only slow."""
+    async with processes(url, 2) as (dead, other):
+        await track(dead, clock)
+        await ask_about(dead, clock)
+        assert len((await dead.deliveries.claim(clock())).work) == 1
+
+        assert await other.release_orphans(clock()) == 0
+        clock.advance(LEASE_TIME - 1)
+        assert (await other.deliveries.claim(clock())).work == ()
+        clock.advance(1)
+        assert len((await other.deliveries.claim(clock())).work) == 1
+    assert LEASE_TIME == 30 * SECOND
+
+
+async def test_outcomes_and_renewals_at_once_do_not_block_each_other(url: str, clock: FakeClock):
+    """Rows in one order, and none waited for that somebody else is just writing."""
+    async with processes(url, 2) as stores:
+        for person in range(10):
+            ids = tuple(f"vgen_{person}_{n}" for n in range(20))
+            registered = await stores[0].registrations.register(
+                TrackRequest(GUILD, person, person, ids), clock()
+            )
+            assert registered.card
+            await stores[0].cards.named(registered.card.card.id, 7000 + person)
+        claims = [await store.tasks.claim(100, clock()) for store in stores]
+
+        async def record(store: Store, number: int) -> int:
+            outcomes = [await _done(claim_lease, task) for claim_lease, task in parts[number]]
+            return await store.tasks.record(outcomes, clock())
+
+        from bot.core.verdicts import PollOutcome
+
+        async def _done(lease: int, task: object) -> PollOutcome:
+            return PollOutcome(task, lease, clock(), DONE)  # type: ignore[arg-type]
+
+        parts = [[(claim.lease, task) for task in reversed(claim.work)] for claim in claims]
+        async with asyncio.timeout(10):
+            ended = await asyncio.gather(
+                *(record(store, number) for number, store in enumerate(stores)),
+                *(
+                    store.tasks.renew([c.lease for c in claims], clock())
+                    for store in stores
+                    for _ in range(5)
+                ),
+            )
+
+        assert sum(count or 0 for count in ended) == 200
+
+
+# -- one pace for all ------------------------------------------------------------------------------
+
+
+async def test_processes_together_ask_no_faster_than_the_pace(url: str, clock: FakeClock):
+    """POLL_RATE counts for the API, whoever asks."""
+    async with processes(url, 3, PACE) as stores:
+        for person in range(5):
+            ids = tuple(f"vgen_{person}_{n}" for n in range(20))
+            await stores[0].registrations.register(TrackRequest(GUILD, person, person, ids), clock())
+
+        async def claim_all() -> int:
+            claims = await asyncio.gather(*(store.tasks.claim(50, clock()) for store in stores))
+            return sum(len(claim.work) for claim in claims)
+
+        taken = [await claim_all()]
+        for _ in range(4):
+            clock.advance(500)
+            taken.append(await claim_all())
+
+        assert taken == [10, 5, 5, 5, 5]
+
+
+async def test_calls_of_all_processes_get_times_of_their_own(server: Server):
+    """Four at once, then one every 20 ms, whoever makes them."""
+    databases = [open_database(server.database())]
+    await migrate(databases[0])
+    turns = [SharedTurns(databases[0], DISCORD, Pace(rate=50, saved=4), system_clock) for _ in range(2)]
+    began, times = system_clock(), []
+
+    async def call(number: int) -> None:
+        await turns[number % 2].take()
+        times.append(system_clock() - began)
+
+    await asyncio.gather(*(call(number) for number in range(24)))
+
+    assert len([t for t in times if t < 400]) < 24
+    assert max(times) >= 20 * 20 - 5
+    await databases[0].close()
+
+
+# -- news ------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def listening(url: str) -> AsyncIterator[list[None]]:
+    """What was heard; begins with the look at what was missed."""
+    heard: list[None] = []
+    stop = asyncio.Event()
+    job = asyncio.create_task(News(url, lambda: heard.append(None)).run(stop))
+    try:
+        await eventually(lambda: heard)
+        yield heard
+    finally:
+        stop.set()
+        await job
+
+
+async def test_work_made_in_one_process_is_heard_in_another_at_once(url: str, clock: FakeClock):
+    """A command in one process wakes the poller in another."""
+    async with processes(url, 1) as (store,), listening(url) as heard:
+        await track(store, clock)
+        await eventually(lambda: len(heard) == 2, within=1)
+        await ask_about(store, clock)
+        await eventually(lambda: len(heard) >= 3, within=1)
+        assert len(heard) >= 3
+
+
+async def test_work_that_is_rolled_back_is_not_told(url: str, database: Database):
+    """It is told by the commit."""
+
+    async def fail(connection: AsyncConnection) -> None:
+        await announce(connection)
+        raise ValueError
+
+    async with listening(url) as heard:
+        with pytest.raises(ValueError, match=r"^$"):
+            await database.run(fail)
+        await database.run(announce)
+        await eventually(lambda: len(heard) == 2)
+        assert len(heard) == 2
+
+
+# -- a server that goes ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Server]:
+    """A server to stop and start: the others' stays up."""
+    with postgres() as server:
+        yield server
+
+
+async def test_server_that_stops_and_starts_again_loses_nothing(own: Server, clock: FakeClock):
+    """Meanwhile everything says: later. Afterwards the first try succeeds."""
+    url = own.database()
+    async with processes(url, 1) as (store,), listening(url) as heard:
+        await track(store, clock)
+        before = len(heard)
+        own.stop()
+        try:
+            with pytest.raises(StorageUnavailable, match="PostgreSQL cannot be reached"):
+                await store.tasks.claim(1, clock())
+            with pytest.raises(StorageUnavailable):
+                await track(store, clock, "vgen_other")
+        finally:
+            own.start()
+
+        assert [task.id for task in (await store.tasks.claim(5, clock())).work] == ["vgen_abc123def456"]
+        await eventually(lambda: len(heard) > before)
+        assert len(heard) > before
+
+
+async def test_transaction_whose_connection_is_cut_is_not_half_there(url: str, database: Database):
+    """All of it or nothing, and the caller is told to try later."""
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(sa.text("CREATE TABLE half (number INTEGER)"))
+        await connection.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(StorageUnavailable, match="did not answer"):
+        await database.run(work)
+
+    names = await database.run(lambda c: c.run_sync(lambda sync: sa.inspect(sync).get_table_names()))
+    assert names == []
+
+
+@pytest.mark.parametrize("code", ["53100", "57P01", "40P01", "58030"])
+async def test_trouble_of_the_server_is_for_later(url: str, clock: FakeClock, code: str):
+    """A full disk (53100), a shutdown, a deadlock, a disk that fails: nothing is lost or half there."""
+    async with processes(url, 1) as (store,):
+        await store.database.run(lambda c: _refuse_inserts(c, code))
+
+        with pytest.raises(StorageUnavailable, match="no more"):
+            await track(store, clock)
+
+        await store.database.run(lambda c: c.execute(sa.text("DROP TRIGGER refuse ON deliveries")))
+        assert (await track(store, clock)).card
+        assert await store.diagnosis.tasks_by_state() == {TaskState.WAITING: 1}
+
+
+async def test_mistake_in_a_statement_is_a_bug(database: Database):
+    """It would not pass by waiting."""
+    with pytest.raises(sa.exc.ProgrammingError):
+        await database.run(lambda connection: connection.execute(sa.text("SELECT nonsense")))
+    assert database.is_shared
+
+
+async def _refuse_inserts(connection: AsyncConnection, code: str) -> None:
+    await connection.execute(
+        sa.text(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION 'no more' USING ERRCODE = '{code}'; END $$"
+        )
+    )
+    await connection.execute(
+        sa.text("CREATE TRIGGER refuse BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION refuse()")
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("postgresql://bot:hunter2hunter2@127.0.0.1:1/veo", "cannot be reached"),
+        ("postgresql://bot:hunter2hunter2@127.0.0.1:port/veo", "cannot be understood"),
+    ],
+)
+async def test_server_that_is_not_there_is_said_without_the_password(address: str, said: str):
+    """The address is a secret as a whole."""
+    database = open_database(address)
+
+    with pytest.raises(StorageUnavailable, match=said) as raised:
+        await migrate(database)
+
+    assert "hunter2" not in str(raised.value)
+    await database.close()
+
+
+async def test_database_that_does_not_exist_is_said(server: Server):
+    """In PostgreSQL's own words."""
+    database = open_database(server.database().replace("/veo_", "/nobodys_"))
+
+    with pytest.raises(StorageUnavailable, match=r"does not let us in: database .* does not exist"):
+        await migrate(database)
+    await database.close()
