@@ -2,33 +2,32 @@
 
 import asyncio
 import logging
-import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from bot.chat.client import CourierClient, register_commands
-from bot.chat.connection import log_in, point_at
 from bot.chat.membership import Membership
 from bot.chat.messenger import DiscordMessenger
+from bot.chat.outbound import CALLS, LocalTurns, Turns
 from bot.core.budget import RateBudget
 from bot.core.clock import SECOND, Clock, system_clock
-from bot.core.errors import DependencyDown, StorageUnavailable
 from bot.core.verdicts import PollRules
 from bot.media.fit import Fitter
-from bot.serving import serve
+from bot.roles import Role
+from bot.serving import Job, serve
 from bot.settings import Settings
-from bot.storage.store import Store, open_store
+from bot.startup import logged_in, open_store_or_leave, prepare_folder, sole_owner
+from bot.storage.paces import SharedTurns
+from bot.storage.store import DISCORD, Store
 from bot.veo.client import VideoApiClient, open_api_session
 from bot.veo.download import VideoDownloader, open_download_session
 from bot.work.card_keeper import CardKeeper
 from bot.work.deliverer import Deliverer
-from bot.work.housekeeping import Housekeeper
-from bot.work.loop import DurableLoop
+from bot.work.housekeeping import Chore, Housekeeper, forget_departed, tidy_videos
+from bot.work.loop import DurableLoop, Source
 from bot.work.pacing import ApiGate
 from bot.work.poller import Poller
 from bot.work.registry import Registry
@@ -50,7 +49,7 @@ _FEWEST_QUESTIONS, _MOST_QUESTIONS, _SECONDS_PER_ANSWER = 16, 1024, 10
 
 @dataclass(slots=True)
 class Loops:
-    """The durable loops, and waking them: there is new work, whoever made it."""
+    """The durable loops of this process, and waking them: there is new work, whoever made it."""
 
     poller: DurableLoop[Any] | None = None
     deliverer: DurableLoop[Any] | None = None
@@ -64,133 +63,109 @@ class Loops:
         return [loop for loop in (self.poller, self.deliverer, self.cards) if loop is not None]
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What every part of the process is built from."""
+
+    settings: Settings
+    store: Store
+    client: CourierClient
+    messenger: DiscordMessenger
+    shelf: Shelf
+    clock: Clock
+
+
+async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) -> None:
     """Runs until `stop` is set. Raises CannotStart, or whatever a loop died of."""
+    role.check(settings)
     async with AsyncExitStack() as stack:
         prepare_folder(settings.data_dir)
-        stack.enter_context(sole_owner(settings.database))
+        stack.enter_context(sole_owner(settings))
         store = await stack.enter_async_context(open_store_or_leave(settings))
         await _take_over(store, system_clock)
         client = await stack.enter_async_context(logged_in(settings))
-        shelf = await _shelf(stack, settings, store, system_clock)
-        await _open_http(stack, settings, store, client)
-        loops = await _build(stack, settings, store, client, shelf, stop, system_clock)
-        await register_commands(client, store.facts, settings.discord_guild_id)
-        await serve(client, [*loops.all(), _housekeeper(store, shelf, client, system_clock)], stop)
+        parts = await _parts(stack, settings, store, client, system_clock)
+        await _open_http(stack, parts, role)
+        loops = Loops()
+        if role.works:
+            await _build_loops(stack, parts, loops, stop)
+        if role.chats:
+            await _build_chat(parts, loops)
+        jobs = [*loops.all(), *_news(settings, store, loops), _housekeeper(parts, role)]
+        await serve(client, jobs, stop, has_gateway=role.chats)
     logger.info("stopped")
 
 
-@contextmanager
-def stopped_by_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set.
-
-    asyncio's own SIGINT handling would cancel whatever is running, uploads included.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield stop
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
-def prepare_folder(folder: Path) -> None:
-    """Raises DependencyDown when nothing can be written there."""
-    probe = folder / ".writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise DependencyDown(
-            f"DATA_DIR: {folder} cannot be written ({error.strerror or error}): "
-            "make the folder and let the bot's user write there"
-        ) from error
-
-
-@contextmanager
-def sole_owner(database: str) -> Iterator[None]:
-    """SQLite is for one bot: the operating system's lock, which ends with the process however it ends."""
-    path = Path(database.removeprefix("sqlite:///"))
-    lock = FileLock(f"{path}.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise DependencyDown(f"another veo-courier already runs on {path}: stop it first") from None
-    except OSError as error:
-        raise DependencyDown(f"DATABASE_URL: {path} cannot be locked: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@asynccontextmanager
-async def open_store_or_leave(settings: Settings) -> AsyncIterator[Store]:
-    """A database that does not open at start is a reason to leave, later ones are not."""
-    async with AsyncExitStack() as stack:
-        opening = open_store(settings.database, limits=settings.limits, interval=settings.interval_ms)
-        try:
-            store = await stack.enter_async_context(opening)
-        except StorageUnavailable as error:
-            raise DependencyDown(f"DATABASE_URL: {error}") from error
-        yield store
-
-
 async def _take_over(store: Store, clock: Clock) -> None:
-    """We hold the database alone, so every lease in it belongs to a process that is dead."""
+    """When we hold the database alone, every lease in it belongs to a process that is dead."""
     if orphans := await store.release_orphans(clock()):
         logger.info("taking over %d pieces of work from before the restart", orphans)
 
 
-@asynccontextmanager
-async def logged_in(settings: Settings) -> AsyncIterator[CourierClient]:
-    """A client that may call Discord. Raises TokenRefused, DependencyDown."""
-    if settings.discord_api_url is not None:
-        point_at(str(settings.discord_api_url))
-    client = CourierClient(proxy=str(settings.discord_proxy) if settings.discord_proxy else None)
-    try:
-        await log_in(client, settings.discord_token.get_secret_value(), settings.discord_api_url is not None)
-        yield client
-    finally:
-        await client.close()
+async def _parts(
+    stack: AsyncExitStack, settings: Settings, store: Store, client: CourierClient, clock: Clock
+) -> _Parts:
+    turns: Turns = LocalTurns(clock)
+    if store.database.is_shared:
+        turns = SharedTurns(store.database, DISCORD, CALLS, clock)
+    shelf = await _shelf(stack, settings, store, clock)
+    return _Parts(settings, store, client, DiscordMessenger(client, clock, turns), shelf, clock)
 
 
-async def _build(
-    stack: AsyncExitStack,
-    settings: Settings,
-    store: Store,
-    client: CourierClient,
-    shelf: Shelf,
-    stop: asyncio.Event,
-    clock: Clock,
-) -> Loops:
-    loops = Loops()
-    messenger = DiscordMessenger(client, clock)
+async def _shelf(stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock) -> Shelf:
+    """The video folder, rid of what a stop had left."""
+    local = settings.api_on_loopback
+    session = await stack.enter_async_context(open_download_session(allow_loopback=local))
+    downloader = VideoDownloader(
+        session=session, max_bytes=int(settings.max_video_bytes), allow_loopback=local
+    )
+    shelf = Shelf(settings.data_dir / "videos", downloader, Fitter())
+    clear = shelf.tidy if store.database.is_shared else shelf.sweep
+    if removed := await clear(await store.deliveries.tasks_to_keep(clock())):
+        logger.info("removed %d files that a stop had left", removed)
+    return shelf
+
+
+async def _build_chat(parts: _Parts, loops: Loops) -> None:
+    """Commands and buttons; returns once Discord knows them."""
+    store, client = parts.store, parts.client
     registry = Registry(
         registrations=store.registrations,
         lookups=store.lookups,
         people=store.people,
         cards=store.cards,
         facts=store.facts,
-        videos=shelf,
-        clock=clock,
+        videos=parts.shelf,
+        clock=parts.clock,
         on_work=loops.wake,
     )
-    client.use(registry, messenger, Membership(store.guilds, clock, loops.wake))
-    loops.poller = await _poller(stack, settings, store, loops, clock)
-    loops.deliverer = _deliverer(store, messenger, shelf, loops, stop, clock)
-    keeper = CardKeeper(cards=store.cards, easel=messenger, clock=clock)
-    loops.cards = DurableLoop(keeper, room=_CARDS_AT_ONCE, clock=clock, grace=_CARD_GRACE, may_cancel=False)
-    return loops
+    client.use(registry, parts.messenger, Membership(store.guilds, parts.clock, loops.wake))
+    await register_commands(client, store.facts, parts.settings.discord_guild_id)
 
 
-async def _poller(
-    stack: AsyncExitStack, settings: Settings, store: Store, loops: Loops, clock: Clock
+async def _build_loops(stack: AsyncExitStack, parts: _Parts, loops: Loops, stop: asyncio.Event) -> None:
+    loops.poller = await _poller(stack, parts, loops)
+    loops.deliverer = _deliverer(parts, loops, stop)
+    keeper = CardKeeper(cards=parts.store.cards, easel=parts.messenger, clock=parts.clock)
+    loops.cards = _loop(parts, keeper, room=_CARDS_AT_ONCE, grace=_CARD_GRACE, may_cancel=False)
+
+
+def _loop(
+    parts: _Parts, source: Source[Any], *, room: int, grace: float, may_cancel: bool
 ) -> DurableLoop[Any]:
+    """Renews early enough for one renewal to fail."""
+    return DurableLoop(
+        source,
+        room=room,
+        clock=parts.clock,
+        grace=grace,
+        may_cancel=may_cancel,
+        renew_every=parts.settings.lease_time / 3,
+    )
+
+
+async def _poller(stack: AsyncExitStack, parts: _Parts, loops: Loops) -> DurableLoop[Any]:
+    settings, store, clock = parts.settings, parts.store, parts.clock
     room = max(_FEWEST_QUESTIONS, min(_MOST_QUESTIONS, int(settings.poll_rate * _SECONDS_PER_ANSWER)))
     session = await stack.enter_async_context(open_api_session(connections=room))
     gate = ApiGate(store.facts, clock)
@@ -204,67 +179,59 @@ async def _poller(
         clock=clock,
         on_change=loops.wake,
     )
-    return DurableLoop(poller, room=room, clock=clock, grace=_POLLING_GRACE, may_cancel=True)
+    return _loop(parts, poller, room=room, grace=_POLLING_GRACE, may_cancel=True)
 
 
-async def _shelf(stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock) -> Shelf:
-    """The video folder, rid of what a stop had left."""
-    local = settings.api_on_loopback
-    session = await stack.enter_async_context(open_download_session(allow_loopback=local))
-    downloader = VideoDownloader(
-        session=session, max_bytes=int(settings.max_video_bytes), allow_loopback=local
-    )
-    shelf = Shelf(settings.data_dir / "videos", downloader, Fitter())
-    if swept := await shelf.sweep(await store.deliveries.tasks_to_keep(clock())):
-        logger.info("removed %d files that a stop had left", swept)
-    return shelf
-
-
-def _deliverer(
-    store: Store,
-    messenger: DiscordMessenger,
-    shelf: Shelf,
-    loops: Loops,
-    stop: asyncio.Event,
-    clock: Clock,
-) -> DurableLoop[Any]:
+def _deliverer(parts: _Parts, loops: Loops, stop: asyncio.Event) -> DurableLoop[Any]:
     deliverer = Deliverer(
-        deliveries=store.deliveries,
-        messenger=messenger,
-        shelf=shelf,
-        clock=clock,
+        deliveries=parts.store.deliveries,
+        messenger=parts.messenger,
+        shelf=parts.shelf,
+        clock=parts.clock,
         stop=stop,
         on_change=loops.wake,
     )
-    return DurableLoop(
-        deliverer, room=_DELIVERIES_AT_ONCE, clock=clock, grace=_POSTING_GRACE, may_cancel=False
-    )
+    return _loop(parts, deliverer, room=_DELIVERIES_AT_ONCE, grace=_POSTING_GRACE, may_cancel=False)
 
 
-async def _open_http(stack: AsyncExitStack, settings: Settings, store: Store, client: CourierClient) -> None:
+async def _open_http(stack: AsyncExitStack, parts: _Parts, role: Role) -> None:
+    settings, diagnosis = parts.settings, parts.store.diagnosis
     if settings.http_port is None:
         return
     # Three MiB, for those who asked for it.
     from bot.ops.health import Health
     from bot.ops.server import open_server
 
+    gateway_is_up = parts.client.is_up if role.chats else None
     health = Health(
-        gateway_is_up=client.is_up,
-        diagnosis=store.diagnosis,
-        facts=store.facts,
-        clock=system_clock,
+        gateway_is_up=gateway_is_up,
+        asks=role.works,
+        diagnosis=diagnosis,
+        facts=parts.store.facts,
+        clock=parts.clock,
         interval=settings.interval_ms,
     )
-    server = open_server(settings.http_port, health, store.diagnosis, system_clock, client.is_up)
+    server = open_server(settings.http_port, health, diagnosis, parts.clock, gateway_is_up)
     await stack.enter_async_context(server)
 
 
-def _housekeeper(store: Store, shelf: Shelf, client: CourierClient, clock: Clock) -> Housekeeper:
-    return Housekeeper(
-        guilds=store.guilds,
-        deliveries=store.deliveries,
-        shelf=shelf,
-        recheck=client.recheck,
-        clock=clock,
-        every=HOUSEKEEPING_EVERY,
-    )
+def _news(settings: Settings, store: Store, loops: Loops) -> Sequence[Job]:
+    """A process that only chats has no loop to wake."""
+    if not store.database.is_shared or not loops.all():
+        return []
+    from bot.storage.postgresql import News
+
+    return [News(settings.database, loops.wake)]
+
+
+def _housekeeper(parts: _Parts, role: Role) -> Housekeeper:
+    store, clock = parts.store, parts.clock
+    chores: list[Chore] = []
+    if role.works:
+        chores += [
+            partial(forget_departed, store.guilds, clock),
+            partial(tidy_videos, store.deliveries, parts.shelf, clock),
+        ]
+    if role.chats:
+        chores.append(parts.client.recheck)
+    return Housekeeper(chores, every=HOUSEKEEPING_EVERY)

@@ -5,16 +5,21 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from bot.core.errors import DependencyDown
+from bot.core.errors import DependencyDown, SettingsWrong
 from bot.settings import Settings
+from bot.startup import sqlite_file
 
 
 async def run(settings: Settings, destination: Path) -> int:
     """Writes beside the destination and renames, so that a copy is whole or not there.
 
-    Raises DependencyDown.
+    Raises DependencyDown, SettingsWrong.
     """
-    source = Path(settings.database.removeprefix("sqlite:///"))
+    if settings.on_postgresql:
+        raise SettingsWrong(
+            ["backup: copies a SQLite file; for PostgreSQL use pg_dump, see docs/operating.md"]
+        )
+    source = sqlite_file(settings.database)
     try:
         size = await asyncio.to_thread(_copy, source, destination)
     except (OSError, sqlite3.Error) as error:

@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
-from bot import app
 from bot.core.errors import CannotStart, DependencyDown, KeyRefused, StorageUnavailable, TryLater
 from bot.settings import Settings
+from bot.startup import logged_in, prepare_folder, sqlite_file
 from bot.storage.migrations import NEWEST, schema_version
 from bot.storage.opening import open_database
 from bot.veo.client import VideoApiClient, open_api_session
@@ -37,14 +36,15 @@ async def _try(name: str, check: Callable[[Settings], Awaitable[str]], settings:
 
 
 async def _folder(settings: Settings) -> str:
-    app.prepare_folder(settings.data_dir)
+    prepare_folder(settings.data_dir)
     return f"{settings.data_dir} can be written"
 
 
 async def _database(settings: Settings) -> str:
-    path = Path(settings.database.removeprefix("sqlite:///"))
-    if not await asyncio.to_thread(path.exists):
-        return f"{path} will be made at the first start"
+    if not settings.on_postgresql:
+        path = sqlite_file(settings.database)
+        if not await asyncio.to_thread(path.exists):
+            return f"{path} will be made at the first start"
     database = open_database(settings.database)
     try:
         version = await schema_version(database)
@@ -54,11 +54,12 @@ async def _database(settings: Settings) -> str:
         await database.close()
     if version > NEWEST:
         raise DependencyDown(f"schema version {version} is newer than this program ({NEWEST})")
-    return f"schema version {version}" + ("" if version == NEWEST else f", becomes {NEWEST} at start")
+    kind = "PostgreSQL, " if settings.on_postgresql else ""
+    return f"{kind}schema version {version}" + ("" if version == NEWEST else f", becomes {NEWEST} at start")
 
 
 async def _discord(settings: Settings) -> str:
-    async with app.logged_in(settings) as client:
+    async with logged_in(settings) as client:
         return f"logged in as {client.user}"
 
 

@@ -12,7 +12,9 @@ from typing import Any
 from bot import app, backup, checkup, doctor
 from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, StorageUnavailable
 from bot.logs import logging_to_stderr
+from bot.roles import Role
 from bot.settings import Settings, read_settings
+from bot.startup import prepare_folder, sole_owner, stopped_by_signals
 from bot.storage.migrations import migrate
 from bot.storage.opening import open_database
 
@@ -24,15 +26,15 @@ BUG = 70
 Command = Callable[[Settings], Coroutine[Any, Any, int]]
 
 
-async def _run(settings: Settings) -> int:
-    with app.stopped_by_signals() as stop:
-        await app.run(settings, stop)
+async def _run(settings: Settings, role: Role = Role.ALL) -> int:
+    with stopped_by_signals() as stop:
+        await app.run(settings, stop, role)
     return OK
 
 
 async def _migrate(settings: Settings) -> int:
-    app.prepare_folder(settings.data_dir)
-    with app.sole_owner(settings.database):
+    prepare_folder(settings.data_dir)
+    with sole_owner(settings):
         database = open_database(settings.database)
         try:
             before, after = await migrate(database)
@@ -59,6 +61,14 @@ def main(arguments: list[str] | None = None) -> int:
         description="A Discord bot that waits for your Veo videos and posts the MP4 in the channel.",
         epilog="Settings come from the environment and from .env; .env.example lists them.",
     )
+    parser.add_argument(
+        "--role",
+        type=Role,
+        choices=list(Role),
+        default=Role.ALL,
+        help="with PostgreSQL, what of the bot this process is: chat (gateway and commands), "
+        "work (polling and delivering), or all (the default)",
+    )
     commands = parser.add_subparsers(dest="command", metavar="command")
     for name, (_, meaning) in COMMANDS.items():
         commands.add_parser(name, help=meaning)
@@ -78,7 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _command(arguments: argparse.Namespace) -> Command:
     if arguments.command == "backup":
         return partial(backup.run, destination=arguments.file)
-    command, _ = COMMANDS[arguments.command or "run"]
+    if arguments.command in (None, "run"):
+        return partial(_run, role=arguments.role)
+    command, _ = COMMANDS[arguments.command]
     return command
 
 

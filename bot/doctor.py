@@ -8,12 +8,12 @@ from pathlib import Path
 
 import discord
 
-from bot import app
 from bot.chat.access import missing_permissions
 from bot.core.clock import HOUR, MINUTE, SECOND, Clock, system_clock, to_datetime
 from bot.core.errors import CannotStart, DependencyDown, StorageUnavailable
 from bot.core.trouble import ApiTrouble
 from bot.settings import Settings
+from bot.startup import logged_in, sqlite_file
 from bot.storage.diagnosis import Diagnosis
 from bot.storage.migrations import NEWEST, schema_version
 from bot.storage.opening import open_database
@@ -57,9 +57,10 @@ async def run(settings: Settings) -> int:
 
 @asynccontextmanager
 async def _diagnosis(settings: Settings) -> AsyncIterator[Diagnosis]:
-    path = Path(settings.database.removeprefix("sqlite:///"))
-    if not await asyncio.to_thread(path.exists):
-        raise DependencyDown(f"there is no database at {path} yet: the bot has not run")
+    if not settings.on_postgresql:
+        path = sqlite_file(settings.database)
+        if not await asyncio.to_thread(path.exists):
+            raise DependencyDown(f"there is no database at {path} yet: the bot has not run")
     database = open_database(settings.database)
     try:
         version = await schema_version(database)
@@ -137,7 +138,7 @@ def _room(folder: Path) -> tuple[int, int]:
 async def _rights(report: Report, settings: Settings, places: list[tuple[int, int]]) -> None:
     """What the database says stands whether Discord answers or not."""
     try:
-        async with app.logged_in(settings) as client:
+        async with logged_in(settings) as client:
             for guild_id, channel_id in places:
                 await _rights_in(report, client, guild_id, channel_id)
     except CannotStart as error:

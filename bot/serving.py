@@ -15,19 +15,24 @@ logger = logging.getLogger(__name__)
 _FIRST_CONNECTION = 60.0
 
 
-class Loop(Protocol):
+class Job(Protocol):
     """Whatever runs until it is told to stop."""
 
     async def run(self, stop: asyncio.Event) -> None: ...
 
 
-async def serve(client: CourierClient, loops: Sequence[Loop], stop: asyncio.Event) -> None:
-    """Connects, then runs `loops` until `stop` is set. Raises whatever one of them died of."""
-    connection = asyncio.create_task(connect(client), name="gateway")
+async def serve(
+    client: CourierClient, jobs: Sequence[Job], stop: asyncio.Event, *, has_gateway: bool
+) -> None:
+    """Connects, if the process is to have a gateway, then runs `jobs` until `stop` is set.
+
+    Raises whatever one of them died of.
+    """
+    connection = asyncio.create_task(connect(client), name="gateway") if has_gateway else None
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
-        if await _is_ready(client, connection, stopping):
-            await _run(client, loops, connection, stopping, stop)
+        if connection is None or await _is_ready(client, connection, stopping):
+            await _run(client, jobs, connection, stopping, stop)
         else:
             await _shut_down(set(), connection, stop)
     finally:
@@ -55,41 +60,48 @@ async def _is_ready(
 
 async def _run(
     client: CourierClient,
-    loops: Sequence[Loop],
-    connection: asyncio.Task[None],
+    jobs: Sequence[Job],
+    connection: asyncio.Task[None] | None,
     stopping: asyncio.Task[Any],
     stop: asyncio.Event,
 ) -> None:
-    jobs = {asyncio.create_task(loop.run(stop), name="loop") for loop in loops}
+    running = {asyncio.create_task(job.run(stop), name="job") for job in jobs}
+    connections = set() if connection is None else {connection}
     watching = asyncio.create_task(watch(client), name="watchdog")
-    await asyncio.wait(jobs | {connection, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(running | connections | {watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if watching.done():
         # Nothing that Discord was asked for ends any more: there is nothing to wait for.
-        for job in (*jobs, connection):
-            job.cancel()
-        await asyncio.gather(*jobs, connection, return_exceptions=True)
+        for task in running | connections:
+            task.cancel()
+        await asyncio.gather(*running, *connections, return_exceptions=True)
         await watching
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
-    await _shut_down(jobs, connection, stop)
+    await _shut_down(running, connection, stop)
 
 
 async def _shut_down(
-    loops: set[asyncio.Task[None]], connection: asyncio.Task[None], stop: asyncio.Event
+    running: set[asyncio.Task[None]], connection: asyncio.Task[None] | None, stop: asyncio.Event
 ) -> None:
     asked_to = stop.is_set()
     if asked_to:
         logger.info("stopping: no new work is taken")
     stop.set()
-    outcomes = await asyncio.gather(*loops, return_exceptions=True)
+    outcomes = await asyncio.gather(*running, return_exceptions=True)
     # The gateway stays up until here: buttons and commands are still answered while uploads finish.
-    if connection.done():
-        outcomes.append(connection.exception())
-    else:
-        connection.cancel()
-        await asyncio.gather(connection, return_exceptions=True)
+    if connection is not None:
+        outcomes.append(await _disconnect(connection))
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
     if not asked_to:
-        raise RuntimeError("a loop ended without being told to")
+        raise RuntimeError("a job ended without being told to")
+
+
+async def _disconnect(connection: asyncio.Task[None]) -> BaseException | None:
+    """What it had died of, if it had."""
+    if connection.done():
+        return connection.exception()
+    connection.cancel()
+    await asyncio.gather(connection, return_exceptions=True)
+    return None

@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     poll_interval: float = Field(SLOWEST_ALLOWED_POLL, gt=0, le=3600)
     poll_rate: float = Field(10, gt=0, le=1_000_000)
     task_deadline: float = Field(21_600, ge=1, le=30 * 86_400)
+    lease_time: float = Field(30, ge=1, le=3600)
     max_video_bytes: ByteSize = Field(ByteSize(512 * 1024**2), gt=0)
     max_open_per_user: Count = 20
     max_open_per_channel: Count = 50
@@ -151,6 +152,10 @@ class Settings(BaseSettings):
     @property
     def interval_ms(self) -> int:
         return int(self.poll_interval * 1000)
+
+    @property
+    def lease_ms(self) -> int:
+        return int(self.lease_time * 1000)
 
     @property
     def secrets(self) -> tuple[str, ...]:

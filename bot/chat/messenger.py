@@ -14,7 +14,7 @@ from bot.chat import buttons, cards, result_texts
 from bot.chat.answers import describe
 from bot.chat.discord_errors import is_unknown_message
 from bot.chat.file_names import attachment_name
-from bot.chat.outbound import Outbound
+from bot.chat.outbound import Outbound, Turns
 from bot.chat.upload_limits import DEFAULT, UploadLimits
 from bot.core.clock import MINUTE, Clock, to_datetime
 from bot.core.errors import DiscordUnavailable, TooLargeForDiscord, Undeliverable
@@ -36,10 +36,10 @@ _CLOCK_SKEW = 2 * MINUTE  # between Discord's snowflakes and our clock
 class DiscordMessenger:
     """Discord as the deliverer and the card keeper see it. REST alone: needs no gateway and no cache."""
 
-    def __init__(self, client: discord.Client, clock: Clock) -> None:
+    def __init__(self, client: discord.Client, clock: Clock, turns: Turns | None = None) -> None:
         self._client = client
         self._clock = clock
-        self._outbound = Outbound(clock)
+        self._outbound = Outbound(clock, turns)
         self._limits = UploadLimits()
 
     def limit(self, guild_id: int) -> int:

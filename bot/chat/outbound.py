@@ -3,33 +3,55 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import aiohttp
 import discord
 
 from bot.chat.discord_errors import is_edge_block, translated
-from bot.core.budget import RateBudget
+from bot.core.budget import Pace, RateBudget
 from bot.core.clock import MINUTE, SECOND, Clock
 from bot.core.errors import DiscordUnavailable
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
-# Discord allows 50 calls per second and bot; commands and buttons are answered from the same.
-_CALLS_PER_SECOND = 25
-_CALLS_SAVED_UP = 4
+# Discord allows 50 calls per second and bot, all its processes together.
+CALLS = Pace(rate=25, saved=4)
 # A block by Discord's edge is for ten thousand bad calls in ten minutes: asking again only feeds it.
 _BLOCK_PAUSE = 10 * MINUTE
+
+
+class Turns(Protocol):
+    """Keeps the calls of this process, or of all processes, at a pace."""
+
+    async def take(self) -> None:
+        """Returns when it is our turn. Raises StorageUnavailable where the turns are in the database."""
+        ...
+
+
+class LocalTurns:
+    """For a process that is alone."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._budget = RateBudget(CALLS.rate, clock, saved=CALLS.saved)
+        self._turn = asyncio.Lock()
+
+    async def take(self) -> None:
+        """In the order of coming: the lock is fair."""
+        async with self._turn:
+            if self._budget.available() < 1:
+                await asyncio.sleep(max(self._budget.ready_at() - self._clock(), 1) / SECOND)
+            self._budget.spend(1)
 
 
 class Outbound:
     """One for the whole process: the limits are the bot's, not a channel's."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, turns: Turns | None = None) -> None:
         self._clock = clock
-        self._budget = RateBudget(_CALLS_PER_SECOND, clock, saved=_CALLS_SAVED_UP)
-        self._turn = asyncio.Lock()
+        self._turns = turns or LocalTurns(clock)
         self._blocked_until = 0
 
     async def call(self, make: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -38,7 +60,7 @@ class Outbound:
         A cancel while discord.py 2.7.1 sleeps off a global 429 leaves its gate closed: every later call of
         the process hangs (http.py, `_global_over`).
         """
-        await self._take_turn()
+        await self._turns.take()
         self._check_edge()
         job = asyncio.ensure_future(make())
         job.add_done_callback(_look_at)
@@ -55,13 +77,6 @@ class Outbound:
             raise ours from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise DiscordUnavailable(f"no answer from Discord ({type(error).__name__})") from error
-
-    async def _take_turn(self) -> None:
-        """In the order of coming: the lock is fair."""
-        async with self._turn:
-            if self._budget.available() < 1:
-                await asyncio.sleep(max(self._budget.ready_at() - self._clock(), 1) / SECOND)
-            self._budget.spend(1)
 
     def _check_edge(self) -> None:
         left = self._blocked_until - self._clock()

@@ -16,7 +16,8 @@ class ResultMessage:
 
     `problem` is a sentence for people about a completed task whose video cannot be attached.
     `original_size`, in bytes, is there when `video` was made smaller to fit. `bare` leaves out every word
-    that is not ours. `parent_id` is the channel above a thread that takes no messages any more.
+    that is not ours. `parent_id` is the channel above a thread that takes no messages any more. `begun_at` is
+    when posting it first began, maybe by another process.
     """
 
     due: DueDelivery
@@ -25,6 +26,7 @@ class ResultMessage:
     original_size: int | None = None
     bare: bool = False
     parent_id: int | None = None
+    begun_at: int | None = None
 
     @property
     def channel_id(self) -> int:

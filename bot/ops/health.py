@@ -21,18 +21,24 @@ class Facts(Protocol):
 
 
 class Health:
-    """`interval` is POLL_INTERVAL in milliseconds."""
+    """`interval` is POLL_INTERVAL in milliseconds.
+
+    `gateway_is_up` is None for a process that holds no gateway, and late questions are the fault of one that
+    `asks` alone: starting any other again mends nothing.
+    """
 
     def __init__(
         self,
         *,
-        gateway_is_up: Callable[[], bool],
+        gateway_is_up: Callable[[], bool] | None,
+        asks: bool,
         diagnosis: Diagnosis,
         facts: Facts,
         clock: Clock,
         interval: int,
     ) -> None:
         self._gateway_is_up = gateway_is_up
+        self._asks = asks
         self._diagnosis = diagnosis
         self._facts = facts
         self._clock = clock
@@ -40,11 +46,12 @@ class Health:
 
     async def problems(self) -> list[str]:
         """Empty when all is well."""
-        found = [] if self._gateway_is_up() else ["Discord's gateway is not connected"]
+        is_up = self._gateway_is_up is None or self._gateway_is_up()
+        found = [] if is_up else ["Discord's gateway is not connected"]
         try:
             # Reading alone would not notice a full disk.
             await self._facts.put(_CHECKED, str(self._clock()))
-            return found + await self._late_questions()
+            return found + (await self._late_questions() if self._asks else [])
         except TryLater as error:
             return [*found, str(error)]
 

@@ -21,7 +21,7 @@ class _Ready(Collector):
         return self._families
 
 
-async def exposition(diagnosis: Diagnosis, clock: Clock, *, gateway_is_up: bool) -> bytes:
+async def exposition(diagnosis: Diagnosis, clock: Clock, *, gateway_is_up: bool | None) -> bytes:
     """The text of one scrape. Raises StorageUnavailable."""
     delivery, question = await diagnosis.latest_delivery(), await diagnosis.latest_question()
     good, now = await diagnosis.last_good_answer(), clock()
@@ -46,8 +46,11 @@ async def exposition(diagnosis: Diagnosis, clock: Clock, *, gateway_is_up: bool)
             (good or 0) / SECOND,
         ),
         _gauge("veo_set_aside_rows", "Rows set aside by a bug.", len(await diagnosis.set_aside())),
-        _gauge("veo_gateway_up", "Whether Discord's gateway is connected.", int(gateway_is_up)),
     ]
+    if gateway_is_up is not None:
+        families.append(
+            _gauge("veo_gateway_up", "Whether Discord's gateway is connected.", int(gateway_is_up))
+        )
     registry = CollectorRegistry()
     registry.register(_Ready(families))
     return generate_latest(registry)

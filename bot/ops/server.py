@@ -15,7 +15,7 @@ from bot.storage.diagnosis import Diagnosis
 
 class _Pages:
     def __init__(
-        self, health: Health, diagnosis: Diagnosis, clock: Clock, gateway_is_up: Callable[[], bool]
+        self, health: Health, diagnosis: Diagnosis, clock: Clock, gateway_is_up: Callable[[], bool] | None
     ) -> None:
         self._health = health
         self._diagnosis = diagnosis
@@ -28,7 +28,9 @@ class _Pages:
 
     async def metrics(self, _: web.Request) -> web.Response:
         try:
-            text = await exposition(self._diagnosis, self._clock, gateway_is_up=self._gateway_is_up())
+            text = await exposition(
+                self._diagnosis, self._clock, gateway_is_up=self._gateway_is_up and self._gateway_is_up()
+            )
         except StorageUnavailable as error:
             return web.Response(text=f"{error}\n", status=503)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -36,7 +38,7 @@ class _Pages:
 
 @asynccontextmanager
 async def open_server(
-    port: int, health: Health, diagnosis: Diagnosis, clock: Clock, gateway_is_up: Callable[[], bool]
+    port: int, health: Health, diagnosis: Diagnosis, clock: Clock, gateway_is_up: Callable[[], bool] | None
 ) -> AsyncIterator[None]:
     """On every interface: in a container, nobody else could ask. Raises DependencyDown for a port in use."""
     pages = _Pages(health, diagnosis, clock, gateway_is_up)

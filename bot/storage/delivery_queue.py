@@ -79,17 +79,19 @@ class DeliveryQueue:
         )
         return DueDelivery(delivery, rows.read(TrackedTask, task), tuple(others.scalars()))
 
-    async def begin_sending(self, delivery_id: int, lease: int, now: int) -> bool:
-        """Remember the first hand-over to Discord, before it happens. False: no longer ours."""
+    async def begin_sending(self, delivery_id: int, lease: int, now: int) -> int | None:
+        """Remember the first hand-over to Discord, before it happens: when it was. None: no longer ours."""
 
-        async def work(connection: AsyncConnection) -> bool:
+        async def work(connection: AsyncConnection) -> int | None:
             marked = await connection.execute(
                 sa.update(deliveries)
                 .where(deliveries.c.id == delivery_id, deliveries.c.lease == lease)
                 .where(deliveries.c.state == DeliveryState.DUE)
                 .values(sending_at=sa.func.coalesce(deliveries.c.sending_at, now))
+                .returning(deliveries.c.sending_at)
             )
-            return marked.rowcount == 1
+            began: int | None = marked.scalar_one_or_none()
+            return began
 
         return await self._database.run(work)
 

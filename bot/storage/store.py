@@ -56,28 +56,28 @@ class Store:
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, limits: Limits, interval: int, pace: Pace | None = None
+    url: str, *, limits: Limits, interval: int, lease_time: int = LEASE_TIME, pace: Pace | None = None
 ) -> AsyncIterator[Store]:
     """Migrates, then gives the store. Raises StorageUnavailable, DependencyDown, SettingsWrong.
 
-    `pace` is that of the questions of all processes that share the database; a process that is alone keeps it
-    by itself.
+    `interval` and `lease_time` are in milliseconds. `pace` is that of the questions of all processes which
+    share the database; a process that is alone keeps it by itself.
     """
     database = open_database(url)
     try:
         await migrate(database)
-        yield _store(database, limits, interval, pace if database.is_shared else None)
+        yield _store(database, limits, interval, lease_time, pace if database.is_shared else None)
     finally:
         await database.close()
 
 
-def _store(database: Database, limits: Limits, interval: int, pace: Pace | None) -> Store:
+def _store(database: Database, limits: Limits, interval: int, lease_time: int, pace: Pace | None) -> Store:
     shared = None if pace is None else SharedPace(database, VIDEO_API, pace)
     return Store(
         database=database,
-        tasks=TaskQueue(database, lease_time=max(LEASE_TIME, interval), pace=shared),
-        deliveries=DeliveryQueue(database, lease_time=LEASE_TIME),
-        cards=CardQueue(database, lease_time=LEASE_TIME),
+        tasks=TaskQueue(database, lease_time=max(lease_time, interval), pace=shared),
+        deliveries=DeliveryQueue(database, lease_time=lease_time),
+        cards=CardQueue(database, lease_time=lease_time),
         registrations=Registrations(database, limits=limits, interval=interval),
         lookups=Lookups(database),
         facts=Facts(database),

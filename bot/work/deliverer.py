@@ -6,6 +6,7 @@ Act, then record: a crash in between makes it act twice, which `posting.py` make
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from bot.core.backoff import retry_delay
@@ -40,7 +41,7 @@ class Deliveries(Protocol):
     async def claim(self, now: int) -> Claim[DueDelivery]: ...
     async def next_due(self) -> int | None: ...
     async def renew(self, leases: Iterable[int], now: int) -> None: ...
-    async def begin_sending(self, delivery_id: int, lease: int, now: int) -> bool: ...
+    async def begin_sending(self, delivery_id: int, lease: int, now: int) -> int | None: ...
     async def posted(
         self, due: DueDelivery, lease: int, message_id: int | None, now: int, *, channel_id: int
     ) -> bool: ...
@@ -122,10 +123,11 @@ class Deliverer:
         if result is None or self._stop.is_set():
             await self._deliveries.give_back(due.delivery.id, lease, self._clock())
             return False
-        if not await self._deliveries.begin_sending(due.delivery.id, lease, self._clock()):
+        begun_at = await self._deliveries.begin_sending(due.delivery.id, lease, self._clock())
+        if begun_at is None:
             return False  # untracked, or another process has it
         try:
-            posted = await self._poster.post(result)
+            posted = await self._poster.post(replace(result, begun_at=begun_at))
         except Undeliverable as error:
             await self._give_up(lease, result, error)
         else:

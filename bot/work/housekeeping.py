@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from bot.core.clock import DAY, Clock
@@ -32,52 +32,45 @@ class Videos(Protocol):
     async def tidy(self, keep: Iterable[str]) -> int: ...
 
 
+Chore = Callable[[], Awaitable[None]]
+
+
+async def forget_departed(guilds: Departures, clock: Clock) -> None:
+    """Servers that the bot left long ago. Raises StorageUnavailable."""
+    now = clock()
+    if forgotten := await guilds.purge(now - GUILDS_STAY, now):
+        logger.info("forgot %d servers that the bot left a month ago", forgotten)
+
+
+async def tidy_videos(deliveries: Keeps, shelf: Videos, clock: Clock) -> None:
+    """Files that nobody is owed. Raises StorageUnavailable."""
+    if removed := await shelf.tidy(await deliveries.tasks_to_keep(clock())):
+        logger.info("removed %d videos that nobody took", removed)
+
+
 class Housekeeper:
-    """A round every `every` seconds. `recheck` looks for channels that take again what they refused.
+    """Does every chore, every `every` seconds. What fails is tried again in the next round."""
 
-    What fails is tried again in the next round.
-    """
-
-    def __init__(
-        self,
-        *,
-        guilds: Departures,
-        deliveries: Keeps,
-        shelf: Videos,
-        recheck: Callable[[], Awaitable[None]],
-        clock: Clock,
-        every: float,
-    ) -> None:
-        self._recheck = recheck
+    def __init__(self, chores: Sequence[Chore], *, every: float) -> None:
+        self._chores = chores
         self._every = every
-        self._guilds = guilds
-        self._deliveries = deliveries
-        self._shelf = shelf
-        self._clock = clock
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
         while not stop.is_set():
-            await self._guarded_round()
+            for chore in self._chores:
+                await _guarded(chore)
             try:
                 async with asyncio.timeout(self._every):
                     await stop.wait()
             except TimeoutError:
                 continue
 
-    async def _guarded_round(self) -> None:
-        try:
-            await self.round()
-        except TryLater as error:
-            logger.warning("housekeeping waits for its next round: %s", error)
-        except Exception:
-            logger.exception("a bug in housekeeping; it goes on in an hour")
 
-    async def round(self) -> None:
-        """Raises StorageUnavailable."""
-        now = self._clock()
-        if forgotten := await self._guilds.purge(now - GUILDS_STAY, now):
-            logger.info("forgot %d servers that the bot left a month ago", forgotten)
-        if removed := await self._shelf.tidy(await self._deliveries.tasks_to_keep(now)):
-            logger.info("removed %d videos that nobody took", removed)
-        await self._recheck()
+async def _guarded(chore: Chore) -> None:
+    try:
+        await chore()
+    except TryLater as error:
+        logger.warning("housekeeping waits for its next round: %s", error)
+    except Exception:
+        logger.exception("a bug in housekeeping; it goes on in an hour")

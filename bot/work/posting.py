@@ -107,18 +107,17 @@ class Poster:
             return await self._once(result)
 
     async def _once(self, result: ResultMessage) -> int | None:
-        """Looked for right before it is sent: what came before may have taken longer than a nonce lives."""
-        sending_at = result.due.delivery.sending_at
-        if sending_at is not None and self._clock() - sending_at >= _NONCE_IS_FRESH:
+        """Looked for right before it is sent: what came before may have taken longer than a nonce lives.
+
+        Also on the first attempt: while we waited for a place, our lease may have ended and another process
+        may have posted it.
+        """
+        if result.begun_at is not None and self._clock() - result.begun_at >= _NONCE_IS_FRESH:
             found = await self._messenger.find(result)
             if found is not None:
                 return found
-            logger.warning(
-                "%s: no message of an earlier attempt found in channel %d, posting again "
-                "(without Read Message History none can be found, and it may be there twice)",
-                result.due.task.id,
-                result.channel_id,
-            )
+            if result.due.delivery.sending_at is not None:
+                _warn_of_two(result)
         try:
             return await self._messenger.post(result)
         except FileNotFoundError as error:
@@ -144,6 +143,15 @@ class Poster:
         if other.video == result.video:
             return replace(result, video=None, problem=TOO_LARGE)
         return other
+
+
+def _warn_of_two(result: ResultMessage) -> None:
+    logger.warning(
+        "%s: no message of an earlier attempt found in channel %d, posting again "
+        "(without Read Message History none can be found, and it may be there twice)",
+        result.due.task.id,
+        result.channel_id,
+    )
 
 
 def _is_only_a_link(result: ResultMessage) -> bool:

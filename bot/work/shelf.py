@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import logging
+import math
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +13,9 @@ from bot.core.errors import StorageUnavailable
 from bot.work.locks import KeyedLock
 
 logger = logging.getLogger(__name__)
+
+# A part is written to every few seconds while it grows.
+_HALF_FILES_REST = 6 * 3600.0
 
 
 class Downloader(Protocol):
@@ -69,22 +74,26 @@ class Shelf:
 
     async def sweep(self, keep: Iterable[str]) -> int:
         """Remove what a crash left: half files, and videos that nobody is owed. Returns how many."""
-        return await self._remove_all_but(keep, "*")
+        return await self._remove_all_but(keep, half_before=math.inf)
 
     async def tidy(self, keep: Iterable[str]) -> int:
-        """Remove videos that nobody is owed any more, while others may be on their way here."""
-        return await self._remove_all_but(keep, "*.mp4")
+        """The same while others are on their way here, by this process or one that shares the folder.
 
-    async def _remove_all_but(self, keep: Iterable[str], pattern: str) -> int:
+        A half file that nobody has written to for hours is on nobody's way.
+        """
+        return await self._remove_all_but(keep, half_before=time.time() - _HALF_FILES_REST)
+
+    async def _remove_all_but(self, keep: Iterable[str], *, half_before: float) -> int:
         stems = {self._path(task_id).stem for task_id in keep}
         try:
-            return await asyncio.to_thread(self._sweep, stems, pattern)
+            return await asyncio.to_thread(self._sweep, stems, half_before)
         except OSError as error:
             raise StorageUnavailable(f"the video folder cannot be tidied: {error.strerror}") from error
 
-    def _sweep(self, stems: set[str], pattern: str) -> int:
+    def _sweep(self, stems: set[str], half_before: float) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
-        stale = [path for path in self._folder.glob(pattern) if path.is_file() and not _is_kept(path, stems)]
+        files = [path for path in self._folder.glob("*") if path.is_file()]
+        stale = [path for path in files if _is_stale(path, stems, half_before)]
         for path in stale:
             path.unlink(missing_ok=True)
         return len(stale)
@@ -94,6 +103,11 @@ class Shelf:
         return self._folder / f"{hashlib.sha256(task_id.encode()).hexdigest()[:32]}.mp4"
 
 
-def _is_kept(path: Path, stems: set[str]) -> bool:
-    """The whole video or one made to fit; a part of either is of no use to anybody."""
-    return path.suffix == ".mp4" and path.name.partition(".")[0] in stems
+def _is_stale(path: Path, stems: set[str], half_before: float) -> bool:
+    """A video, whole or made to fit, that nobody is owed; a part of either that nobody writes any more."""
+    if path.suffix == ".mp4":
+        return path.name.partition(".")[0] not in stems
+    try:
+        return path.stat().st_mtime < half_before
+    except FileNotFoundError:
+        return False  # whole or discarded since

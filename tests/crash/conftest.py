@@ -4,10 +4,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from bot.storage.opening import open_database
 from sandbox.discord import Message
 from sandbox.stage import Stage
 from tests.secrecy import leaked
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Where the bot makes it by itself; the kills are tried on PostgreSQL as well."""
+    return f"sqlite:///{tmp_path / 'data' / 'bot.db'}"
 
 
 class Theatre(Stage):
@@ -42,6 +50,14 @@ class Theatre(Stage):
     async def more_questions_than(self, count: int, task_id: str) -> None:
         await self.api.until(lambda: len(self.api.asked(task_id)) > count, within=20)
 
+    async def change(self, statement: str) -> int:
+        """In the database, beside the bot; returns how many rows it was about."""
+        database = open_database(self.settings()["DATABASE_URL"])
+        try:
+            return (await database.run(lambda c: c.execute(sa.text(statement)), alone=True)).rowcount
+        finally:
+            await database.close()
+
     async def restart(self) -> None:
         await self.bot.kill()
         await self.discord.until(lambda: not self.discord.connected)
@@ -49,8 +65,12 @@ class Theatre(Stage):
 
 
 @pytest.fixture
-async def theatre(tmp_path: Path) -> AsyncIterator[Theatre]:
-    async with Theatre(tmp_path, POLL_INTERVAL="0.3", POLL_RATE="1000", LOG_LEVEL="DEBUG") as theatre:
+async def theatre(tmp_path: Path, database_url: str) -> AsyncIterator[Theatre]:
+    # After a kill, work on PostgreSQL waits for the lease of the dead: as short as it may be.
+    settings = {"DATABASE_URL": database_url, "LEASE_TIME": "1"}
+    async with Theatre(
+        tmp_path, POLL_INTERVAL="0.3", POLL_RATE="1000", LOG_LEVEL="DEBUG", **settings
+    ) as theatre:
         # Discord allows 3 s; how fast the bot answers is measured elsewhere, on a machine at rest.
         theatre.discord.interaction_deadline = 15
         yield theatre

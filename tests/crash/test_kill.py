@@ -1,20 +1,24 @@
 """SIGKILL at an observed moment, then a restart: nothing lost, nothing twice, nothing left behind."""
 
 import asyncio
-import contextlib
 import itertools
-import sqlite3
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from tests.conftest import one_of_both
 from tests.crash.conftest import Theatre
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
 
 ID = "vgen_abc123def456"
 POSTS = "POST /channels/*/messages"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return one_of_both(request, tmp_path / "data")
 
 
 def videos(theatre: Theatre) -> list[Path]:
@@ -117,7 +121,7 @@ async def test_kill_after_discord_took_the_upload_and_forgot_the_nonce(theatre: 
     """A longer stop: the bot finds its own message in the channel, and does not send again."""
     await kill_during_the_upload(theatre, "accepted")
     theatre.discord.forget_nonces()
-    make_the_stop_long(theatre)
+    await make_the_stop_long(theatre)
 
     await theatre.start_bot()
 
@@ -130,7 +134,7 @@ async def test_kill_without_the_right_to_read_the_history_is_at_least_once(theat
     theatre.channel.deny(theatre.discord.bot, "read_message_history")
     await kill_during_the_upload(theatre, "accepted")
     theatre.discord.forget_nonces()
-    make_the_stop_long(theatre)
+    await make_the_stop_long(theatre)
 
     await theatre.start_bot()
     await theatre.discord.until(lambda: len(theatre.results()) == 2, within=20)
@@ -138,11 +142,9 @@ async def test_kill_without_the_right_to_read_the_history_is_at_least_once(theat
     assert "without Read Message History none can be found" in theatre.bot.output()
 
 
-def make_the_stop_long(theatre: Theatre) -> None:
+async def make_the_stop_long(theatre: Theatre) -> None:
     """As if the bot had been down for three minutes."""
-    with contextlib.closing(sqlite3.connect(theatre.folder / "data" / "bot.db")) as database, database:
-        changed = database.execute("UPDATE deliveries SET sending_at = sending_at - 180000").rowcount
-    assert changed == 1
+    assert await theatre.change("UPDATE deliveries SET sending_at = sending_at - 180000") == 1
 
 
 async def test_kill_while_a_card_is_edited(theatre: Theatre):

@@ -19,11 +19,30 @@ ARROWS = {
     "logs": {"core"},
     "ops": {"core", "storage", "work"},
     "serving": {"core", "chat"},
-    "app": {"core", "storage", "media", "veo", "work", "chat", "settings", "serving", "ops"},
-    "checkup": {"core", "storage", "veo", "settings", "app"},
-    "doctor": {"core", "storage", "work", "chat", "settings", "app"},
-    "backup": {"core", "settings"},
-    "cli": {"core", "storage", "settings", "logs", "app", "backup", "checkup", "doctor"},
+    "startup": {"core", "storage", "chat", "settings"},
+    "roles": {"core", "settings"},
+    "app": {
+        *(
+            "core",
+            "storage",
+            "media",
+            "veo",
+            "work",
+            "chat",
+            "settings",
+            "serving",
+            "startup",
+            "roles",
+            "ops",
+        ),
+    },
+    "checkup": {"core", "storage", "veo", "settings", "startup"},
+    "doctor": {"core", "storage", "work", "chat", "settings", "startup"},
+    "backup": {"core", "settings", "startup"},
+    "cli": {
+        *("core", "storage", "settings", "logs", "startup", "roles"),
+        *("app", "backup", "checkup", "doctor"),
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -32,6 +51,7 @@ OUTSIDE = {
     "discord": {"chat", "app", "doctor"},
     "aiohttp": {"veo", "chat", "ops", "app"},
     "sqlalchemy": {"storage"},
+    "asyncpg": {"storage"},
     "prometheus_client": {"ops"},
 }
 

@@ -14,6 +14,7 @@ from bot.core.errors import (
     TooLargeForDiscord,
     VideoUnusable,
 )
+from bot.core.results import ResultMessage
 from bot.core.tasks import DeliveryState
 from bot.core.verdicts import Final
 from bot.work.posting import TOO_LARGE
@@ -25,6 +26,7 @@ from tests.factories import (
     OTHER_CHANNEL,
     OWNER,
     ask_about,
+    take_delivery,
     track,
     track_ended,
 )
@@ -102,6 +104,20 @@ async def test_locked_thread_gets_its_result_in_the_channel_above(desk: Desk):
     assert [result.channel_id for result in desk.discord.tried] == [CHANNEL, 77]
     assert (delivery.state, delivery.posted_in) == (DeliveryState.POSTED, 77)
     assert delivery.message_channel_id == 77
+
+
+async def test_result_that_waits_for_a_place_is_looked_for_before_it_is_sent(desk: Desk):
+    """While it waits, its lease may end and another process post it: the nonce may be forgotten since."""
+    await track_ended(desk.store, desk.clock)
+    _, due = await take_delivery(desk.store, desk.clock)
+    result = ResultMessage(due, begun_at=desk.clock())
+    desk.discord.messages[due.delivery.nonce] = (4711, MP4, None)
+    desk.clock.advance(2 * MINUTE)
+
+    posted = await desk.deliverer._poster.post(result)
+
+    assert posted.message_id == 4711
+    assert desk.discord.tried == []
 
 
 async def test_message_left_in_the_channel_above_is_found_there(desk: Desk):

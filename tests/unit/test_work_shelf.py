@@ -1,10 +1,13 @@
 """The videos on our disk, and the lock per key that keeps a download single."""
 
 import asyncio
+import os
+import time
 from pathlib import Path
 
 import pytest
 
+from bot.core.clock import DAY, SECOND
 from bot.core.errors import DownloadInterrupted, StorageUnavailable
 from bot.work.locks import KeyedLock
 from bot.work.shelf import Shelf
@@ -148,6 +151,17 @@ async def test_tidying_leaves_downloads_alone(shelf: Shelf, downloads: HeldDownl
 
     assert await shelf.tidy([]) == 1
     assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == [part]
+
+
+async def test_half_file_that_nobody_writes_any_more_goes(shelf: Shelf, tmp_path: Path):
+    """What a dead process left in a folder that others share: they never sweep it."""
+    part = tmp_path / "half.mp4.0123.part"
+    part.write_bytes(b"")
+    yesterday = time.time() - DAY / SECOND
+    os.utime(part, (yesterday, yesterday))
+
+    assert await shelf.tidy([]) == 1
+    assert not part.exists()
 
 
 async def test_sweep_makes_a_missing_folder(tmp_path: Path, downloads: HeldDownloads):

@@ -1,0 +1,104 @@
+"""What a command needs before it can do anything: folder, database, log-in, and signals that stop it."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bot.chat.client import CourierClient
+from bot.chat.connection import log_in, point_at
+from bot.core.budget import Pace
+from bot.core.errors import DependencyDown, StorageUnavailable
+from bot.settings import Settings
+from bot.storage.store import Store, open_store
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set.
+
+    asyncio's own SIGINT handling would cancel whatever is running, uploads included.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Raises DependencyDown when nothing can be written there."""
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        # Another process may be trying the same.
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise DependencyDown(
+            f"DATA_DIR: {folder} cannot be written ({error.strerror or error}): "
+            "make the folder and let the bot's user write there"
+        ) from error
+
+
+@contextmanager
+def sole_owner(settings: Settings) -> Iterator[None]:
+    """SQLite is for one bot: the operating system's lock, which ends with the process however it ends."""
+    if settings.on_postgresql:
+        yield
+        return
+    path = sqlite_file(settings.database)
+    lock = FileLock(f"{path}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise DependencyDown(f"another veo-courier already runs on {path}: stop it first") from None
+    except OSError as error:
+        raise DependencyDown(f"DATABASE_URL: {path} cannot be locked: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sqlite_file(url: str) -> Path:
+    """The file that a sqlite:/// address names."""
+    return Path(url.removeprefix("sqlite:///"))
+
+
+@asynccontextmanager
+async def open_store_or_leave(settings: Settings) -> AsyncIterator[Store]:
+    """A database that does not open at start is a reason to leave, later ones are not."""
+    async with AsyncExitStack() as stack:
+        opening = open_store(
+            settings.database,
+            limits=settings.limits,
+            interval=settings.interval_ms,
+            lease_time=settings.lease_ms,
+            pace=Pace(settings.poll_rate, saved=settings.poll_rate),
+        )
+        try:
+            store = await stack.enter_async_context(opening)
+        except StorageUnavailable as error:
+            raise DependencyDown(f"DATABASE_URL: {error}") from error
+        yield store
+
+
+@asynccontextmanager
+async def logged_in(settings: Settings) -> AsyncIterator[CourierClient]:
+    """A client that may call Discord. Raises TokenRefused, DependencyDown."""
+    if settings.discord_api_url is not None:
+        point_at(str(settings.discord_api_url))
+    client = CourierClient(proxy=str(settings.discord_proxy) if settings.discord_proxy else None)
+    try:
+        await log_in(client, settings.discord_token.get_secret_value(), settings.discord_api_url is not None)
+        yield client
+    finally:
+        await client.close()
