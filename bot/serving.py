@@ -31,6 +31,8 @@ async def serve(
     connection = asyncio.create_task(connect(client), name="gateway") if has_gateway else None
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
+        if connection is None:
+            logger.info("ready without a gateway: polling and delivering as %s", client.user)
         if connection is None or await _is_ready(client, connection, stopping):
             await _run(client, jobs, connection, stopping, stop)
         else:
