@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -15,9 +15,11 @@ from bot.chat.client import CourierClient, register_commands
 from bot.chat.connection import log_in, point_at
 from bot.chat.membership import Membership
 from bot.chat.messenger import DiscordMessenger
+from bot.chat.outbound import rate_limit_trace
 from bot.core.budget import RateBudget
 from bot.core.clock import SECOND, Clock, system_clock
 from bot.core.errors import DependencyDown, StorageUnavailable
+from bot.core.meter import UNMETERED, Meter
 from bot.core.verdicts import PollRules
 from bot.media.fit import Fitter
 from bot.serving import serve
@@ -33,6 +35,9 @@ from bot.work.pacing import ApiGate
 from bot.work.poller import Poller
 from bot.work.registry import Registry
 from bot.work.shelf import Shelf
+
+if TYPE_CHECKING:
+    from bot.ops.counters import PrometheusMeter
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +76,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         stack.enter_context(sole_owner(settings.database))
         store = await stack.enter_async_context(open_store_or_leave(settings))
         await _take_over(store, system_clock)
-        client = await stack.enter_async_context(logged_in(settings))
-        shelf = await _shelf(stack, settings, store, system_clock)
-        await _open_http(stack, settings, store, client)
-        loops = await _build(stack, settings, store, client, shelf, stop, system_clock)
+        counted = _prometheus(settings)
+        meter = counted or UNMETERED
+        client = await stack.enter_async_context(logged_in(settings, meter))
+        shelf = await _shelf(stack, settings, store, system_clock, meter)
+        await _open_http(stack, settings, store, client, counted)
+        loops = await _build(stack, settings, store, client, shelf, stop, system_clock, meter)
         await register_commands(client, store.facts, settings.discord_guild_id)
         await serve(client, [*loops.all(), _housekeeper(store, shelf, client, system_clock)], stop)
     logger.info("stopped")
@@ -147,11 +154,12 @@ async def _take_over(store: Store, clock: Clock) -> None:
 
 
 @asynccontextmanager
-async def logged_in(settings: Settings) -> AsyncIterator[CourierClient]:
+async def logged_in(settings: Settings, meter: Meter = UNMETERED) -> AsyncIterator[CourierClient]:
     """A client that may call Discord. Raises TokenRefused, DependencyDown."""
     if settings.discord_api_url is not None:
         point_at(str(settings.discord_api_url))
     client = CourierClient(proxy=str(settings.discord_proxy) if settings.discord_proxy else None)
+    client.http.http_trace = rate_limit_trace(meter)
     try:
         await log_in(client, settings.discord_token.get_secret_value(), settings.discord_api_url is not None)
         yield client
@@ -167,9 +175,10 @@ async def _build(
     shelf: Shelf,
     stop: asyncio.Event,
     clock: Clock,
+    meter: Meter,
 ) -> Loops:
     loops = Loops()
-    messenger = DiscordMessenger(client, clock)
+    messenger = DiscordMessenger(client, clock, meter)
     registry = Registry(
         registrations=store.registrations,
         lookups=store.lookups,
@@ -181,15 +190,15 @@ async def _build(
         on_work=loops.wake,
     )
     client.use(registry, messenger, Membership(store.guilds, clock, loops.wake))
-    loops.poller = await _poller(stack, settings, store, loops, clock)
-    loops.deliverer = _deliverer(store, messenger, shelf, loops, stop, clock)
+    loops.poller = await _poller(stack, settings, store, loops, clock, meter)
+    loops.deliverer = _deliverer(store, messenger, shelf, loops, stop, clock, meter)
     keeper = CardKeeper(cards=store.cards, easel=messenger, clock=clock)
     loops.cards = DurableLoop(keeper, room=_CARDS_AT_ONCE, clock=clock, grace=_CARD_GRACE, may_cancel=False)
     return loops
 
 
 async def _poller(
-    stack: AsyncExitStack, settings: Settings, store: Store, loops: Loops, clock: Clock
+    stack: AsyncExitStack, settings: Settings, store: Store, loops: Loops, clock: Clock, meter: Meter
 ) -> DurableLoop[Any]:
     room = max(_FEWEST_QUESTIONS, min(_MOST_QUESTIONS, int(settings.poll_rate * _SECONDS_PER_ANSWER)))
     session = await stack.enter_async_context(open_api_session(connections=room))
@@ -203,18 +212,21 @@ async def _poller(
         rules=PollRules(settings.interval_ms, int(settings.task_deadline * SECOND)),
         clock=clock,
         on_change=loops.wake,
+        meter=meter,
     )
     return DurableLoop(poller, room=room, clock=clock, grace=_POLLING_GRACE, may_cancel=True)
 
 
-async def _shelf(stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock) -> Shelf:
+async def _shelf(
+    stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock, meter: Meter
+) -> Shelf:
     """The video folder, rid of what a stop had left."""
     local = settings.api_on_loopback
     session = await stack.enter_async_context(open_download_session(allow_loopback=local))
     downloader = VideoDownloader(
         session=session, max_bytes=int(settings.max_video_bytes), allow_loopback=local
     )
-    shelf = Shelf(settings.data_dir / "videos", downloader, Fitter())
+    shelf = Shelf(settings.data_dir / "videos", downloader, Fitter(), meter)
     if swept := await shelf.sweep(await store.deliveries.tasks_to_keep(clock())):
         logger.info("removed %d files that a stop had left", swept)
     return shelf
@@ -227,6 +239,7 @@ def _deliverer(
     loops: Loops,
     stop: asyncio.Event,
     clock: Clock,
+    meter: Meter,
 ) -> DurableLoop[Any]:
     deliverer = Deliverer(
         deliveries=store.deliveries,
@@ -235,27 +248,34 @@ def _deliverer(
         clock=clock,
         stop=stop,
         on_change=loops.wake,
+        meter=meter,
     )
     return DurableLoop(
         deliverer, room=_DELIVERIES_AT_ONCE, clock=clock, grace=_POSTING_GRACE, may_cancel=False
     )
 
 
-async def _open_http(stack: AsyncExitStack, settings: Settings, store: Store, client: CourierClient) -> None:
+def _prometheus(settings: Settings) -> "PrometheusMeter | None":
+    """Three MiB, for those who asked for it."""
     if settings.http_port is None:
+        return None
+    from bot.ops.counters import PrometheusMeter
+
+    return PrometheusMeter()
+
+
+async def _open_http(
+    stack: AsyncExitStack,
+    settings: Settings,
+    store: Store,
+    client: CourierClient,
+    counted: "PrometheusMeter | None",
+) -> None:
+    if settings.http_port is None or counted is None:
         return
-    # Three MiB, for those who asked for it.
-    from bot.ops.health import Health
     from bot.ops.server import open_server
 
-    health = Health(
-        gateway_is_up=client.is_up,
-        diagnosis=store.diagnosis,
-        facts=store.facts,
-        clock=system_clock,
-        interval=settings.interval_ms,
-    )
-    server = open_server(settings.http_port, health, store.diagnosis, system_clock, client.is_up)
+    server = open_server(settings.http_port, store, counted, client.is_up, system_clock)
     await stack.enter_async_context(server)
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -12,6 +14,7 @@ from bot.chat.discord_errors import is_edge_block, translated
 from bot.core.budget import RateBudget
 from bot.core.clock import MINUTE, SECOND, Clock
 from bot.core.errors import DiscordUnavailable
+from bot.core.meter import UNMETERED, Limiter, Meter
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -21,13 +24,15 @@ _CALLS_PER_SECOND = 25
 _CALLS_SAVED_UP = 4
 # A block by Discord's edge is for ten thousand bad calls in ten minutes: asking again only feeds it.
 _BLOCK_PAUSE = 10 * MINUTE
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 
 
 class Outbound:
     """One for the whole process: the limits are the bot's, not a channel's."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, meter: Meter = UNMETERED) -> None:
         self._clock = clock
+        self._meter = meter
         self._budget = RateBudget(_CALLS_PER_SECOND, clock, saved=_CALLS_SAVED_UP)
         self._turn = asyncio.Lock()
         self._blocked_until = 0
@@ -58,10 +63,12 @@ class Outbound:
 
     async def _take_turn(self) -> None:
         """In the order of coming: the lock is fair."""
+        came = time.monotonic()
         async with self._turn:
             if self._budget.available() < 1:
                 await asyncio.sleep(max(self._budget.ready_at() - self._clock(), 1) / SECOND)
             self._budget.spend(1)
+        self._meter.waited(Limiter.OUTBOUND, time.monotonic() - came)
 
     def _check_edge(self) -> None:
         left = self._blocked_until - self._clock()
@@ -74,8 +81,31 @@ class Outbound:
             error.status,
             _BLOCK_PAUSE // MINUTE,
         )
-        self._blocked_until = self._clock() + _BLOCK_PAUSE
+        # Calls that were under way run into the same block: only what it lasts longer is counted.
+        now = self._clock()
+        self._meter.waited(Limiter.EDGE, (now + _BLOCK_PAUSE - max(self._blocked_until, now)) / SECOND)
+        self._blocked_until = now + _BLOCK_PAUSE
         return DiscordUnavailable("Discord's edge blocks this machine", retry_after=_BLOCK_PAUSE / SECOND)
+
+
+def rate_limit_trace(meter: Meter) -> aiohttp.TraceConfig:
+    """For `HTTPClient.http_trace`: discord.py waits out a 429 inside the call, and only its session tells.
+
+    What it waits for without a 429, because a bucket is used up, nobody tells.
+    """
+
+    async def ended(_session: object, _context: object, end: aiohttp.TraceRequestEndParams) -> None:
+        headers = end.response.headers
+        if end.response.status == 429 and "Via" in headers:
+            meter.waited(Limiter.DISCORD, _seconds(headers.get("Retry-After", "")))
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(ended)
+    return trace
+
+
+def _seconds(text: str) -> float:
+    return float(text) if _SECONDS.fullmatch(text) else 0.0
 
 
 def _look_at(job: asyncio.Future[Answer]) -> None:

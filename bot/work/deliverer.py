@@ -11,6 +11,7 @@ from typing import Protocol
 from bot.core.backoff import retry_delay
 from bot.core.clock import HOUR, MINUTE, SECOND, Clock
 from bot.core.errors import LinkRefused, TryLater, Undeliverable, VideoUnusable
+from bot.core.meter import UNMETERED, AttemptOutcome, Meter
 from bot.core.results import ResultMessage, link_ends_at
 from bot.core.tasks import Claim, DueDelivery, TaskState
 from bot.work.posting import Messenger, Posted, Poster
@@ -85,6 +86,7 @@ class Deliverer:
         clock: Clock,
         stop: asyncio.Event,
         on_change: Callable[[], None],
+        meter: Meter = UNMETERED,
     ) -> None:
         self._deliveries = deliveries
         self._messenger = messenger
@@ -93,6 +95,7 @@ class Deliverer:
         self._clock = clock
         self._stop = stop
         self._on_change = on_change
+        self._meter = meter
 
     async def claim(self, room: int) -> Claim[DueDelivery]:
         return await self._deliveries.claim(self._clock())
@@ -104,6 +107,7 @@ class Deliverer:
         await self._deliveries.renew(leases, self._clock())
 
     async def set_aside(self, lease: int, work: DueDelivery, why: str) -> None:
+        self._meter.attempted(AttemptOutcome.SET_ASIDE)
         await self._postpone(lease, work, _SET_ASIDE, "an error of the bot itself; its operator sees it", why)
 
     async def handle(self, lease: int, work: DueDelivery) -> None:
@@ -133,10 +137,20 @@ class Deliverer:
         return True
 
     async def _record(self, lease: int, due: DueDelivery, posted: Posted) -> None:
-        await self._deliveries.posted(
-            due, lease, posted.message_id, self._clock(), channel_id=posted.channel_id
+        now = self._clock()
+        is_ours = await self._deliveries.posted(
+            due, lease, posted.message_id, now, channel_id=posted.channel_id
         )
         logger.info("%s posted", due.task.id, extra=_fields(due))
+        if is_ours:
+            self._count_posted(due, now)
+
+    def _count_posted(self, due: DueDelivery, now: int) -> None:
+        """A result asked for when it was there already is not late by its age."""
+        self._meter.attempted(AttemptOutcome.POSTED)
+        if due.task.state is TaskState.COMPLETED and due.task.finished_at is not None:
+            since = max(due.task.finished_at, due.delivery.created_at)
+            self._meter.delivered((now - since) / SECOND)
 
     async def _give_up(self, lease: int, result: ResultMessage, error: Undeliverable) -> None:
         """Told first, recorded after: a crash in between tells twice rather than never."""
@@ -145,7 +159,8 @@ class Deliverer:
         told_before = due.delivery.ended_at is not None
         if not told_before:
             await self._tell(result, error)
-        await self._deliveries.undeliverable(due, lease, str(error), self._clock())
+        if await self._deliveries.undeliverable(due, lease, str(error), self._clock()):
+            self._meter.attempted(AttemptOutcome.UNDELIVERABLE)
 
     async def _tell(self, result: ResultMessage, why: Undeliverable) -> None:
         try:
@@ -165,6 +180,7 @@ class Deliverer:
             delay // SECOND,
             extra=_fields(due),
         )
+        self._meter.attempted(AttemptOutcome.RETRIED)
         await self._postpone(lease, due, delay, str(error))
 
     async def _result(self, due: DueDelivery) -> ResultMessage | None:
