@@ -7,6 +7,7 @@ from typing import Protocol
 from bot.core.backoff import retry_delay
 from bot.core.clock import HOUR, Clock
 from bot.core.errors import GiveUp, TryLater
+from bot.core.log_fields import log_about
 from bot.core.tasks import CardView, Claim
 from bot.work.locks import KeyedLock
 
@@ -57,6 +58,7 @@ class CardKeeper:
         await self._cards.renew(leases, self._clock())
 
     async def handle(self, lease: int, work: CardView) -> None:
+        log_about("draw", work)
         async with self._drawing.hold(work.card.id):
             try:
                 await self._easel.draw(work)

@@ -11,6 +11,7 @@ from typing import Protocol
 from bot.core.backoff import retry_delay
 from bot.core.clock import HOUR, MINUTE, SECOND, Clock
 from bot.core.errors import LinkRefused, TryLater, Undeliverable, VideoUnusable
+from bot.core.log_fields import log_about
 from bot.core.meter import UNMETERED, AttemptOutcome, Meter
 from bot.core.results import ResultMessage, link_ends_at
 from bot.core.tasks import Claim, DueDelivery, TaskState
@@ -111,6 +112,7 @@ class Deliverer:
         await self._postpone(lease, work, _SET_ASIDE, "an error of the bot itself; its operator sees it", why)
 
     async def handle(self, lease: int, work: DueDelivery) -> None:
+        log_about("deliver", work)
         try:
             ended = await self._deliver(lease, work)
         except TryLater as error:
@@ -141,7 +143,7 @@ class Deliverer:
         is_ours = await self._deliveries.posted(
             due, lease, posted.message_id, now, channel_id=posted.channel_id
         )
-        logger.info("%s posted", due.task.id, extra=_fields(due))
+        logger.info("%s posted", due.task.id)
         if is_ours:
             self._count_posted(due, now)
 
@@ -155,7 +157,7 @@ class Deliverer:
     async def _give_up(self, lease: int, result: ResultMessage, error: Undeliverable) -> None:
         """Told first, recorded after: a crash in between tells twice rather than never."""
         due = result.due
-        logger.warning("%s cannot be posted: %s", due.task.id, error, extra=_fields(due))
+        logger.warning("%s cannot be posted: %s", due.task.id, error)
         told_before = due.delivery.ended_at is not None
         if not told_before:
             await self._tell(result, error)
@@ -173,13 +175,7 @@ class Deliverer:
     async def _try_later(self, lease: int, due: DueDelivery, error: TryLater) -> None:
         attempt = due.delivery.attempt + 1
         delay = retry_delay(attempt, first=_FIRST_RETRY, most=_LAST_RETRY, asked_for=error.retry_after)
-        logger.warning(
-            "%s not posted yet: %s; next attempt in %d s",
-            due.task.id,
-            error,
-            delay // SECOND,
-            extra=_fields(due),
-        )
+        logger.warning("%s not posted yet: %s; next attempt in %d s", due.task.id, error, delay // SECOND)
         self._meter.attempted(AttemptOutcome.RETRIED)
         await self._postpone(lease, due, delay, str(error))
 
@@ -240,15 +236,4 @@ class Deliverer:
 
 
 def _tell_operator(due: DueDelivery, error: TryLater) -> None:
-    logger.error("%s: the video could not be downloaded: %s", due.task.id, error, extra=_fields(due))
-
-
-def _fields(due: DueDelivery) -> dict[str, object]:
-    return {
-        "action": "deliver",
-        "task_id": due.task.id,
-        "delivery_id": due.delivery.id,
-        "guild_id": due.delivery.guild_id,
-        "channel_id": due.delivery.channel_id,
-        "attempt": due.delivery.attempt + 1,
-    }
+    logger.error("%s: the video could not be downloaded: %s", due.task.id, error)

@@ -9,6 +9,7 @@ from bot.core.answers import Answer, Completed, Doubt, Doubtful, Failed, Waiting
 from bot.core.budget import RateBudget
 from bot.core.clock import MINUTE, SECOND, Clock
 from bot.core.errors import KeyRefused, TryLater, VideoApiThrottled
+from bot.core.log_fields import log_about
 from bot.core.meter import UNMETERED, Limiter, Meter, PollAnswer
 from bot.core.tasks import Claim, TrackedTask
 from bot.core.trouble import TroubleKind
@@ -101,6 +102,7 @@ class Poller:
         await self._tasks.renew(leases, self._clock())
 
     async def handle(self, lease: int, work: TrackedTask) -> None:
+        log_about("poll", work)
         asked_at = self._clock()
         try:
             verdict = await self._ask(work, asked_at)
@@ -136,12 +138,7 @@ class Poller:
             logger.warning(
                 "the video API gives no usable answer (%s); asking goes on, nothing is lost", error
             )
-        logger.info(
-            "no answer about %s: %s",
-            task.id,
-            error,
-            extra={"action": "poll", "task_id": task.id, "attempt": task.attempt + 1},
-        )
+        logger.info("no answer about %s: %s", task.id, error)
 
     def _note_answer(self) -> None:
         if self._silent:
@@ -216,9 +213,8 @@ class OutcomeRecorder:
         news = [o for o in outcomes if _is_news(o)]
         for outcome in news:
             what = outcome.verdict.state if isinstance(outcome.verdict, Final) else outcome.verdict.word
-            logger.info(
-                "%s is %s", outcome.task.id, what, extra={"action": "poll", "task_id": outcome.task.id}
-            )
+            log_about("poll", outcome.task)
+            logger.info("%s is %s", outcome.task.id, what)
         if news:
             self._on_change()
 
