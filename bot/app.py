@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bot.chat.client import CourierClient, register_commands
 from bot.chat.membership import Membership
@@ -14,6 +14,7 @@ from bot.chat.messenger import DiscordMessenger
 from bot.chat.outbound import CALLS, LocalTurns, Turns
 from bot.core.budget import RateBudget
 from bot.core.clock import SECOND, Clock, system_clock
+from bot.core.meter import UNMETERED, Meter
 from bot.core.verdicts import PollRules
 from bot.media.fit import Fitter
 from bot.roles import Role
@@ -32,6 +33,9 @@ from bot.work.pacing import ApiGate
 from bot.work.poller import Poller
 from bot.work.registry import Registry
 from bot.work.shelf import Shelf
+
+if TYPE_CHECKING:
+    from bot.ops.counters import PrometheusMeter
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +77,7 @@ class _Parts:
     messenger: DiscordMessenger
     shelf: Shelf
     clock: Clock
+    meter: Meter
 
 
 async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) -> None:
@@ -83,9 +88,10 @@ async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) ->
         stack.enter_context(sole_owner(settings))
         store = await stack.enter_async_context(open_store_or_leave(settings))
         await _take_over(store, system_clock)
-        client = await stack.enter_async_context(logged_in(settings))
-        parts = await _parts(stack, settings, store, client, system_clock)
-        await _open_http(stack, parts, role)
+        counted = _prometheus(settings)
+        client = await stack.enter_async_context(logged_in(settings, counted or UNMETERED))
+        parts = await _parts(stack, settings, store, client, system_clock, counted or UNMETERED)
+        await _open_http(stack, parts, role, counted)
         loops = Loops()
         if role.works:
             await _build_loops(stack, parts, loops, stop)
@@ -103,23 +109,31 @@ async def _take_over(store: Store, clock: Clock) -> None:
 
 
 async def _parts(
-    stack: AsyncExitStack, settings: Settings, store: Store, client: CourierClient, clock: Clock
+    stack: AsyncExitStack,
+    settings: Settings,
+    store: Store,
+    client: CourierClient,
+    clock: Clock,
+    meter: Meter,
 ) -> _Parts:
     turns: Turns = LocalTurns(clock)
     if store.database.is_shared:
         turns = SharedTurns(store.database, DISCORD, CALLS, clock)
-    shelf = await _shelf(stack, settings, store, clock)
-    return _Parts(settings, store, client, DiscordMessenger(client, clock, turns), shelf, clock)
+    messenger = DiscordMessenger(client, clock, turns, meter)
+    shelf = await _shelf(stack, settings, store, clock, meter)
+    return _Parts(settings, store, client, messenger, shelf, clock, meter)
 
 
-async def _shelf(stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock) -> Shelf:
+async def _shelf(
+    stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock, meter: Meter
+) -> Shelf:
     """The video folder, rid of what a stop had left."""
     local = settings.api_on_loopback
     session = await stack.enter_async_context(open_download_session(allow_loopback=local))
     downloader = VideoDownloader(
         session=session, max_bytes=int(settings.max_video_bytes), allow_loopback=local
     )
-    shelf = Shelf(settings.data_dir / "videos", downloader, Fitter())
+    shelf = Shelf(settings.data_dir / "videos", downloader, Fitter(), meter)
     clear = shelf.tidy if store.database.is_shared else shelf.sweep
     if removed := await clear(await store.deliveries.tasks_to_keep(clock())):
         logger.info("removed %d files that a stop had left", removed)
@@ -178,6 +192,7 @@ async def _poller(stack: AsyncExitStack, parts: _Parts, loops: Loops) -> Durable
         rules=PollRules(settings.interval_ms, int(settings.task_deadline * SECOND)),
         clock=clock,
         on_change=loops.wake,
+        meter=parts.meter,
     )
     return _loop(parts, poller, room=room, grace=_POLLING_GRACE, may_cancel=True)
 
@@ -190,28 +205,35 @@ def _deliverer(parts: _Parts, loops: Loops, stop: asyncio.Event) -> DurableLoop[
         clock=parts.clock,
         stop=stop,
         on_change=loops.wake,
+        meter=parts.meter,
     )
     return _loop(parts, deliverer, room=_DELIVERIES_AT_ONCE, grace=_POSTING_GRACE, may_cancel=False)
 
 
-async def _open_http(stack: AsyncExitStack, parts: _Parts, role: Role) -> None:
-    settings, diagnosis = parts.settings, parts.store.diagnosis
+def _prometheus(settings: Settings) -> "PrometheusMeter | None":
+    """Three MiB, for those who asked for it."""
     if settings.http_port is None:
+        return None
+    from bot.ops.counters import PrometheusMeter
+
+    return PrometheusMeter()
+
+
+async def _open_http(
+    stack: AsyncExitStack, parts: _Parts, role: Role, counted: "PrometheusMeter | None"
+) -> None:
+    if parts.settings.http_port is None or counted is None:
         return
-    # Three MiB, for those who asked for it.
-    from bot.ops.health import Health
     from bot.ops.server import open_server
 
-    gateway_is_up = parts.client.is_up if role.chats else None
-    health = Health(
-        gateway_is_up=gateway_is_up,
+    server = open_server(
+        parts.settings.http_port,
+        parts.store,
+        counted,
+        parts.clock,
+        gateway_is_up=parts.client.is_up if role.chats else None,
         asks=role.works,
-        diagnosis=diagnosis,
-        facts=parts.store.facts,
-        clock=parts.clock,
-        interval=settings.interval_ms,
     )
-    server = open_server(settings.http_port, health, diagnosis, parts.clock, gateway_is_up)
     await stack.enter_async_context(server)
 
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
+from bot.core.log_fields import current_fields
+
 STARS = "********"
 
 # discord.py at DEBUG logs every gateway event, interaction tokens included (gateway.py), and webhook URLs
@@ -67,7 +69,7 @@ class ConsoleFormat(logging.Formatter):
 
 
 class JsonFormat(logging.Formatter):
-    """One JSON object a line; ids are fields of their own."""
+    """One JSON object a line; ids are fields of their own: the record's, else those of its job."""
 
     def __init__(self, redaction: Redaction) -> None:
         super().__init__()
@@ -80,7 +82,8 @@ class JsonFormat(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        entry |= {name: getattr(record, name) for name in _KNOWN_FIELDS if hasattr(record, name)}
+        known = {**current_fields(), **vars(record)}
+        entry |= {name: known[name] for name in _KNOWN_FIELDS if name in known}
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps({name: self._safe(value) for name, value in entry.items()}, ensure_ascii=False)

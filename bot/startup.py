@@ -10,8 +10,10 @@ from filelock import FileLock, Timeout
 
 from bot.chat.client import CourierClient
 from bot.chat.connection import log_in, point_at
+from bot.chat.outbound import rate_limit_trace
 from bot.core.budget import Pace
 from bot.core.errors import DependencyDown, StorageUnavailable
+from bot.core.meter import UNMETERED, Meter
 from bot.settings import Settings
 from bot.storage.store import Store, open_store
 
@@ -92,11 +94,12 @@ async def open_store_or_leave(settings: Settings) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def logged_in(settings: Settings) -> AsyncIterator[CourierClient]:
+async def logged_in(settings: Settings, meter: Meter = UNMETERED) -> AsyncIterator[CourierClient]:
     """A client that may call Discord. Raises TokenRefused, DependencyDown."""
     if settings.discord_api_url is not None:
         point_at(str(settings.discord_api_url))
     client = CourierClient(proxy=str(settings.discord_proxy) if settings.discord_proxy else None)
+    client.http.http_trace = rate_limit_trace(meter)
     try:
         await log_in(client, settings.discord_token.get_secret_value(), settings.discord_api_url is not None)
         yield client

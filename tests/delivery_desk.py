@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from bot.core.errors import DiscordUnavailable, TooLargeForDiscord
 from bot.core.results import ResultMessage
 from bot.core.tasks import Delivery
+from bot.ops.counters import PrometheusMeter
 from bot.storage.store import Store
 from bot.storage.tables import deliveries
 from bot.work.deliverer import Deliverer
@@ -124,6 +125,7 @@ class Desk:
     downloads: ScriptedDownloads = field(default_factory=ScriptedDownloads)
     fitter: ScriptedFitter = field(default_factory=ScriptedFitter)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    meter: PrometheusMeter = field(default_factory=PrometheusMeter)
     changes: int = 0
     deliverer: Deliverer = field(init=False)
 
@@ -131,10 +133,11 @@ class Desk:
         self.deliverer = Deliverer(
             deliveries=self.store.deliveries,
             messenger=self.discord,
-            shelf=Shelf(self.folder, self.downloads, self.fitter),
+            shelf=Shelf(self.folder, self.downloads, self.fitter, self.meter),
             clock=self.clock,
             stop=self.stop,
             on_change=self._changed,
+            meter=self.meter,
         )
 
     def _changed(self) -> None:

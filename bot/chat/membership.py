@@ -38,13 +38,19 @@ class Membership:
         """After READY: what happened while we were away. Guilds in an outage are in the list as well."""
         missing, returned = await self._guilds.compare([g.id for g in guilds], self._clock())
         for guild_id in sorted(missing):
-            logger.warning("no longer in server %d: what it is owed is kept for 30 days", guild_id)
+            logger.warning(
+                "no longer in server %d: what it is owed is kept for 30 days",
+                guild_id,
+                extra=_about(guild_id),
+            )
         for guild_id in sorted(returned):
-            logger.info("in server %d again", guild_id)
+            logger.info("in server %d again", guild_id, extra=_about(guild_id))
 
     async def left(self, guild: discord.Guild) -> None:
         """Kicked, banned, or the guild is gone."""
-        logger.warning("removed from server %d: what it is owed is kept for 30 days", guild.id)
+        logger.warning(
+            "removed from server %d: what it is owed is kept for 30 days", guild.id, extra=_about(guild.id)
+        )
         await self._guilds.left(guild.id, self._clock())
 
     async def joined(self, guild: discord.Guild) -> None:
@@ -71,8 +77,14 @@ class Membership:
             return
         revived = await self._guilds.revive(free, self._clock())
         if revived:
-            logger.info("server %d: the way is free for %d results", guild.id, revived)
+            logger.info(
+                "server %d: the way is free for %d results", guild.id, revived, extra=_about(guild.id)
+            )
             self._on_work()
+
+
+def _about(guild_id: int) -> dict[str, object]:
+    return {"guild_id": guild_id}
 
 
 def _may_post(guild: discord.Guild, channel_id: int) -> bool:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +20,7 @@ from bot.chat.outbound import Outbound, Turns
 from bot.chat.upload_limits import DEFAULT, UploadLimits
 from bot.core.clock import MINUTE, Clock, to_datetime
 from bot.core.errors import DiscordUnavailable, TooLargeForDiscord, Undeliverable
+from bot.core.meter import UNMETERED, Meter
 from bot.core.nonces import private_nonce
 from bot.core.results import ResultMessage
 from bot.core.tasks import CardView
@@ -36,10 +39,17 @@ _CLOCK_SKEW = 2 * MINUTE  # between Discord's snowflakes and our clock
 class DiscordMessenger:
     """Discord as the deliverer and the card keeper see it. REST alone: needs no gateway and no cache."""
 
-    def __init__(self, client: discord.Client, clock: Clock, turns: Turns | None = None) -> None:
+    def __init__(
+        self,
+        client: discord.Client,
+        clock: Clock,
+        turns: Turns | None = None,
+        meter: Meter = UNMETERED,
+    ) -> None:
         self._client = client
         self._clock = clock
-        self._outbound = Outbound(clock, turns)
+        self._meter = meter
+        self._outbound = Outbound(clock, turns, meter)
         self._limits = UploadLimits()
 
     def limit(self, guild_id: int) -> int:
@@ -96,19 +106,32 @@ class DiscordMessenger:
                 opened = await self._outbound.call(lambda: http.start_private_message(delivery.requester_id))
                 await self._create(int(opened["id"]), parameters)
         except (Undeliverable, discord.HTTPException) as error:
-            logger.info("%s takes no direct message: %s", delivery.requester_id, describe(error))
+            logger.info("%s: whoever asked takes no direct message (%s)", delivery.task_id, describe(error))
 
     async def _create(self, channel_id: int, parameters: MultipartParameters) -> Any:
-        """Create Message, over the same route object as discord.py's own send, but with our timeout."""
+        """Create Message."""
         http = self._client.http
-        if not parameters.files:
-            return await self._outbound.call(lambda: http.send_message(channel_id, params=parameters))
+        if parameters.files:
+            return await self._upload(channel_id, parameters, parameters.files)
+        return await self._outbound.call(lambda: http.send_message(channel_id, params=parameters))
+
+    async def _upload(
+        self, channel_id: int, parameters: MultipartParameters, files: Sequence[discord.File]
+    ) -> Any:
+        """Over the same route object as discord.py's own send, but with our timeout."""
         route = Route("POST", "/channels/{channel_id}/messages", channel_id=channel_id)
-        return await self._outbound.call(
-            lambda: http.request(
-                route, files=parameters.files, form=parameters.multipart, timeout=_UPLOAD_TIMEOUT
+        form, http = parameters.multipart, self._client.http
+        size = sum(os.fstat(file.fp.fileno()).st_size for file in files)
+        began = time.monotonic()
+        try:
+            message = await self._outbound.call(
+                lambda: http.request(route, files=files, form=form, timeout=_UPLOAD_TIMEOUT)
             )
-        )
+        except TooLargeForDiscord:
+            self._meter.too_large()
+            raise
+        self._meter.uploaded(size, time.monotonic() - began)
+        return message
 
     async def parent_of(self, thread_id: int) -> int | None:
         http = self._client.http

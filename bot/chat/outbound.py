@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -12,6 +14,7 @@ from bot.chat.discord_errors import is_edge_block, translated
 from bot.core.budget import Pace, RateBudget
 from bot.core.clock import MINUTE, SECOND, Clock
 from bot.core.errors import DiscordUnavailable
+from bot.core.meter import UNMETERED, Limiter, Meter
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -20,6 +23,7 @@ Answer = TypeVar("Answer")
 CALLS = Pace(rate=25, saved=4)
 # A block by Discord's edge is for ten thousand bad calls in ten minutes: asking again only feeds it.
 _BLOCK_PAUSE = 10 * MINUTE
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 
 
 class Turns(Protocol):
@@ -49,9 +53,10 @@ class LocalTurns:
 class Outbound:
     """One for the whole process: the limits are the bot's, not a channel's."""
 
-    def __init__(self, clock: Clock, turns: Turns | None = None) -> None:
+    def __init__(self, clock: Clock, turns: Turns | None = None, meter: Meter = UNMETERED) -> None:
         self._clock = clock
         self._turns = turns or LocalTurns(clock)
+        self._meter = meter
         self._blocked_until = 0
 
     async def call(self, make: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -60,7 +65,7 @@ class Outbound:
         A cancel while discord.py 2.7.1 sleeps off a global 429 leaves its gate closed: every later call of
         the process hangs (http.py, `_global_over`).
         """
-        await self._turns.take()
+        await self._take_turn()
         self._check_edge()
         job = asyncio.ensure_future(make())
         job.add_done_callback(_look_at)
@@ -78,6 +83,11 @@ class Outbound:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise DiscordUnavailable(f"no answer from Discord ({type(error).__name__})") from error
 
+    async def _take_turn(self) -> None:
+        came = time.monotonic()
+        await self._turns.take()
+        self._meter.waited(Limiter.OUTBOUND, time.monotonic() - came)
+
     def _check_edge(self) -> None:
         left = self._blocked_until - self._clock()
         if left > 0:
@@ -89,8 +99,31 @@ class Outbound:
             error.status,
             _BLOCK_PAUSE // MINUTE,
         )
-        self._blocked_until = self._clock() + _BLOCK_PAUSE
+        # Calls that were under way run into the same block: only what it lasts longer is counted.
+        now = self._clock()
+        self._meter.waited(Limiter.EDGE, (now + _BLOCK_PAUSE - max(self._blocked_until, now)) / SECOND)
+        self._blocked_until = now + _BLOCK_PAUSE
         return DiscordUnavailable("Discord's edge blocks this machine", retry_after=_BLOCK_PAUSE / SECOND)
+
+
+def rate_limit_trace(meter: Meter) -> aiohttp.TraceConfig:
+    """For `HTTPClient.http_trace`: discord.py waits out a 429 inside the call, and only its session tells.
+
+    What it waits for without a 429, because a bucket is used up, nobody tells.
+    """
+
+    async def ended(_session: object, _context: object, end: aiohttp.TraceRequestEndParams) -> None:
+        headers = end.response.headers
+        if end.response.status == 429 and "Via" in headers:
+            meter.waited(Limiter.DISCORD, _seconds(headers.get("Retry-After", "")))
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(ended)
+    return trace
+
+
+def _seconds(text: str) -> float:
+    return float(text) if _SECONDS.fullmatch(text) else 0.0
 
 
 def _look_at(job: asyncio.Future[Answer]) -> None:

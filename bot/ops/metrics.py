@@ -1,4 +1,4 @@
-"""What Prometheus is told: read from the database when it asks, so that no restart loses it."""
+"""The gauges that Prometheus is told: read from the database when it asks, so that no restart loses them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -21,8 +21,8 @@ class _Ready(Collector):
         return self._families
 
 
-async def exposition(diagnosis: Diagnosis, clock: Clock, *, gateway_is_up: bool | None) -> bytes:
-    """The text of one scrape. Raises StorageUnavailable."""
+async def gauges(diagnosis: Diagnosis, clock: Clock, *, gateway_is_up: bool | None) -> bytes:
+    """Their part of one scrape. Raises StorageUnavailable."""
     delivery, question = await diagnosis.latest_delivery(), await diagnosis.latest_question()
     good, now = await diagnosis.last_good_answer(), clock()
     families = [

@@ -7,6 +7,7 @@ from typing import Protocol
 from bot.core.backoff import retry_delay
 from bot.core.clock import HOUR, Clock
 from bot.core.errors import GiveUp, TryLater
+from bot.core.log_fields import log_about
 from bot.core.tasks import Card, CardView, Claim
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class CardKeeper:
         await self._cards.renew(leases, self._clock())
 
     async def handle(self, lease: int, work: CardView) -> None:
+        log_about("draw", work)
         try:
             await self._easel.draw(work)
         except GiveUp as error:

@@ -12,6 +12,8 @@ from typing import Protocol
 from bot.core.backoff import retry_delay
 from bot.core.clock import HOUR, MINUTE, SECOND, Clock
 from bot.core.errors import LinkRefused, TryLater, Undeliverable, VideoUnusable
+from bot.core.log_fields import log_about
+from bot.core.meter import UNMETERED, AttemptOutcome, Meter
 from bot.core.results import ResultMessage, link_ends_at
 from bot.core.tasks import Claim, DueDelivery, TaskState
 from bot.work.posting import Messenger, Posted, Poster
@@ -86,6 +88,7 @@ class Deliverer:
         clock: Clock,
         stop: asyncio.Event,
         on_change: Callable[[], None],
+        meter: Meter = UNMETERED,
     ) -> None:
         self._deliveries = deliveries
         self._messenger = messenger
@@ -94,6 +97,7 @@ class Deliverer:
         self._clock = clock
         self._stop = stop
         self._on_change = on_change
+        self._meter = meter
 
     async def claim(self, room: int) -> Claim[DueDelivery]:
         return await self._deliveries.claim(self._clock())
@@ -105,9 +109,11 @@ class Deliverer:
         await self._deliveries.renew(leases, self._clock())
 
     async def set_aside(self, lease: int, work: DueDelivery, why: str) -> None:
+        self._meter.attempted(AttemptOutcome.SET_ASIDE)
         await self._postpone(lease, work, _SET_ASIDE, "an error of the bot itself; its operator sees it", why)
 
     async def handle(self, lease: int, work: DueDelivery) -> None:
+        log_about("deliver", work)
         try:
             ended = await self._deliver(lease, work)
         except TryLater as error:
@@ -135,19 +141,30 @@ class Deliverer:
         return True
 
     async def _record(self, lease: int, due: DueDelivery, posted: Posted) -> None:
-        await self._deliveries.posted(
-            due, lease, posted.message_id, self._clock(), channel_id=posted.channel_id
+        now = self._clock()
+        is_ours = await self._deliveries.posted(
+            due, lease, posted.message_id, now, channel_id=posted.channel_id
         )
-        logger.info("%s posted", due.task.id, extra=_fields(due))
+        logger.info("%s posted", due.task.id)
+        if is_ours:
+            self._count_posted(due, now)
+
+    def _count_posted(self, due: DueDelivery, now: int) -> None:
+        """A result asked for when it was there already is not late by its age."""
+        self._meter.attempted(AttemptOutcome.POSTED)
+        if due.task.state is TaskState.COMPLETED and due.task.finished_at is not None:
+            since = max(due.task.finished_at, due.delivery.created_at)
+            self._meter.delivered((now - since) / SECOND)
 
     async def _give_up(self, lease: int, result: ResultMessage, error: Undeliverable) -> None:
         """Told first, recorded after: a crash in between tells twice rather than never."""
         due = result.due
-        logger.warning("%s cannot be posted: %s", due.task.id, error, extra=_fields(due))
+        logger.warning("%s cannot be posted: %s", due.task.id, error)
         told_before = due.delivery.ended_at is not None
         if not told_before:
             await self._tell(result, error)
-        await self._deliveries.undeliverable(due, lease, str(error), self._clock())
+        if await self._deliveries.undeliverable(due, lease, str(error), self._clock()):
+            self._meter.attempted(AttemptOutcome.UNDELIVERABLE)
 
     async def _tell(self, result: ResultMessage, why: Undeliverable) -> None:
         try:
@@ -160,13 +177,8 @@ class Deliverer:
     async def _try_later(self, lease: int, due: DueDelivery, error: TryLater) -> None:
         attempt = due.delivery.attempt + 1
         delay = retry_delay(attempt, first=_FIRST_RETRY, most=_LAST_RETRY, asked_for=error.retry_after)
-        logger.warning(
-            "%s not posted yet: %s; next attempt in %d s",
-            due.task.id,
-            error,
-            delay // SECOND,
-            extra=_fields(due),
-        )
+        logger.warning("%s not posted yet: %s; next attempt in %d s", due.task.id, error, delay // SECOND)
+        self._meter.attempted(AttemptOutcome.RETRIED)
         await self._postpone(lease, due, delay, str(error))
 
     async def _result(self, due: DueDelivery) -> ResultMessage | None:
@@ -226,15 +238,4 @@ class Deliverer:
 
 
 def _tell_operator(due: DueDelivery, error: TryLater) -> None:
-    logger.error("%s: the video could not be downloaded: %s", due.task.id, error, extra=_fields(due))
-
-
-def _fields(due: DueDelivery) -> dict[str, object]:
-    return {
-        "action": "deliver",
-        "task_id": due.task.id,
-        "delivery_id": due.delivery.id,
-        "guild_id": due.delivery.guild_id,
-        "channel_id": due.delivery.channel_id,
-        "attempt": due.delivery.attempt + 1,
-    }
+    logger.error("%s: the video could not be downloaded: %s", due.task.id, error)

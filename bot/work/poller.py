@@ -5,11 +5,14 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from bot.core.answers import Answer
+from bot.core.answers import Answer, Completed, Doubt, Doubtful, Failed, Waiting
 from bot.core.budget import RateBudget
-from bot.core.clock import MINUTE, Clock
+from bot.core.clock import MINUTE, SECOND, Clock
 from bot.core.errors import KeyRefused, TryLater, VideoApiThrottled
+from bot.core.log_fields import log_about
+from bot.core.meter import UNMETERED, Limiter, Meter, PollAnswer
 from bot.core.tasks import Claim, TrackedTask
+from bot.core.trouble import TroubleKind
 from bot.core.verdicts import (
     Final,
     PollOutcome,
@@ -23,6 +26,7 @@ from bot.work.pacing import ApiGate
 
 logger = logging.getLogger(__name__)
 _SET_ASIDE = 5 * MINUTE
+_DOUBTS = {Doubt.UNKNOWN_ID: PollAnswer.UNKNOWN_ID, Doubt.NO_VIDEO: PollAnswer.NO_VIDEO}
 _NOTHING: Claim[TrackedTask] = Claim(0, ())
 
 
@@ -61,6 +65,7 @@ class Poller:
         rules: PollRules,
         clock: Clock,
         on_change: Callable[[], None],
+        meter: Meter = UNMETERED,
     ) -> None:
         self._api = api
         self._tasks = tasks
@@ -68,9 +73,11 @@ class Poller:
         self._budget = budget
         self._rules = rules
         self._clock = clock
+        self._meter = meter
         self._outcomes = OutcomeRecorder(tasks, clock, on_change)
         self._asking = 0
         self._silent = False
+        self._throttled_until = 0
 
     async def claim(self, room: int) -> Claim[TrackedTask]:
         now = self._clock()
@@ -95,6 +102,7 @@ class Poller:
         await self._tasks.renew(leases, self._clock())
 
     async def handle(self, lease: int, work: TrackedTask) -> None:
+        log_about("poll", work)
         asked_at = self._clock()
         try:
             verdict = await self._ask(work, asked_at)
@@ -106,14 +114,19 @@ class Poller:
         try:
             answer = await self._api.ask(task.id)
         except KeyRefused:
+            self._meter.polled(PollAnswer.KEY_REFUSED)
             await self._gate.refuse_key()
             return self._wait_for_the_gate(task, asked_at)
         except VideoApiThrottled as error:
+            self._meter.polled(PollAnswer.THROTTLED)
             await self._gate.throttle(error.retry_after)
+            self._note_pause()
             return self._wait_for_the_gate(task, asked_at)
         except TryLater as error:
+            self._meter.polled(PollAnswer.NO_ANSWER)
             self._note_silence(task, error)
             return judge_silence(task, error, self._clock(), self._rules)
+        self._meter.polled(_heard(answer))
         self._note_answer()
         await self._gate.answered(asked_at)
         return judge(task, answer, self._clock(), self._rules)
@@ -125,17 +138,21 @@ class Poller:
             logger.warning(
                 "the video API gives no usable answer (%s); asking goes on, nothing is lost", error
             )
-        logger.info(
-            "no answer about %s: %s",
-            task.id,
-            error,
-            extra={"action": "poll", "task_id": task.id, "attempt": task.attempt + 1},
-        )
+        logger.info("no answer about %s: %s", task.id, error)
 
     def _note_answer(self) -> None:
         if self._silent:
             self._silent = False
             logger.info("the video API answers again")
+
+    def _note_pause(self) -> None:
+        """Many questions may be told at once to slow down: the pause that they share counts once."""
+        trouble = self._gate.trouble
+        if trouble is None or trouble.kind is not TroubleKind.THROTTLED:
+            return  # a refused key closes the gate for longer, and is not the API's haste
+        pause = trouble.until - max(self._throttled_until, self._clock())
+        self._throttled_until = max(self._throttled_until, trouble.until)
+        self._meter.waited(Limiter.VIDEO_API, pause / SECOND)
 
     def _wait_for_the_gate(self, task: TrackedTask, asked_at: int) -> StillWaiting:
         """The trouble is not the task's: it costs neither an attempt nor its deadline.
@@ -196,11 +213,22 @@ class OutcomeRecorder:
         news = [o for o in outcomes if _is_news(o)]
         for outcome in news:
             what = outcome.verdict.state if isinstance(outcome.verdict, Final) else outcome.verdict.word
-            logger.info(
-                "%s is %s", outcome.task.id, what, extra={"action": "poll", "task_id": outcome.task.id}
-            )
+            log_about("poll", outcome.task)
+            logger.info("%s is %s", outcome.task.id, what)
         if news:
             self._on_change()
+
+
+def _heard(answer: Answer) -> PollAnswer:
+    match answer:
+        case Waiting():
+            return PollAnswer.WAITING
+        case Completed():
+            return PollAnswer.COMPLETED
+        case Failed():
+            return PollAnswer.FAILED
+        case Doubtful(doubt):
+            return _DOUBTS[doubt]
 
 
 def _is_news(outcome: PollOutcome) -> bool:

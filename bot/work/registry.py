@@ -1,9 +1,11 @@
 """What people can ask for: track, untrack, deliver again, be notified too. Commits, then wakes the loops."""
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 from bot.core.clock import Clock
+from bot.core.log_fields import delivery_fields
 from bot.core.registration import (
     Earlier,
     Forgotten,
@@ -16,9 +18,11 @@ from bot.core.registration import (
     Watching,
 )
 from bot.core.results import living_link
-from bot.core.tasks import LIVE, TaskState
+from bot.core.tasks import LIVE, Delivery, TaskState
 from bot.core.trouble import ApiTrouble
 from bot.work.pacing import TROUBLE_FACT, FactStore
+
+logger = logging.getLogger(__name__)
 
 _ENDED_IN_A_LIST = 10
 _SUGGESTIONS = 25  # Discord shows no more
@@ -90,6 +94,8 @@ class Registry:
     async def track(self, request: TrackRequest) -> Registered:
         """Committed when this returns. Raises QuotaReached."""
         registered = await self._registrations.register(request, self._clock())
+        for row in registered.card.rows if registered.card else ():
+            _say("tracked", "track", row.delivery)
         self._on_work()
         return registered
 
@@ -102,6 +108,9 @@ class Registry:
         outcome = await self._registrations.cancel(
             channel_id, task_id, by, self._clock(), may_cancel_any=may_cancel_any
         )
+        if outcome is Untracked.CANCELLED:
+            known = {"action": "untrack", "task_id": task_id, "channel_id": channel_id}
+            logger.info("%s untracked", task_id, extra=known)
         self._on_work()
         return outcome
 
@@ -116,6 +125,7 @@ class Registry:
             return Redelivered.LINK_DEAD, earlier
         if not await self._registrations.redeliver(earlier, by, self._clock()):
             return Redelivered.STILL_OPEN, earlier
+        _say("to be posted once more", "redeliver", earlier.delivery)
         self._on_work()
         return Redelivered.PLANNED, earlier
 
@@ -152,3 +162,7 @@ class Registry:
         """Why nobody may ask the video API at the moment."""
         text = await self._facts.get(TROUBLE_FACT)
         return None if text is None else ApiTrouble.from_text(text)
+
+
+def _say(what: str, action: str, delivery: Delivery) -> None:
+    logger.info("%s %s", delivery.task_id, what, extra={"action": action, **delivery_fields(delivery)})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bot.core.errors import StorageUnavailable
+from bot.core.meter import UNMETERED, Meter
 from bot.work.locks import KeyedLock
 
 logger = logging.getLogger(__name__)
@@ -37,10 +38,13 @@ class Fitter(Protocol):
 class Shelf:
     """A file under its final name is complete and checked; that is all there is to remember."""
 
-    def __init__(self, folder: Path, downloader: Downloader, fitter: Fitter) -> None:
+    def __init__(
+        self, folder: Path, downloader: Downloader, fitter: Fitter, meter: Meter = UNMETERED
+    ) -> None:
         self._folder = folder
         self._downloader = downloader
         self._fitter = fitter
+        self._meter = meter
         self._fetching = KeyedLock()
 
     async def video(self, task_id: str, url: str) -> Path:
@@ -48,8 +52,15 @@ class Shelf:
         path = self._path(task_id)
         async with self._fetching.hold(task_id):
             if not await asyncio.to_thread(path.exists):
-                await self._downloader.fetch(url, path)
+                await self._fetch(task_id, url, path)
         return path
+
+    async def _fetch(self, task_id: str, url: str, path: Path) -> None:
+        began = time.monotonic()
+        await self._downloader.fetch(url, path)
+        seconds, size = time.monotonic() - began, (await asyncio.to_thread(path.stat)).st_size
+        self._meter.downloaded(size, seconds)
+        logger.info("%s: %d bytes downloaded in %.1f s", task_id, size, seconds)
 
     async def has(self, task_id: str) -> bool:
         """Whether it can be posted though its link is dead."""

@@ -1,5 +1,6 @@
 """`/healthz` and `/metrics` of the real bot: 200 when all is well, and what is wrong when not."""
 
+import json
 import re
 import socket
 from pathlib import Path
@@ -10,10 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bot.core.errors import DependencyDown
 from sandbox.faults import Fault
+from sandbox.video_api import Clip
 from tests.integration.conftest import Scene
 
 ID = "vgen_abc123def456"
-OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
+DOCS = Path(__file__).parents[2] / "docs"
+VIA = {"Via": "1.1 google", "Retry-After": "1"}
 
 
 @pytest.fixture
@@ -26,6 +29,17 @@ def port() -> int:
 async def fetch(port: int, path: str) -> tuple[int, str]:
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
         return answer.status, await answer.text()
+
+
+async def samples(port: int) -> dict[tuple[str, str | None], float]:
+    """One scrape: by name and label value (no metric of ours has two labels, but for a bucket's bound)."""
+    status, text = await fetch(port, "/metrics")
+    assert status == 200
+    return {
+        (sample.name, next(iter(sample.labels.values()), None)): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
 async def test_healthy_bot_says_ok(scene: Scene, port: int):
@@ -73,32 +87,133 @@ async def test_metrics_tell_every_state_in_prometheus_words(scene: Scene, port: 
         await scene.results()
         card = scene.channel.messages[0]
         await scene.discord.until(lambda: "failed: " in card.content and "queued" in card.content)
-        status, text = await fetch(port, "/metrics")
+        told = await samples(port)
 
-    samples = {
-        (sample.name, sample.labels.get("state")): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-    assert status == 200
-    assert samples["veo_tasks", "failed"] == 1
-    assert samples["veo_tasks", "waiting"] == 1
-    assert samples["veo_tasks", "lost"] == 0
-    assert samples["veo_deliveries", "posted"] == 1
-    assert samples["veo_gateway_up", None] == 1
-    assert samples["veo_oldest_owed_result_seconds", None] == 0
-    assert samples["veo_last_usable_answer_timestamp_seconds", None] > 0
+    assert told["veo_tasks", "failed"] == 1
+    assert told["veo_tasks", "waiting"] == 1
+    assert told["veo_tasks", "lost"] == 0
+    assert told["veo_deliveries", "posted"] == 1
+    assert told["veo_gateway_up", None] == 1
+    assert told["veo_oldest_owed_result_seconds", None] == 0
+    assert told["veo_last_usable_answer_timestamp_seconds", None] > 0
 
 
-async def test_every_metric_of_the_alerts_exists(scene: Scene, port: int):
-    """An alert on a name that nobody exports never fires."""
-    text = OPERATING.read_text(encoding="utf-8")
+async def test_metrics_count_what_happened_on_the_way_of_a_video(scene: Scene, port: int):
+    """A question without an answer, a file that is too large, a rate limit, and the video in the end."""
+    clip = Clip.padded(9 * 1024 * 1024)
+    posts = f"POST /channels/{scene.channel.id}/messages"
+    scene.api.faults.add(Fault("GET /v1/result/*", status=503, body=""))
+    scene.discord.faults.add(Fault(posts, status=413, body={"code": 40005, "message": "too large"}))
+    scene.discord.faults.add(
+        Fault(posts, status=429, body={"message": "slow", "retry_after": 0.1, "global": False}, headers=VIA)
+    )
+    scene.api.create(ID).complete(clip)
     async with scene.bot(http_port=port):
-        _, exported = await fetch(port, "/metrics")
+        await scene.track(ID)
+        [result] = await scene.results()
+        while (told := await samples(port))["veo_delivery_attempts_total", "posted"] == 0:
+            continue
 
-    named = set(re.findall(r"\bveo_[a-z_]+", text))
-    assert len(named) >= 5
-    assert named <= set(re.findall(r"^veo_[a-z_]+", exported, re.MULTILINE))
+    assert told["veo_polls_total", "no_answer"] == 1
+    assert told["veo_polls_total", "completed"] == 1
+    assert told["veo_download_bytes_total", None] == clip.size
+    assert told["veo_download_seconds_count", None] == 1
+    assert told["veo_uploads_too_large_total", None] == 1
+    assert told["veo_wait_seconds_total", "discord"] == 1
+    assert told["veo_upload_bytes_total", None] == result.attachments[0].size < clip.size
+    assert told["veo_upload_seconds_count", None] == 1
+    assert told["veo_completed_to_posted_seconds_count", None] == 1
+    assert 0 < told["veo_upload_seconds_sum", None] < told["veo_completed_to_posted_seconds_sum", None]
+
+
+async def test_metrics_show_every_value_of_a_label_from_the_start_and_no_other(scene: Scene, port: int):
+    """`rate` does not see a series that begins at 1; and an id as a label would be a series for each task."""
+    scene.api.create(ID).fail("no")
+    async with scene.bot(http_port=port):
+        before = await samples(port)
+        await scene.track(ID)
+        await scene.results()
+        while (after := await samples(port))["veo_delivery_attempts_total", "posted"] == 0:
+            continue
+
+    assert after.keys() == before.keys()
+    assert before["veo_delivery_attempts_total", "posted"] == 0
+
+
+async def test_untracked_task_does_not_look_as_if_somebody_waited(scene: Scene, port: int):
+    """Nobody asks about it any more: an alert on `waiting` tasks would fire for ever."""
+    scene.api.create(ID)
+    async with scene.bot(http_port=port):
+        await scene.track(ID)
+        waiting = await samples(port)
+        await scene.alice.slash(scene.channel, "veo untrack", id=ID)
+        untracked = await samples(port)
+
+    assert (waiting["veo_tasks", "waiting"], waiting["veo_deliveries", "open"]) == (1, 1)
+    assert (untracked["veo_tasks", "waiting"], untracked["veo_deliveries", "open"]) == (1, 0)
+
+
+async def test_event_loop_is_measured_while_somebody_may_read_it(scene: Scene, port: int):
+    """Twice a second, beside everything else."""
+    async with scene.bot(http_port=port):
+        while (await samples(port))["veo_event_loop_lag_seconds_count", None] == 0:
+            continue
+        told = await samples(port)
+
+    assert told["veo_event_loop_lag_seconds_sum", None] >= 0
+
+
+# -- what is written about them --------------------------------------------------------------------
+
+
+def used(expressions: list[str]) -> set[str]:
+    return {name for expression in expressions for name in re.findall(r"\bveo_[a-z_]+", expression)}
+
+
+def alert_rules() -> list[str]:
+    return re.findall(r"^ +expr: (.+)$", (DOCS / "operating.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def panel_queries() -> list[str]:
+    dashboard = json.loads((DOCS / "grafana.json").read_text(encoding="utf-8"))
+    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+
+
+async def test_every_metric_of_alerts_and_dashboard_is_exposed(scene: Scene, port: int):
+    """An alert on a name that nobody exports never fires, and its panel stays empty."""
+    async with scene.bot(http_port=port):
+        exposed = {name for name, _ in await samples(port)}
+
+    assert len(alert_rules()) == 5
+    assert used(alert_rules()) <= exposed
+    assert used(panel_queries()) <= exposed
+
+
+async def test_every_metric_is_in_the_table_and_on_the_dashboard(scene: Scene, port: int):
+    """What nobody knows of, nobody looks at."""
+    async with scene.bot(http_port=port):
+        _, text = await fetch(port, "/metrics")
+
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    rows = [
+        line.split("|")[1]
+        for line in (DOCS / "operating.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `veo_")
+    ]
+    assert {name.removesuffix("_total") for name in used(rows)} == families.keys()
+    shown = used(panel_queries())
+    assert [n for n, f in families.items() if not shown & {s.name for s in f.samples}] == []
+
+
+@pytest.mark.parametrize("expression", alert_rules() + panel_queries())
+def test_numbers_of_several_processes_are_put_together_rightly(expression: str):
+    """What is read from the database is the same in each; what was counted adds up."""
+    for name in used([expression]):
+        counted = re.search(rf"\bsum(?: by \([a-z, ]+\))? ?\((?:rate|increase)\({name}[\[{{]", expression)
+        read = re.search(rf"\b(?:max|min)(?: by \([a-z]+\))? ?\({name}\b", expression)
+        is_counter = name.endswith(("_total", "_bucket"))
+        # The gateway is each process's own.
+        assert counted if is_counter else read or name == "veo_gateway_up", name
 
 
 async def test_port_in_use_ends_the_start(scene: Scene):

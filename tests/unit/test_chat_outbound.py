@@ -5,12 +5,17 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 import discord
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from bot.chat.outbound import Outbound
+from bot.chat.outbound import Outbound, rate_limit_trace
 from bot.core.clock import MINUTE, SECOND, system_clock
 from bot.core.errors import DiscordUnavailable, Undeliverable
+from bot.ops.counters import PrometheusMeter
+from tests.counted import counted
 from tests.timing import FakeClock, eventually
 
 
@@ -133,3 +138,83 @@ async def test_never_thirty_calls_in_one_second():
     busiest = max(sum(at <= other < at + SECOND for other in begun) for at in begun)
     assert len(begun) == 60
     assert busiest < 30
+
+
+async def test_wait_for_our_own_budget_is_counted():
+    """Ten calls at once: four are free, six wait in turn for a twenty-fifth of a second more each."""
+    meter = PrometheusMeter()
+    outbound = Outbound(system_clock, meter=meter)
+    await asyncio.gather(*(outbound.call(Calls()) for _ in range(10)))
+
+    waited = counted(meter, "veo_wait_seconds_total", limiter="outbound")
+    assert waited > sum(n / 25 for n in range(1, 7)) * 0.9
+
+
+async def test_block_by_the_edge_is_counted_for_as_long_as_it_lasts():
+    """Two calls run into one block; the second makes it a minute longer."""
+    clock, meter = FakeClock(), PrometheusMeter()
+    outbound = Outbound(clock, meter=meter)
+    go = asyncio.Event()
+
+    async def blocked(after: asyncio.Event | None = None) -> None:
+        if after:
+            await after.wait()
+        raise http_error(403, headers=PAGE)
+
+    under_way = asyncio.create_task(outbound.call(lambda: blocked(go)))
+    with pytest.raises(DiscordUnavailable):
+        await outbound.call(blocked)
+    clock.advance(MINUTE)
+    go.set()
+    with pytest.raises(DiscordUnavailable):
+        await under_way
+
+    assert counted(meter, "veo_wait_seconds_total", limiter="edge") == 660
+
+
+async def test_clock_that_was_set_back_takes_nothing_from_a_counter():
+    """A counter that falls reads as a restart, and prometheus_client raises."""
+    clock, meter = FakeClock(), PrometheusMeter()
+    outbound = Outbound(clock, meter=meter)
+
+    async def blocked() -> None:
+        clock.advance(-MINUTE)
+        raise http_error(403, headers=PAGE)
+
+    both = await asyncio.gather(outbound.call(blocked), outbound.call(blocked), return_exceptions=True)
+
+    assert [type(end) for end in both] == [DiscordUnavailable, DiscordUnavailable]
+    assert counted(meter, "veo_wait_seconds_total", limiter="edge") == 600
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (429, VIA | {"Retry-After": "3"}, 3),
+        (429, VIA | {"Retry-After": "0.25"}, 0.25),
+        (429, VIA | {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, 0),
+        (429, VIA | {"Retry-After": "-5"}, 0),
+        (429, VIA | {"Retry-After": "9" * 400}, 0),
+        (429, VIA, 0),
+        (429, {"Retry-After": "3"}, 0),
+        (503, VIA | {"Retry-After": "3"}, 0),
+    ],
+    ids=["whole", "part", "date", "negative", "endless", "none", "of the edge", "no 429"],
+)
+async def test_wait_that_discord_asks_for_is_counted(status: int, headers: dict[str, str], seconds: float):
+    """As its 429 names it; what is no number of seconds neither breaks the call nor the counter."""
+    meter = PrometheusMeter()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, headers=headers)
+
+    application = web.Application()
+    application.router.add_get("/", answer)
+    async with (
+        TestServer(application) as server,
+        aiohttp.ClientSession(trace_configs=[rate_limit_trace(meter)]) as session,
+        session.get(server.make_url("/")) as response,
+    ):
+        assert response.status == status
+
+    assert counted(meter, "veo_wait_seconds_total", limiter="discord") == seconds

@@ -12,11 +12,14 @@ from bot.core.errors import (
     Undeliverable,
     VideoUnusable,
 )
+from bot.core.meter import AttemptOutcome
 from bot.core.registration import Untracked
+from bot.core.results import ResultMessage
 from bot.core.tasks import DeliveryState
 from bot.core.verdicts import Final
 from bot.storage.store import LEASE_TIME
 from bot.work.deliverer import LINK_ENDED, LINK_ENDING, LINK_REFUSED
+from tests.counted import counted
 from tests.delivery_desk import MP4, Desk, make_due
 from tests.factories import (
     CHANNEL,
@@ -291,3 +294,99 @@ async def test_completed_task_without_a_link_is_told_without_a_download(desk: De
 
     assert desk.downloads.urls == []
     assert (await desk.delivery()).state is DeliveryState.POSTED
+
+
+# -- what is counted -------------------------------------------------------------------------------
+
+
+def attempts(desk: Desk) -> dict[str, float]:
+    """By outcome, those that happened."""
+    by_outcome = {o: counted(desk.meter, "veo_delivery_attempts_total", outcome=o) for o in AttemptOutcome}
+    return {outcome: count for outcome, count in by_outcome.items() if count}
+
+
+def times_to_post(desk: Desk) -> tuple[float, float]:
+    """How many, and their sum in seconds."""
+    name = "veo_completed_to_posted_seconds"
+    return counted(desk.meter, f"{name}_count"), counted(desk.meter, f"{name}_sum")
+
+
+async def test_attempts_are_counted_by_outcome(desk: Desk):
+    """One of each, over two channels and a bug of ours."""
+    await track(desk.store, desk.clock, channel=CHANNEL)
+    await track(desk.store, desk.clock, channel=OTHER_CHANNEL)
+    await ask_about(desk.store, desk.clock)
+    desk.discord.errors.extend([DiscordUnavailable("503"), Undeliverable("Missing Access")])
+    await desk.deliver(2)
+    await make_due(desk)
+    claim = await desk.deliverer.claim(1)
+    await desk.deliverer.set_aside(claim.lease, claim.work[0], "KeyError: 1")
+    await make_due(desk)
+    await desk.deliver()
+
+    assert attempts(desk) == {"retried": 1, "undeliverable": 1, "set_aside": 1, "posted": 1}
+
+
+async def test_time_to_post_begins_when_the_video_is_there(desk: Desk):
+    """Attempts that failed are part of it, for the person waited through them."""
+    await track_ended(desk.store, desk.clock)
+    desk.discord.errors.append(DiscordUnavailable("503"))
+    await desk.deliver()
+    desk.clock.advance(90 * SECOND)
+    await desk.deliver()
+
+    assert times_to_post(desk) == (1, 90)
+
+
+async def test_time_to_post_of_an_old_video_begins_when_it_is_asked_for(desk: Desk):
+    """Another channel tracks it hours later: nobody has waited that long."""
+    await track_ended(desk.store, desk.clock)
+    await desk.deliver()
+    desk.clock.advance(3 * HOUR)
+    await track(desk.store, desk.clock, channel=OTHER_CHANNEL)
+    desk.clock.advance(4 * SECOND)
+    await desk.deliver()
+
+    assert times_to_post(desk) == (2, 4)
+
+
+async def test_time_to_post_is_of_videos_alone(desk: Desk):
+    """A reason is a text, quickly sent: with it, the numbers would flatter."""
+    await track_ended(desk.store, desk.clock, FAILED)
+    await desk.deliver()
+
+    assert attempts(desk) == {"posted": 1}
+    assert times_to_post(desk) == (0, 0)
+
+
+async def test_attempt_whose_lease_was_lost_is_the_other_process_to_count(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    """Two processes post with one nonce, and the message is counted once."""
+    await track_ended(desk.store, desk.clock)
+    post = desk.discord.post
+
+    async def overtaken(result: ResultMessage) -> int | None:
+        desk.clock.advance(LEASE_TIME)
+        assert (await desk.store.deliveries.claim(desk.clock())).work
+        return await post(result)
+
+    monkeypatch.setattr(desk.discord, "post", overtaken)
+    await desk.deliver()
+
+    assert len(desk.discord.messages) == 1
+    assert attempts(desk) == {}
+
+
+async def test_download_is_counted_with_its_bytes_and_its_time(desk: Desk):
+    """Once for all channels; one that failed has no size to count."""
+    await track(desk.store, desk.clock, channel=CHANNEL)
+    await track(desk.store, desk.clock, channel=OTHER_CHANNEL)
+    await ask_about(desk.store, desk.clock)
+    desk.downloads.errors.append(DownloadInterrupted("cut"))
+    await desk.deliver()
+    await make_due(desk)
+    await desk.deliver(2)
+
+    assert counted(desk.meter, "veo_download_bytes_total") == len(MP4)
+    assert counted(desk.meter, "veo_download_seconds_count") == 1

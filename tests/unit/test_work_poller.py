@@ -19,13 +19,16 @@ from bot.core.errors import (
     VideoApiThrottled,
     VideoApiUnavailable,
 )
+from bot.core.meter import PollAnswer
 from bot.core.tasks import Claim, DeliveryState, TaskState, TrackedTask
 from bot.core.trouble import TroubleKind
 from bot.core.verdicts import PollOutcome, PollRules, StillWaiting
+from bot.ops.counters import PrometheusMeter
 from bot.storage.store import LEASE_TIME, Store
 from bot.storage.task_queue import TaskQueue
 from bot.work.pacing import ApiGate
 from bot.work.poller import OutcomeRecorder, Poller
+from tests.counted import counted
 from tests.factories import COMPLETED, TASK, URL, look_up, make_task, track
 from tests.timing import FakeClock
 
@@ -75,6 +78,7 @@ class Desk:
     clock: FakeClock
     rate: float = 1000
     changes: int = 0
+    meter: PrometheusMeter = field(default_factory=PrometheusMeter)
     api: ScriptedApi = field(init=False)
     queue: CountingQueue = field(init=False)
     gate: ApiGate = field(init=False)
@@ -92,6 +96,7 @@ class Desk:
             rules=RULES,
             clock=self.clock,
             on_change=self._changed,
+            meter=self.meter,
         )
 
     def _changed(self) -> None:
@@ -371,6 +376,52 @@ async def test_long_question_keeps_its_lease(desk: Desk):
     assert await desk.store.tasks.next_due() == desk.clock() + LEASE_TIME
 
 
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        (Waiting("queued"), "waiting"),
+        (COMPLETED, "completed"),
+        (Failed("nudity"), "failed"),
+        (Doubtful(Doubt.UNKNOWN_ID), "unknown_id"),
+        (Doubtful(Doubt.NO_VIDEO), "no_video"),
+        (VideoApiUnavailable("502"), "no_answer"),
+        (VideoApiThrottled("429"), "throttled"),
+        (KeyRefused("401"), "key_refused"),
+    ],
+)
+async def test_question_counts_once_by_its_answer(desk: Desk, answer: Answer | Exception, label: str):
+    """Every answer that the poller tells apart, and no other series moves."""
+    await track(desk.store, desk.clock)
+    desk.api.answers.append(answer)
+    await desk.poll()
+
+    polls = {each: counted(desk.meter, "veo_polls_total", answer=each) for each in PollAnswer}
+    assert polls == {each: float(each == label) for each in PollAnswer}
+
+
+async def test_pause_that_many_answers_ask_for_counts_once(desk: Desk):
+    """Three are told to slow down at once; the longest wish counts, and what a later pause adds."""
+    await track(desk.store, desk.clock, "t1", "t2", "t3")
+    desk.api.answers.extend(VideoApiThrottled("429", retry_after=wish) for wish in (20, 60, 30))
+    await desk.poll()
+    assert counted(desk.meter, "veo_wait_seconds_total", limiter="video_api") == 60
+
+    desk.clock.advance(2 * MINUTE)
+    desk.api.answers.append(VideoApiThrottled("429", retry_after=10))
+    await desk.poll()
+
+    assert counted(desk.meter, "veo_wait_seconds_total", limiter="video_api") == 70
+
+
+async def test_late_429_does_not_count_the_pause_of_a_refused_key(desk: Desk):
+    """The gate is closed for the key; nobody waits because of the API's throttling."""
+    await track(desk.store, desk.clock, "t1", "t2")
+    desk.api.answers.extend([KeyRefused("401"), VideoApiThrottled("429", retry_after=600)])
+    await desk.poll()
+
+    assert counted(desk.meter, "veo_wait_seconds_total", limiter="video_api") == 0
+
+
 # -- the recorder ----------------------------------------------------------------------------------
 
 
@@ -402,8 +453,8 @@ class StubbornQueue:
         return None
 
 
-def outcome(task_id: str) -> PollOutcome:
-    return PollOutcome(make_task(id=task_id), 1, 0, StillWaiting(None, 0))
+def outcome(task_id: str, word: str | None = None) -> PollOutcome:
+    return PollOutcome(make_task(id=task_id), 1, 0, StillWaiting(word, 0))
 
 
 async def started(recorder: OutcomeRecorder, *ids: str) -> list[asyncio.Task[None]]:

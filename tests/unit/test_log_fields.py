@@ -1,0 +1,170 @@
+"""The ids that a log line carries as fields: the way to follow one task through a log of thousands."""
+
+import asyncio
+import contextvars
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bot.core.errors import DiscordUnavailable, PermissionLost, Undeliverable
+from bot.core.log_fields import log_about
+from bot.core.tasks import Card, CardView
+from bot.logs import JsonFormat, Redaction
+from bot.storage.store import Store
+from bot.work.card_keeper import CardKeeper
+from bot.work.loop import DurableLoop
+from bot.work.poller import OutcomeRecorder
+from bot.work.registry import Registry
+from tests.delivery_desk import Desk, make_due
+from tests.factories import CHANNEL, GUILD, OWNER, TASK, look_up, make_request, make_task, track_ended
+from tests.timing import FakeClock, eventually
+from tests.unit.test_work_poller import StubbornQueue, outcome
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Lines:
+    """What was logged so far, as LOG_FORMAT=json writes it."""
+    caplog.set_level(logging.INFO)
+    caplog.handler.setFormatter(JsonFormat(Redaction([])))
+    return lambda: [json.loads(line) for line in caplog.text.splitlines()]
+
+
+@pytest.fixture
+def registry(store: Store, desk: Desk) -> Registry:
+    return Registry(
+        registrations=store.registrations,
+        lookups=store.lookups,
+        people=store.people,
+        cards=store.cards,
+        facts=store.facts,
+        videos=desk.deliverer._shelf,
+        clock=desk.clock,
+        on_work=lambda: None,
+    )
+
+
+async def test_every_line_of_a_delivery_carries_its_ids(desk: Desk, lines: Lines):
+    """Whoever writes it: the shelf, the poster, the deliverer, and the loop that meets a bug in them."""
+    await track_ended(desk.store, desk.clock)
+    delivery = await desk.delivery()
+    desk.discord.errors.extend([PermissionLost("no files"), LookupError("a bug")])
+    loop = DurableLoop(desk.deliverer, room=1, clock=desk.clock, grace=1, may_cancel=False)
+    running = asyncio.create_task(loop.run(desk.stop))
+    await eventually(lambda: any("a bug" in entry["message"] for entry in lines()))
+    desk.stop.set()
+    await running
+
+    said = [entry for entry in lines() if "task_id" in entry]
+    assert [entry["logger"] for entry in said] == ["bot.work.shelf", "bot.work.posting", "bot.work.loop"]
+    assert "a bug in handling" in said[-1]["message"]
+    for entry in said:
+        assert entry["action"] == "deliver"
+        assert (entry["task_id"], entry["delivery_id"]) == (TASK, delivery.id)
+        assert (entry["guild_id"], entry["channel_id"]) == (GUILD, CHANNEL)
+        assert entry["attempt"] == 1
+
+
+async def test_attempt_is_the_one_that_is_made(desk: Desk, lines: Lines):
+    """The second line is about the second attempt."""
+    await track_ended(desk.store, desk.clock)
+    desk.discord.errors.extend([DiscordUnavailable("503"), Undeliverable("Missing Access")])
+    await desk.deliver()
+    await make_due(desk)
+    await desk.deliver()
+
+    attempts = [(e["attempt"], e["level"]) for e in lines() if e["logger"] == "bot.work.deliverer"]
+    assert attempts == [(1, "WARNING"), (2, "WARNING")]
+
+
+async def test_outcomes_written_together_keep_their_own_ids(lines: Lines):
+    """One job writes for many: a line must not carry the id of the task that came first."""
+    queue = StubbornQueue()
+    queue.go.set()
+    recorder = OutcomeRecorder(queue, FakeClock(), lambda: None)
+
+    async def poll(task_id: str) -> None:
+        log_about("poll", make_task(id=task_id, attempt=len(task_id)))
+        await recorder.record(outcome(task_id, word="queued"))
+
+    await asyncio.gather(poll("a"), poll("bb"))
+
+    said = [(entry["message"], entry["task_id"], entry["action"]) for entry in lines()]
+    assert said == [("a is queued", "a", "poll"), ("bb is queued", "bb", "poll")]
+
+
+async def test_card_that_cannot_be_drawn_names_its_channel(store: Store, clock: FakeClock, lines: Lines):
+    """A card has several tasks: its channel is what is known."""
+
+    class Refusing:
+        async def draw(self, view: CardView) -> None:
+            raise Undeliverable("somebody deleted it")
+
+    keeper = CardKeeper(cards=store.cards, easel=Refusing(), clock=clock)
+    await keeper.handle(1, CardView(Card(5, GUILD, CHANNEL, 900), (), attempt=2))
+
+    (entry,) = lines()
+    assert entry["message"].startswith("card 5 stays as it is")
+    assert (entry["guild_id"], entry["channel_id"], entry["attempt"]) == (GUILD, CHANNEL, 3)
+
+
+async def test_what_people_ask_for_is_logged_with_the_ids(registry: Registry, store: Store, lines: Lines):
+    """The beginning of a task's story, and how it may end early."""
+    await registry.track(make_request(TASK, "vgen_other"))
+    delivery = (await look_up(store)).delivery
+    await registry.untrack(CHANNEL, TASK, OWNER, may_cancel_any=False)
+    await registry.untrack(CHANNEL, TASK, OWNER, may_cancel_any=False)
+
+    tracked, other, untracked = lines()
+    assert tracked == {
+        **{name: tracked[name] for name in ("at", "level", "logger")},
+        "message": f"{TASK} tracked",
+        "action": "track",
+        "task_id": TASK,
+        "delivery_id": delivery.id,
+        "guild_id": GUILD,
+        "channel_id": CHANNEL,
+    }
+    assert other["task_id"] == "vgen_other"
+    assert untracked["message"] == f"{TASK} untracked"
+    assert (untracked["action"], untracked["task_id"], untracked["channel_id"]) == ("untrack", TASK, CHANNEL)
+
+
+async def test_redelivery_is_logged_with_the_ids(registry: Registry, desk: Desk, lines: Lines):
+    """Why a second message came."""
+    await track_ended(desk.store, desk.clock)
+    await desk.deliver()
+    await registry.redeliver(CHANNEL, TASK, OWNER)
+
+    entry = lines()[-1]
+    assert (entry["action"], entry["task_id"], entry["channel_id"]) == ("redeliver", TASK, CHANNEL)
+
+
+def test_line_with_ids_of_its_own_keeps_them(lines: Lines):
+    """It knows better than the job in which it is written."""
+
+    def job() -> None:
+        log_about("poll", make_task())
+        logging.getLogger("bot").info("about another", extra={"task_id": "vgen_other"})
+
+    contextvars.copy_context().run(job)
+
+    (entry,) = lines()
+    assert (entry["task_id"], entry["action"]) == ("vgen_other", "poll")
+
+
+async def test_ids_end_with_their_job(lines: Lines):
+    """The next job on the same loop is about something else."""
+
+    async def about() -> None:
+        log_about("poll", make_task())
+        logging.getLogger("bot").info("inside")
+
+    await asyncio.create_task(about())
+    logging.getLogger("bot").info("outside")
+
+    assert [entry.get("task_id") for entry in lines()] == [TASK, None]

@@ -1,0 +1,27 @@
+"""The event loop's lag: what blocks it shows, and nothing is measured once nobody reads it."""
+
+import asyncio
+import time
+
+from bot.ops.lag import lag_measured
+from tests.timing import eventually
+
+
+def block(seconds: float) -> None:
+    """What no coroutine may do."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+async def test_blocked_loop_is_late():
+    """Half a second is never missed, however it falls between two measurements."""
+    told: list[float] = []
+    async with lag_measured(told.append):
+        await eventually(lambda: told)
+        block(0.8)
+        await eventually(lambda: len(told) == 2)
+
+    assert told[1] > 0.2
+    assert min(told) >= 0
+    assert len(asyncio.all_tasks()) == 1
