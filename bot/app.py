@@ -85,7 +85,7 @@ async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) ->
     role.check(settings)
     async with AsyncExitStack() as stack:
         prepare_folder(settings.data_dir)
-        stack.enter_context(sole_owner(settings))
+        stack.enter_context(sole_owner(settings.database))
         store = await stack.enter_async_context(open_store_or_leave(settings))
         await _take_over(store, system_clock)
         counted = _prometheus(settings)
@@ -103,8 +103,7 @@ async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) ->
 
 
 async def _take_over(store: Store, clock: Clock) -> None:
-    """When we hold the database alone, every lease in it belongs to a process that is dead."""
-    if orphans := await store.release_orphans(clock()):
+    if orphans := await store.take_over(clock()):
         logger.info("taking over %d pieces of work from before the restart", orphans)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot import app, backup, checkup, doctor
+from bot import app, backup, checkup, doctor, move
 from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, StorageUnavailable
 from bot.logs import logging_to_stderr
 from bot.roles import Role
@@ -34,7 +34,7 @@ async def _run(settings: Settings, role: Role = Role.ALL) -> int:
 
 async def _migrate(settings: Settings) -> int:
     prepare_folder(settings.data_dir)
-    with sole_owner(settings):
+    with sole_owner(settings.database):
         database = open_database(settings.database)
         try:
             before, after = await migrate(database)
@@ -74,6 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
         commands.add_parser(name, help=meaning)
     copying = commands.add_parser("backup", help="copy the SQLite database to a file, while the bot runs")
     copying.add_argument("file", type=Path, help="where to; an older copy there is replaced")
+    moving = commands.add_parser("move", help="carry a stopped bot from SQLite over to PostgreSQL")
+    moving.add_argument("source", help="sqlite:///…")
+    moving.add_argument("target", help="postgresql://…, an empty database")
     command = _command(parser.parse_args(arguments))
     try:
         settings = read_settings()
@@ -88,6 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _command(arguments: argparse.Namespace) -> Command:
     if arguments.command == "backup":
         return partial(backup.run, destination=arguments.file)
+    if arguments.command == "move":
+        return partial(move.run, source=arguments.source, target=arguments.target)
     if arguments.command in (None, "run"):
         return partial(_run, role=arguments.role)
     command, _ = COMMANDS[arguments.command]

@@ -51,12 +51,12 @@ def prepare_folder(folder: Path) -> None:
 
 
 @contextmanager
-def sole_owner(settings: Settings) -> Iterator[None]:
+def sole_owner(url: str) -> Iterator[None]:
     """SQLite is for one bot: the operating system's lock, which ends with the process however it ends."""
-    if settings.on_postgresql:
+    if not url.startswith("sqlite:///"):
         yield
         return
-    path = sqlite_file(settings.database)
+    path = sqlite_file(url)
     lock = FileLock(f"{path}.lock")
     try:
         lock.acquire(blocking=False)

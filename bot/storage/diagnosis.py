@@ -14,7 +14,10 @@ from bot.storage.tables import cards, deliveries, departures, facts, tasks
 _MOST = 20
 _MOST_CHANNELS = 50
 
-_SINCE = sa.func.coalesce(tasks.c.finished_at, deliveries.c.created_at).label("since")
+# Ended, and asked for: a result that was there long before is owed since somebody asked.
+_SINCE = sa.case(
+    (tasks.c.finished_at > deliveries.c.created_at, tasks.c.finished_at), else_=deliveries.c.created_at
+).label("since")
 _OWED = (
     sa.select(
         deliveries.c.task_id,

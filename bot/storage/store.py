@@ -15,6 +15,7 @@ from bot.storage.facts import Facts
 from bot.storage.guilds import Guilds
 from bot.storage.lookups import Lookups
 from bot.storage.migrations import migrate
+from bot.storage.moving import note_use
 from bot.storage.opening import open_database
 from bot.storage.paces import SharedPace
 from bot.storage.people import People
@@ -43,9 +44,13 @@ class Store:
     diagnosis: Diagnosis
     interval: int
 
-    async def release_orphans(self, now: int) -> int:
-        """Take over what a dead process held, unless it may be a living one's: then the lease tells."""
+    async def take_over(self, now: int) -> int:
+        """A bot begins to run on it. What a dead process held is ours, and counted, if no other may be alive.
+
+        Where others may, the end of its lease tells.
+        """
         if self.database.is_shared:
+            await note_use(self.database)
             return 0
         return (
             await self.tasks.release_orphans(now, self.interval)

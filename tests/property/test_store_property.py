@@ -350,7 +350,7 @@ class StoreMachine(RuleBasedStateMachine):
         """The process died: its leases end."""
         held = self._held()
         cards = self.run(self.store.cards.release_orphans(self.clock()))
-        assert (self.run(self.store.release_orphans(self.clock())), cards) == (len(held), 0)
+        assert (self.run(self.store.take_over(self.clock())), cards) == (len(held), 0)
         for row in held:
             row.lease, row.due_at = None, self.clock()
             if isinstance(row, ModelTask) and row.asked_at is not None:

@@ -174,7 +174,7 @@ async def test_orphaned_card_is_due_at_once(store: Store, clock: FakeClock):
     await ask_about(store, clock)
     await due_cards(store, clock)
 
-    assert await store.release_orphans(clock()) == 1
+    assert await store.take_over(clock()) == 1
     assert await ids(store, clock) == [card]
 
 

@@ -246,7 +246,7 @@ async def test_orphaned_delivery_is_due_at_once(store: Store, clock: FakeClock):
     await track_ended(store, clock)
     await take_delivery(store, clock)
 
-    assert await store.release_orphans(clock()) == 1
+    assert await store.take_over(clock()) == 1
     assert await claimed(store, clock) == [(CHANNEL, TASK)]
 
 

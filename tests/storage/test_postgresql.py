@@ -183,7 +183,7 @@ async def test_work_of_a_dead_process_is_taken_over_when_its_lease_ends(url: str
         await ask_about(dead, clock)
         assert len((await dead.deliveries.claim(clock())).work) == 1
 
-        assert await other.release_orphans(clock()) == 0
+        assert await other.take_over(clock()) == 0
         clock.advance(LEASE_TIME - 1)
         assert (await other.deliveries.claim(clock())).work == ()
         clock.advance(1)

@@ -182,7 +182,7 @@ async def test_orphans_are_not_asked_before_the_interval_is_over(store: Store, c
     await claimed(store, clock)
     clock.advance(5 * SECOND)
 
-    assert await store.release_orphans(clock()) == 1
+    assert await store.take_over(clock()) == 1
     assert await store.tasks.next_due() == asked_at + INTERVAL
 
 
@@ -191,7 +191,7 @@ async def test_orphans_of_long_ago_are_due_at_once(store: Store, clock: FakeCloc
     await track(store, clock)
     await claimed(store, clock)
     clock.advance(INTERVAL + 1)
-    await store.release_orphans(clock())
+    await store.take_over(clock())
 
     assert await claimed(store, clock) == [TASK]
 
@@ -201,7 +201,7 @@ async def test_orphan_release_ends_the_old_lease(store: Store, clock: FakeClock)
     """What the dead process knew is worth nothing."""
     await track(store, clock)
     old = await outcome(store, clock, DONE)
-    await store.release_orphans(clock())
+    await store.take_over(clock())
 
     assert await store.tasks.record([old], clock()) == 0
     assert (await look_up(store)).task.state is TaskState.WAITING
@@ -211,7 +211,7 @@ async def test_orphan_release_leaves_free_tasks_alone(store: Store, clock: FakeC
     """Only leases are ended."""
     await track(store, clock)
 
-    assert await store.release_orphans(clock() + HOUR) == 0
+    assert await store.take_over(clock() + HOUR) == 0
     assert await store.tasks.next_due() == clock()
 
 

@@ -30,9 +30,10 @@ ARROWS = {
     "checkup": {"core", "storage", "veo", "settings", "startup"},
     "doctor": {"core", "storage", "work", "chat", "settings", "startup"},
     "backup": {"core", "settings", "startup"},
+    "move": {"core", "storage", "settings", "startup"},
     "cli": {
         *("core", "storage", "settings", "logs", "startup", "roles"),
-        *("app", "backup", "checkup", "doctor"),
+        *("app", "backup", "checkup", "doctor", "move"),
     },
     "__main__": {"cli"},
     "__init__": set(),

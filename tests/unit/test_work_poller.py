@@ -302,7 +302,7 @@ async def test_no_task_is_ever_asked_faster_than_the_interval(store: Store, cloc
         clock.now = max(due, clock() + (0 if asked else 1))
         if chance.random() < 0.02:  # a restart in between
             await store.tasks.claim(2, clock())
-            await store.release_orphans(clock())
+            await store.take_over(clock())
 
     gaps = {b - a for times in desk.api.asked.values() for a, b in itertools.pairwise(times)}
     assert set(desk.api.asked) == set(ids)
