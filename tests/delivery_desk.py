@@ -76,7 +76,7 @@ class ScriptedDiscord:
     async def parent_of(self, thread_id: int) -> int | None:
         return self.parent
 
-    def limit(self, guild_id: int) -> int:
+    async def limit(self, guild_id: int, wanted: int) -> int:
         return self.largest
 
 

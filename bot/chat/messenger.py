@@ -52,13 +52,26 @@ class DiscordMessenger:
         self._outbound = Outbound(clock, turns, meter)
         self._limits = UploadLimits()
 
-    def limit(self, guild_id: int) -> int:
-        return self._limits.limit(guild_id, self._boost_level(guild_id))
+    async def limit(self, guild_id: int, wanted: int) -> int:
+        everywhere = self._limits.limit(guild_id, boost_level=0)
+        if wanted <= everywhere:
+            return everywhere
+        return self._limits.limit(guild_id, await self._boost_level(guild_id))
 
-    def _boost_level(self, guild_id: int) -> int:
-        """The highest while the guild is still a placeholder (after READY, in an outage): let 413 decide."""
+    async def _boost_level(self, guild_id: int) -> int:
+        """From the gateway where this process has one; else asked for, as large videos are rare."""
         guild = self._client.get_guild(guild_id)
-        return 3 if guild is None or guild.unavailable else guild.premium_tier
+        if guild is not None and not guild.unavailable:
+            return guild.premium_tier
+        try:
+            asked: Any = await self._outbound.call(
+                lambda: self._client.http.get_guild(guild_id, with_counts=False)
+            )
+        except (Undeliverable, discord.HTTPException) as error:
+            # The highest: what Discord answers to the upload is the last word.
+            logger.info("server %d: its boost level is not known (%s)", guild_id, describe(error))
+            return 3
+        return int(asked["premium_tier"])
 
     async def post(self, result: ResultMessage) -> int | None:
         delivery = result.due.delivery

@@ -50,8 +50,11 @@ class Messenger(Protocol):
         """The channel of a thread, if messages can be posted in it. Raises DiscordUnavailable."""
         ...
 
-    def limit(self, guild_id: int) -> int:
-        """How large a file may be in this guild, in bytes, as far as we know."""
+    async def limit(self, guild_id: int, wanted: int) -> int:
+        """How large a file may be in this guild, in bytes; not looked into further than `wanted`.
+
+        Raises DiscordUnavailable.
+        """
         ...
 
 
@@ -90,7 +93,7 @@ class Poster:
         if video is None:
             return result
         size = (await asyncio.to_thread(video.stat)).st_size
-        limit = self._messenger.limit(result.due.delivery.guild_id)
+        limit = await self._messenger.limit(result.due.delivery.guild_id, size)
         if size <= limit:
             return result
         try:
