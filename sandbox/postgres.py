@@ -31,6 +31,10 @@ class Server:
     def sql(self, statement: str) -> str:
         return self._server.psql(statement)
 
+    def program(self, name: str) -> Path:
+        """One that comes with it, such as pg_dump."""
+        return self._server.bin_path / name
+
     def stop(self) -> None:
         """Every connection ends; clients that come meanwhile are refused."""
         self._server.stop()
