@@ -73,6 +73,10 @@ class Gateway:
     def connected_shards(self) -> set[int]:
         return {session.shard.id for session in self._sessions.values() if session.connected}
 
+    @property
+    def sessions(self) -> int:
+        return len(self._sessions)
+
     # --- one connection
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:

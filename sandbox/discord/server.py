@@ -230,6 +230,11 @@ class StandInDiscord:
         return self._gateway.connected_shards
 
     @property
+    def sessions(self) -> int:
+        """How many could go on or be resumed: those that nobody has closed for good."""
+        return self._gateway.sessions
+
+    @property
     def identified(self) -> list[Shard]:
         """The shard of every session that ever began."""
         return self._gateway.identified
