@@ -45,9 +45,9 @@ async def serve(
 async def _is_ready(
     client: CourierClient, connection: asyncio.Task[None], stopping: asyncio.Task[Any]
 ) -> bool:
-    """False: there is nothing to run, for the process ends before the first READY."""
+    """False: there is nothing to run, for the process ends before every shard had its READY."""
     ready = asyncio.create_task(client.connected.wait(), name="ready")
-    patience = _FIRST_CONNECTION + client.identify_wait
+    patience = _FIRST_CONNECTION + client.logins_take
     try:
         done, _ = await asyncio.wait(
             {connection, ready, stopping}, timeout=patience, return_when=asyncio.FIRST_COMPLETED

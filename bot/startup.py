@@ -98,7 +98,11 @@ async def logged_in(settings: Settings, meter: Meter = UNMETERED) -> AsyncIterat
     """A client that may call Discord. Raises TokenRefused, DependencyDown."""
     if settings.discord_api_url is not None:
         point_at(str(settings.discord_api_url))
-    client = CourierClient(proxy=str(settings.discord_proxy) if settings.discord_proxy else None)
+    client = CourierClient(
+        proxy=str(settings.discord_proxy) if settings.discord_proxy else None,
+        shard_count=settings.shard_count,
+        shard_ids=settings.shard_ids,
+    )
     client.http.http_trace = rate_limit_trace(meter)
     try:
         await log_in(client, settings.discord_token.get_secret_value(), settings.discord_api_url is not None)

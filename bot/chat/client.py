@@ -1,4 +1,4 @@
-"""The discord.Client: guilds as its only intent, the command tree, registering when something changed."""
+"""The Discord client: guilds as its only intent, the command tree, registering when something changed."""
 
 import asyncio
 import hashlib
@@ -14,10 +14,10 @@ from discord import app_commands
 from bot.chat.answers import explain
 from bot.chat.buttons import ButtonService, DeleteButton, ForgetButton, NotifyButton
 from bot.chat.commands import CardPoster, CommandService, VeoCommands, message_command
-from bot.chat.identify import IdentifyBudget
+from bot.chat.gateway import ShardedClient
 from bot.chat.membership import Membership
-from bot.core.clock import system_clock
 from bot.core.errors import DependencyDown, StorageUnavailable
+from bot.core.shards import shard_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +45,15 @@ class CourierTree(app_commands.CommandTree["CourierClient"]):
         await explain(interaction, error)
 
 
-class CourierClient(discord.Client):
+class CourierClient(ShardedClient):
     """Knows no state of its own. `use` must be called before `login`."""
 
     registry: Service
     _membership: Membership
 
-    def __init__(self, *, proxy: str | None = None) -> None:
+    def __init__(
+        self, *, proxy: str | None = None, shard_count: int | None = None, shard_ids: tuple[int, ...] = ()
+    ) -> None:
         super().__init__(
             # Guilds: who is there, boost levels, and being removed. Commands and buttons need no intent.
             intents=discord.Intents(guilds=True),
@@ -62,12 +64,12 @@ class CourierClient(discord.Client):
             # A longer wait is the durable loop's business, which remembers it; see discord.RateLimited.
             max_ratelimit_timeout=60,
             proxy=proxy,
+            shard_count=shard_count,
+            shard_ids=shard_ids,
         )
         self.tree = CourierTree(self)
         self.connected = asyncio.Event()
-        self.identify_wait = 0.0
-        self._up = False
-        self._identifies = IdentifyBudget(system_clock)
+        self._ready_shards: set[int] = set()
 
     def use(self, registry: Service, poster: CardPoster, membership: Membership) -> None:
         """Gives the client its service; commands exist from here on."""
@@ -77,28 +79,17 @@ class CourierClient(discord.Client):
         self.tree.add_command(message_command(registry, poster))
         self.add_dynamic_items(NotifyButton, DeleteButton, ForgetButton)
 
-    async def on_connect(self) -> None:
-        """READY: from here on commands arrive. (on_ready comes seconds later, and we need no cache.)"""
-        self.connected.set()
-        self._up = True
-        logger.info("ready as %s in %d servers", self.user, len(self.guilds))
-        await _noted(self._membership.compare(self.guilds))
-
-    def is_up(self) -> bool:
-        """Whether the websocket carries events at this moment."""
-        return self._up
-
-    async def on_resumed(self) -> None:
-        self._up = True
-
-    async def on_disconnect(self) -> None:
-        """discord.py is connecting again already."""
-        self._up = False
-
-    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """Every new session passes here."""
-        self._identifies.take()
-        await super().before_identify_hook(shard_id, initial=initial)
+    async def on_shard_connect(self, shard_id: int) -> None:
+        """READY: from here on its commands arrive. (on_shard_ready comes seconds later; we need no cache.)"""
+        self._ready_shards.add(shard_id)
+        if not self.connected.is_set() and self._ready_shards.issuperset(self.shard_ids):
+            self.connected.set()
+            of_shards = (
+                f", {len(self.shard_ids)} of {self.shard_count} shards" if self.shard_count > 1 else ""
+            )
+            logger.info("ready as %s in %d servers%s", self.user, len(self.guilds), of_shards)
+        count = self.shard_count
+        await _noted(self._membership.compare(self.guilds, lambda g: shard_of(g, count) == shard_id))
 
     async def recheck(self) -> None:
         """Where the way is free again though no event said so. Raises StorageUnavailable."""

@@ -1,4 +1,4 @@
-"""Logging in and keeping the websocket, with Discord's failures as reasons to leave."""
+"""Logging in and keeping the websockets, with Discord's failures as reasons to leave."""
 
 import asyncio
 import logging
@@ -13,17 +13,15 @@ from yarl import URL
 from bot.chat.answers import describe
 from bot.chat.client import CourierClient
 from bot.chat.identify import wait_before_identify
-from bot.core.backoff import retry_delay
-from bot.core.clock import SECOND
-from bot.core.errors import DependencyDown, TokenRefused
+from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, TokenRefused
 
 logger = logging.getLogger(__name__)
 
 # Not a limit on one call (those are never cancelled): after it the process leaves.
 _PATIENCE = 30.0
-_AUTHENTICATION_FAILED = 4004
-# With a back-off of seconds between them; what lasts longer is for whatever restarts the process.
-_FIRST_ATTEMPTS = 4
+_AUTHENTICATION_FAILED, _SHARDING_REQUIRED = 4004, 4011
+# Discord refuses more than 2,500, and recommends about this many.
+_SERVERS_PER_SHARD = 1000
 
 
 def point_at(api_url: str) -> None:
@@ -48,17 +46,27 @@ async def log_in(client: CourierClient, token: str, own_gateway: bool) -> None:
 
 
 async def _ask_for_gateway(client: CourierClient, own_gateway: bool) -> None:
+    """Where the websockets go, how many there should be, and how many sessions are left for today."""
     try:
         gateway = await _patiently(client.http.request(Route("GET", "/gateway/bot")))
     except (discord.HTTPException, discord.RateLimited) as error:
         if own_gateway:
             raise
         # This route has limits of its own, of hours at times; what it tells is only good to know.
-        logger.warning("Discord does not say how many sessions are left (%s)", describe(error))
+        logger.warning("Discord does not say how many shards and sessions are left (%s)", describe(error))
+        client.share_out(_shards_by_servers(client))
         return
-    client.identify_wait = wait_before_identify(gateway["session_start_limit"])
+    limit = gateway["session_start_limit"]
+    client.share_out(gateway["shards"], limit["max_concurrency"])
+    client.identify_wait = wait_before_identify(limit, len(client.shard_ids))
     if own_gateway:
         DiscordWebSocket.DEFAULT_GATEWAY = URL(gateway["url"])
+
+
+def _shards_by_servers(client: CourierClient) -> int:
+    """Too few would be refused (4011) at every start, and each costs a session; a few too many do no harm."""
+    servers = client.application.approximate_guild_count if client.application else 0
+    return 1 + servers // _SERVERS_PER_SHARD
 
 
 async def _patiently(call: Any) -> Any:
@@ -70,31 +78,26 @@ async def _patiently(call: Any) -> Any:
 
 
 async def connect(client: CourierClient) -> None:
-    """Keeps the websocket until closed; discord.py reconnects by itself once it was connected.
+    """Keeps the websockets until cancelled.
 
-    Before that we do: discord.py 2.7.1 dies of an AttributeError when the first connection fails. Raises
-    TokenRefused (close code 4004), DependencyDown when several attempts failed.
+    Raises DependencyDown (also when Discord asks for more shards than it had recommended, 4011: the next
+    start takes more), TokenRefused (4004), SettingsWrong (SHARD_COUNT is too small by now).
     """
     await asyncio.sleep(client.identify_wait)
-    for attempt in range(1, _FIRST_ATTEMPTS):
-        try:
-            await _stay_connected(client)
-        except DependencyDown as error:
-            logger.warning("%s: trying again", error)
-        else:
-            return
-        await asyncio.sleep(retry_delay(attempt, first=SECOND) / SECOND)
-    await _stay_connected(client)
-
-
-async def _stay_connected(client: CourierClient) -> None:
     try:
-        await client.connect(reconnect=True)
+        await client.connect()
     except discord.ConnectionClosed as error:
         if error.code == _AUTHENTICATION_FAILED:
             raise TokenRefused("Discord's gateway refuses DISCORD_TOKEN") from error
+        if error.code == _SHARDING_REQUIRED:
+            raise _outgrown(client) from error
         raise
-    except Exception as error:
-        if client.connected.is_set():
-            raise
-        raise DependencyDown(f"Discord's gateway cannot be reached ({describe(error)})") from error
+
+
+def _outgrown(client: CourierClient) -> CannotStart:
+    count = client.shard_count
+    if client.counts_by_itself:
+        return DependencyDown(
+            f"Discord asks for more than {count} shards by now: the next start takes as many as it recommends"
+        )
+    return SettingsWrong([f"SHARD_COUNT: Discord asks for more than {count} shards by now: raise it"])

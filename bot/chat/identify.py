@@ -1,10 +1,15 @@
 """How often this bot may log in at Discord's gateway: 1,000 times a day, or its token is reset.
 
-The rule is Discord's (Gateway, "Rate Limiting"): beyond it all sessions end and the token is reset.
+The rule is Discord's (Gateway, "Rate Limiting"): beyond it all sessions end and the token is reset. Each
+shard's session is one, and two must be five seconds apart (unless Discord lets several in at once).
 """
 
+import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from bot.core.budget import RateBudget
@@ -12,6 +17,7 @@ from bot.core.clock import SECOND, Clock
 
 logger = logging.getLogger(__name__)
 
+APART = 5.0
 # At most 720 a day and a few quick ones: what a bad day of sessions that end at once may cost.
 _PER_SECOND = 1 / 120
 _QUICK_ONES = 20
@@ -20,28 +26,62 @@ _PLENTY = 0.5
 
 
 class IdentifyBudget:
-    """For one process. discord.py itself waits five seconds between two, which is 17,000 a day."""
+    """For one process, which holds `ours` of `count` shards; the others' sessions are others' business.
 
-    def __init__(self, clock: Clock) -> None:
-        self._budget = RateBudget(_PER_SECOND, clock, saved=_QUICK_ONES)
+    Beside the quick ones, each shard's first session is always there: starting is what it is for.
+    """
 
-    def take(self) -> None:
-        """Raises ConnectionError when it is too early: discord.py then tries again after its own back-off."""
-        if self._budget.available() < 1:
-            raise ConnectionError("too many new sessions: waiting before the next")
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        ours: int = 1,
+        count: int = 1,
+        at_once: int = 1,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        share = ours / count
+        self._budget = RateBudget(_PER_SECOND * share, clock, saved=ours + _QUICK_ONES)
+        self._clock = clock
+        self._at_once = at_once
+        self._seconds = seconds
+        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._latest: dict[int, float] = {}
+
+    @asynccontextmanager
+    async def turn(self, shard_id: int) -> AsyncIterator[None]:
+        """Inside it, this shard may open its websocket and log in."""
+        # Held while the websocket opens: what is five seconds apart is the login, not its beginning.
+        async with self._turns[shard_id % self._at_once]:
+            wait = self.wait(shard_id)
+            if wait > APART:
+                logger.warning("too many new sessions: waiting %.0f s before the next", wait)
+            await asyncio.sleep(wait)
+            yield
+
+    def wait(self, shard_id: int) -> float:
+        """Seconds until this shard may log in."""
+        self._budget.available()
+        for_the_day = (self._budget.ready_at() - self._clock()) / SECOND
+        latest = self._latest.get(shard_id % self._at_once, float("-inf"))
+        return max(0.0, for_the_day, latest + APART - self._seconds())
+
+    def spend(self, shard_id: int) -> None:
+        """This shard logs in now."""
         self._budget.spend(1)
+        self._latest[shard_id % self._at_once] = self._seconds()
 
 
-def wait_before_identify(limit: Mapping[str, Any]) -> float:
+def wait_before_identify(limit: Mapping[str, Any], shards: int = 1) -> float:
     """Seconds to wait before this process's first session, by what Discord says is left of the day's.
 
     `limit` is `session_start_limit` of Get Gateway Bot; for processes that start over and over, it is the
-    only thing that remembers.
+    only thing that remembers. A start costs a session for each of the process's `shards`.
     """
     total, remaining, reset_after = limit["total"], limit["remaining"], limit["reset_after"] / SECOND
     if remaining > total * _PLENTY:
         return 0.0
-    wait = float(reset_after / max(remaining, 1))
+    wait = float(min(reset_after, reset_after * shards / max(remaining, 1)))
     logger.warning(
         "only %d of %d gateway sessions are left for the next %.1f hours: waiting %.0f s before this one",
         remaining,

@@ -19,7 +19,9 @@ logger = logging.getLogger(__name__)
 class Guilds(Protocol):
     """The guilds of the store."""
 
-    async def compare(self, present_now: Iterable[int], now: int) -> tuple[set[int], set[int]]: ...
+    async def compare(
+        self, present_now: Iterable[int], is_told_of: Callable[[int], bool], now: int
+    ) -> tuple[set[int], set[int]]: ...
     async def left(self, guild_id: int, now: int) -> None: ...
     async def present(self, guild_ids: Iterable[int]) -> None: ...
     async def undeliverable_channels(self, guild_id: int) -> set[int]: ...
@@ -34,9 +36,12 @@ class Membership:
         self._clock = clock
         self._on_work = on_work
 
-    async def compare(self, guilds: Iterable[discord.Guild]) -> None:
-        """After READY: what happened while we were away. Guilds in an outage are in the list as well."""
-        missing, returned = await self._guilds.compare([g.id for g in guilds], self._clock())
+    async def compare(self, guilds: Iterable[discord.Guild], is_told_of: Callable[[int], bool]) -> None:
+        """After READY: what happened while we were away. Guilds in an outage are in the list as well.
+
+        A server of another shard is not in the list, and not missing: this READY would not have told of it.
+        """
+        missing, returned = await self._guilds.compare([g.id for g in guilds], is_told_of, self._clock())
         for guild_id in sorted(missing):
             logger.warning(
                 "no longer in server %d: what it is owed is kept for 30 days",

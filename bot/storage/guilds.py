@@ -1,6 +1,6 @@
 """What is kept about servers: which are known, which were left, and what waits for a way to be free."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,13 +26,18 @@ class Guilds:
         """The servers that have rows here."""
         return await self._database.run(_known)
 
-    async def compare(self, present_now: Iterable[int], now: int) -> tuple[set[int], set[int]]:
-        """Note who is missing and who is back; returns the two, each only when it is news."""
+    async def compare(
+        self, present_now: Iterable[int], is_told_of: Callable[[int], bool], now: int
+    ) -> tuple[set[int], set[int]]:
+        """Note who is missing and who is back; returns the two, each only when it is news.
+
+        Missing is only what would be in the list if it were there: what `is_told_of`.
+        """
         present = set(present_now)
 
         async def work(connection: AsyncConnection) -> tuple[set[int], set[int]]:
             gone = set((await connection.execute(sa.select(departures.c.guild_id))).scalars())
-            missing = await _known(connection) - present - gone
+            missing = {g for g in await _known(connection) - present - gone if is_told_of(g)}
             returned = gone & present
             await _note_departures(connection, missing, now)
             await _forget_departures(connection, returned)

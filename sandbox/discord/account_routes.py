@@ -21,6 +21,7 @@ class AccountRoutes:
         self._world = world
         self._commands = commands
         self.gateway_url = ""
+        self.shards = 1
         self.session_starts = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
 
     def endpoints(self) -> list[Endpoint]:
@@ -50,7 +51,9 @@ class AccountRoutes:
         return Answer({"url": self.gateway_url})
 
     def gateway_for_bots(self, _: Call) -> Answer:
-        return Answer({"url": self.gateway_url, "shards": 1, "session_start_limit": self.session_starts})
+        return Answer(
+            {"url": self.gateway_url, "shards": self.shards, "session_start_limit": self.session_starts}
+        )
 
     def commands(self, call: Call) -> Answer:
         return Answer(self._commands.registered(self._scope(call)))

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from sandbox.discord import payloads
-from sandbox.discord.world import Change, Channel, Guild
+from sandbox.discord import events, payloads
+from sandbox.discord.sharding import WHOLE, Shard, read_shard
 
 if TYPE_CHECKING:
     from sandbox.discord.message import Json
     from sandbox.discord.record import Record
-    from sandbox.discord.world import World
+    from sandbox.discord.world import Change, Guild, World
 
 DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, ACK = 0, 1, 2, 6, 7, 9, 10, 11
 # Sent by clients, without a meaning for a stand-in.
 PRESENCE, VOICE_STATE, REQUEST_MEMBERS = 3, 4, 8
 
 UNKNOWN_OPCODE, DECODE_ERROR, AUTHENTICATION_FAILED = 4001, 4002, 4004
+INVALID_SHARD, SHARDING_REQUIRED = 4010, 4011
 
 GUILDS_INTENT = 1
 CLOSE_WITHIN = 1.0
@@ -37,6 +38,7 @@ class Session:
 
     id: str
     intents: int
+    shard: Shard = WHOLE
     socket: web.WebSocketResponse | None = None
     sent: list[Json] = field(default_factory=list)
 
@@ -54,7 +56,10 @@ class Gateway:
         self._sessions: dict[str, Session] = {}
         self._outboxes: dict[web.WebSocketResponse, asyncio.Queue[Json | None]] = {}
         self.url = ""
-        self.identifies = 0
+        self.identified: list[Shard] = []
+        self.refused: dict[int, int] = {}
+        """Close codes by shard id."""
+        self.required_shards = 1
         self.resumes = 0
         self.heartbeats = 0
         self.refusals = 0
@@ -62,7 +67,15 @@ class Gateway:
 
     @property
     def connected(self) -> bool:
-        return any(session.connected for session in self._sessions.values())
+        return bool(self.connected_shards)
+
+    @property
+    def connected_shards(self) -> set[int]:
+        return {session.shard.id for session in self._sessions.values() if session.connected}
+
+    @property
+    def sessions(self) -> int:
+        return len(self._sessions)
 
     # --- one connection
 
@@ -109,7 +122,7 @@ class Gateway:
         if data.get("token") != self._token:
             await self._refuse(socket, AUTHENTICATION_FAILED, "bad token at the gateway")
         elif operation == IDENTIFY:
-            self._identify(socket, data)
+            await self._identify(socket, data)
         else:
             self._resume(socket, data)
         self._record.notify()
@@ -128,15 +141,26 @@ class Gateway:
                     del self._sessions[session.id]
         self._record.notify()
 
-    def _identify(self, socket: web.WebSocketResponse, data: Json) -> None:
-        self.identifies += 1
-        session = Session(secrets.token_hex(16), int(data.get("intents") or 0), socket)
+    async def _identify(self, socket: web.WebSocketResponse, data: Json) -> None:
+        shard = read_shard(data.get("shard"))
+        if shard is None:
+            await self._refuse(socket, INVALID_SHARD, f"no such shard: {data['shard']!r}")
+        elif shard.id in self.refused:
+            await socket.close(code=self.refused[shard.id])
+        elif shard.count < self.required_shards:
+            await socket.close(code=SHARDING_REQUIRED, message=b"Sharding required.")
+        else:
+            self._begin(Session(secrets.token_hex(16), int(data.get("intents") or 0), shard, socket))
+
+    def _begin(self, session: Session) -> None:
+        self.identified.append(session.shard)
         self._sessions[session.id] = session
-        guilds = [guild for guild in self._world.guilds.values() if guild.bot_member]
+        here = [guild for guild in self._world.guilds.values() if session.shard.holds(guild.id)]
+        guilds = [guild for guild in here if guild.bot_member]
         self._send(session, "READY", self._ready(session, guilds))
         for guild in guilds:
             if session.intents & GUILDS_INTENT and not guild.unavailable:
-                self._send(session, "GUILD_CREATE", _available(guild))
+                self._send(session, *events.available(guild))
 
     def _ready(self, session: Session, guilds: list[Guild]) -> Json:
         bot = self._world.bot
@@ -146,6 +170,8 @@ class Gateway:
             "guilds": [{"id": str(guild.id), "unavailable": True} for guild in guilds],
             "session_id": session.id,
             "session_type": "normal",
+            # Told only to whoever named one.
+            **({} if session.shard is WHOLE else {"shard": [session.shard.id, session.shard.count]}),
             "resume_gateway_url": self.url,
             "application": {"id": str(bot.id), "flags": 0},
             "private_channels": [],
@@ -172,27 +198,34 @@ class Gateway:
 
     def dispatch_now(self, name: str, data: Json) -> bool:
         """Send to whoever is connected; nothing is kept for later. False when nobody is there."""
-        there = [session for session in self._sessions.values() if session.connected]
+        guild_id = int(data["guild_id"]) if "guild_id" in data else None
+        there = [session for session in self._holding(guild_id) if session.connected]
         for session in there:
             self._send(session, name, data)
         return bool(there)
 
     def _on_change(self, change: Change) -> None:
-        event = _event(change)
-        if event is None:
+        told = events.told(change)
+        if told is None:
             return
-        for session in self._sessions.values():
+        guild, event = told
+        for session in self._holding(guild.id):
             if session.intents & GUILDS_INTENT:
                 self._send(session, *event)
 
+    def _holding(self, guild_id: int | None) -> list[Session]:
+        return [session for session in self._sessions.values() if session.shard.holds(guild_id)]
+
     # --- what a test does to it
 
-    async def disconnect(self, code: int) -> None:
-        """Close every connection with this code; 1006 stands for a connection that simply breaks."""
-        for session in self._sessions.values():
+    async def disconnect(self, code: int, shard: int | None = None) -> None:
+        """Close connections with this code; 1006 stands for a connection that simply breaks."""
+        of_shard = [s for s in self._sessions.values() if shard in (None, s.shard.id)]
+        sockets = list(self._outboxes) if shard is None else [s.socket for s in of_shard if s.socket]
+        for session in of_shard:
             # Detached first: the client's echo of our close is not the client's own goodbye.
             session.socket = None
-        for socket in list(self._outboxes):
+        for socket in sockets:
             if code == WSCloseCode.ABNORMAL_CLOSURE:
                 _abort(socket)
             else:
@@ -219,40 +252,3 @@ def _abort(socket: web.WebSocketResponse) -> None:
     transport = socket._req.transport if socket._req else None  # noqa: SLF001 - aiohttp has no name for it
     if transport is not None:
         transport.abort()
-
-
-def _available(guild: Guild) -> Json:
-    """``unavailable: false`` tells a client that it knew the guild before."""
-    return {**payloads.guild_create(guild), "unavailable": False}
-
-
-def _event(change: Change) -> tuple[str, Json] | None:
-    if isinstance(change.subject, Guild):
-        return _guild_event(change.kind, change.subject)
-    if isinstance(change.subject, Channel):
-        return _channel_event(change.kind, change.subject)
-    return None
-
-
-def _guild_event(kind: str, guild: Guild) -> tuple[str, Json] | None:
-    if kind == "bot removed":
-        return "GUILD_DELETE", {"id": str(guild.id)}
-    if not guild.bot_member:
-        return None
-    if kind == "guild added":
-        return "GUILD_CREATE", payloads.guild_create(guild)
-    if kind == "guild changed":
-        return "GUILD_UPDATE", payloads.guild(guild)
-    if kind == "guild out":
-        return "GUILD_DELETE", {"id": str(guild.id), "unavailable": True}
-    return ("GUILD_CREATE", _available(guild)) if kind == "guild back" else None
-
-
-def _channel_event(kind: str, channel: Channel) -> tuple[str, Json] | None:
-    if channel.guild is None or not channel.guild.bot_member:
-        return None
-    verb = {"channel added": "CREATE", "channel changed": "UPDATE", "channel deleted": "DELETE"}
-    if kind not in verb:
-        return None
-    noun = "THREAD" if channel.is_thread else "CHANNEL"
-    return f"{noun}_{verb[kind]}", payloads.channel(channel)

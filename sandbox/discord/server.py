@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sandbox.discord.message import Json
+    from sandbox.discord.sharding import Shard
 
 T = TypeVar("T")
 
@@ -121,8 +122,10 @@ class StandInDiscord:
     def bot(self) -> User:
         return self.world.bot
 
-    def add_guild(self, name: str, *, premium_tier: int = 0, bot_member: bool = True) -> Guild:
-        return self.world.add_guild(name, premium_tier=premium_tier, bot_member=bot_member)
+    def add_guild(
+        self, name: str, *, premium_tier: int = 0, bot_member: bool = True, shard: tuple[int, int] = (0, 1)
+    ) -> Guild:
+        return self.world.add_guild(name, premium_tier=premium_tier, bot_member=bot_member, shard=shard)
 
     def add_person(self, name: str) -> Person:
         person = Person(name, Surroundings(self.world, self._commands, self._interactions, self._record))
@@ -222,8 +225,23 @@ class StandInDiscord:
         return self._gateway.connected
 
     @property
+    def connected_shards(self) -> set[int]:
+        """The ids of the shards that have a session with a connection."""
+        return self._gateway.connected_shards
+
+    @property
+    def sessions(self) -> int:
+        """How many could go on or be resumed: those that nobody has closed for good."""
+        return self._gateway.sessions
+
+    @property
+    def identified(self) -> list[Shard]:
+        """The shard of every session that ever began."""
+        return self._gateway.identified
+
+    @property
     def identifies(self) -> int:
-        return self._gateway.identifies
+        return len(self._gateway.identified)
 
     @property
     def resumes(self) -> int:
@@ -233,13 +251,36 @@ class StandInDiscord:
         """The next so many websockets are answered with 503."""
         self._gateway.refusals = times
 
+    def refuse_shard(self, shard_id: int, code: int) -> None:
+        """From now on the IDENTIFY of this shard is answered with this close code."""
+        self._gateway.refused[shard_id] = code
+
+    @property
+    def shards(self) -> int:
+        """How many shards Discord recommends."""
+        return self._account.shards
+
+    @shards.setter
+    def shards(self, count: int) -> None:
+        self._account.shards = count
+
+    @property
+    def required_shards(self) -> int:
+        """Whoever identifies with fewer is closed with 4011."""
+        return self._gateway.required_shards
+
+    @required_shards.setter
+    def required_shards(self, count: int) -> None:
+        self._gateway.required_shards = count
+
     @property
     def session_starts(self) -> dict[str, int]:
         """How many IDENTIFYs Discord says are left, and for how many milliseconds."""
         return self._account.session_starts
 
-    async def disconnect_gateway(self, code: int = 4000) -> None:
-        await self._gateway.disconnect(code)
+    async def disconnect_gateway(self, code: int = 4000, *, shard: int | None = None) -> None:
+        """Every connection, or those of one shard."""
+        await self._gateway.disconnect(code, shard)
 
     async def ask_reconnect(self) -> None:
         self._gateway.ask_reconnect()

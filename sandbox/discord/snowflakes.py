@@ -18,8 +18,19 @@ class Snowflakes:
         self._last = max(now, self._last + 1)
         return self._last
 
+    def next_in(self, part: int, parts: int) -> int:
+        """A guild's id by which it belongs to shard `part` of `parts`: up to that many milliseconds ahead."""
+        ahead = (part - moment_bits(self.next())) % parts
+        self._last += ahead << _TIME_SHIFT
+        return self._last
+
+
+def moment_bits(snowflake: int) -> int:
+    """The time in it; guilds are spread over shards by it."""
+    return snowflake >> _TIME_SHIFT
+
 
 def moment(snowflake: int) -> datetime:
     """When the thing with this id came into being."""
-    milliseconds = (snowflake >> _TIME_SHIFT) + DISCORD_EPOCH_MS
+    milliseconds = moment_bits(snowflake) + DISCORD_EPOCH_MS
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)

@@ -88,8 +88,11 @@ class World:
         self.users[user.id] = user
         self.announce("user added", user)
 
-    def add_guild(self, name: str, *, premium_tier: int = 0, bot_member: bool = True) -> Guild:
-        guild = Guild(self, name, premium_tier=premium_tier)
+    def add_guild(
+        self, name: str, *, premium_tier: int = 0, bot_member: bool = True, shard: tuple[int, int] = (0, 1)
+    ) -> Guild:
+        """With `shard`, its id belongs to the first of so many shards."""
+        guild = Guild(self, name, self.snowflakes.next_in(*shard), premium_tier=premium_tier)
         self.guilds[guild.id] = guild
         if bot_member:
             guild.members[self.bot.id] = EVERYDAY
@@ -122,9 +125,9 @@ class World:
 
 
 class Guild:
-    def __init__(self, world: World, name: str, *, premium_tier: int = 0) -> None:
+    def __init__(self, world: World, name: str, guild_id: int, *, premium_tier: int = 0) -> None:
         self.world = world
-        self.id = world.snowflakes.next()
+        self.id = guild_id
         self.name = name
         self.channels: list[Channel] = []
         self.members: dict[int, Right] = {}

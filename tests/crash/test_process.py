@@ -58,6 +58,41 @@ async def test_unreachable_discord_exits_69(theatre: Theatre):
     assert "Discord cannot be reached" in said.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("code", "settings", "exit_code", "said"),
+    [
+        (4004, {}, 77, "gateway refuses DISCORD_TOKEN"),
+        (4011, {}, 69, "more than 2 shards by now: the next start takes as many"),
+        (4011, {"SHARD_COUNT": "2", "SHARD_IDS": "1"}, 2, "SHARD_COUNT: Discord asks for more than 2"),
+    ],
+)
+async def test_gateway_that_refuses_a_shard_ends_the_process(
+    theatre: Theatre, code: int, settings: dict[str, str], exit_code: int, said: str
+):
+    """Also when it is only the second shard; one line, and no traceback."""
+    theatre.discord.shards = theatre.discord.session_starts["max_concurrency"] = 2
+    theatre.discord.refuse_shard(1, code)
+    ended, output = await run(theatre.folder, theatre.settings() | settings)
+
+    assert ended == exit_code
+    assert said in output.splitlines()[-1]
+    assert "Traceback" not in output
+
+
+async def test_gateway_that_stays_closed_exits_69(theatre: Theatre):
+    """After four attempts, each of which has a line and no traceback."""
+    theatre.discord.shards = theatre.discord.session_starts["max_concurrency"] = 2
+    theatre.discord.refuse_connections(1000)
+    code, said = await run(theatre.folder, theatre.settings())
+
+    assert code == 69
+    assert "gateway (shard " in said.splitlines()[-1]
+    assert "cannot be reached" in said.splitlines()[-1]
+    assert said.count("no connection to Discord's gateway (shard 0)") in (3, 4)
+    assert "Traceback" not in said
+    assert theatre.discord.identifies == 0
+
+
 async def test_folder_that_cannot_be_written_exits_69(theatre: Theatre):
     """A file stands where the folder should be."""
     obstacle = theatre.folder / "obstacle"

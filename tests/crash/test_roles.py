@@ -10,7 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from bot.core.shards import shard_of
 from sandbox.bot_process import BotProcess
+from sandbox.discord import Message
 from sandbox.postgres import Server
 from tests.crash.conftest import Theatre
 from tests.secrecy import leaked
@@ -140,6 +142,31 @@ async def test_two_workers_share_many_results(troupe: Troupe):
         await player.stop()
 
     assert sorted(m.content.split("`")[1] for m in results) == ids
+
+
+async def test_two_processes_share_the_shards(troupe: Troupe):
+    """Each answers in its own servers and judges those alone; of one that died, the results still arrive."""
+    here = shard_of(troupe.guild.id, 2)
+    other = troupe.discord.add_guild("Elsewhere", shard=(1 - here, 2))
+    other.join(troupe.alice)
+    elsewhere = other.add_channel("renders")
+    troupe.discord.session_starts["max_concurrency"] = 2
+    await troupe.join("all", SHARD_COUNT="2", SHARD_IDS=str(here))
+    dying = await troupe.join("all", SHARD_COUNT="2", SHARD_IDS=str(1 - here))
+    task = troupe.api.create(ID)
+    await troupe.track_it()
+    await troupe.alice.slash(elsewhere, "veo track", id=ID)
+    await dying.kill()
+    task.complete()
+
+    def posted() -> list[Message]:
+        return [message for message in elsewhere.messages if message.attachments]
+
+    assert len(await troupe.discord.until(posted, within=20)) == 1
+    await troupe.assert_one_result()
+    assert all("1 of 2 shards" in player.output() for player in troupe.players)
+    assert not any("no longer in server" in player.output() for player in troupe.players)
+    assert len(posted()) == 1
 
 
 async def test_half_of_a_bot_on_sqlite_is_a_wrong_setting(troupe: Troupe):

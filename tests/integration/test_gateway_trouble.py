@@ -6,21 +6,18 @@ from functools import partial
 import pytest
 
 from bot import serving
-from bot.chat import connection
-from bot.chat.identify import IdentifyBudget, wait_before_identify
+from bot.chat import gateway
 from bot.chat.watchdog import watch
-from bot.core.clock import HOUR, MINUTE
 from bot.core.errors import ClientStalled, DependencyDown
 from sandbox.faults import Fault
 from tests.integration.conftest import Scene
-from tests.timing import FakeClock
 
 ID = "vgen_abc123def456"
 
 
 async def test_first_connection_that_fails_is_tried_again(scene: Scene, monkeypatch: pytest.MonkeyPatch):
     """discord.py 2.7.1 dies of an AttributeError there."""
-    monkeypatch.setattr(connection, "retry_delay", lambda attempt, first: 0)
+    monkeypatch.setattr(gateway, "retry_delay", lambda attempt, first, most: 0)
     scene.discord.refuse_connections(2)
     scene.api.create(ID).fail("no")
     async with scene.bot():
@@ -32,7 +29,7 @@ async def test_first_connection_that_fails_is_tried_again(scene: Scene, monkeypa
 
 async def test_gateway_that_stays_closed_ends_the_start(scene: Scene, monkeypatch: pytest.MonkeyPatch):
     """69, without a single session used up."""
-    monkeypatch.setattr(connection, "retry_delay", lambda attempt, first: 0)
+    monkeypatch.setattr(gateway, "retry_delay", lambda attempt, first, most: 0)
     scene.discord.refuse_connections(1000)
     with pytest.raises(DependencyDown, match="gateway cannot be reached"):
         async with scene.bot():
@@ -86,30 +83,3 @@ async def test_few_sessions_left_are_stretched_over_the_time(scene: Scene, caplo
         assert scene.discord.identifies == 1
 
     assert "only 3 of 1000 gateway sessions are left" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("remaining", "hours", "seconds"),
-    [(999, 24, 0), (501, 24, 0), (500, 24, 172.8), (1, 2, 7200), (0, 2, 7200)],
-)
-def test_wait_before_identify(remaining: int, hours: int, seconds: float):
-    """At worst what is left lasts until there are new ones."""
-    limit = {"total": 1000, "remaining": remaining, "reset_after": hours * HOUR}
-
-    assert wait_before_identify(limit) == pytest.approx(seconds)
-
-
-def test_sessions_that_end_at_once_stay_below_a_thousand_a_day():
-    """Each attempt that is too early is refused, and discord.py tries again later."""
-    clock = FakeClock()
-    budget = IdentifyBudget(clock)
-    begun = 0
-    for _ in range(24 * 60 * 6):
-        clock.advance(MINUTE // 6)
-        try:
-            budget.take()
-            begun += 1
-        except ConnectionError:
-            continue
-
-    assert 700 < begun < 800

@@ -66,6 +66,24 @@ async def test_lost_gateway_is_named_until_it_is_back(scene: Scene, port: int):
     assert lost == (503, "Discord's gateway is not connected\n")
 
 
+async def test_lost_shard_is_named_though_the_other_is_there(scene: Scene, port: int):
+    """Its servers' commands are not heard."""
+    scene.discord.shards = scene.discord.session_starts["max_concurrency"] = 2
+    async with scene.bot(http_port=port):
+        while (await fetch(port, "/healthz"))[0] != 200:
+            continue
+        scene.discord.refuse_connections(2)
+        await scene.discord.disconnect_gateway(shard=1)
+        while (lost := await fetch(port, "/healthz"))[0] == 200:
+            continue
+        assert scene.discord.connected_shards == {0}
+        while (await fetch(port, "/healthz"))[0] != 200:
+            continue
+        assert scene.discord.connected_shards == {0, 1}
+
+    assert lost == (503, "Discord's gateway is not connected\n")
+
+
 async def test_questions_that_are_late_are_named_with_their_reason(scene: Scene, port: int):
     """A wrong key: the gate is closed, and nobody asks."""
     scene.api.faults.add(Fault("GET /v1/result/*", status=401, body={"error": "bad key"}, times=None))

@@ -150,9 +150,9 @@ class Stage:
     bob: Person
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
-    async def client(self) -> Client:
+    async def client(self, client: Client | None = None) -> Client:
         """A client that is ready; it is closed with the stage, or by the test."""
-        client = Client()
+        client = client or Client()
         await self._stack.enter_async_context(client)
         running = asyncio.create_task(client.start(self.discord.token))
         self._stack.push_async_callback(asyncio.wait_for, running, 5)

@@ -26,6 +26,11 @@ from tests.timing import FakeClock
 OTHER_GUILD = 2
 
 
+def everywhere(guild_id: int) -> bool:
+    """One shard is told of every server."""
+    return guild_id > 0
+
+
 async def undeliverable(store: Store, clock: FakeClock) -> None:
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
@@ -37,17 +42,33 @@ async def test_ready_tells_who_is_missing_and_who_is_back_once(store: Store, clo
     await store.registrations.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
 
     assert await store.guilds.known() == {GUILD, OTHER_GUILD}
-    assert await store.guilds.compare([GUILD, 3], clock()) == ({OTHER_GUILD}, set())
-    assert await store.guilds.compare([GUILD], clock()) == (set(), set())
-    assert await store.guilds.compare([GUILD, OTHER_GUILD], clock()) == (set(), {OTHER_GUILD})
-    assert await store.guilds.compare([GUILD, OTHER_GUILD], clock()) == (set(), set())
+    assert await store.guilds.compare([GUILD, 3], everywhere, clock()) == ({OTHER_GUILD}, set())
+    assert await store.guilds.compare([GUILD], everywhere, clock()) == (set(), set())
+    assert await store.guilds.compare([GUILD, OTHER_GUILD], everywhere, clock()) == (set(), {OTHER_GUILD})
+    assert await store.guilds.compare([GUILD, OTHER_GUILD], everywhere, clock()) == (set(), set())
+
+
+async def test_server_of_another_shard_is_not_missing(store: Store, clock: FakeClock):
+    """This one's READY would not name it: its own shard, perhaps in another process, is the one to ask."""
+    await track(store, clock)
+    await store.registrations.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
+
+    assert await store.guilds.compare([], lambda guild: guild == OTHER_GUILD, clock()) == (
+        {OTHER_GUILD},
+        set(),
+    )
+    assert await store.guilds.compare([OTHER_GUILD], lambda guild: guild == OTHER_GUILD, clock()) == (
+        set(),
+        {OTHER_GUILD},
+    )
+    assert await store.guilds.purge(clock() + 1, clock()) == 0
 
 
 async def test_thousands_of_servers_are_compared_at_once(store: Store, clock: FakeClock):
     """More than a database takes parameters in one statement."""
     await track(store, clock)
 
-    assert await store.guilds.compare(range(10, 50_000), clock()) == ({GUILD}, set())
+    assert await store.guilds.compare(range(10, 50_000), everywhere, clock()) == ({GUILD}, set())
 
 
 async def test_rows_of_a_server_stay_for_as_long_as_told_and_then_go(store: Store, clock: FakeClock):
@@ -130,7 +151,7 @@ async def test_return_before_the_month_is_over_keeps_everything(store: Store, cl
 async def test_leaving_a_server_without_rows_leaves_no_trace(store: Store, clock: FakeClock):
     await store.guilds.left(GUILD, clock())
 
-    assert await store.guilds.compare([GUILD], clock()) == (set(), set())
+    assert await store.guilds.compare([GUILD], everywhere, clock()) == (set(), set())
 
 
 async def test_undeliverable_becomes_due_again(store: Store, clock: FakeClock):
