@@ -35,7 +35,13 @@ async def _process(arguments: argparse.Namespace) -> Outcome:
 
 
 async def _soak(arguments: argparse.Namespace) -> Outcome:
-    tally = await soak.measure(seconds=arguments.minutes * 60, seed=arguments.seed, say=_say)
+    tally = await soak.measure(
+        seconds=arguments.minutes * 60,
+        seed=arguments.seed,
+        work=arguments.work,
+        chat=arguments.chat,
+        say=_say,
+    )
     return soak.table(tally), soak.as_json(tally)
 
 
@@ -76,6 +82,8 @@ def _arguments() -> argparse.Namespace:
     soaking = what.add_parser("soak", help="random kills and faults; counts lost and doubled results")
     soaking.add_argument("--minutes", type=float, default=30, help="(%(default)s)")
     soaking.add_argument("--seed", type=int, default=1, help="of the random kills and faults (%(default)s)")
+    soaking.add_argument("--work", type=int, default=0, help="processes over one PostgreSQL (none: SQLite)")
+    soaking.add_argument("--chat", type=int, default=2, help="beside them (%(default)s)")
     fuzzing = what.add_parser("fuzz", help="hostile input to everything that reads or shows any")
     fuzzing.add_argument("--cases", type=int, default=1_000_000, help="(%(default)s)")
     what.add_parser("fit", help="seconds to make a 4K and a 1080p video small enough for a channel")

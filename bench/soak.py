@@ -1,37 +1,37 @@
 """Random kills and random faults over many tasks, for a given time; counts what was lost and doubled.
 
-The bot is its own process with its public settings. It is killed with SIGKILL at moments that the stand-ins
-observe (a request received, accepted, half answered) or at random, sometimes followed by a stop that is
-longer than Discord remembers a nonce. What counts: every task whose tracking was acknowledged has exactly one
-result message at the end, and a task whose acknowledgement was lost has at most one.
+The bot is its own process with its public settings, or several over one PostgreSQL. It is killed with SIGKILL
+at moments that the stand-ins observe (a request received, accepted, half answered) or at random, sometimes
+followed by a stop that is longer than Discord remembers a nonce; one of several is also frozen for longer
+than its lease. What counts: every task whose tracking was acknowledged has exactly one result message at the
+end, and a task whose acknowledgement was lost has at most one.
 """
 
 import asyncio
-import contextlib
 import random
-import sqlite3
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.cast import Cast, Ensemble, Soloist, ask, tell
 from sandbox.discord import Channel, InteractionFailed
 from sandbox.faults import Fault
-from sandbox.stage import Stage
 from sandbox.video_api import CLIP, Clip
 
-_LIFTED = {"MAX_OPEN_PER_USER": "100000", "MAX_OPEN_PER_CHANNEL": "100000", "MAX_OPEN_PER_GUILD": "100000"}
-_SETTINGS = {"POLL_INTERVAL": "0.3", "POLL_RATE": "1000", **_LIFTED}
 _CHANNELS = 8
 _PAUSE = 0.25  # seconds between two people who track something
 _SETTLING = 120.0
 _LONGER_THAN_A_NONCE = 180_000  # ms
 _GATEWAY_SHARE = 0.05  # of the faults: the websocket breaks
 _LONGEST_DELAY = 1.0  # seconds that a fault keeps a request on the wire
+
+_OWED = "SELECT count(*) FROM deliveries WHERE state IN ('open', 'due')"
 
 _DISCORD_MOMENTS: list[tuple[str, Any]] = [
     ("POST /channels/*/messages", "received"),
@@ -63,7 +63,9 @@ class Tally:
     """What happened, and what came of it."""
 
     seconds: float = 0.0
+    processes: str = "one process"
     kills: int = 0
+    losses: Counter[str] = field(default_factory=Counter)
     long_stops: int = 0
     faults: int = 0
     acknowledged: set[str] = field(default_factory=set)
@@ -83,30 +85,44 @@ class Tally:
         return sorted(task_id for task_id, count in self.results.items() if count > 1)
 
 
-async def measure(*, seconds: float, seed: int, say: Callable[[str], None]) -> Tally:
-    """Plays for so long, lets everything settle, and counts."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with Stage(Path(folder), **_SETTINGS) as stage:
-            soak = _Soak(stage, random.Random(seed))
+async def measure(*, seconds: float, seed: int, work: int, chat: int, say: Callable[[str], None]) -> Tally:
+    """Plays for so long, lets everything settle, and counts. Without `work`, one process with SQLite."""
+    chance = random.Random(seed)
+    async with AsyncExitStack() as exit_:
+        folder = Path(exit_.enter_context(tempfile.TemporaryDirectory()))
+        cast: Soloist | Ensemble = Soloist(folder, exit_)
+        if work:
+            cast = Ensemble(folder, exit_, work=work, chat=chat, chance=chance)
+        await exit_.enter_async_context(cast.stage)
+        soak = _Soak(cast, chance)
+        if work:
+            soak.tally.processes = f"{work} work and {chat} chat processes over one PostgreSQL"
+        try:
             await soak.play(seconds, say)
-            return soak.tally
+        finally:
+            await cast.end()
+        return soak.tally
 
 
 class _Soak:
-    def __init__(self, stage: Stage, chance: random.Random) -> None:
-        self._stage = stage
+    def __init__(self, cast: Soloist | Ensemble, chance: random.Random) -> None:
+        self._cast: Cast = cast
+        self._solo = cast if isinstance(cast, Soloist) else None
+        self._stage = cast.stage
         self._chance = chance
-        self._channels = [stage.guild.add_channel(f"c{n}") for n in range(_CHANNELS)]
+        self._channels: list[Channel] = []
         self._number = 0
         self.tally = Tally()
 
     async def play(self, seconds: float, say: Callable[[str], None]) -> None:
-        await self._stage.start_bot()
+        await self._cast.begin()
+        guilds = self._cast.guilds
+        self._channels = [guilds[n % len(guilds)].add_channel(f"c{n}") for n in range(_CHANNELS)]
         began = time.monotonic()
         people = asyncio.create_task(self._people())
         weather = asyncio.create_task(self._weather())
         while time.monotonic() - began < seconds:
-            await self._kill_and_restart()
+            await self._lose_one()
             if self.tally.kills % 25 == 0:
                 say(f"{time.monotonic() - began:6.0f} s  {self.tally.kills} kills, {self._number} tasks")
         for job in (people, weather):
@@ -169,18 +185,17 @@ class _Soak:
             faults.add(fault)
             self.tally.faults += 1
 
-    async def _kill_and_restart(self) -> None:
-        hold = await self._moment()
-        await self._stage.bot.kill()
-        self.tally.kills += 1
-        if hold is not None:
-            hold()
-        await self._stage.discord.until(lambda: not self._stage.discord.connected)
+    async def _lose_one(self) -> None:
+        what = await self._cast.lose_one(await self._moment())
+        self.tally.kills += "killed" in what
+        self.tally.losses[what] += 1
+        if self._solo is None:
+            return
         if self._chance.random() < 0.2:
             # A stop of minutes outlasts what the dead bot still had on the wire; ours must, too.
             await asyncio.sleep(_LONGEST_DELAY + 0.2)
-            self._make_the_stop_long()
-        await self._stage.start_bot()
+            await self._make_the_stop_long()
+        await self._solo.come_back()
 
     async def _moment(self) -> Callable[[], None] | None:
         """Wait for an observed moment, or for a random time when it does not come.
@@ -198,25 +213,23 @@ class _Soak:
         call = self._stage.discord.hold(route, stage=stage)
         return self._chance.choice([call.release, call.drop]) if await _comes(call) else None
 
-    def _make_the_stop_long(self) -> None:
+    async def _make_the_stop_long(self) -> None:
         """As if the bot had been down for longer than Discord remembers nonces."""
         self.tally.long_stops += 1
         self.tally.stops_at.append(f"{datetime.now(tz=UTC):%H:%M:%S.%f}")
         self._stage.discord.forget_nonces()
-        path = self._stage.folder / "data" / "bot.db"
-        with contextlib.closing(sqlite3.connect(path)) as database, database:
-            database.execute(
-                "UPDATE deliveries SET sending_at = sending_at - ? WHERE state = 'due'",
-                (_LONGER_THAN_A_NONCE,),
-            )
+        await tell(
+            self._cast,
+            f"UPDATE deliveries SET sending_at = sending_at - {_LONGER_THAN_A_NONCE} WHERE state = 'due'",
+        )
 
     async def _settle(self) -> None:
         """Until nothing is owed any more, or for two minutes."""
         deadline = time.monotonic() + _SETTLING
         # Looked for in the bot's database, which tells nobody when it changes.
-        while self._owed() and time.monotonic() < deadline:  # noqa: ASYNC110
+        while await ask(self._cast, _OWED) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
-        await self._stage.bot.stop()
+        await self._cast.end()
         for channel in self._channels:
             for message in channel.messages:
                 if any(button.label == "Delete" for button in message.buttons):
@@ -227,12 +240,6 @@ class _Soak:
         videos = self._stage.folder / "data" / "videos"
         self.tally.left_files = sum(1 for _ in videos.iterdir())
         self.tally.surprises = [*self._stage.discord.surprises, *self._stage.api.surprises]
-
-    def _owed(self) -> int:
-        path = self._stage.folder / "data" / "bot.db"
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            found = database.execute("SELECT count(*) FROM deliveries WHERE state IN ('open', 'due')")
-            return int(found.fetchone()[0])
 
 
 async def _comes(hold: Any) -> bool:
@@ -246,8 +253,9 @@ async def _comes(hold: Any) -> bool:
 
 def table(tally: Tally) -> str:
     lines = [
-        f"{tally.seconds / 60:.1f} minutes, {tally.faults} faults on the wire",
+        f"{tally.seconds / 60:.1f} minutes, {tally.processes}, {tally.faults} faults on the wire",
         f"kills: {tally.kills}, {tally.long_stops} of them with a stop longer than a nonce lives",
+        f"lost for a while: {', '.join(f'{count} {what}' for what, count in sorted(tally.losses.items()))}",
         f"tracked: {len(tally.acknowledged)} acknowledged, {len(tally.unacknowledged)} not (it was down)",
         f"results: {sum(tally.results.values())}",
         f"lost: {len(tally.lost)}   doubled: {len(tally.doubled)}   files left: {tally.left_files}",
@@ -263,7 +271,9 @@ def table(tally: Tally) -> str:
 def as_json(tally: Tally) -> dict[str, object]:
     return {
         "seconds": tally.seconds,
+        "processes": tally.processes,
         "kills": tally.kills,
+        "losses": dict(tally.losses),
         "long_stops": tally.long_stops,
         "faults": tally.faults,
         "acknowledged": len(tally.acknowledged),
