@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import importlib
 import json
 import sys
 from collections.abc import Callable, Coroutine
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from bench import fit, fuzz, poll, process, soak
+from bench.databases import Kind
 
 Outcome = tuple[str, dict[str, object]]
 
 
 def main() -> int:
     arguments = _arguments()
-    table, figures = asyncio.run(MEASURE[arguments.what](arguments))
+    with asyncio.Runner(loop_factory=_uvloop() if getattr(arguments, "uvloop", False) else None) as runner:
+        table, figures = runner.run(MEASURE[arguments.what](arguments))
     print(table)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
@@ -24,7 +27,13 @@ def main() -> int:
 
 async def _poll(arguments: argparse.Namespace) -> Outcome:
     figures = await poll.measure(
-        tasks=arguments.tasks, few=arguments.few, rounds=arguments.rounds, at_once=arguments.at_once
+        poll.Plan(
+            tasks=arguments.tasks,
+            kinds=[Kind.SQLITE, Kind.POSTGRESQL] if arguments.postgres else [Kind.SQLITE],
+            questions=arguments.questions,
+            rounds=arguments.rounds,
+            at_once=arguments.at_once,
+        )
     )
     return poll.table(figures), poll.as_json(figures)
 
@@ -55,6 +64,14 @@ async def _fit(arguments: argparse.Namespace) -> Outcome:
     return fit.table(figures), fit.as_json(figures)
 
 
+def _uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        made: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        sys.exit("uvloop is not installed here: pip install uvloop")
+    return made
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
@@ -73,9 +90,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="also write the figures there")
     what = parser.add_subparsers(dest="what", required=True)
     polling = what.add_parser("poll", help="the poller and its store, beside a bare aiohttp loop")
-    polling.add_argument("--tasks", type=int, default=20_000, help="waiting tasks (%(default)s)")
-    polling.add_argument("--few", type=int, default=1_000, help="tasks of the small run (%(default)s)")
-    polling.add_argument("--rounds", type=int, default=5, help="of all three, in turn (%(default)s)")
+    polling.add_argument(
+        "--tasks", type=int, nargs="+", default=[1_000, 20_000, 100_000], help="waiting tasks (%(default)s)"
+    )
+    polling.add_argument("--postgres", action="store_true", help="on PostgreSQL as well")
+    polling.add_argument("--questions", type=int, default=20_000, help="of one run (%(default)s)")
+    polling.add_argument("--rounds", type=int, default=5, help="of all, in turn (%(default)s)")
+    polling.add_argument("--uvloop", action="store_true", help="under uvloop, if that is installed")
     polling.add_argument("--at-once", type=int, default=256, help="questions in flight (%(default)s)")
     whole = what.add_parser("process", help="start-up, memory, and answers under full polling")
     whole.add_argument("--tasks", type=int, default=2_000, help="waiting tasks (%(default)s)")

@@ -1,29 +1,31 @@
 """The poller and its store on a full table, beside a bare aiohttp GET + json() loop in the same run.
 
-All three loops ask the same stand-in API, which runs in a process of its own, the same number of questions
-with the same number in flight. The rate budget is lifted and every task is due again at once, so that what
-is measured is the work per question: claim, ask, read, judge, record.
+All loops ask the same API, which runs in a process of its own, the same number of questions with the same
+number in flight. The rate budget is lifted and every task is due again at once, so that what is measured is
+the work per question: claim, ask, read, judge, record.
 """
 
 import asyncio
-import statistics
-import sys
+import random
 import tempfile
 import time
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import aiohttp
 from pydantic import SecretStr
 
+from bench.answering import KEY, answering_process
+from bench.databases import Kind, database
+from bench.figures import spread
+from bench.filling import fill, task_id
 from bot.core.answers import Answer
 from bot.core.budget import RateBudget
 from bot.core.clock import system_clock
-from bot.core.ids import MAX_IDS
-from bot.core.registration import Limits, TrackRequest
+from bot.core.registration import Limits
 from bot.core.verdicts import PollRules
 from bot.storage.store import Store, open_store
 from bot.veo.client import VideoApiClient, open_api_session
@@ -31,10 +33,22 @@ from bot.work.loop import DurableLoop
 from bot.work.pacing import ApiGate
 from bot.work.poller import Poller
 
-_KEY = "bench-key"
 _NO_LIMIT = 10_000_000
 _INTERVAL = 1  # ms: every task is due again by the time its turn comes
 _DEADLINE = 10**12
+_LEAST_RATIO = 0.75  # on SQLite
+_MOST_GROWTH = 1.20
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be measured. `tasks` are the sizes of the tables, `questions` those of one run."""
+
+    tasks: Sequence[int]
+    kinds: Sequence[Kind]
+    questions: int
+    rounds: int
+    at_once: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,90 +70,91 @@ class Run:
 
 @dataclass(slots=True)
 class Figures:
-    """What every round measured."""
+    """What every round measured, in the same order everywhere."""
 
-    tasks: int
-    few: int
-    at_once: int
+    plan: Plan
+    loop: str
     bare: list[Run] = field(default_factory=list)
-    bot: list[Run] = field(default_factory=list)
-    bot_few: list[Run] = field(default_factory=list)
+    bot: dict[tuple[Kind, int], list[Run]] = field(default_factory=dict)
 
-    def ratios(self) -> list[float]:
+    def ratios(self, kind: Kind, tasks: int) -> list[float]:
         """The bot's rate over the bare loop's, round by round: what both suffer from cancels out."""
-        return [bot.rate / bare.rate for bot, bare in zip(self.bot, self.bare, strict=True)]
+        return [bot.rate / bare.rate for bot, bare in zip(self.bot[kind, tasks], self.bare, strict=True)]
 
-    def growth(self) -> list[float]:
-        """CPU per question with many tasks over that with few."""
-        return [many.cpu_us / few.cpu_us for many, few in zip(self.bot, self.bot_few, strict=True)]
+    def growth(self, kind: Kind) -> list[float]:
+        """CPU per question with the most tasks over that with the fewest."""
+        most, fewest = self.bot[kind, max(self.plan.tasks)], self.bot[kind, min(self.plan.tasks)]
+        return [many.cpu_us / few.cpu_us for many, few in zip(most, fewest, strict=True)]
+
+    def misses(self) -> list[str]:
+        """The aims that were not reached."""
+        slow = [
+            f"{kind}, {tasks:,} tasks: {median(self.ratios(kind, tasks)):.2f} of bare"
+            for kind, tasks in self.bot
+            if kind is Kind.SQLITE and median(self.ratios(kind, tasks)) < _LEAST_RATIO
+        ]
+        grown = [
+            f"{kind}: CPU grows by {median(self.growth(kind)):.2f}"
+            for kind in self.plan.kinds
+            if median(self.growth(kind)) > _MOST_GROWTH
+        ]
+        return slow + grown
 
 
-async def measure(*, tasks: int, few: int, rounds: int, at_once: int) -> Figures:
-    """`rounds` times all three in turn, after one uncounted round."""
-    figures = Figures(tasks, few, at_once)
-    async with _stand_in(tasks) as url:
-        with tempfile.TemporaryDirectory() as folder:
-            many_url = f"sqlite:///{Path(folder) / 'many.db'}"
-            few_url = f"sqlite:///{Path(folder) / 'few.db'}"
-            async with _filled(many_url, tasks) as many, _filled(few_url, few) as small:
-                for counted in range(rounds + 1):
-                    bare = await _timed(tasks, lambda: _bare(url, tasks, at_once))
-                    bot = await _timed(tasks, lambda: _bot(url, many, tasks, at_once))
-                    bot_few = await _timed(tasks, lambda: _bot(url, small, tasks, at_once))
-                    if counted:
-                        figures.bare.append(bare)
-                        figures.bot.append(bot)
-                        figures.bot_few.append(bot_few)
+async def measure(plan: Plan) -> Figures:
+    """`rounds` times all of them in turn, after one uncounted round."""
+    figures = Figures(plan, type(asyncio.get_running_loop()).__module__.partition(".")[0])
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(answering_process())
+        stores = {
+            (kind, tasks): await stack.enter_async_context(_filled(kind, tasks))
+            for kind in plan.kinds
+            for tasks in plan.tasks
+        }
+        for counted in range(plan.rounds + 1):
+            bare = await _timed(plan, lambda: _bare(url, plan))
+            bots = {at: await _timed(plan, lambda s=s: _bot(url, s, plan)) for at, s in stores.items()}  # type: ignore[misc]
+            if counted:
+                figures.bare.append(bare)
+                for at, run in bots.items():
+                    figures.bot.setdefault(at, []).append(run)
     return figures
 
 
-async def _timed(questions: int, work: Callable[[], Awaitable[None]]) -> Run:
+async def _timed(plan: Plan, work: Callable[[], Awaitable[None]]) -> Run:
     wall, cpu = time.perf_counter(), time.process_time()
     await work()
-    return Run(questions, time.perf_counter() - wall, time.process_time() - cpu)
+    return Run(plan.questions, time.perf_counter() - wall, time.process_time() - cpu)
 
 
 @asynccontextmanager
-async def _stand_in(tasks: int) -> AsyncIterator[str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sandbox.video_api", "--key", _KEY, "--tasks", str(tasks), stdout=PIPE
-    )
-    try:
-        assert process.stdout is not None
-        yield (await process.stdout.readline()).decode().strip()
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-def _id(number: int) -> str:
-    return f"vgen_{number:012x}"
-
-
-@asynccontextmanager
-async def _filled(url: str, tasks: int) -> AsyncIterator[Store]:
-    """Registered as people do it, twenty at a time."""
+async def _filled(kind: Kind, tasks: int) -> AsyncIterator[Store]:
+    """All due, in random order: neighbours in time are seldom neighbours on the disk."""
+    now = system_clock()
+    due = [now - n for n in range(tasks)]
+    random.Random(1).shuffle(due)
     limits = Limits(_NO_LIMIT, _NO_LIMIT, _NO_LIMIT)
-    async with open_store(url, limits=limits, interval=_INTERVAL) as store:
-        ids = [_id(n) for n in range(1, tasks + 1)]
-        for start in range(0, tasks, MAX_IDS):
-            request = TrackRequest(1, start, start, tuple(ids[start : start + MAX_IDS]))
-            await store.registrations.register(request, system_clock())
-        yield store
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            database(kind, Path(folder)) as url,
+            open_store(url, limits=limits, interval=_INTERVAL) as store,
+        ):
+            await fill(store, due)
+            yield store
 
 
-async def _bare(url: str, questions: int, at_once: int) -> None:
+async def _bare(url: str, plan: Plan) -> None:
     """What a poller cannot do without: GET and json()."""
-    numbers = iter(range(1, questions + 1))
-    headers = {"Authorization": f"Bearer {_KEY}"}
+    numbers = iter(range(1, plan.questions + 1))
+    headers = {"Authorization": f"Bearer {KEY}"}
 
     async def ask(session: aiohttp.ClientSession) -> None:
         for number in numbers:
-            async with session.get(f"{url}/v1/result/{_id(number)}", headers=headers) as response:
+            async with session.get(f"{url}/v1/result/{task_id(number)}", headers=headers) as response:
                 await response.json()
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once)) as session:
-        await asyncio.gather(*(ask(session) for _ in range(at_once)))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=plan.at_once)) as session:
+        await asyncio.gather(*(ask(session) for _ in range(plan.at_once)))
 
 
 class _Counted:
@@ -158,13 +173,13 @@ class _Counted:
         return answer
 
 
-async def _bot(url: str, store: Store, questions: int, at_once: int) -> None:
+async def _bot(url: str, store: Store, plan: Plan) -> None:
     """The bot's own poller in its own loop, over its own store."""
     done = asyncio.Event()
-    async with open_api_session(connections=at_once) as session:
-        api = VideoApiClient(base_url=url, key=SecretStr(_KEY), session=session)
+    async with open_api_session(connections=plan.at_once) as session:
+        api = VideoApiClient(base_url=url, key=SecretStr(KEY), session=session)
         poller = Poller(
-            api=_Counted(api, questions, done),
+            api=_Counted(api, plan.questions, done),
             tasks=store.tasks,
             gate=ApiGate(store.facts, system_clock),
             budget=RateBudget(_NO_LIMIT, system_clock),
@@ -172,46 +187,48 @@ async def _bot(url: str, store: Store, questions: int, at_once: int) -> None:
             clock=system_clock,
             on_change=lambda: None,
         )
-        loop = DurableLoop(poller, room=at_once, clock=system_clock, grace=10, may_cancel=True)
+        loop = DurableLoop(poller, room=plan.at_once, clock=system_clock, grace=10, may_cancel=True)
         await loop.run(done)
 
 
 def table(figures: Figures) -> str:
     """Medians, with the range of the rounds."""
-    rows = [
-        ("bare aiohttp loop", figures.bare),
-        (f"bot, {figures.tasks:,} tasks", figures.bot),
-        (f"bot, {figures.few:,} tasks", figures.bot_few),
-    ]
+    plan = figures.plan
     lines = [
-        f"{figures.tasks:,} questions a run, {figures.at_once} in flight, medians of {len(figures.bare)}",
-        f"{'':24}{'questions/s':>24}{'CPU per question':>26}",
+        f"{plan.questions:,} questions a run, {plan.at_once} in flight, {plan.rounds} rounds, {figures.loop}",
+        f"{'':28}{'questions/s':>22}{'CPU per question':>22}{'bot / bare':>20}",
+        _row("bare aiohttp loop", figures.bare, ""),
     ]
-    for name, runs in rows:
-        rate, cpu = [r.rate for r in runs], [r.cpu_us for r in runs]
-        lines.append(f"{name:24}{_spread(rate, '9,.0f'):>24}{_spread(cpu, '7,.0f'):>23} µs")
-    lines += [
-        f"bot / bare: {_spread(figures.ratios(), '.2f')}   (aim: at least 0.60)",
-        f"CPU, many / few tasks: {_spread(figures.growth(), '.2f')}   (aim: at most 1.20)",
-    ]
-    return "\n".join(lines)
+    for (kind, tasks), runs in figures.bot.items():
+        lines.append(_row(f"{kind}, {tasks:,} tasks", runs, spread(figures.ratios(kind, tasks), ".2f")))
+    lines.append(f"bot / bare on SQLite: the aim is at least {_LEAST_RATIO:.2f}")
+    for kind in plan.kinds:
+        growth = spread(figures.growth(kind), ".2f")
+        lines.append(f"CPU, most / fewest tasks, {kind}: {growth}   (aim: at most {_MOST_GROWTH:.2f})")
+    return "\n".join(lines + [f"MISSED  {miss}" for miss in figures.misses()])
 
 
-def _spread(values: list[float], form: str) -> str:
-    low, middle, high = (
-        format(v, form).strip() for v in (min(values), statistics.median(values), max(values))
-    )
-    return f"{middle} ({low}-{high})"
+def _row(name: str, runs: list[Run], ratio: str) -> str:
+    rate, cpu = spread([r.rate for r in runs], ",.0f"), spread([r.cpu_us for r in runs], ",.0f")
+    return f"{name:28}{rate:>22}{cpu:>19} µs{ratio:>20}"
 
 
 def as_json(figures: Figures) -> dict[str, object]:
+    plan = figures.plan
     return {
-        "tasks": figures.tasks,
-        "few": figures.few,
-        "at_once": figures.at_once,
-        "bare_per_second": [r.rate for r in figures.bare],
-        "bot_per_second": [r.rate for r in figures.bot],
-        "bot_few_per_second": [r.rate for r in figures.bot_few],
-        "ratio": figures.ratios(),
-        "cpu_growth": figures.growth(),
+        "questions": plan.questions,
+        "at_once": plan.at_once,
+        "loop": figures.loop,
+        "bare": _runs(figures.bare),
+        "bot": [
+            {"database": kind, "tasks": tasks, "ratio": figures.ratios(kind, tasks)} | _runs(runs)
+            for (kind, tasks), runs in figures.bot.items()
+        ],
+        "cpu_growth": {str(kind): figures.growth(kind) for kind in plan.kinds},
+        "missed": figures.misses(),
+        "failed": bool(figures.misses()),
     }
+
+
+def _runs(runs: list[Run]) -> dict[str, object]:
+    return {"per_second": [r.rate for r in runs], "cpu_us": [r.cpu_us for r in runs]}

@@ -1,0 +1,142 @@
+"""A video API that can only answer "processing", as fast as one process can.
+
+It shares the machine's cores with what is measured, so it does no more than HTTP/1.1 asks of it.
+`python -m bench.answering` serves until SIGTERM; the stand-in in sandbox/ is the one that can do everything.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+
+KEY = "bench-key"
+_QUESTION = re.compile(rb"GET /v1/result/(\S+) HTTP/1\.1\r\n")
+_AUTHORIZED = f"Authorization: Bearer {KEY}\r\n".encode()
+_REPLY = {
+    "object": "video",
+    "created": int(time.time()),
+    "model": "veo_3_1_fast",
+    "status": "processing",
+    "video_url": None,
+    "error": None,
+}
+_HEAD = (
+    b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+    b"Date: " + formatdate(usegmt=True).encode() + b"\r\nServer: bench\r\n\r\n%s"
+)
+
+Told = Callable[[str], None]
+
+
+def _nothing(_task_id: str) -> None:
+    """Nobody wants to know."""
+
+
+class Answering:
+    """Each answer leaves `delay` seconds after its question. Both callbacks are told the task's id."""
+
+    def __init__(self, *, delay: float = 0, on_question: Told = _nothing, on_answer: Told = _nothing) -> None:
+        self.url = ""
+        self._delay = delay
+        self._on_question = on_question
+        self._on_answer = on_answer
+        self._waiting: deque[tuple[float, _Connection, str]] = deque()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """The address, as VEO_API_URL takes it."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", backlog=4096)
+        try:
+            self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield self.url
+        finally:
+            server.close()
+
+    def ask(self, connection: "_Connection", task_id: str) -> None:
+        self._on_question(task_id)
+        if not self._delay:
+            self._answer(connection, task_id)
+            return
+        loop = asyncio.get_running_loop()
+        # The delay is the same for all, so they leave in the order of coming: one timer is enough.
+        self._waiting.append((loop.time() + self._delay, connection, task_id))
+        if len(self._waiting) == 1:
+            loop.call_later(self._delay, self._answer_those_due)
+
+    def _answer_those_due(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting and self._waiting[0][0] <= loop.time():
+            _, connection, task_id = self._waiting.popleft()
+            self._answer(connection, task_id)
+        if self._waiting:
+            loop.call_at(self._waiting[0][0], self._answer_those_due)
+
+    def _answer(self, connection: "_Connection", task_id: str) -> None:
+        self._on_answer(task_id)
+        connection.send(b"200 OK", {"id": task_id} | _REPLY)
+
+
+class _Connection(asyncio.Protocol):
+    """Questions one after the other; a pipelining client is not foreseen."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if not self._received.endswith(b"\r\n\r\n"):
+            return
+        request, self._received = self._received, b""
+        found = _QUESTION.match(request)
+        if found is None:
+            self.send(b"404 Not Found", {"status": 404, "error": "Not Found"})
+        elif _AUTHORIZED not in request:
+            self.send(b"200 OK", {"code": "204", "msg": "wrong key"})
+        else:
+            self._answering.ask(self, found[1].decode())
+
+    def send(self, status: bytes, reply: dict[str, object]) -> None:
+        assert self._transport is not None
+        body = json.dumps(reply).encode()
+        self._transport.write(_HEAD % (status, len(body), body))
+
+
+@asynccontextmanager
+async def answering_process() -> AsyncIterator[str]:
+    """One in a process of its own; gives its address."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.answering", stdout=PIPE)
+    try:
+        assert process.stdout is not None
+        yield (await process.stdout.readline()).decode().strip()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _serve() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with Answering().serving() as url:
+        print(url, flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve())
