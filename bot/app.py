@@ -14,6 +14,7 @@ from bot.chat.messenger import DiscordMessenger
 from bot.chat.outbound import CALLS, LocalTurns, Turns
 from bot.core.budget import RateBudget
 from bot.core.clock import SECOND, Clock, system_clock
+from bot.core.errors import DependencyDown
 from bot.core.meter import UNMETERED, Meter
 from bot.core.verdicts import PollRules
 from bot.media.fit import Fitter
@@ -87,6 +88,7 @@ async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) ->
         prepare_folder(settings.data_dir)
         stack.enter_context(sole_owner(settings.database))
         store = await stack.enter_async_context(open_store_or_leave(settings))
+        await _check_clock(settings, store, system_clock)
         await _take_over(store, system_clock)
         counted = _prometheus(settings)
         client = await stack.enter_async_context(logged_in(settings, counted or UNMETERED))
@@ -100,6 +102,19 @@ async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) ->
         jobs = [*loops.all(), *_news(settings, store, loops), _housekeeper(parts, role)]
         await serve(client, jobs, stop, has_gateway=role.chats)
     logger.info("stopped")
+
+
+async def _check_clock(settings: Settings, store: Store, clock: Clock) -> None:
+    """Raises DependencyDown: with clocks apart, work would be taken from processes that are alive."""
+    if not store.database.is_shared:
+        return
+    from bot.storage.postgresql import clock_difference
+
+    difference = await clock_difference(store.database, clock)
+    if abs(difference) > settings.lease_ms / 3:
+        raise DependencyDown(
+            f"this machine's clock is {difference / SECOND:+.0f} s off the database's: set both by NTP"
+        )
 
 
 async def _take_over(store: Store, clock: Clock) -> None:

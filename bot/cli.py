@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import importlib
 import logging
 import sys
 from collections.abc import Callable, Coroutine
@@ -99,9 +100,20 @@ def _command(arguments: argparse.Namespace) -> Command:
     return command
 
 
+def _quickest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where somebody has installed it; else asyncio's own."""
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
 def _guarded(command: Command, settings: Settings) -> int:
     try:
-        return asyncio.run(command(settings))
+        with asyncio.Runner(loop_factory=_quickest_loop()) as runner:
+            return runner.run(command(settings))
     except CannotStart as error:
         logger.critical("%s", error)
         return error.exit_code

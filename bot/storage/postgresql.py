@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.core.backoff import retry_delay
-from bot.core.clock import SECOND
+from bot.core.clock import SECOND, Clock
 from bot.core.errors import StorageUnavailable
 from bot.storage.engine import CHANNEL, Database
 
@@ -56,6 +56,13 @@ class PostgresDatabase(Database):
         if error.connection_invalidated:
             return True
         return str(getattr(error.orig, "sqlstate", None) or "").startswith(_PASSES)
+
+
+async def clock_difference(database: Database, clock: Clock) -> int:
+    """How far ahead of the server's clock ours is, in milliseconds: each process judges leases by its own."""
+    theirs = sa.select(sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * SECOND, sa.BigInteger))
+    told = await database.run(lambda connection: connection.execute(theirs))
+    return clock() - int(told.scalar_one())
 
 
 def _open_engine(url: str) -> AsyncEngine:

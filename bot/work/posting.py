@@ -92,7 +92,7 @@ class Poster:
         video = result.video
         if video is None:
             return result
-        size = (await asyncio.to_thread(video.stat)).st_size
+        size = await self._shelf.size(video)
         limit = await self._messenger.limit(result.due.delivery.guild_id, size)
         if size <= limit:
             return result

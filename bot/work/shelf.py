@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from bot.core.errors import StorageUnavailable
+from bot.core.errors import CannotFit, DownloadInterrupted, StorageUnavailable
 from bot.core.meter import UNMETERED, Meter
 from bot.work.locks import KeyedLock
 
@@ -58,22 +58,42 @@ class Shelf:
     async def _fetch(self, task_id: str, url: str, path: Path) -> None:
         began = time.monotonic()
         await self._downloader.fetch(url, path)
-        seconds, size = time.monotonic() - began, (await asyncio.to_thread(path.stat)).st_size
+        seconds, size = time.monotonic() - began, await self.size(path)
         self._meter.downloaded(size, seconds)
         logger.info("%s: %d bytes downloaded in %.1f s", task_id, size, seconds)
+
+    async def size(self, path: Path) -> int:
+        """In bytes. Raises DownloadInterrupted when the file has gone.
+
+        Another channel's delivery, maybe another process's, ended and tidied up since we looked for it.
+        """
+        try:
+            return (await asyncio.to_thread(path.stat)).st_size
+        except FileNotFoundError as error:
+            raise DownloadInterrupted("the video's file was removed meanwhile") from error
 
     async def has(self, task_id: str) -> bool:
         """Whether it can be posted though its link is dead."""
         return await asyncio.to_thread(self._path(task_id).exists)
 
     async def fitted(self, task_id: str, limit: int) -> Path:
-        """A version of `video` of at most `limit` bytes, made if it is not here yet. Raises CannotFit."""
+        """A version of `video` of at most `limit` bytes, made if it is not here yet.
+
+        Raises CannotFit, DownloadInterrupted.
+        """
         whole = self._path(task_id)
         smaller = whole.with_name(f"{whole.stem}.{limit}.mp4")
         async with self._fetching.hold(task_id):
             if not await asyncio.to_thread(smaller.exists):
-                await self._fitter.fit(whole, smaller, limit=limit)
+                await self._fit(whole, smaller, limit)
         return smaller
+
+    async def _fit(self, whole: Path, smaller: Path, limit: int) -> None:
+        try:
+            await self._fitter.fit(whole, smaller, limit=limit)
+        except CannotFit:
+            await self.size(whole)  # what has gone cannot be made to fit
+            raise
 
     async def remove(self, task_id: str) -> None:
         """Nobody is owed it any more."""

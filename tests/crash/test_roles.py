@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from bot.core.shards import shard_of
+from bot.storage.migrations import NEWEST
 from sandbox.bot_process import BotProcess
 from sandbox.discord import Message
 from sandbox.postgres import Server
@@ -176,6 +177,37 @@ async def test_half_of_a_bot_on_sqlite_is_a_wrong_setting(troupe: Troupe):
 
     assert await alone.ended() == 2
     assert "--role chat: needs a DATABASE_URL of PostgreSQL" in alone.output()
+
+
+async def test_commands_know_postgresql(troupe: Troupe):
+    """Each says what it found there; a backup is PostgreSQL's own business."""
+    said = {}
+    for command in ("migrate", "check", "doctor"):
+        said[command] = await _ended(troupe, command)
+    said["backup"] = await _ended(troupe, "backup", str(troupe.folder / "copy"))
+
+    assert said["migrate"] == (0, f"database at schema version {NEWEST}\n")
+    assert f"ok    database: PostgreSQL, schema version {NEWEST}\n" in said["check"][1]
+    assert said["check"][0] == said["doctor"][0] == 0
+    assert "ok    tasks: none\n" in said["doctor"][1]
+    assert said["backup"][0] == 2
+    assert "pg_dump" in said["backup"][1]
+
+
+async def test_database_that_is_gone_at_start_exits_69(troupe: Troupe):
+    """One line, without the password."""
+    address = "postgresql://bot:hunter2hunter2@127.0.0.1:1/veo"
+    code, said = await _ended(troupe, "run", DATABASE_URL=address)
+
+    assert code == 69
+    assert "DATABASE_URL: PostgreSQL cannot be reached" in said.splitlines()[-1]
+    assert "hunter2" not in said
+
+
+async def _ended(troupe: Troupe, *arguments: str, **changes: str) -> tuple[int, str]:
+    process = BotProcess(troupe.settings() | changes, troupe.folder / f"{arguments[0]}.log")
+    await process.start(*arguments)
+    return await process.ended(), process.output()
 
 
 async def test_each_role_tells_its_own_health(troupe: Troupe):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.budget import Pace
-from bot.core.clock import SECOND, system_clock
+from bot.core.clock import MINUTE, SECOND, system_clock
 from bot.core.errors import StorageUnavailable
 from bot.core.registration import Limits, QuotaReached, TrackRequest
 from bot.core.tasks import DeliveryState, TaskState
@@ -19,7 +19,7 @@ from bot.storage.engine import Database, announce
 from bot.storage.migrations import NEWEST, migrate
 from bot.storage.opening import open_database
 from bot.storage.paces import SharedTurns
-from bot.storage.postgresql import News
+from bot.storage.postgresql import News, clock_difference
 from bot.storage.store import DISCORD, LEASE_TIME, Store, open_store
 from bot.storage.tables import metadata
 from sandbox.postgres import Server, postgres
@@ -264,6 +264,12 @@ async def test_calls_of_all_processes_get_times_of_their_own(server: Server):
     assert len([t for t in times if t < 400]) < 24
     assert max(times) >= 20 * 20 - 5
     await databases[0].close()
+
+
+async def test_clock_that_is_off_is_noticed(database: Database):
+    """A lease ends by the clock of whoever looks."""
+    assert abs(await clock_difference(database, system_clock)) < 5 * SECOND
+    assert await clock_difference(database, lambda: system_clock() + MINUTE) > 55 * SECOND
 
 
 # -- news ------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.clock import DAY, SECOND
-from bot.core.errors import DownloadInterrupted, StorageUnavailable
+from bot.core.errors import CannotFit, DownloadInterrupted, StorageUnavailable
 from bot.work.locks import KeyedLock
 from bot.work.shelf import Shelf
 from tests.factories import URL
@@ -162,6 +162,40 @@ async def test_half_file_that_nobody_writes_any_more_goes(shelf: Shelf, tmp_path
 
     assert await shelf.tidy([]) == 1
     assert not part.exists()
+
+
+class Vanishing(HeldDownloads):
+    """Another process posts and removes the file as soon as it is there."""
+
+    async def fetch(self, url: str, destination: Path) -> object:
+        await super().fetch(url, destination)
+        return await asyncio.to_thread(destination.unlink)
+
+
+async def test_file_that_another_process_removed_is_fetched_again_later(tmp_path: Path):
+    """It had posted the result: whoever still needs the file tries again, if anybody does."""
+    downloads = Vanishing()
+    downloads.go.set()
+
+    with pytest.raises(DownloadInterrupted, match="removed meanwhile"):
+        await Shelf(tmp_path, downloads, OneByteFitter()).video("t1", URL)
+
+
+async def test_file_that_has_gone_is_not_called_unfit(tmp_path: Path, downloads: HeldDownloads):
+    """The channel would get a link for a video that fits."""
+
+    class Unable(OneByteFitter):
+        async def fit(self, source: Path, destination: Path, *, limit: int) -> object:
+            raise CannotFit("no such file")
+
+    shelf = Shelf(tmp_path, downloads, Unable())
+    with pytest.raises(DownloadInterrupted, match="removed meanwhile"):
+        await shelf.fitted("t1", 10)
+
+    downloads.go.set()
+    await shelf.video("t1", URL)
+    with pytest.raises(CannotFit):
+        await shelf.fitted("t1", 10)
 
 
 async def test_sweep_makes_a_missing_folder(tmp_path: Path, downloads: HeldDownloads):
