@@ -37,6 +37,10 @@ class Cast(Protocol):
 
     async def end(self) -> None: ...
 
+    def said(self) -> list[str]:
+        """Every line that any of them logged."""
+        ...
+
 
 async def ask(cast: Cast, statement: str) -> int:
     """The single value of a question to the bot's database."""
@@ -83,6 +87,9 @@ class Soloist:
 
     async def end(self) -> None:
         await self.stage.bot.stop()
+
+    def said(self) -> list[str]:
+        return self.stage.bot.output().splitlines()
 
 
 class Ensemble:
@@ -145,3 +152,6 @@ class Ensemble:
     async def end(self) -> None:
         for player in self._players:
             await player.stop()
+
+    def said(self) -> list[str]:
+        return [line for player in self._players for line in player.output().splitlines()]

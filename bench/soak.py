@@ -74,6 +74,7 @@ class Tally:
     posted_at: dict[str, list[str]] = field(default_factory=dict)
     stops_at: list[str] = field(default_factory=list)
     left_files: int = 0
+    bugs: list[str] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
 
     @property
@@ -239,6 +240,7 @@ class _Soak:
                     self.tally.posted_at.setdefault(task_id, []).append(posted)
         videos = self._stage.folder / "data" / "videos"
         self.tally.left_files = sum(1 for _ in videos.iterdir())
+        self.tally.bugs = [line for line in self._cast.said() if " a bug " in line]
         self.tally.surprises = [*self._stage.discord.surprises, *self._stage.api.surprises]
 
 
@@ -258,12 +260,14 @@ def table(tally: Tally) -> str:
         f"lost for a while: {', '.join(f'{count} {what}' for what, count in sorted(tally.losses.items()))}",
         f"tracked: {len(tally.acknowledged)} acknowledged, {len(tally.unacknowledged)} not (it was down)",
         f"results: {sum(tally.results.values())}",
-        f"lost: {len(tally.lost)}   doubled: {len(tally.doubled)}   files left: {tally.left_files}",
+        f"lost: {len(tally.lost)}   doubled: {len(tally.doubled)}   files left: {tally.left_files}   "
+        f"bugs: {len(tally.bugs)}",
     ]
     lines += [f"lost {task_id}" for task_id in tally.lost[:20]]
     lines += [f"doubled {task_id}: {', '.join(tally.posted_at[task_id])}" for task_id in tally.doubled[:20]]
     if tally.doubled:
         lines.append(f"long stops at {', '.join(tally.stops_at)}")
+    lines += [f"bug: {line}" for line in tally.bugs[:20]]
     lines += [f"surprise: {surprise}" for surprise in tally.surprises[:20]]
     return "\n".join(lines)
 
@@ -282,5 +286,6 @@ def as_json(tally: Tally) -> dict[str, object]:
         "lost": tally.lost,
         "doubled": tally.doubled,
         "files_left": tally.left_files,
-        "failed": bool(tally.lost or tally.doubled),
+        "bugs": tally.bugs,
+        "failed": bool(tally.lost or tally.doubled or tally.bugs),
     }
