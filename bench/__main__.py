@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from bench import fit, fuzz, poll, process, soak
+from bench import fit, fuzz, loop, poll, process, questions, soak
 from bench.databases import Kind
 
 Outcome = tuple[str, dict[str, object]]
@@ -36,6 +36,16 @@ async def _poll(arguments: argparse.Namespace) -> Outcome:
         )
     )
     return poll.table(figures), poll.as_json(figures)
+
+
+async def _loop(arguments: argparse.Namespace) -> Outcome:
+    figures = await loop.measure(count=arguments.tasks, naive=arguments.naive, seconds=arguments.seconds)
+    return loop.table(figures), loop.as_json(figures)
+
+
+async def _questions(arguments: argparse.Namespace) -> Outcome:
+    figures = await questions.measure(tasks=arguments.tasks, seed=arguments.seed)
+    return questions.table(figures), questions.as_json(figures)
 
 
 async def _process(arguments: argparse.Namespace) -> Outcome:
@@ -78,6 +88,8 @@ def _say(line: str) -> None:
 
 MEASURE: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, Outcome]]] = {
     "poll": _poll,
+    "loop": _loop,
+    "questions": _questions,
     "process": _process,
     "soak": _soak,
     "fuzz": _fuzz,
@@ -98,6 +110,13 @@ def _arguments() -> argparse.Namespace:
     polling.add_argument("--rounds", type=int, default=5, help="of all, in turn (%(default)s)")
     polling.add_argument("--uvloop", action="store_true", help="under uvloop, if that is installed")
     polling.add_argument("--at-once", type=int, default=256, help="questions in flight (%(default)s)")
+    looping = what.add_parser("loop", help="how many tasks are asked about in time, beside a simple loop")
+    looping.add_argument("--tasks", type=int, default=100_000, help="of the bot (%(default)s)")
+    looping.add_argument("--naive", type=int, default=50, help="of the simple loop (%(default)s)")
+    looping.add_argument("--seconds", type=float, default=90, help="of the bot's run (%(default)s)")
+    counting = what.add_parser("questions", help="questions per finished task, beside the fewest possible")
+    counting.add_argument("--tasks", type=int, default=500, help="within an hour (%(default)s)")
+    counting.add_argument("--seed", type=int, default=1, help="(%(default)s)")
     whole = what.add_parser("process", help="start-up, memory, and answers under full polling")
     whole.add_argument("--tasks", type=int, default=2_000, help="waiting tasks (%(default)s)")
     soaking = what.add_parser("soak", help="random kills and faults; counts lost and doubled results")

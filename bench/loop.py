@@ -1,0 +1,167 @@
+"""How many tasks a process keeps at one question each 30 seconds, when every answer takes 200 ms.
+
+Beside the bot: what most bots do, one `discord.ext.tasks` loop that awaits each task in turn. It runs over a
+few tasks, from which follows how many it gets through in 30 s. Both ask the same API, which answers in this
+process. How late the bot's questions are is measured there, too, from 30 s after the last answer left.
+"""
+
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import psutil
+from discord.ext import tasks
+
+from bench.answering import KEY, Answering
+from bench.figures import percentile
+from bench.filling import fill, task_id
+from bot.core.clock import SECOND
+from bot.core.registration import Limits
+from bot.storage.store import open_store
+from sandbox.stage import Stage
+
+_INTERVAL = 30.0
+_ANSWER_TAKES = 0.2
+# Seconds, at the most, until the bot looks for work: for its start, and for each task that is filled in.
+_START_TAKES = 6.0
+_FILLING_TAKES = 0.0002
+_LEAST_RATIO = 40
+_MOST_LATE = 1.0  # the aim for 99 of 100 questions
+_NO_LIMIT = 10**9
+_SETTINGS = {"VEO_API_KEY": KEY, "POLL_INTERVAL": str(_INTERVAL), "POLL_RATE": "1000000"}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """`late` are the seconds of every question; `cpu` is the share of one core that the bot took."""
+
+    naive_tasks: int
+    naive_seconds: float
+    tasks: int
+    seconds: float
+    late: Sequence[float]
+    cpu: float
+    memory: int
+
+    @property
+    def naive_keeps(self) -> float:
+        """As many as its loop gets through before the interval is over."""
+        return self.naive_tasks / self.naive_seconds * _INTERVAL
+
+    @property
+    def ratio(self) -> float:
+        return self.tasks / self.naive_keeps
+
+    @property
+    def p99(self) -> float:
+        return percentile(self.late, 99)
+
+
+class _Punctuality:
+    """When each task is due, and how late its questions came. Told by the API."""
+
+    def __init__(self, due: dict[str, float]) -> None:
+        self._due = due
+        self._late: list[float] = []
+
+    def asked(self, task_id: str) -> None:
+        self._late.append(time.time() - self._due.pop(task_id))
+
+    def answered(self, task_id: str) -> None:
+        self._due[task_id] = time.time() + _INTERVAL
+
+    def until_now(self) -> list[float]:
+        """With those that are due and were not asked about at all: so late, at the least."""
+        now = time.time()
+        return self._late + [now - due for due in self._due.values() if due < now]
+
+
+async def measure(*, count: int, naive: int, seconds: float) -> Figures:
+    """The naive loop over `naive` tasks, then the bot with `count` tasks for so many seconds."""
+    naive_seconds = await _naive(naive)
+    first = time.time() + _START_TAKES + count * _FILLING_TAKES
+    # As they come in real life: registered all at once, they would be due all at once for ever.
+    due = [first + random.uniform(0, _INTERVAL) for _ in range(count)]
+    punctuality = _Punctuality({task_id(n): at for n, at in enumerate(due, 1)})
+    api = Answering(delay=_ANSWER_TAKES, on_question=punctuality.asked, on_answer=punctuality.answered)
+    with tempfile.TemporaryDirectory() as folder:
+        async with api.serving() as url, Stage(Path(folder), VEO_API_URL=url, **_SETTINGS) as stage:
+            await _fill(stage, due)
+            await stage.start_bot()
+            await asyncio.sleep(first - time.time())
+            bot = psutil.Process(stage.bot.pid)
+            used = _cpu_seconds(bot)
+            await asyncio.sleep(seconds)
+            cpu = (_cpu_seconds(bot) - used) / seconds
+            late = punctuality.until_now()
+            return Figures(naive, naive_seconds, count, seconds, late, cpu, bot.memory_info().rss)
+
+
+async def _naive(count: int) -> float:
+    """Seconds for one round of the loop over so many tasks."""
+    took = 0.0
+    async with Answering(delay=_ANSWER_TAKES).serving() as url, aiohttp.ClientSession() as session:
+
+        @tasks.loop(seconds=_INTERVAL, count=1)
+        async def poll() -> None:
+            nonlocal took
+            began, headers = time.perf_counter(), {"Authorization": f"Bearer {KEY}"}
+            for number in range(1, count + 1):
+                async with session.get(f"{url}/v1/result/{task_id(number)}", headers=headers) as response:
+                    await response.json()
+            took = time.perf_counter() - began
+            poll.stop()
+
+        await poll.start()
+    return took
+
+
+async def _fill(stage: Stage, due: Sequence[float]) -> None:
+    """Into the bot's database before its start."""
+    data = stage.folder / "data"
+    data.mkdir()
+    limits = Limits(_NO_LIMIT, _NO_LIMIT, _NO_LIMIT)
+    async with open_store(f"sqlite:///{data / 'bot.db'}", limits=limits, interval=0) as store:
+        await fill(store, [int(at * SECOND) for at in due], guild_id=stage.guild.id)
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def table(figures: Figures) -> str:
+    late, asked = figures.late, len(figures.late)
+    p50, p99, worst = (f"{percentile(late, percent):.3f} s" for percent in (50, 99, 100))
+    rate = f"{asked / figures.seconds:,.0f}/s for {figures.seconds:.0f} s"
+    measured = f"{figures.naive_tasks} tasks took {figures.naive_seconds:.1f} s"
+    lines = [
+        f"one question every {_INTERVAL:g} s per task, {_ANSWER_TAKES * 1000:.0f} ms for each answer",
+        f"one after the other   {figures.naive_keeps:,.0f} tasks ({measured})",
+        f"bot                   {figures.tasks:,} tasks, {asked:,} questions at {rate}",
+        f"  late                p50 {p50}, p99 {p99}, worst {worst}   (aim: p99 below {_MOST_LATE:g} s)",
+        f"  takes               {figures.cpu:.0%} of a core, {figures.memory / 1024**2:.0f} MiB",
+        f"bot / one by one      {figures.ratio:,.0f} times as many   (aim: {_LEAST_RATIO})",
+    ]
+    return "\n".join(lines)
+
+
+def as_json(figures: Figures) -> dict[str, object]:
+    return {
+        "naive_tasks": figures.naive_tasks,
+        "naive_seconds": figures.naive_seconds,
+        "naive_keeps": figures.naive_keeps,
+        "tasks": figures.tasks,
+        "seconds": figures.seconds,
+        "questions": len(figures.late),
+        "late_seconds": {f"p{p}": percentile(figures.late, p) for p in (50, 90, 99, 99.9, 100)},
+        "cpu_share": figures.cpu,
+        "memory_bytes": figures.memory,
+        "ratio": figures.ratio,
+        "failed": figures.p99 >= _MOST_LATE or figures.ratio < _LEAST_RATIO,
+    }
