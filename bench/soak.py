@@ -260,8 +260,8 @@ def table(tally: Tally) -> str:
         f"lost for a while: {', '.join(f'{count} {what}' for what, count in sorted(tally.losses.items()))}",
         f"tracked: {len(tally.acknowledged)} acknowledged, {len(tally.unacknowledged)} not (it was down)",
         f"results: {sum(tally.results.values())}",
-        f"lost: {len(tally.lost)}   doubled: {len(tally.doubled)}   files left: {tally.left_files}   "
-        f"bugs: {len(tally.bugs)}",
+        f"lost: {len(tally.lost)}   doubled: {len(tally.doubled)}   bugs: {len(tally.bugs)}",
+        f"files left: {tally.left_files} (half ones of the killed, where processes share a folder)",
     ]
     lines += [f"lost {task_id}" for task_id in tally.lost[:20]]
     lines += [f"doubled {task_id}: {', '.join(tally.posted_at[task_id])}" for task_id in tally.doubled[:20]]
