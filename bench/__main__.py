@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from bench import fit, fuzz, loop, poll, process, questions, soak
+from bench import fit, fuzz, loop, poll, process, questions, soak, workers
 from bench.databases import Kind
 
 Outcome = tuple[str, dict[str, object]]
@@ -46,6 +46,13 @@ async def _loop(arguments: argparse.Namespace) -> Outcome:
 async def _questions(arguments: argparse.Namespace) -> Outcome:
     figures = await questions.measure(tasks=arguments.tasks, seed=arguments.seed)
     return questions.table(figures), questions.as_json(figures)
+
+
+async def _workers(arguments: argparse.Namespace) -> Outcome:
+    figures = await workers.measure(
+        counts=arguments.workers, tasks=arguments.tasks, seconds=arguments.seconds
+    )
+    return workers.table(figures), workers.as_json(figures)
 
 
 async def _process(arguments: argparse.Namespace) -> Outcome:
@@ -90,6 +97,7 @@ MEASURE: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, Outcome]]]
     "poll": _poll,
     "loop": _loop,
     "questions": _questions,
+    "workers": _workers,
     "process": _process,
     "soak": _soak,
     "fuzz": _fuzz,
@@ -117,6 +125,10 @@ def _arguments() -> argparse.Namespace:
     counting = what.add_parser("questions", help="questions per finished task, beside the fewest possible")
     counting.add_argument("--tasks", type=int, default=500, help="within an hour (%(default)s)")
     counting.add_argument("--seed", type=int, default=1, help="(%(default)s)")
+    growing = what.add_parser("workers", help="how polling grows with the processes over one PostgreSQL")
+    growing.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="(%(default)s)")
+    growing.add_argument("--tasks", type=int, default=20_000, help="waiting tasks (%(default)s)")
+    growing.add_argument("--seconds", type=float, default=20, help="of each run (%(default)s)")
     whole = what.add_parser("process", help="start-up, memory, and answers under full polling")
     whole.add_argument("--tasks", type=int, default=2_000, help="waiting tasks (%(default)s)")
     soaking = what.add_parser("soak", help="random kills and faults; counts lost and doubled results")

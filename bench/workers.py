@@ -1,0 +1,148 @@
+"""How polling grows with the processes that share it: workers over one PostgreSQL, 200 ms for each answer.
+
+Everything runs on this machine: the workers, PostgreSQL, and the API in this process. What each of them takes
+of the cores tells what limits the whole.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from bench.answering import KEY, Answering
+from bench.databases import Kind, database
+from bench.filling import fill
+from bot.core.clock import system_clock
+from bot.core.registration import Limits
+from bot.storage.store import open_store
+from sandbox.bot_process import BotProcess
+from sandbox.stage import Stage
+
+_ANSWER_TAKES = 0.2
+_NO_LIMIT = 10**9
+# Due again by the time their turn comes: there is always something to ask.
+_SETTINGS = {"VEO_API_KEY": KEY, "POLL_INTERVAL": "0.5", "POLL_RATE": "1000000"}
+_WARM = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Questions per second, and the cores that each part took."""
+
+    workers: int
+    rate: float
+    bot: float
+    postgres: float
+    api: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    tasks: int
+    seconds: float
+    cores: int
+    runs: Sequence[Run]
+
+    @property
+    def growth(self) -> list[float]:
+        """Of each, over the first."""
+        return [run.rate / self.runs[0].rate for run in self.runs]
+
+
+async def measure(*, counts: Sequence[int], tasks: int, seconds: float) -> Figures:
+    """Each number of workers for so many seconds, with a database of its own."""
+    runs = [await _run(count, tasks, seconds) for count in counts]
+    return Figures(tasks, seconds, psutil.cpu_count() or 1, runs)
+
+
+async def _run(count: int, tasks: int, seconds: float) -> Run:
+    answered = 0
+
+    def one_more(_task_id: str) -> None:
+        nonlocal answered
+        answered += 1
+
+    with tempfile.TemporaryDirectory() as folder:
+        api = Answering(delay=_ANSWER_TAKES, on_answer=one_more)
+        async with api.serving() as url, database(Kind.POSTGRESQL, Path(folder)) as address:
+            settings = _SETTINGS | {"VEO_API_URL": url, "DATABASE_URL": address}
+            async with Stage(Path(folder), **settings) as stage, _working(stage, count) as workers:
+                await _fill(address, tasks, stage.guild.id)
+                await asyncio.sleep(_WARM)
+                began, before, used = time.perf_counter(), answered, _cores(workers)
+                await asyncio.sleep(seconds)
+                took = time.perf_counter() - began
+                spent = [
+                    (after - earlier) / took for after, earlier in zip(_cores(workers), used, strict=True)
+                ]
+                return Run(count, (answered - before) / took, *spent)
+
+
+@asynccontextmanager
+async def _working(stage: Stage, count: int) -> AsyncIterator[list[BotProcess]]:
+    workers = [BotProcess(stage.settings(), stage.folder / f"{number}.log") for number in range(count)]
+    try:
+        for worker in workers:
+            await worker.start("--role", "work")
+        yield workers
+    finally:
+        for worker in workers:
+            await worker.stop()
+
+
+async def _fill(address: str, tasks: int, guild_id: int) -> None:
+    limits = Limits(_NO_LIMIT, _NO_LIMIT, _NO_LIMIT)
+    async with open_store(address, limits=limits, interval=0) as store:
+        await fill(store, [system_clock()] * tasks, guild_id=guild_id)
+
+
+def _cores(workers: Sequence[BotProcess]) -> tuple[float, float, float]:
+    """CPU seconds so far: of the workers, of PostgreSQL, and of this process, which is the API."""
+    servers = [p for p in psutil.process_iter(["name"]) if p.info["name"] == "postgres"]
+    return (
+        sum(_seconds(psutil.Process(worker.pid)) for worker in workers),
+        sum(_seconds(server) for server in servers),
+        _seconds(psutil.Process()),
+    )
+
+
+def _seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def table(figures: Figures) -> str:
+    lines = [
+        f"{figures.tasks:,} tasks always due, {_ANSWER_TAKES:g} s for each answer, {figures.cores} cores",
+        f"{'workers':>8}{'questions/s':>14}{'growth':>9}{'cores: bot':>13}{'PostgreSQL':>12}{'API':>7}",
+    ]
+    lines += [
+        f"{run.workers:8}{run.rate:14,.0f}{growth:9.2f}{run.bot:13.2f}{run.postgres:12.2f}{run.api:7.2f}"
+        for run, growth in zip(figures.runs, figures.growth, strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def as_json(figures: Figures) -> dict[str, object]:
+    return {
+        "tasks": figures.tasks,
+        "seconds": figures.seconds,
+        "cores": figures.cores,
+        "runs": [
+            {
+                "workers": run.workers,
+                "per_second": run.rate,
+                "growth": growth,
+                "cores": {"bot": run.bot, "postgres": run.postgres, "api": run.api},
+            }
+            for run, growth in zip(figures.runs, figures.growth, strict=True)
+        ],
+    }
