@@ -1,7 +1,7 @@
 """How many questions a finished task has cost, beside the fewest that one question per 30 s allows.
 
 The bot's poller, store and client are real, and so is the stand-in of the API. The time is simulated, as the
-bot takes its clock as a parameter: an hour of people and their tasks passes in seconds, and answers take none.
+bot takes its clock as a parameter: an hour of people and their tasks passes in seconds. Answers take no time.
 """
 
 import asyncio
