@@ -6,8 +6,9 @@ import shutil
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -17,6 +18,7 @@ from bot.core.registration import Limits, QuotaReached, Untracked
 from bot.core.tasks import DueDelivery, TaskState
 from bot.core.verdicts import PollOutcome, StillWaiting, Verdict
 from bot.storage.store import LEASE_TIME, Store, open_store
+from sandbox.postgres import Server
 from tests.factories import DONE, FAILED, LOST, OWNER, STRANGER, make_request
 from tests.timing import FakeClock
 
@@ -60,7 +62,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store: Store = self.run(
             self.opened.enter_async_context(
                 open_store(
-                    f"sqlite:///{self.folder}/bot.db",
+                    self.address(),
                     limits=Limits(per_user=50, per_channel=50, per_guild=3),
                     interval=INTERVAL,
                 )
@@ -73,6 +75,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.claimed_deliveries: list[tuple[int, DueDelivery]] = []
         self.ended_rows: dict[int, str] = {}
         self.messages = 5000
+
+    def address(self) -> str:
+        return f"sqlite:///{self.folder}/bot.db"
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         return self.loop.run_until_complete(work)
@@ -344,7 +349,7 @@ class StoreMachine(RuleBasedStateMachine):
         rows: list[ModelTask | ModelDelivery] = [*self.tasks.values(), *self.deliveries.values()]
         return [row for row in rows if row.lease is not None]
 
-    @precondition(lambda self: self._held())
+    @precondition(lambda self: self._held() and not self.store.database.is_shared)
     @rule()
     def restart(self) -> None:
         """The process died: its leases end."""
@@ -381,8 +386,17 @@ class StoreMachine(RuleBasedStateMachine):
             assert seen == model
 
 
-TestStore = StoreMachine.TestCase
-TestStore.settings = settings(
+class PostgresMachine(StoreMachine):
+    """The same in a database that others may share: the end of a lease alone frees what a process held."""
+
+    server: ClassVar[Server]
+    brought_up: ClassVar[str]
+
+    def address(self) -> str:
+        return self.server.database(self.brought_up)
+
+
+_SETTINGS = settings(
     max_examples=25,
     stateful_step_count=25,
     deadline=None,
@@ -390,3 +404,14 @@ TestStore.settings = settings(
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+TestStore = StoreMachine.TestCase
+TestStore.settings = _SETTINGS
+TestStoreOnPostgresql = pytest.mark.usefixtures("given_a_server")(PostgresMachine.TestCase)
+TestStoreOnPostgresql.settings = settings(_SETTINGS, max_examples=8)
+
+
+@pytest.fixture(scope="class")
+def given_a_server(server: Server, brought_up: str) -> None:
+    PostgresMachine.server, PostgresMachine.brought_up = server, brought_up
