@@ -57,28 +57,7 @@ COMMANDS: dict[str, tuple[Command, str]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 stopped, 2 settings wrong, 69 a dependency is down, 77 token refused, 70 a bug."""
-    parser = argparse.ArgumentParser(
-        prog="veo-courier",
-        description="A Discord bot that waits for your Veo videos and posts the MP4 in the channel.",
-        epilog="Settings come from the environment and from .env; .env.example lists them.",
-    )
-    parser.add_argument(
-        "--role",
-        type=Role,
-        choices=list(Role),
-        default=Role.ALL,
-        help="with PostgreSQL, what of the bot this process is: chat (gateway and commands), "
-        "work (polling and delivering), or all (the default)",
-    )
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    for name, (_, meaning) in COMMANDS.items():
-        commands.add_parser(name, help=meaning)
-    copying = commands.add_parser("backup", help="copy the SQLite database to a file, while the bot runs")
-    copying.add_argument("file", type=Path, help="where to; an older copy there is replaced")
-    moving = commands.add_parser("move", help="carry a stopped bot from SQLite over to PostgreSQL")
-    moving.add_argument("source", help="sqlite:///…")
-    moving.add_argument("target", help="postgresql://…, an empty database")
-    command = _command(parser.parse_args(arguments))
+    command = _command(_parser().parse_args(arguments))
     try:
         settings = read_settings()
     except SettingsWrong as error:
@@ -87,6 +66,37 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     with logging_to_stderr(settings.log_level, settings.log_format, settings.secrets):
         return _guarded(command, settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="veo-courier",
+        description="A Discord bot that waits for your Veo videos and posts the MP4 in the channel.",
+        epilog="Settings come from the environment and from .env; .env.example lists them.",
+    )
+    _add_role(parser, default=Role.ALL)
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    for name, (_, meaning) in COMMANDS.items():
+        made = commands.add_parser(name, help=meaning)
+        if name == "run":
+            _add_role(made, default=argparse.SUPPRESS)
+    copying = commands.add_parser("backup", help="copy the SQLite database to a file, while the bot runs")
+    copying.add_argument("file", type=Path, help="where to; an older copy there is replaced")
+    moving = commands.add_parser("move", help="carry a stopped bot from SQLite over to PostgreSQL")
+    moving.add_argument("source", help="sqlite:///…")
+    moving.add_argument("target", help="postgresql://…, an empty database")
+    return parser
+
+
+def _add_role(parser: argparse.ArgumentParser, *, default: Any) -> None:
+    parser.add_argument(
+        "--role",
+        type=Role,
+        choices=list(Role),
+        default=default,
+        help="with PostgreSQL, what of the bot this process is: chat (gateway and commands), "
+        "work (polling and delivering), or all (the default)",
+    )
 
 
 def _command(arguments: argparse.Namespace) -> Command:

@@ -173,7 +173,7 @@ async def test_two_processes_share_the_shards(troupe: Troupe):
 async def test_half_of_a_bot_on_sqlite_is_a_wrong_setting(troupe: Troupe):
     """A file is for one process."""
     alone = BotProcess(troupe.settings() | {"DATABASE_URL": ""}, troupe.folder / "alone.log")
-    await alone.start("--role", "chat")
+    await alone.start("run", "--role", "chat")
 
     assert await alone.ended() == 2
     assert "--role chat: needs a DATABASE_URL of PostgreSQL" in alone.output()
