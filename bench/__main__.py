@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from bench import fit, fuzz, loop, poll, process, questions, soak, workers
+from bench import deliver, fit, fuzz, loop, poll, process, questions, soak, workers
 from bench.databases import Kind
 
 Outcome = tuple[str, dict[str, object]]
@@ -55,6 +55,13 @@ async def _workers(arguments: argparse.Namespace) -> Outcome:
     return workers.table(figures), workers.as_json(figures)
 
 
+async def _deliver(arguments: argparse.Namespace) -> Outcome:
+    figures = await deliver.measure(
+        videos=arguments.videos, size=arguments.size * 1024**2, rounds=arguments.rounds
+    )
+    return deliver.table(figures), deliver.as_json(figures)
+
+
 async def _process(arguments: argparse.Namespace) -> Outcome:
     figures = await process.measure(tasks=arguments.tasks)
     return process.table(figures), process.as_json(figures)
@@ -98,6 +105,7 @@ MEASURE: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, Outcome]]]
     "loop": _loop,
     "questions": _questions,
     "workers": _workers,
+    "deliver": _deliver,
     "process": _process,
     "soak": _soak,
     "fuzz": _fuzz,
@@ -129,6 +137,10 @@ def _arguments() -> argparse.Namespace:
     growing.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="(%(default)s)")
     growing.add_argument("--tasks", type=int, default=20_000, help="waiting tasks (%(default)s)")
     growing.add_argument("--seconds", type=float, default=20, help="of each run (%(default)s)")
+    carrying = what.add_parser("deliver", help="many videos ready at once, beside a bare loop")
+    carrying.add_argument("--videos", type=int, default=50, help="(%(default)s)")
+    carrying.add_argument("--size", type=int, default=15, help="of each, in MiB (%(default)s)")
+    carrying.add_argument("--rounds", type=int, default=3, help="of both, in turn (%(default)s)")
     whole = what.add_parser("process", help="start-up, memory, and answers under full polling")
     whole.add_argument("--tasks", type=int, default=2_000, help="waiting tasks (%(default)s)")
     soaking = what.add_parser("soak", help="random kills and faults; counts lost and doubled results")

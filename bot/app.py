@@ -23,7 +23,7 @@ from bot.serving import Job, serve
 from bot.settings import Settings
 from bot.startup import logged_in, open_store_or_leave, prepare_folder, sole_owner
 from bot.storage.paces import SharedTurns
-from bot.storage.store import DISCORD, Store
+from bot.storage.store import CARDS, DELIVERIES, DISCORD, TASKS, Store
 from bot.veo.client import VideoApiClient, open_api_session
 from bot.veo.download import VideoDownloader, open_download_session
 from bot.work.card_keeper import CardKeeper
@@ -45,27 +45,30 @@ _POSTING_GRACE = 20.0
 _POLLING_GRACE = 2.0
 _CARD_GRACE = 5.0
 # Uploads have a limit of their own; these are downloads and videos made smaller as well.
-_DELIVERIES_AT_ONCE = 12
+DELIVERIES_AT_ONCE = 12
 _CARDS_AT_ONCE = 4
 HOUSEKEEPING_EVERY = 3600.0
 # Enough questions in flight to keep up the rate though each takes as long as it may.
 _FEWEST_QUESTIONS, _MOST_QUESTIONS, _SECONDS_PER_ANSWER = 16, 1024, 10
 
 
-@dataclass(slots=True)
 class Loops:
-    """The durable loops of this process, and waking them: there is new work, whoever made it."""
+    """The durable loops of this process by the queue they work on, and waking them, whoever made the work."""
 
-    poller: DurableLoop[Any] | None = None
-    deliverer: DurableLoop[Any] | None = None
-    cards: DurableLoop[Any] | None = None
+    def __init__(self) -> None:
+        self._by_queue: dict[str, DurableLoop[Any]] = {}
 
-    def wake(self) -> None:
-        for loop in self.all():
-            loop.wake()
+    def add(self, queue: str, loop: DurableLoop[Any]) -> None:
+        self._by_queue[queue] = loop
+
+    def wake(self, *queues: str) -> None:
+        """Those that work on `queues`, or all: each look costs a transaction or two."""
+        for queue, loop in self._by_queue.items():
+            if not queues or queue in queues:
+                loop.wake()
 
     def all(self) -> list[DurableLoop[Any]]:
-        return [loop for loop in (self.poller, self.deliverer, self.cards) if loop is not None]
+        return list(self._by_queue.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +175,10 @@ async def _build_chat(parts: _Parts, loops: Loops) -> None:
 
 
 async def _build_loops(stack: AsyncExitStack, parts: _Parts, loops: Loops, stop: asyncio.Event) -> None:
-    loops.poller = await _poller(stack, parts, loops)
-    loops.deliverer = _deliverer(parts, loops, stop)
+    loops.add(TASKS, await _poller(stack, parts, loops))
+    loops.add(DELIVERIES, _deliverer(parts, loops, stop))
     keeper = CardKeeper(cards=parts.store.cards, easel=parts.messenger, clock=parts.clock)
-    loops.cards = _loop(parts, keeper, room=_CARDS_AT_ONCE, grace=_CARD_GRACE, may_cancel=False)
+    loops.add(CARDS, _loop(parts, keeper, room=_CARDS_AT_ONCE, grace=_CARD_GRACE, may_cancel=False))
 
 
 def _loop(
@@ -205,7 +208,7 @@ async def _poller(stack: AsyncExitStack, parts: _Parts, loops: Loops) -> Durable
         budget=RateBudget(settings.poll_rate, clock),
         rules=PollRules(settings.interval_ms, int(settings.task_deadline * SECOND)),
         clock=clock,
-        on_change=loops.wake,
+        on_change=partial(loops.wake, DELIVERIES, CARDS),
         meter=parts.meter,
     )
     return _loop(parts, poller, room=room, grace=_POLLING_GRACE, may_cancel=True)
@@ -218,10 +221,10 @@ def _deliverer(parts: _Parts, loops: Loops, stop: asyncio.Event) -> DurableLoop[
         shelf=parts.shelf,
         clock=parts.clock,
         stop=stop,
-        on_change=loops.wake,
+        on_change=partial(loops.wake, CARDS),
         meter=parts.meter,
     )
-    return _loop(parts, deliverer, room=_DELIVERIES_AT_ONCE, grace=_POSTING_GRACE, may_cancel=False)
+    return _loop(parts, deliverer, room=DELIVERIES_AT_ONCE, grace=_POSTING_GRACE, may_cancel=False)
 
 
 def _prometheus(settings: Settings) -> "PrometheusMeter | None":

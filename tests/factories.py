@@ -10,6 +10,7 @@ from bot.core.registration import Earlier, Registered, TrackRequest
 from bot.core.tasks import Claim, DueDelivery, TaskState, TrackedTask
 from bot.core.verdicts import Final, PollOutcome, Verdict
 from bot.storage.store import Store
+from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.timing import FakeClock
 
 GUILD, CHANNEL, OTHER_CHANNEL = 1, 10, 11
@@ -68,7 +69,10 @@ async def track(
 async def ask_about(
     store: Store, clock: FakeClock, verdict: Verdict = DONE, *, task_id: str = TASK
 ) -> PollOutcome:
-    """Claim what is due, record `verdict` on one task, give the others back."""
+    """Claim what is due, record `verdict` on one task, give the others back.
+
+    After the end of a task it is as late as its card is due: no result has come to redraw it before.
+    """
     now = clock()
     claim = await store.tasks.claim(1000, now)
     (task,) = (task for task in claim.work if task.id == task_id)
@@ -77,6 +81,8 @@ async def ask_about(
             await store.tasks.postpone(other.id, claim.lease, now)
     outcome = PollOutcome(task, claim.lease, now, verdict)
     await store.tasks.record([outcome], now)
+    if isinstance(verdict, Final):
+        clock.advance(RESULT_FOLLOWS)
     return outcome
 
 

@@ -73,7 +73,7 @@ class CardQueue:
             await connection.execute(
                 sa.update(cards).where(cards.c.id == card_id).values(message_id=message_id)
             )
-            await announce(connection)
+            await announce(connection, cards)
 
         await self._database.run(work)
 

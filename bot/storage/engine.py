@@ -79,7 +79,8 @@ def _cause(error: BaseException) -> str:
     return str(getattr(error, "orig", None) or error)
 
 
-async def announce(connection: AsyncConnection) -> None:
-    """Once this transaction is committed, other processes look for work. SQLite has one process."""
+async def announce(connection: AsyncConnection, *queues: sa.Table) -> None:
+    """Once this transaction is committed, every process looks for work there. SQLite has one process."""
     if connection.dialect.name == POSTGRESQL:
-        await connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
+        for queue in queues:
+            await connection.execute(sa.select(sa.func.pg_notify(CHANNEL, queue.name)))

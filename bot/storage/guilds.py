@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.core.clock import DAY
 from bot.core.tasks import DeliveryState, TaskState
 from bot.storage import removal
-from bot.storage.engine import Database
+from bot.storage.engine import Database, announce
 from bot.storage.tables import cards, deliveries, departures, tasks
 from bot.storage.task_queue import mark_cards
 
@@ -90,6 +90,7 @@ class Guilds:
                 .where(returning)
                 .values(state=DeliveryState.DUE, due_at=now, attempt=0, lease=None)
             )
+            await announce(connection, deliveries)
             return revived.rowcount
 
         return await self._database.run(work, alone=True)

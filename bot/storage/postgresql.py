@@ -92,9 +92,12 @@ async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
 
 
 class News:
-    """Wakes this process when another one has made work. A job of its own, as it holds a connection."""
+    """Tells this process where another one has made work. A job of its own, as it holds a connection.
 
-    def __init__(self, url: str, on_work: Callable[[], None]) -> None:
+    `on_work` is called with the queue's name, or without one when it may be anywhere.
+    """
+
+    def __init__(self, url: str, on_work: Callable[..., None]) -> None:
         self._url = url
         self._on_work = on_work
 
@@ -119,7 +122,7 @@ class News:
         """Raises when the connection ends."""
         ended = asyncio.Event()
         connection.add_termination_listener(lambda _: ended.set())
-        await connection.add_listener(CHANNEL, lambda *_: self._on_work())
+        await connection.add_listener(CHANNEL, lambda *told: self._on_work(str(told[-1])))
         # What was told while nobody listened is found by looking.
         self._on_work()
         while not await _first_of(stop, ended, within=_ALIVE_EVERY):

@@ -48,7 +48,7 @@ class Registrations:
             for task_id in new:
                 state = await self._want_task(connection, task_id, now)
                 await _insert_delivery(connection, request, task_id, state, now, card_id)
-            await announce(connection)
+            await announce(connection, tasks, deliveries)
             return Registered(await view_card(connection, card_id), kept)
 
         return await self._database.run(work, alone=True)
@@ -135,7 +135,7 @@ class Registrations:
                 return False
             await self._check_limits(connection, request, 1)
             await _insert_delivery(connection, request, old.task_id, latest.task.state, now, None)
-            await announce(connection)
+            await announce(connection, deliveries)
             return True
 
         return await self._database.run(work, alone=True)

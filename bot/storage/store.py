@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bot.core.budget import Pace
 from bot.core.clock import SECOND
 from bot.core.registration import Limits
+from bot.storage import tables
 from bot.storage.card_queue import CardQueue
 from bot.storage.delivery_queue import DeliveryQueue
 from bot.storage.diagnosis import Diagnosis
@@ -24,6 +25,8 @@ from bot.storage.task_queue import TaskQueue
 
 # How soon the work of a dead process is taken over. What takes longer is renewed while it runs.
 LEASE_TIME = 30 * SECOND
+# The queues by their names, as `announce` tells them.
+TASKS, DELIVERIES, CARDS = tables.tasks.name, tables.deliveries.name, tables.cards.name
 # By the names of their rows, see migrations.py.
 VIDEO_API, DISCORD = "video_api", "discord"
 

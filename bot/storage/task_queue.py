@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.core.clock import SECOND
 from bot.core.tasks import Claim, DeliveryState, TaskState, TrackedTask, may_become
 from bot.core.verdicts import Final, PollOutcome, StillWaiting
 from bot.storage import rows
@@ -12,6 +13,9 @@ from bot.storage.engine import Database, announce
 from bot.storage.paces import SharedPace
 from bot.storage.queue import LeaseQueue
 from bot.storage.tables import cards, deliveries, tasks
+
+# How soon most results are posted once their task has ended.
+RESULT_FOLLOWS = 5 * SECOND
 
 
 class TaskQueue:
@@ -65,8 +69,11 @@ class TaskQueue:
                     case StillWaiting(word) if word not in (None, outcome.task.word):
                         if await self._change_word(connection, outcome, word, now):
                             changed.append(outcome.task.id)
-            if ended or changed:
-                await mark_cards(connection, tasks.c.id.in_(ended + changed), now)
+            if changed:
+                await mark_cards(connection, tasks.c.id.in_(changed), now)
+            if ended:
+                # Its result follows, and has the card redrawn as well: one edit for both, if it comes soon.
+                await mark_cards(connection, tasks.c.id.in_(ended), now + RESULT_FOLLOWS)
             return len(ended)
 
         return await self._database.run(work)
@@ -128,7 +135,7 @@ class TaskQueue:
                 .where(deliveries.c.state == DeliveryState.OPEN)
                 .values(state=DeliveryState.DUE, due_at=now)
             )
-            await announce(connection)
+            await announce(connection, deliveries)
         return ended
 
     async def release_orphans(self, now: int, interval: int) -> int:
@@ -155,8 +162,8 @@ def _may_become(state: TaskState) -> sa.ColumnElement[bool]:
     return tasks.c.state.in_(may_become(state))
 
 
-async def mark_cards(connection: AsyncConnection, of: sa.ColumnElement[bool], now: int) -> None:
-    """Have every card redrawn that shows a delivery of a task matching `of`.
+async def mark_cards(connection: AsyncConnection, of: sa.ColumnElement[bool], due_at: int) -> None:
+    """Have every card redrawn, by that time, that shows a delivery of a task matching `of`.
 
     One that is being drawn right now is about what was true before: it is due again once that has ended,
     so that two edits of one message cannot overtake each other.
@@ -168,13 +175,14 @@ async def mark_cards(connection: AsyncConnection, of: sa.ColumnElement[bool], no
     )
     # In one order everywhere, see `record`.
     in_order = sa.select(cards.c.id).where(cards.c.id.in_(shown)).order_by(cards.c.id).with_for_update()
+    later = cards.c.due_at.is_(None) | (cards.c.due_at > due_at)
     await connection.execute(
         sa.update(cards)
         .where(cards.c.id.in_(in_order))
         .values(
-            due_at=sa.case((cards.c.lease.is_(None), sa.literal(now)), else_=cards.c.due_at),
+            due_at=sa.case((cards.c.lease.is_(None) & later, sa.literal(due_at)), else_=cards.c.due_at),
             version=cards.c.version + 1,
             attempt=0,
         )
     )
-    await announce(connection)
+    await announce(connection, cards)

@@ -6,6 +6,7 @@ from bot.core.clock import HOUR, SECOND
 from bot.core.tasks import CardView, Claim, DeliveryState
 from bot.core.verdicts import StillWaiting, Verdict
 from bot.storage.store import LEASE_TIME, Store
+from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.factories import (
     CHANNEL,
     DONE,
@@ -101,6 +102,27 @@ async def test_card_without_a_message_waits_until_it_is_named(store: Store, cloc
 
     assert await store.cards.next_due() == clock()
     assert await ids(store, clock) == [registered.card.card.id]
+
+
+async def test_card_waits_a_moment_for_the_result_of_a_task_that_ended(store: Store, clock: FakeClock):
+    """Most results follow at once and show the end as well, in one edit. Else the card says it alone."""
+    await named_card(store, clock)
+    before = clock()
+    await ask_about(store, clock)
+    assert await store.cards.next_due() == before + RESULT_FOLLOWS
+
+    await post_next(store, clock)
+    assert await store.cards.next_due() == clock()
+
+
+async def test_card_that_is_due_waits_no_longer_for_a_result(store: Store, clock: FakeClock):
+    """Twenty tasks that end one after the other do not put it off again and again."""
+    await named_card(store, clock, "t1", "t2")
+    await ask_about(store, clock, task_id="t1")
+    due = await store.cards.next_due()
+    await ask_about(store, clock, task_id="t2")
+
+    assert await store.cards.next_due() == due
 
 
 async def test_drawn_card_is_not_due(store: Store, clock: FakeClock):

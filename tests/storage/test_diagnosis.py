@@ -7,6 +7,7 @@ from bot.core.errors import VideoApiUnavailable
 from bot.core.verdicts import PollRules, StillWaiting, judge_silence
 from bot.storage.diagnosis import Diagnosis, Refused
 from bot.storage.store import Store
+from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.conftest import INTERVAL
 from tests.factories import (
     CHANNEL,
@@ -81,7 +82,7 @@ async def test_owed_longest_is_counted_from_the_tasks_end(
 ):
     """However often it was tried, and why it failed."""
     await track_ended(store, clock)
-    ended = clock()
+    ended = clock() - RESULT_FOLLOWS
     clock.advance(MINUTE)
     lease, due = await take_delivery(store, clock)
     await store.deliveries.postpone(due.delivery.id, lease, clock() + HOUR, attempt=4, trouble="503")

@@ -20,8 +20,8 @@ from bot.storage.migrations import NEWEST, migrate
 from bot.storage.opening import open_database
 from bot.storage.paces import SharedTurns
 from bot.storage.postgresql import News, clock_difference
-from bot.storage.store import DISCORD, LEASE_TIME, Store, open_store
-from bot.storage.tables import metadata
+from bot.storage.store import CARDS, DELIVERIES, DISCORD, LEASE_TIME, TASKS, Store, open_store
+from bot.storage.tables import cards, deliveries, metadata
 from sandbox.postgres import Server, postgres
 from tests.conftest import INTERVAL
 from tests.factories import CHANNEL, DONE, GUILD, OWNER, ask_about, track
@@ -276,11 +276,11 @@ async def test_clock_that_is_off_is_noticed(database: Database):
 
 
 @asynccontextmanager
-async def listening(url: str) -> AsyncIterator[list[None]]:
+async def listening(url: str) -> AsyncIterator[list[tuple[str, ...]]]:
     """What was heard; begins with the look at what was missed."""
-    heard: list[None] = []
+    heard: list[tuple[str, ...]] = []
     stop = asyncio.Event()
-    job = asyncio.create_task(News(url, lambda: heard.append(None)).run(stop))
+    job = asyncio.create_task(News(url, lambda *queues: heard.append(queues)).run(stop))
     try:
         await eventually(lambda: heard)
         yield heard
@@ -293,25 +293,26 @@ async def test_work_made_in_one_process_is_heard_in_another_at_once(url: str, cl
     """A command in one process wakes the poller in another."""
     async with processes(url, 1) as (store,), listening(url) as heard:
         await track(store, clock)
-        await eventually(lambda: len(heard) == 2, within=1)
+        await eventually(lambda: (TASKS,) in heard, within=1)
+        heard.clear()
         await ask_about(store, clock)
-        await eventually(lambda: len(heard) >= 3, within=1)
-        assert len(heard) >= 3
+        await eventually(lambda: len(heard) == 2, within=1)
+        assert heard == [(DELIVERIES,), (CARDS,)]
 
 
 async def test_work_that_is_rolled_back_is_not_told(url: str, database: Database):
     """It is told by the commit."""
 
     async def fail(connection: AsyncConnection) -> None:
-        await announce(connection)
+        await announce(connection, cards)
         raise ValueError
 
     async with listening(url) as heard:
         with pytest.raises(ValueError, match=r"^$"):
             await database.run(fail)
-        await database.run(announce)
+        await database.run(lambda connection: announce(connection, deliveries))
         await eventually(lambda: len(heard) == 2)
-        assert len(heard) == 2
+        assert heard == [(), (DELIVERIES,)]
 
 
 # -- a server that goes ----------------------------------------------------------------------------

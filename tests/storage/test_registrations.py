@@ -20,6 +20,7 @@ from bot.core.verdicts import PollOutcome, StillWaiting, Verdict
 from bot.storage.opening import open_database
 from bot.storage.registrations import Registrations
 from bot.storage.store import Store, open_store
+from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.factories import (
     CHANNEL,
     DONE,
@@ -368,7 +369,7 @@ async def test_task_tracked_again_and_lost_is_asked_no_sooner_than_the_interval(
     await post_next(store, clock)
     await track(store, clock)
 
-    assert await store.tasks.next_due() == clock() + INTERVAL
+    assert await store.tasks.next_due() == clock() - RESULT_FOLLOWS + INTERVAL
 
 
 # -- redeliver -------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from bot.core.clock import HOUR, MINUTE, SECOND
 from bot.core.tasks import DeliveryState, TaskState
 from bot.core.verdicts import Final, PollOutcome, StillWaiting, Verdict
 from bot.storage.store import LEASE_TIME, Store
+from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.factories import (
     CHANNEL,
     DONE,
@@ -250,7 +251,7 @@ async def test_final_verdict_makes_every_open_delivery_due(store: Store, clock: 
 
     for channel in (CHANNEL, OTHER_CHANNEL):
         delivery = (await look_up(store, channel=channel)).delivery
-        assert (delivery.state, delivery.due_at) == (DeliveryState.DUE, clock())
+        assert (delivery.state, delivery.due_at) == (DeliveryState.DUE, clock() - RESULT_FOLLOWS)
 
 
 async def test_final_verdict_leaves_a_cancelled_delivery_alone(store: Store, clock: FakeClock):

@@ -125,29 +125,29 @@ async def test_what_discord_itself_refuses_blocks_nobody_else(
     assert await outbound.call(Calls()) == 5
 
 
-async def test_never_thirty_calls_in_one_second():
-    """Discord allows 50 per bot, and commands are answered from the same."""
+async def test_never_fifty_calls_in_one_second():
+    """Discord allows 50 per bot, and not every call is ours."""
     outbound = Outbound(system_clock)
     begun: list[int] = []
 
     async def call() -> None:
         begun.append(system_clock())
 
-    await asyncio.gather(*(outbound.call(call) for _ in range(60)))
+    await asyncio.gather(*(outbound.call(call) for _ in range(90)))
 
     busiest = max(sum(at <= other < at + SECOND for other in begun) for at in begun)
-    assert len(begun) == 60
-    assert busiest < 30
+    assert len(begun) == 90
+    assert 40 <= busiest < 46
 
 
 async def test_wait_for_our_own_budget_is_counted():
-    """Ten calls at once: four are free, six wait in turn for a twenty-fifth of a second more each."""
+    """Ten calls at once: four are free, six wait in turn for a fortieth of a second more each."""
     meter = PrometheusMeter()
     outbound = Outbound(system_clock, meter=meter)
     await asyncio.gather(*(outbound.call(Calls()) for _ in range(10)))
 
     waited = counted(meter, "veo_wait_seconds_total", limiter="outbound")
-    assert waited > sum(n / 25 for n in range(1, 7)) * 0.9
+    assert waited > sum(n / 40 for n in range(1, 7)) * 0.9
 
 
 async def test_block_by_the_edge_is_counted_for_as_long_as_it_lasts():

@@ -14,6 +14,7 @@ from bot.core.tasks import CardView
 from bot.core.trouble import TroubleKind
 from bot.core.verdicts import StillWaiting, Verdict
 from bot.storage.store import LEASE_TIME, Store
+from bot.storage.task_queue import RESULT_FOLLOWS
 from bot.work.card_keeper import CardKeeper
 from bot.work.pacing import ApiGate
 from bot.work.registry import Registry
@@ -289,7 +290,7 @@ async def test_redeliver_of_an_ended_task_depends_on_its_link(
     """A reason can be told for ever, a video for a day."""
     await track_ended(store, clock, verdict)
     await post_next(store, clock)
-    clock.advance(age)
+    clock.advance(age - RESULT_FOLLOWS)
 
     assert (await registry.redeliver(CHANNEL, TASK, STRANGER))[0] is outcome
     assert woken.calls == (outcome is Redelivered.PLANNED)

@@ -18,6 +18,7 @@ from bot.core.results import ResultMessage
 from bot.core.tasks import DeliveryState
 from bot.core.verdicts import Final
 from bot.storage.store import LEASE_TIME
+from bot.storage.task_queue import RESULT_FOLLOWS
 from bot.work.deliverer import LINK_ENDED, LINK_ENDING, LINK_REFUSED
 from tests.counted import counted
 from tests.delivery_desk import MP4, Desk, make_due
@@ -113,7 +114,7 @@ async def test_failing_download_becomes_the_link_while_people_can_still_use_it(
     """Two hours before its 24 hours end, after three attempts; its operator is told as well."""
     await track_ended(desk.store, desk.clock)
     desk.downloads.errors.extend(DownloadInterrupted("cut") for _ in range(attempts))
-    ended_at = desk.clock()
+    ended_at = desk.clock() - RESULT_FOLLOWS
     for _ in range(attempts):
         desk.clock.now = ended_at + age
         await make_due(desk)
@@ -335,7 +336,7 @@ async def test_time_to_post_begins_when_the_video_is_there(desk: Desk):
     desk.clock.advance(90 * SECOND)
     await desk.deliver()
 
-    assert times_to_post(desk) == (1, 90)
+    assert times_to_post(desk) == (1, 90 + RESULT_FOLLOWS / SECOND)
 
 
 async def test_time_to_post_of_an_old_video_begins_when_it_is_asked_for(desk: Desk):
@@ -347,7 +348,7 @@ async def test_time_to_post_of_an_old_video_begins_when_it_is_asked_for(desk: De
     desk.clock.advance(4 * SECOND)
     await desk.deliver()
 
-    assert times_to_post(desk) == (2, 4)
+    assert times_to_post(desk) == (2, 4 + RESULT_FOLLOWS / SECOND)
 
 
 async def test_time_to_post_is_of_videos_alone(desk: Desk):

@@ -1,0 +1,160 @@
+"""Many videos that become ready at once: the bot as a process, beside a bare loop that downloads and uploads.
+
+Both talk to the same stand-ins, which run in this process, with as many downloads and uploads at a time. The
+bot's time begins with its first download, as waiting for the next question is not delivering; both end with
+the last upload accepted.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+from asyncio.subprocess import PIPE
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from bench.figures import spread
+from bot.app import DELIVERIES_AT_ONCE
+from bot.work.posting import UPLOADS_AT_ONCE
+from sandbox.discord import Channel
+from sandbox.stage import Stage
+from sandbox.video_api import Clip
+
+_MIB = 1024**2
+_LEAST_RATIO = 0.85
+_MOST_MEMORY = 150_000_000
+_WITHIN = 300.0
+_LIFTED = {"MAX_OPEN_PER_USER": "100000", "MAX_OPEN_PER_GUILD": "100000"}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Seconds, and bytes of resident memory at the peak."""
+
+    seconds: float
+    peak: int
+
+
+@dataclass(slots=True)
+class Figures:
+    videos: int
+    size: int
+    bare: list[Run] = field(default_factory=list)
+    bot: list[Run] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> list[float]:
+        """The bare loop's time over the bot's, round by round."""
+        return [bare.seconds / bot.seconds for bare, bot in zip(self.bare, self.bot, strict=True)]
+
+    @property
+    def peak(self) -> int:
+        return max(run.peak for run in self.bot)
+
+
+async def measure(*, videos: int, size: int, rounds: int) -> Figures:
+    """`rounds` times both in turn, each with stand-ins of its own."""
+    figures = Figures(videos, size)
+    for _ in range(rounds):
+        figures.bare.append(await _bare(videos, size))
+        figures.bot.append(await _bot(videos, size))
+    return figures
+
+
+def _channels(stage: Stage, videos: int) -> list[Channel]:
+    """One each: a channel's messages come one after the other."""
+    return [stage.guild.add_channel(f"c{n}") for n in range(videos)]
+
+
+async def _bare(videos: int, size: int) -> Run:
+    with tempfile.TemporaryDirectory() as folder:
+        async with Stage(Path(folder)) as stage:
+            carried = []
+            for n, channel in enumerate(_channels(stage, videos)):
+                task = stage.api.create(f"vgen_{n:012x}")
+                task.complete(Clip.padded(size))
+                carried.append((f"{stage.api.url}/videos/{task.id}.mp4", channel.id))
+            what = {
+                "api": stage.discord.api_url,
+                "token": stage.discord.token,
+                "at_once": DELIVERIES_AT_ONCE,
+                "uploads": UPLOADS_AT_ONCE,
+                "videos": carried,
+            }
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "bench.carrying", stdin=PIPE, stdout=PIPE
+            )
+            watching = asyncio.create_task(_peak(psutil.Process(process.pid)))
+            said, _ = await process.communicate(json.dumps(what).encode())
+            watching.cancel()
+            return Run(float(said), await watching)
+
+
+async def _bot(videos: int, size: int) -> Run:
+    with tempfile.TemporaryDirectory() as folder:
+        async with Stage(Path(folder), POLL_INTERVAL="0.5", POLL_RATE="1000", **_LIFTED) as stage:
+            await stage.start_bot()
+            channels = _channels(stage, videos)
+            tasks = [stage.api.create(f"vgen_{n:012x}") for n in range(videos)]
+            for task, channel in zip(tasks, channels, strict=True):
+                await stage.alice.slash(channel, "veo track", id=task.id)
+            watching = asyncio.create_task(_peak(psutil.Process(stage.bot.pid)))
+            for task in tasks:
+                task.complete(Clip.padded(size))
+            await stage.discord.until(lambda: all(map(_has_its_video, channels)), within=_WITHIN)
+            watching.cancel()
+            return Run(_seconds(stage), await watching)
+
+
+def _has_its_video(channel: Channel) -> bool:
+    return any(message.attachments for message in channel.messages)
+
+
+def _seconds(stage: Stage) -> float:
+    """From the first download to the last answer, as both stand-ins saw them."""
+    loop = asyncio.get_running_loop()
+    return loop.time() - min(download.at for download in stage.api.downloads)
+
+
+async def _peak(process: psutil.Process) -> int:
+    """Resident memory is a level, so its peak has to be looked for; cancel to get it."""
+    peak = 0
+    try:
+        while True:
+            peak = max(peak, process.memory_info().rss)
+            await asyncio.sleep(0.01)
+    except (asyncio.CancelledError, psutil.NoSuchProcess):
+        return peak
+
+
+def table(figures: Figures) -> str:
+    return "\n".join(
+        [
+            f"{figures.videos} videos of {figures.size / _MIB:.0f} MiB at once, {len(figures.bot)} rounds",
+            f"{'':18}{'seconds':>20}{'peak memory':>16}",
+            _row("bare loop", figures.bare),
+            _row("bot", figures.bot),
+            f"bare / bot: {spread(figures.ratios, '.2f')}   (aim: at least {_LEAST_RATIO})",
+            f"peak memory of the bot: {figures.peak / 1e6:.0f} MB   (aim: below {_MOST_MEMORY / 1e6:.0f} MB)",
+        ]
+    )
+
+
+def _row(name: str, runs: Sequence[Run]) -> str:
+    seconds = spread([run.seconds for run in runs], ".2f")
+    return f"{name:18}{seconds:>20}{median(run.peak for run in runs) / 1e6:13.0f} MB"
+
+
+def as_json(figures: Figures) -> dict[str, object]:
+    return {
+        "videos": figures.videos,
+        "size": figures.size,
+        "bare": [{"seconds": run.seconds, "peak_bytes": run.peak} for run in figures.bare],
+        "bot": [{"seconds": run.seconds, "peak_bytes": run.peak} for run in figures.bot],
+        "ratio": figures.ratios,
+        "failed": median(figures.ratios) < _LEAST_RATIO or figures.peak >= _MOST_MEMORY,
+    }
