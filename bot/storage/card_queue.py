@@ -17,6 +17,7 @@ class CardQueue:
         self._database = database
         # A card that Discord has not named yet cannot be edited; it stays due until `named`.
         self._queue = LeaseQueue(database, cards, lease_time=lease_time, only=cards.c.message_id.is_not(None))
+        self._claiming = self._queue.claiming([*rows.columns(Card), cards.c.attempt])
         self.next_due = self._queue.next_due
         self.renew = self._queue.renew
 
@@ -24,8 +25,7 @@ class CardQueue:
         """Cards whose message shows an old state."""
 
         async def work(connection: AsyncConnection) -> Claim[CardView]:
-            columns = [*rows.columns(Card), cards.c.attempt]
-            lease, found = await self._queue.claim(connection, limit, now, columns)
+            lease, found = await self._queue.claim(connection, self._claiming, limit, now)
             views = [await _with_rows(connection, rows.read(Card, row), attempt=row.attempt) for row in found]
             return Claim(lease, tuple(views))
 

@@ -16,7 +16,7 @@ from bot.core.tasks import (
 )
 from bot.storage import rows
 from bot.storage.engine import Database
-from bot.storage.queue import LeaseQueue
+from bot.storage.queue import NOW, LeaseQueue
 from bot.storage.tables import deliveries, tasks, watchers
 from bot.storage.task_queue import mark_cards
 
@@ -25,6 +25,11 @@ _LAST_SERVED = (
     sa.select(sa.func.coalesce(sa.func.max(_theirs.c.served_at), 0))
     .where(_theirs.c.requester_id == deliveries.c.requester_id)
     .scalar_subquery()
+)
+
+_held = deliveries.alias()
+_CHANNEL_IS_FREE = deliveries.c.channel_id.not_in(
+    sa.select(_held.c.channel_id).where(_held.c.due_at > NOW, _held.c.lease.is_not(None))
 )
 
 # The API's link is dead after a day; what a channel did not take is kept here for longer than that.
@@ -43,6 +48,9 @@ class DeliveryQueue:
     def __init__(self, database: Database, *, lease_time: int) -> None:
         self._database = database
         self._queue = LeaseQueue(database, deliveries, lease_time=lease_time)
+        self._claiming = self._queue.claiming(
+            rows.columns(Delivery), only=_CHANNEL_IS_FREE, first=_LAST_SERVED, served_at=NOW
+        )
         self.next_due = self._queue.next_due
         self.renew = self._queue.renew
 
@@ -53,16 +61,9 @@ class DeliveryQueue:
         the places that other channels wait for. People take turns: whoever was served longest ago is
         next, so that one person's fifty videos do not keep another's one waiting.
         """
-        busy = sa.select(deliveries.c.channel_id).where(
-            deliveries.c.due_at > now, deliveries.c.lease.is_not(None)
-        )
-        free = deliveries.c.channel_id.not_in(busy)
 
         async def work(connection: AsyncConnection) -> Claim[DueDelivery]:
-            columns = rows.columns(Delivery)
-            lease, found = await self._queue.claim(
-                connection, 1, now, columns, only=free, first=_LAST_SERVED, served_at=now
-            )
+            lease, found = await self._queue.claim(connection, self._claiming, 1, now)
             due = [await self._with_task(connection, rows.read(Delivery, row)) for row in found]
             return Claim(lease, tuple(due))
 

@@ -16,6 +16,8 @@ from bot.storage.rows import AnyRow
 
 # Bound parameters of one IN list; SQLite allows 32,766 and PostgreSQL more.
 _MOST_IN_ONE_LIST = 10_000
+# When a statement that was made once is run.
+NOW: sa.BindParameter[int] = sa.bindparam("now", type_=sa.BigInteger)
 
 
 class LeaseQueue:
@@ -37,40 +39,44 @@ class LeaseQueue:
         self._lease_time = lease_time
         self._workable = sa.true() if only is None else only
 
-    async def claim(
+    def claiming(
         self,
-        connection: AsyncConnection,
-        limit: int,
-        now: int,
         returning: Sequence[sa.ColumnElement[Any]],
         *,
         only: sa.ColumnElement[bool] | None = None,
         first: sa.ColumnElement[Any] | None = None,
         **changes: Any,
-    ) -> tuple[int, Sequence[AnyRow]]:
-        """The lease number and up to `limit` due rows: the least by `first`, then the longest due.
+    ) -> sa.UpdateBase:
+        """The statement for `claim`, made once: making it takes longer than running it.
 
+        The least by `first` come first, then the longest due. `NOW` may stand in all of them.
         SKIP LOCKED is PostgreSQL's; SQLite has one writer at a time and leaves it out.
         """
-        lease = secrets.randbits(62) + 1
         table = self._table
         due = (
             sa.select(table.c.id)
-            .where(table.c.due_at <= now, self._workable)
+            .where(table.c.due_at <= NOW, self._workable)
             .order_by(*(() if first is None else (first,)), table.c.due_at)
-            .limit(limit)
+            .limit(sa.bindparam("most", type_=sa.BigInteger))
         )
         if only is not None:
             due = due.where(only)
         # A CTE, as PostgreSQL runs one that locks exactly once; a subquery it may run again, past its limit.
         chosen = due.with_for_update(skip_locked=True, of=table).cte("due")
-        rows = await connection.execute(
+        return (
             sa.update(table)
             .where(table.c.id.in_(sa.select(chosen.c.id)))
-            .values(lease=lease, due_at=now + self._lease_time, **changes)
+            .values(lease=sa.bindparam("new_lease"), due_at=sa.bindparam("lease_end"), **changes)
             .returning(*returning)
         )
-        return lease, rows.all()
+
+    async def claim(
+        self, connection: AsyncConnection, claiming: sa.UpdateBase, limit: int, now: int
+    ) -> tuple[int, Sequence[AnyRow]]:
+        """The lease number and up to `limit` due rows."""
+        lease = secrets.randbits(62) + 1
+        values = {"now": now, "most": limit, "new_lease": lease, "lease_end": now + self._lease_time}
+        return lease, (await connection.execute(claiming, values)).all()
 
     async def next_due(self) -> int | None:
         """When the earliest row is due, claimed ones counted by the end of their lease."""

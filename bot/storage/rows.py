@@ -18,6 +18,9 @@ _TABLES: dict[type, sa.Table] = {
 }
 
 
+_WIDTHS = {record: len(fields(record)) for record in _TABLES}
+
+
 def columns(record: type[Record]) -> list[sa.Column[Any]]:
     """The columns of `record`, in the order of its fields."""
     return [_TABLES[record].c[field.name] for field in fields(record)]
@@ -25,4 +28,4 @@ def columns(record: type[Record]) -> list[sa.Column[Any]]:
 
 def read(record: type[Record], row: AnyRow, start: int = 0) -> Record:
     """The record whose columns begin at position `start` of `row`."""
-    return record(*row[start : start + len(fields(record))])
+    return record(*row[start : start + _WIDTHS[record]])

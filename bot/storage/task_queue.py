@@ -11,7 +11,7 @@ from bot.core.verdicts import Final, PollOutcome, StillWaiting
 from bot.storage import rows
 from bot.storage.engine import Database, announce
 from bot.storage.paces import SharedPace
-from bot.storage.queue import LeaseQueue
+from bot.storage.queue import NOW, LeaseQueue
 from bot.storage.tables import cards, deliveries, tasks
 
 # How soon most results are posted once their task has ended.
@@ -25,6 +25,7 @@ class TaskQueue:
         self._database = database
         self._pace = pace
         self._queue = LeaseQueue(database, tasks, lease_time=lease_time)
+        self._claiming = self._queue.claiming(rows.columns(TrackedTask), asked_at=NOW)
         self.next_due = self._queue.next_due
         self.renew = self._queue.renew
 
@@ -38,8 +39,7 @@ class TaskQueue:
             room = limit if self._pace is None else min(limit, await self._pace.room(connection, now))
             if room < 1:
                 return Claim(0, ())
-            columns = rows.columns(TrackedTask)
-            lease, found = await self._queue.claim(connection, room, now, columns, asked_at=now)
+            lease, found = await self._queue.claim(connection, self._claiming, room, now)
             if self._pace is not None and found:
                 await self._pace.spend(connection, len(found), now)
             return Claim(lease, tuple(rows.read(TrackedTask, row) for row in found))
