@@ -33,7 +33,7 @@ run: .venv/ready ## run the bot for real, with the settings in .env
 
 test: .venv/ready ## all tests, with branch coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
+	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term
 
 check: .venv/ready ## format, lint, types, and known vulnerabilities of what is pinned
 	@$(BIN)/ruff format --check .
