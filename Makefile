@@ -46,9 +46,9 @@ format: .venv/ready ## rewrite the code in the project's format
 	@$(BIN)/ruff check --fix .
 
 lock: .venv/ready ## pin the newest allowed versions again
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras --upgrade \
 		pyproject.toml --extra postgres --output-file requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras --upgrade \
 		pyproject.toml --extra postgres --group dev --output-file requirements-dev.lock
 
 clean: ## remove everything that make made
