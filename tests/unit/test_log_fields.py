@@ -27,10 +27,11 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def lines(caplog: pytest.LogCaptureFixture) -> Lines:
+def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Lines:
     """What was logged so far, as LOG_FORMAT=json writes it."""
     caplog.set_level(logging.INFO)
-    caplog.handler.setFormatter(JsonFormat(Redaction([])))
+    # pytest has one handler for all tests: the next one must find it as it was.
+    monkeypatch.setattr(caplog.handler, "formatter", JsonFormat(Redaction([])))
     return lambda: [json.loads(line) for line in caplog.text.splitlines()]
 
 
