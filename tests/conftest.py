@@ -1,6 +1,7 @@
 """Fixtures that every tier shares: settings of a test, a store on disk, a clock to set."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +17,11 @@ from tests.secrecy import leaked, leaked_into
 from tests.timing import FakeClock
 
 INTERVAL = 30_000
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for a process or for a lease to end."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(wrapper=True)
