@@ -11,6 +11,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
+from bench.limits import LIFTED
 from bot.storage.engine import Database
 from bot.storage.opening import open_database
 from sandbox.bot_process import BotProcess
@@ -18,8 +19,7 @@ from sandbox.discord import Guild
 from sandbox.postgres import postgres
 from sandbox.stage import Stage
 
-_LIFTED = {"MAX_OPEN_PER_USER": "100000", "MAX_OPEN_PER_CHANNEL": "100000", "MAX_OPEN_PER_GUILD": "100000"}
-_SETTINGS = {"POLL_INTERVAL": "0.3", "POLL_RATE": "1000", **_LIFTED}
+_SETTINGS = {"POLL_INTERVAL": "0.3", "POLL_RATE": "1000", **LIFTED}
 _LEASE = 2.0  # seconds; the default is 30, which would make most of the time a wait
 
 

@@ -18,6 +18,8 @@ from statistics import median
 import psutil
 
 from bench.figures import spread
+from bench.limits import LIFTED
+from bench.process import peak
 from bot.app import DELIVERIES_AT_ONCE
 from bot.work.posting import UPLOADS_AT_ONCE
 from sandbox.discord import Channel
@@ -28,7 +30,6 @@ _MIB = 1024**2
 _LEAST_RATIO = 0.85
 _MOST_MEMORY = 150_000_000
 _WITHIN = 300.0
-_LIFTED = {"MAX_OPEN_PER_USER": "100000", "MAX_OPEN_PER_GUILD": "100000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ async def _bare(videos: int, size: int) -> Run:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "bench.carrying", stdin=PIPE, stdout=PIPE
             )
-            watching = asyncio.create_task(_peak(psutil.Process(process.pid)))
+            watching = asyncio.create_task(peak(psutil.Process(process.pid)))
             said, _ = await process.communicate(json.dumps(what).encode())
             watching.cancel()
             return Run(float(said), await watching)
@@ -96,13 +97,13 @@ async def _bare(videos: int, size: int) -> Run:
 
 async def _bot(videos: int, size: int) -> Run:
     with tempfile.TemporaryDirectory() as folder:
-        async with Stage(Path(folder), POLL_INTERVAL="0.5", POLL_RATE="1000", **_LIFTED) as stage:
+        async with Stage(Path(folder), POLL_INTERVAL="0.5", POLL_RATE="1000", **LIFTED) as stage:
             await stage.start_bot()
             channels = _channels(stage, videos)
             tasks = [stage.api.create(f"vgen_{n:012x}") for n in range(videos)]
             for task, channel in zip(tasks, channels, strict=True):
                 await stage.alice.slash(channel, "veo track", id=task.id)
-            watching = asyncio.create_task(_peak(psutil.Process(stage.bot.pid)))
+            watching = asyncio.create_task(peak(psutil.Process(stage.bot.pid)))
             for task in tasks:
                 task.complete(Clip.padded(size))
             await stage.discord.until(lambda: all(map(_has_its_video, channels)), within=_WITHIN)
@@ -118,17 +119,6 @@ def _seconds(stage: Stage) -> float:
     """From the first download to the last answer, as both stand-ins saw them."""
     loop = asyncio.get_running_loop()
     return loop.time() - min(download.at for download in stage.api.downloads)
-
-
-async def _peak(process: psutil.Process) -> int:
-    """Resident memory is a level, so its peak has to be looked for; cancel to get it."""
-    peak = 0
-    try:
-        while True:
-            peak = max(peak, process.memory_info().rss)
-            await asyncio.sleep(0.01)
-    except (asyncio.CancelledError, psutil.NoSuchProcess):
-        return peak
 
 
 def table(figures: Figures) -> str:

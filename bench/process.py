@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.limits import LIFTED
 from bot.core.ids import MAX_IDS
 from sandbox.stage import Stage
 from sandbox.video_api import CLIP, Clip
@@ -17,7 +18,6 @@ _MIB = 1024**2
 _LARGE_VIDEO = 100 * _MIB - 64 * 1024  # just below what a server of boost level 3 takes
 _STARTS = 5
 _ANSWERS = 200
-_LIFTED = {"MAX_OPEN_PER_USER": "100000", "MAX_OPEN_PER_CHANNEL": "100000", "MAX_OPEN_PER_GUILD": "100000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ async def _large_video() -> tuple[int, int, float]:
             # A small one first, so that what is loaded once is not counted.
             await _deliver(stage, "vgen_small", CLIP)
             idle = process.memory_info().rss
-            watching = asyncio.create_task(_peak(process))
+            watching = asyncio.create_task(peak(process))
             began = time.perf_counter()
             await _deliver(stage, "vgen_large", Clip.padded(_LARGE_VIDEO))
             seconds = time.perf_counter() - began
@@ -74,21 +74,21 @@ async def _deliver(stage: Stage, task_id: str, clip: Clip) -> None:
     )
 
 
-async def _peak(process: psutil.Process) -> int:
-    """Resident memory is a level, so its peak has to be looked for; cancel to get it."""
-    peak = 0
+async def peak(process: psutil.Process) -> int:
+    """Resident memory is a level, so its peak has to be looked for: until cancelled, or the process ends."""
+    most = 0
     try:
         while True:
-            peak = max(peak, process.memory_info().rss)
+            most = max(most, process.memory_info().rss)
             await asyncio.sleep(0.002)
-    except asyncio.CancelledError:
-        return peak
+    except (asyncio.CancelledError, psutil.NoSuchProcess):
+        return most
 
 
 async def _answers(tasks: int) -> tuple[float, list[float]]:
     """Seconds to the acknowledgement of /veo track and /veo list while all tasks are polled each second."""
     with tempfile.TemporaryDirectory() as folder:
-        async with Stage(Path(folder), POLL_RATE="1000000", **_LIFTED) as stage:
+        async with Stage(Path(folder), POLL_RATE="1000000", **LIFTED) as stage:
             await stage.start_bot()
             ids = [f"vgen_{n:012x}" for n in range(tasks)]
             for task_id in ids:

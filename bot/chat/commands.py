@@ -31,9 +31,10 @@ logger = logging.getLogger(__name__)
 _ALREADY_ACKNOWLEDGED = 40060
 _MOST_NOTE = 200
 _LONGEST_CHOICE = 100
+_MOST_TYPED = 1000
 
 IdsText = app_commands.Range[str, 1, 6000]
-OneId = app_commands.Range[str, 1, 1000]
+OneId = app_commands.Range[str, 1, _MOST_TYPED]
 Note = app_commands.Range[str, 1, _MOST_NOTE]
 Interaction = discord.Interaction[Any]
 
@@ -202,7 +203,7 @@ class VeoCommands(app_commands.Group):
     @untrack.autocomplete("id_text")
     @redeliver.autocomplete("id_text")
     async def _suggest(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
-        found = await self._registry.suggest(_place(interaction), typed.strip())
+        found = await self._registry.suggest(_place(interaction), one_line(typed, _MOST_TYPED))
         return [
             app_commands.Choice(name=cards.choice_name(e), value=e.task.id)
             for e in found
@@ -237,6 +238,6 @@ def _place(interaction: Interaction) -> int:
 
 
 def _one_id(text: str) -> str:
-    """What was typed, read as kindly as `/veo track` reads it."""
+    """What was typed, read as kindly as `/veo track` reads it; never what a database refuses to look for."""
     read = read_ids(text)
-    return read.ids[0] if read.ids else text.strip()
+    return read.ids[0] if read.ids else one_line(text, _MOST_TYPED)

@@ -39,16 +39,12 @@ class LocalTurns:
     """For a process that is alone."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
         self._budget = RateBudget(CALLS.rate, clock, saved=CALLS.saved)
-        self._turn = asyncio.Lock()
 
     async def take(self) -> None:
-        """In the order of coming: the lock is fair."""
-        async with self._turn:
-            if self._budget.available() < 1:
-                await asyncio.sleep(max(self._budget.ready_at() - self._clock(), 1) / SECOND)
-            self._budget.spend(1)
+        """In the order of coming: each call gets a time of its own."""
+        self._budget.spend(1)
+        await asyncio.sleep(self._budget.seconds_to_wait())
 
 
 class Outbound:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from bot.core.clock import SECOND, Clock
 
 _MICROSECONDS = 1_000_000
-# What is planned further ahead than this was planned by a clock that has been set back since.
-_FURTHEST_AHEAD = 60 * _MICROSECONDS
+_PER_MILLISECOND = _MICROSECONDS // SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +22,9 @@ class Pace:
 
     def calls(self, used_until: int, now: int) -> int:
         """How many may be made now."""
-        # A hundredth is what rounding may lose of a whole one.
-        return max(0, int((_micro(now) - self._from(used_until, now)) / self._cost + 0.01))
+        left = now * _PER_MILLISECOND - self._from(used_until, now)
+        # A microsecond is what rounding may have lost.
+        return max(0, int((left + 1) / self._cost))
 
     def after(self, used_until: int, now: int, calls: int) -> int:
         """`used_until` with so many more, made or planned: the last of them may be made at that time."""
@@ -35,38 +35,42 @@ class Pace:
         return _MICROSECONDS / self.rate
 
     def _from(self, used_until: int, now: int) -> float:
-        if used_until > _micro(now) + _FURTHEST_AHEAD:
-            used_until = 0
-        return max(used_until, _micro(now) - max(1.0, self.saved) * self._cost)
+        return max(used_until, now * _PER_MILLISECOND - max(1.0, self.saved) * self._cost)
 
 
-def _micro(milliseconds: int) -> int:
-    return milliseconds * (_MICROSECONDS // SECOND)
+def seconds_until(used_until: int, now: int) -> float:
+    """How long until a call that was planned may be made."""
+    return max(0.0, used_until / _MICROSECONDS - now / SECOND)
 
 
 class RateBudget:
-    """A token bucket: `rate` questions per second, and at most `saved` (one second's worth) saved up."""
+    """A pace that one process keeps by itself; without `saved`, one second's worth may be saved up."""
 
     def __init__(self, rate: float, clock: Clock, *, saved: float | None = None) -> None:
-        self._per_ms = rate / SECOND
-        self._most = max(1.0, rate if saved is None else saved)
+        self._pace = Pace(rate, rate if saved is None else saved)
         self._clock = clock
-        self._tokens = self._most
+        self._used_until = 0
         self._at = clock()
 
     def available(self) -> int:
-        """Questions that may be asked now."""
-        now = self._clock()
-        # The wall clock may be set back; nothing is gained or lost by that.
-        gained = max(0, now - self._at) * self._per_ms
-        self._tokens = min(self._most, self._tokens + gained)
-        self._at = now
-        return int(self._tokens)
+        """Calls that may be made now."""
+        return self._pace.calls(self._used_until, self._now())
 
-    def spend(self, questions: int) -> None:
-        self._tokens -= questions
+    def spend(self, calls: int) -> None:
+        """Made, or planned."""
+        self._used_until = self._pace.after(self._used_until, self._now(), calls)
 
     def ready_at(self) -> int:
-        """When the next question may be asked."""
-        missing = 1 - self._tokens
-        return self._at + (int(missing / self._per_ms) + 1 if missing > 0 else 0)
+        """When the next call may be made."""
+        return -(-self._pace.after(self._used_until, self._now(), 1) // _PER_MILLISECOND)
+
+    def seconds_to_wait(self) -> float:
+        """Until the last call that was planned may be made."""
+        return seconds_until(self._used_until, self._now())
+
+    def _now(self) -> int:
+        """The wall clock may be set back; nothing is gained or lost by that."""
+        now = self._clock()
+        self._used_until -= max(0, self._at - now) * _PER_MILLISECOND
+        self._at = now
+        return now

@@ -59,7 +59,8 @@ class DeliveryQueue:
 
         One at a time per channel: Discord serialises them anyway, and a slow channel must not fill all
         the places that other channels wait for. People take turns: whoever was served longest ago is
-        next, so that one person's fifty videos do not keep another's one waiting.
+        next, so that one person's fifty videos do not keep another's one waiting. (Two processes that claim
+        at the same moment may take two of one channel: Discord then makes one wait.)
         """
 
         async def work(connection: AsyncConnection) -> Claim[DueDelivery]:

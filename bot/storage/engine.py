@@ -1,6 +1,7 @@
 """Transactions: each unit of work in one of its own, on either database."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ Result = TypeVar("Result")
 Work = Callable[[AsyncConnection], Awaitable[Result]]
 
 
-class Database:
+class Database(ABC):
     """Runs units of work, each in one transaction of its own.
 
     A unit awaits nothing but its connection: it holds the only one that SQLite has. What people do runs
@@ -59,13 +60,13 @@ class Database:
                 raise
             raise StorageUnavailable(f"the database did not answer: {_cause(error)}") from error
 
+    @abstractmethod
     async def _take_turn(self, connection: AsyncConnection, alone: bool) -> None:
         """Waits until this transaction may be beside the others there are, or alone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _passes(self, error: sa.exc.DBAPIError) -> bool:
         """Whether another attempt may succeed; everything else is a bug of ours."""
-        raise NotImplementedError
 
     async def close(self) -> None:
         """Waits for the transactions that have begun."""

@@ -80,7 +80,7 @@ async def open_store(
 
 
 def _store(database: Database, limits: Limits, interval: int, lease_time: int, pace: Pace | None) -> Store:
-    shared = None if pace is None else SharedPace(database, VIDEO_API, pace)
+    shared = None if pace is None else SharedPace(VIDEO_API, pace)
     return Store(
         database=database,
         tasks=TaskQueue(database, lease_time=max(lease_time, interval), pace=shared),
