@@ -10,11 +10,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from bot.chat.texts import DATABASE_DOWN
 from bot.core.shards import shard_of
 from bot.storage.migrations import NEWEST
 from sandbox.bot_process import BotProcess
 from sandbox.discord import Message
-from sandbox.postgres import Server
+from sandbox.postgres import Server, postgres
 from tests.crash.conftest import Theatre
 from tests.secrecy import leaked
 from tests.timing import eventually
@@ -127,6 +128,26 @@ async def test_results_arrive_though_nobody_answers_commands(troupe: Troupe):
 
     assert "completed" in await troupe.listed()
     await troupe.assert_one_result()
+
+
+async def test_database_that_goes_and_comes_back_loses_nothing(troupe: Troupe):
+    """It is stopped while a result is on its way to Discord, which takes it: nobody can record that yet."""
+    with postgres() as own:
+        address = own.database()
+        task = troupe.api.create(ID)
+        worker = await troupe.join("work", DATABASE_URL=address)
+        await troupe.join("chat", DATABASE_URL=address)
+        await troupe.track_it()
+        hold = troupe.discord.hold(POSTS, stage="received")
+        task.complete()
+        await hold.reached()
+        own.stop()
+        hold.release()
+        await eventually(lambda: "PostgreSQL cannot be reached" in worker.output(), within=20)
+        assert await troupe.listed() == DATABASE_DOWN
+        own.start()
+
+        await troupe.assert_one_result()
 
 
 async def test_two_workers_share_many_results(troupe: Troupe):

@@ -6,6 +6,7 @@ from bot.chat.client import CourierClient
 from bot.core.errors import StorageUnavailable
 from bot.work.registry import Registry
 from sandbox.discord import Message, Person
+from sandbox.postgres import Server
 from tests.integration.conftest import Scene
 
 ID = "vgen_abc123def456"
@@ -314,3 +315,18 @@ async def test_failing_button_is_told_as_well(scene: Scene, monkeypatch: pytest.
     assert pressed.message is not None
     assert pressed.ephemeral
     assert "database does not answer" in pressed.message.content
+
+
+@pytest.mark.parametrize("typed", ["nobody\0s", "nobody\ud800s"], ids=["NUL", "half a character"])
+async def test_text_that_postgresql_refuses_finds_nothing(
+    scene: Scene, server: Server, brought_up: str, typed: str, caplog: pytest.LogCaptureFixture
+):
+    """No id holds such characters; whoever types one gets an answer like anybody else."""
+    async with scene.bot(database_url=server.database(brought_up)):
+        await scene.track(ID)
+        suggested = await scene.alice.autocomplete(scene.channel, "veo status", focused="id", id=typed)
+        answer = await private(scene, scene.alice, "veo status", id=typed)
+
+    assert suggested == []
+    assert "`nobodys` is not tracked in this channel" in answer
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 
+from bot import app
+from bot.core.clock import SECOND, system_clock
 from bot.core.errors import DependencyDown, TokenRefused
 from sandbox.faults import Fault
+from sandbox.postgres import Server
 from sandbox.video_api import Clip
 from tests.integration.conftest import Scene
 
@@ -255,3 +258,17 @@ async def test_video_above_the_cap_is_not_fetched(scene: Scene):
 
     assert "larger than this bot may download" in result.content
     assert not result.attachments
+
+
+async def test_clock_that_is_off_the_databases_is_a_reason_not_to_start(
+    scene: Scene, server: Server, brought_up: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Leases would end too early: two processes would have the same work."""
+    address = server.database(brought_up)
+    monkeypatch.setattr(app, "system_clock", lambda: system_clock() + 11 * SECOND)
+    with pytest.raises(DependencyDown, match=r"clock is \+11 s off the database's: set both by NTP"):
+        await app.run(scene.settings(database_url=address), asyncio.Event())
+
+    monkeypatch.setattr(app, "system_clock", lambda: system_clock() - 9 * SECOND)
+    async with scene.bot(database_url=address) as running:
+        assert not running.done()
