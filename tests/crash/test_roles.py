@@ -248,6 +248,22 @@ async def test_each_role_tells_its_own_health(troupe: Troupe):
     assert 'veo_tasks{state="waiting"} 1.0' in said["work"][1]
 
 
+async def test_late_questions_are_not_the_fault_of_who_only_chats(troupe: Troupe):
+    """Starting it again would mend nothing: nobody works."""
+    port = str(_free_port())
+    await troupe.join("chat", HTTP_PORT=port)
+    await troupe.track_it()
+    while _lateness(await _fetch(port, "metrics")) < 2:
+        continue
+
+    assert await _fetch(port, "healthz") == "ok\n"
+
+
+def _lateness(metrics: str) -> float:
+    [line] = [each for each in metrics.splitlines() if each.startswith("veo_latest_question_late_seconds ")]
+    return float(line.split()[1])
+
+
 def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.budget import Pace
-from bot.core.clock import MINUTE, SECOND, system_clock
+from bot.core.clock import HOUR, MINUTE, SECOND, system_clock
 from bot.core.errors import StorageUnavailable
 from bot.core.registration import Limits, QuotaReached, TrackRequest
 from bot.core.tasks import DeliveryState, TaskState
@@ -21,7 +21,7 @@ from bot.storage.opening import open_database
 from bot.storage.paces import SharedTurns
 from bot.storage.postgresql import News, clock_difference
 from bot.storage.store import CARDS, DELIVERIES, DISCORD, LEASE_TIME, TASKS, Store, open_store
-from bot.storage.tables import cards, deliveries, metadata
+from bot.storage.tables import cards, deliveries, metadata, paces, tasks
 from sandbox.postgres import Server, postgres
 from tests.conftest import INTERVAL
 from tests.factories import CHANNEL, DONE, GUILD, OWNER, ask_about, track
@@ -226,6 +226,48 @@ async def test_outcomes_and_renewals_at_once_do_not_block_each_other(url: str, c
         assert sum(count or 0 for count in ended) == 200
 
 
+@asynccontextmanager
+async def row_held(store: Store, task_id: str) -> AsyncIterator[None]:
+    """Some other transaction has this row of a task, and takes its time."""
+    locked, go = asyncio.Event(), asyncio.Event()
+
+    async def hold(connection: AsyncConnection) -> None:
+        await connection.execute(sa.select(tasks.c.id).where(tasks.c.id == task_id).with_for_update())
+        locked.set()
+        await go.wait()
+
+    holding = asyncio.create_task(store.database.run(hold))
+    await locked.wait()
+    try:
+        yield
+    finally:
+        go.set()
+        await holding
+
+
+async def test_claim_does_not_wait_for_what_somebody_else_is_taking(url: str, clock: FakeClock):
+    """It takes the others."""
+    async with processes(url, 2) as (one, other):
+        await track(one, clock, "t1", "t2")
+        async with row_held(one, "t1"), asyncio.timeout(5):
+            claim = await other.tasks.claim(10, clock())
+
+        assert [task.id for task in claim.work] == ["t2"]
+
+
+async def test_renewal_does_not_wait_for_what_is_being_written(url: str, clock: FakeClock):
+    """Its outcome is on the way; waiting for each other would be a deadlock."""
+    async with processes(url, 2) as (one, other):
+        await track(one, clock, "t1", "t2")
+        claim = await one.tasks.claim(10, clock())
+        clock.advance(LEASE_TIME - 1)
+        async with row_held(one, "t1"), asyncio.timeout(5):
+            await other.tasks.renew([claim.lease], clock())
+        clock.advance(1)
+
+        assert [task.id for task in (await one.tasks.claim(10, clock())).work] == ["t1"]
+
+
 # -- one pace for all ------------------------------------------------------------------------------
 
 
@@ -246,6 +288,16 @@ async def test_processes_together_ask_no_faster_than_the_pace(url: str, clock: F
             taken.append(await claim_all())
 
         assert taken == [10, 5, 5, 5, 5]
+
+
+async def test_pace_survives_a_clock_that_is_set_back(url: str, clock: FakeClock):
+    """What was planned an hour ahead was planned by the clock that was wrong."""
+    async with processes(url, 1, PACE) as (store,):
+        await track(store, clock, "t1", "t2")
+        planned = (clock() + HOUR) * 1000
+        await store.database.run(lambda c: c.execute(sa.update(paces).values(used_until=planned)))
+
+        assert len((await store.tasks.claim(5, clock())).work) == 2
 
 
 async def test_calls_of_all_processes_get_times_of_their_own(server: Server):
@@ -357,6 +409,23 @@ async def test_transaction_whose_connection_is_cut_is_not_half_there(url: str, d
 
     names = await database.run(lambda c: c.run_sync(lambda sync: sa.inspect(sync).get_table_names()))
     assert names == []
+
+
+async def test_connection_that_dies_between_two_statements_is_for_later(url: str, database: Database):
+    """Nothing tells why: the server may be gone with its machine."""
+    other = open_database(url)
+
+    async def work(connection: AsyncConnection) -> None:
+        pid = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
+        await other.run(lambda c: c.execute(sa.text(f"SELECT pg_terminate_backend({pid})")))
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        await eventually(raw.is_closed)
+        await connection.execute(sa.text("SELECT 1"))
+
+    with pytest.raises(StorageUnavailable, match="connection is closed"):
+        await database.run(work)
+    await other.close()
 
 
 @pytest.mark.parametrize("code", ["53100", "57P01", "40P01", "58030"])
