@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 
+from bot.startup import allow_open_files
+
 KEY = "bench-key"
 _QUESTION = re.compile(rb"GET /v1/result/(\S+) HTTP/1\.1\r\n")
 _AUTHORIZED = f"Authorization: Bearer {KEY}\r\n".encode()
@@ -32,6 +34,9 @@ _HEAD = (
     b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
     b"Date: " + formatdate(usegmt=True).encode() + b"\r\nServer: bench\r\n\r\n%s"
 )
+
+# Four workers with 2,048 questions each in flight, and the bench itself.
+_MOST_CONNECTIONS = 10_000
 
 Told = Callable[[str], None]
 
@@ -54,6 +59,7 @@ class Answering:
     async def serving(self) -> AsyncIterator[str]:
         """The address, as VEO_API_URL takes it."""
         loop = asyncio.get_running_loop()
+        allow_open_files(_MOST_CONNECTIONS)
         server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", backlog=4096)
         try:
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

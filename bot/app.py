@@ -21,7 +21,7 @@ from bot.media.fit import Fitter
 from bot.roles import Role
 from bot.serving import Job, serve
 from bot.settings import Settings
-from bot.startup import logged_in, open_store_or_leave, prepare_folder, sole_owner
+from bot.startup import allow_open_files, logged_in, open_store_or_leave, prepare_folder, sole_owner
 from bot.storage.paces import SharedTurns
 from bot.storage.store import CARDS, DELIVERIES, DISCORD, TASKS, Store
 from bot.veo.client import VideoApiClient, open_api_session
@@ -49,7 +49,9 @@ DELIVERIES_AT_ONCE = 12
 _CARDS_AT_ONCE = 4
 HOUSEKEEPING_EVERY = 3600.0
 # Enough questions in flight to keep up the rate though each takes as long as it may.
-_FEWEST_QUESTIONS, _MOST_QUESTIONS, _SECONDS_PER_ANSWER = 16, 1024, 10
+_FEWEST_QUESTIONS, _MOST_QUESTIONS, _SECONDS_PER_ANSWER = 16, 2048, 10
+# Database, gateway, uploads, downloads, logs.
+_OTHER_FILES = 256
 
 
 class Loops:
@@ -197,7 +199,8 @@ def _loop(
 
 async def _poller(stack: AsyncExitStack, parts: _Parts, loops: Loops) -> DurableLoop[Any]:
     settings, store, clock = parts.settings, parts.store, parts.clock
-    room = max(_FEWEST_QUESTIONS, min(_MOST_QUESTIONS, int(settings.poll_rate * _SECONDS_PER_ANSWER)))
+    wanted = max(_FEWEST_QUESTIONS, min(_MOST_QUESTIONS, int(settings.poll_rate * _SECONDS_PER_ANSWER)))
+    room = max(_FEWEST_QUESTIONS, allow_open_files(wanted + _OTHER_FILES) - _OTHER_FILES)
     session = await stack.enter_async_context(open_api_session(connections=room))
     gate = ApiGate(store.facts, clock)
     await gate.start()

@@ -1,6 +1,7 @@
 """What a command needs before it can do anything: folder, database, log-in, and signals that stop it."""
 
 import asyncio
+import resource
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -48,6 +49,19 @@ def prepare_folder(folder: Path) -> None:
             f"DATA_DIR: {folder} cannot be written ({error.strerror or error}): "
             "make the folder and let the bot's user write there"
         ) from error
+
+
+def allow_open_files(wanted: int) -> int:
+    """How many files and connections this process may have open: as many, if the system lets it.
+
+    Many systems give a process 1,024 at first and more when it asks; every question in flight takes one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 @contextmanager
