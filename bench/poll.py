@@ -6,11 +6,12 @@ the work per question: claim, ask, read, judge, record.
 """
 
 import asyncio
+import gc
 import random
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -27,6 +28,7 @@ from bot.core.budget import RateBudget
 from bot.core.clock import system_clock
 from bot.core.registration import Limits
 from bot.core.verdicts import PollRules
+from bot.startup import collect_garbage_seldom
 from bot.storage.store import Store, open_store
 from bot.veo.client import VideoApiClient, open_api_session
 from bot.work.loop import DurableLoop
@@ -176,6 +178,23 @@ class _Counted:
 async def _bot(url: str, store: Store, plan: Plan) -> None:
     """The bot's own poller in its own loop, over its own store."""
     done = asyncio.Event()
+    with _as_a_process():
+        await _poll(url, store, plan, done)
+
+
+@contextmanager
+def _as_a_process() -> Iterator[None]:
+    """What the bot sets for its process, while its turn lasts."""
+    before = gc.get_threshold()
+    collect_garbage_seldom()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+async def _poll(url: str, store: Store, plan: Plan, done: asyncio.Event) -> None:
     async with open_api_session(connections=plan.at_once) as session:
         api = VideoApiClient(base_url=url, key=SecretStr(KEY), session=session)
         poller = Poller(

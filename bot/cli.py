@@ -15,7 +15,7 @@ from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, StorageU
 from bot.logs import logging_to_stderr
 from bot.roles import Role
 from bot.settings import Settings, read_settings
-from bot.startup import prepare_folder, sole_owner, stopped_by_signals
+from bot.startup import collect_garbage_seldom, prepare_folder, sole_owner, stopped_by_signals
 from bot.storage.migrations import migrate
 from bot.storage.opening import open_database
 
@@ -28,6 +28,7 @@ Command = Callable[[Settings], Coroutine[Any, Any, int]]
 
 
 async def _run(settings: Settings, role: Role = Role.ALL) -> int:
+    collect_garbage_seldom()
     with stopped_by_signals() as stop:
         await app.run(settings, stop, role)
     return OK
