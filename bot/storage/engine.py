@@ -38,9 +38,12 @@ class Database(ABC):
         """Whether other processes may work on it."""
         return self.dialect == POSTGRESQL
 
-    async def run(self, work: Work[Result], *, alone: bool = False) -> Result:
-        """Commit what `work` does, or nothing of it. Raises StorageUnavailable."""
-        job = asyncio.create_task(self._transaction(work, alone))
+    async def run(self, work: Work[Result], *, alone: bool = False, unhurried: bool = False) -> Result:
+        """Commit what `work` does, or nothing of it. Raises StorageUnavailable.
+
+        `unhurried` is for what touches every row, and may take long: a new schema, a copy.
+        """
+        job = asyncio.create_task(self._transaction(work, alone, unhurried))
         self._running.add(job)
         job.add_done_callback(self._running.discard)
         try:
@@ -50,15 +53,21 @@ class Database(ABC):
             await asyncio.wait({job})
             raise
 
-    async def _transaction(self, work: Work[Result], alone: bool) -> Result:
+    async def _transaction(self, work: Work[Result], alone: bool, unhurried: bool) -> Result:
         try:
             async with self._engine.begin() as connection:
+                if unhurried:
+                    await self._take_time(connection)
                 await self._take_turn(connection, alone)
                 return await work(connection)
         except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as error:
             if isinstance(error, sa.exc.DBAPIError) and not self._passes(error):
                 raise
             raise StorageUnavailable(f"the database did not answer: {_cause(error)}") from error
+
+    @abstractmethod
+    async def _take_time(self, connection: AsyncConnection) -> None:
+        """Lets this transaction take as long as it does."""
 
     @abstractmethod
     async def _take_turn(self, connection: AsyncConnection, alone: bool) -> None:

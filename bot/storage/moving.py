@@ -23,7 +23,7 @@ async def copy_all(source: Database, target: Database) -> dict[str, int]:
     """
 
     async def work(read: AsyncConnection) -> dict[str, int]:
-        return await target.run(lambda write: _copy(read, write), alone=True)
+        return await target.run(lambda write: _copy(read, write), alone=True, unhurried=True)
 
     return await source.run(work)
 

@@ -23,14 +23,21 @@ _TURN = 0x76656F
 _CONNECTIONS = 8
 _CONNECT_WITHIN = 10.0
 _ANSWER_WITHIN = 30.0
+# A process that is frozen in the middle of a transaction holds up the others for no longer. From PostgreSQL
+# 17 on that is exact; older ones count only while no statement is under way, and a statement that is new to
+# a connection is two messages: one frozen between them is under way for ever.
+_LONGEST = "10s"
 _SERVER_SETTINGS = {
     "application_name": "veo-courier",
-    # A process that is stopped in the middle of a transaction holds up the others for no longer.
-    "idle_in_transaction_session_timeout": "10s",
+    "idle_in_transaction_session_timeout": _LONGEST,
     "lock_timeout": "20s",
     # Statements of a few rows: planning them anew costs more than it saves.
     "jit": "off",
 }
+# Changes nothing where the server does not know the setting.
+_LIMIT_TRANSACTION = (
+    "SELECT set_config(name, '{longest}', {local}) FROM pg_settings WHERE name = 'transaction_timeout'"
+)
 # Classes of SQLSTATE (PostgreSQL, appendix A) for what another attempt may find gone: connection, read-only
 # after a failover, log-in, aborted by the server, resources, lock, shutting down, disk, damage.
 _PASSES = ("08", "25", "28", "3D", "40", "53", "55", "57", "58", "XX")
@@ -43,6 +50,9 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str) -> None:
         super().__init__(_open_engine(url))
+
+    async def _take_time(self, connection: AsyncConnection) -> None:
+        await connection.execute(sa.text(_LIMIT_TRANSACTION.format(longest=0, local="true")))
 
     async def _take_turn(self, connection: AsyncConnection, alone: bool) -> None:
         """What people do is alone, as on SQLite: it decides by limits, states and rows that it has read.
@@ -80,15 +90,27 @@ def _open_engine(url: str) -> AsyncEngine:
 async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
     """Raises StorageUnavailable, in words that hold neither the address nor its password."""
     try:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             url, timeout=_CONNECT_WITHIN, command_timeout=_ANSWER_WITHIN, server_settings=_SERVER_SETTINGS
         )
+        return await _limit_transactions(connection)
     except asyncpg.PostgresError as error:
         raise StorageUnavailable(f"PostgreSQL does not let us in: {error.args[0]}") from error
     except (ValueError, asyncpg.InterfaceError) as error:
         raise StorageUnavailable("the address of PostgreSQL cannot be understood") from error
     except OSError as error:
         raise StorageUnavailable(f"PostgreSQL cannot be reached ({error.strerror or error})") from error
+
+
+async def _limit_transactions(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+) -> "asyncpg.Connection[asyncpg.Record]":
+    try:
+        await connection.execute(_LIMIT_TRANSACTION.format(longest=_LONGEST, local="false"))
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
 
 
 class News:

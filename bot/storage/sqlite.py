@@ -22,6 +22,9 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path) -> None:
         super().__init__(_open_engine(path))
 
+    async def _take_time(self, connection: AsyncConnection) -> None:
+        """Nothing limits it."""
+
     async def _take_turn(self, connection: AsyncConnection, alone: bool) -> None:
         """BEGIN IMMEDIATE has waited already: every transaction is alone."""
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,6 +16,7 @@ from bot.core.errors import StorageUnavailable
 from bot.core.registration import Limits, QuotaReached, TrackRequest
 from bot.core.tasks import DeliveryState, TaskState
 from bot.core.verdicts import PollOutcome
+from bot.storage import postgresql
 from bot.storage.engine import Database, announce
 from bot.storage.migrations import NEWEST, migrate
 from bot.storage.opening import open_database
@@ -269,6 +271,54 @@ async def test_renewal_does_not_wait_for_what_is_being_written(url: str, clock: 
 
 
 # -- one pace for all ------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def frozen_within(url: str, asked: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection whose process stops in a transaction, after a statement's first message or its last."""
+    frozen = await postgresql.connect(url)
+    try:
+        await frozen.execute("BEGIN")
+        await frozen.execute(f"SELECT pg_advisory_xact_lock_shared({postgresql._TURN})")
+        if asked == "half":
+            await frozen.prepare("SELECT 2")
+        yield frozen
+    finally:
+        frozen.terminate()
+
+
+@pytest.mark.parametrize("asked", ["whole", "half"])
+async def test_process_that_freezes_in_a_transaction_holds_nobody_up_for_long(
+    url: str, database: Database, monkeypatch: pytest.MonkeyPatch, asked: str
+):
+    """A statement that is new to a connection is two messages: between them the server calls nobody idle."""
+    monkeypatch.setattr(postgresql, "_LONGEST", "500ms")
+    monkeypatch.setitem(postgresql._SERVER_SETTINGS, "idle_in_transaction_session_timeout", "500ms")
+
+    async with frozen_within(url, asked) as frozen:
+        async with asyncio.timeout(5):
+            turn = await database.run(lambda connection: connection.execute(sa.text("SELECT 1")), alone=True)
+
+        assert turn.scalar_one() == 1
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await frozen.execute("COMMIT")
+
+
+async def test_only_what_touches_every_row_may_take_its_time(url: str, monkeypatch: pytest.MonkeyPatch):
+    """A new schema, a copy: 100,000 rows take longer than anything else may."""
+    monkeypatch.setattr(postgresql, "_LONGEST", "300ms")
+    database = open_database(url)
+
+    async def work(connection: AsyncConnection) -> int:
+        await connection.execute(sa.text("SELECT pg_sleep(0.6)"))
+        return int((await connection.execute(sa.text("SELECT 1"))).scalar_one())
+
+    with pytest.raises(StorageUnavailable):
+        await database.run(work)
+    assert await database.run(work, alone=True, unhurried=True) == 1
+    with pytest.raises(StorageUnavailable):
+        await database.run(work)
+    await database.close()
 
 
 async def test_processes_together_ask_no_faster_than_the_pace(url: str, clock: FakeClock):
