@@ -21,7 +21,7 @@ from bot.media.fit import Fitter
 from bot.roles import Role
 from bot.serving import Job, serve
 from bot.settings import Settings
-from bot.startup import allow_open_files, logged_in, open_store_or_leave, prepare_folder, sole_owner
+from bot.startup import allow_open_files, logged_in, prepare_folder, sole_owner, store_of
 from bot.storage.paces import SharedTurns
 from bot.storage.store import CARDS, DELIVERIES, DISCORD, TASKS, Store
 from bot.veo.client import VideoApiClient, open_api_session
@@ -87,12 +87,12 @@ class _Parts:
 
 
 async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) -> None:
-    """Runs until `stop` is set. Raises CannotStart, or whatever a loop died of."""
+    """Runs until `stop` is set. Raises CannotStart, StorageUnavailable, or whatever a loop died of."""
     role.check(settings)
     async with AsyncExitStack() as stack:
         prepare_folder(settings.data_dir)
         stack.enter_context(sole_owner(settings.database))
-        store = await stack.enter_async_context(open_store_or_leave(settings))
+        store = await stack.enter_async_context(store_of(settings))
         await _check_clock(settings, store, system_clock)
         await _take_over(store, system_clock)
         counted = _prometheus(settings)

@@ -40,8 +40,6 @@ async def _migrate(settings: Settings) -> int:
         database = open_database(settings.database)
         try:
             before, after = await migrate(database)
-        except StorageUnavailable as error:
-            raise DependencyDown(f"DATABASE_URL: {error}") from error
         finally:
             await database.close()
     print(f"database at schema version {after}" + (f" (was {before})" if before != after else ""))
@@ -128,6 +126,10 @@ def _guarded(command: Command, settings: Settings) -> int:
     except CannotStart as error:
         logger.critical("%s", error)
         return error.exit_code
+    except StorageUnavailable as error:
+        # Before the loops run, which wait until it is there again.
+        logger.critical("DATABASE_URL: %s", error)
+        return DependencyDown.exit_code
     except Exception:
         logger.critical("stopped by a bug", exc_info=True)
         return BUG

@@ -5,7 +5,7 @@ import gc
 import resource
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -14,7 +14,7 @@ from bot.chat.client import CourierClient
 from bot.chat.connection import log_in, point_at
 from bot.chat.outbound import rate_limit_trace
 from bot.core.budget import Pace
-from bot.core.errors import DependencyDown, StorageUnavailable
+from bot.core.errors import DependencyDown
 from bot.core.meter import UNMETERED, Meter
 from bot.settings import Settings
 from bot.storage.store import Store, open_store
@@ -101,22 +101,15 @@ def sqlite_file(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
-@asynccontextmanager
-async def open_store_or_leave(settings: Settings) -> AsyncIterator[Store]:
-    """A database that does not open at start is a reason to leave, later ones are not."""
-    async with AsyncExitStack() as stack:
-        opening = open_store(
-            settings.database,
-            limits=settings.limits,
-            interval=settings.interval_ms,
-            lease_time=settings.lease_ms,
-            pace=Pace(settings.poll_rate, saved=settings.poll_rate),
-        )
-        try:
-            store = await stack.enter_async_context(opening)
-        except StorageUnavailable as error:
-            raise DependencyDown(f"DATABASE_URL: {error}") from error
-        yield store
+def store_of(settings: Settings) -> AbstractAsyncContextManager[Store]:
+    """Opened with what the settings say. Raises DependencyDown, StorageUnavailable."""
+    return open_store(
+        settings.database,
+        limits=settings.limits,
+        interval=settings.interval_ms,
+        lease_time=settings.lease_ms,
+        pace=Pace(settings.poll_rate, saved=settings.poll_rate),
+    )
 
 
 @asynccontextmanager

@@ -7,6 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from bot import cli
+from bot.core.errors import StorageUnavailable
+from bot.settings import Settings
+
+SETTINGS = Settings.model_validate({"discord_token": "MTE.x.y", "veo_api_key": "key"})
 
 
 def test_uvloop_runs_the_bot_where_it_is_installed(monkeypatch: pytest.MonkeyPatch):
@@ -21,3 +25,16 @@ def test_asyncio_runs_the_bot_elsewhere(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "uvloop", None)
 
     assert cli._quickest_loop() is None
+
+
+def test_database_that_goes_away_during_the_start_is_no_bug(caplog: pytest.LogCaptureFixture):
+    """69, in one line: whoever watches the process starts it again."""
+
+    async def starting(_: Settings) -> int:
+        raise StorageUnavailable("the database did not answer: canceling statement due to lock timeout")
+
+    assert cli._guarded(starting, SETTINGS) == 69
+    assert [record.getMessage() for record in caplog.records] == [
+        "DATABASE_URL: the database did not answer: canceling statement due to lock timeout"
+    ]
+    assert caplog.records[0].exc_info is None
