@@ -1,9 +1,7 @@
 """The bot's processes in a soak: who plays, who is killed, and how it comes back."""
 
 import asyncio
-import os
 import random
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -136,14 +134,14 @@ class Ensemble:
         player = self._players[number]
         frozen = self._chance.random() < 0.25 and player.exit_code is None
         if frozen:
-            os.kill(player.pid, signal.SIGSTOP)
+            player.freeze()
         elif player.exit_code is None:
             await player.kill()
         if then is not None:
             then()
         if frozen:
             await asyncio.sleep(_LEASE * self._chance.uniform(0.5, 2.5))
-            os.kill(player.pid, signal.SIGCONT)
+            player.thaw()
             return f"{self._roles[number]} frozen"
         await asyncio.sleep(self._chance.uniform(0, 2))
         await self._start(number)

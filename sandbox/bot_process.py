@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # What any process needs, and what measures the coverage of one that a test started.
 _KEPT = ("PATH", "HOME", "LANG", "SYSTEMROOT", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+# Longer than it gives an upload to end.
+_STOPS_WITHIN = 45
 ROOT = Path(__file__).parent.parent
 
 
@@ -67,6 +69,13 @@ class BotProcess:
         self._running.kill()
         await self._running.wait()
 
+    def freeze(self) -> None:
+        """As a machine that stalls: its connections stay, and nothing comes over them."""
+        self._running.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._running.send_signal(signal.SIGCONT)
+
     def ask_to_stop(self) -> None:
         self._running.send_signal(signal.SIGTERM)
 
@@ -75,12 +84,19 @@ class BotProcess:
         return await self._running.wait()
 
     async def stop(self) -> int:
-        """SIGTERM, if it still runs; returns the exit code."""
+        """SIGTERM, if it still runs; returns the exit code. Raises RuntimeError when that does not end it."""
         if self._process is None:
             return 0
         if self._process.returncode is None:
             self.ask_to_stop()
-        return await self.ended()
+            # A frozen one would never hear it.
+            self.thaw()
+        try:
+            async with asyncio.timeout(_STOPS_WITHIN):
+                return await self.ended()
+        except TimeoutError:
+            await self.kill()
+            raise RuntimeError(f"the bot did not stop within {_STOPS_WITHIN} s") from None
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -1,8 +1,6 @@
 """Chat and work as processes over one PostgreSQL: each of them may die, and nothing is lost or doubled."""
 
 import asyncio
-import os
-import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -105,11 +103,11 @@ async def test_worker_that_freezes_and_comes_back_does_not_post_twice(troupe: Tr
     hold = troupe.api.hold("GET /videos/*", stage="half")
     await troupe.track_it()
     await hold.reached()
-    os.kill(frozen.pid, signal.SIGSTOP)
+    frozen.freeze()
     await troupe.join("work")
     hold.release()
     await troupe.settled(ID)
-    os.kill(frozen.pid, signal.SIGCONT)
+    frozen.thaw()
 
     await troupe.assert_one_result()
 
