@@ -270,9 +270,6 @@ async def test_renewal_does_not_wait_for_what_is_being_written(url: str, clock: 
         assert [task.id for task in (await one.tasks.claim(10, clock())).work] == ["t1"]
 
 
-# -- one pace for all ------------------------------------------------------------------------------
-
-
 @asynccontextmanager
 async def frozen_within(url: str, asked: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A connection whose process stops in a transaction, after a statement's first message or its last."""
@@ -319,6 +316,9 @@ async def test_only_what_touches_every_row_may_take_its_time(url: str, monkeypat
     with pytest.raises(StorageUnavailable):
         await database.run(work)
     await database.close()
+
+
+# -- one pace for all ------------------------------------------------------------------------------
 
 
 async def test_processes_together_ask_no_faster_than_the_pace(url: str, clock: FakeClock):
