@@ -23,10 +23,10 @@ help: ## this list
 	@touch $@
 
 demo: .venv/ready ## try it in the browser, no account needed (STORY=1: a story in the terminal)
-	@$(BIN)/python -m sandbox $(if $(STORY),--story)
+	@$(BIN)/python -m demo $(if $(STORY),--story)
 
 pictures: .venv/ready ## draw docs/pictures/ anew from the demo's page (needs Chromium)
-	@$(BIN)/python -m sandbox.page.pictures
+	@$(BIN)/python -m demo.page.pictures
 
 run: .venv/ready ## run the bot for real, with the settings in .env
 	@$(BIN)/python -m bot

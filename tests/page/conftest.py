@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from demo.page import PageServer
+from demo.page.browser import MISSING, find, open_browser
+from demo.page.places import furnish
 from sandbox.discord import Channel, Message, Person
-from sandbox.page import PageServer
-from sandbox.page.browser import MISSING, find, open_browser
-from sandbox.page.places import furnish
 from sandbox.stage import Stage
 
 WIDE: Any = {"width": 1280, "height": 800}

@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from sandbox.page import PageServer
+from demo.page import PageServer
 from tests.page.conftest import Opened
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import aiohttp
 from playwright.async_api import Page, expect
 
+from demo.page import PageServer
+from demo.page.reasons import HOSTILE
 from sandbox.discord import Channel
-from sandbox.page import PageServer
-from sandbox.page.reasons import HOSTILE
 from sandbox.stage import Stage
 from tests.page.conftest import Opened
 

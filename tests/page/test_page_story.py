@@ -5,7 +5,7 @@ import time
 
 from playwright.async_api import expect
 
-from sandbox.page.pace import FASTEST
+from demo.page.pace import FASTEST
 from sandbox.video_api import CLIP
 from tests.page.conftest import Opened
 

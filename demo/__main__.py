@@ -1,4 +1,4 @@
-"""`python -m sandbox`: the whole thing on this machine, without an account, as a page or as a story."""
+"""`python -m demo`: the whole thing on this machine, without an account, as a page or as a story."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sandbox.page.run import serve
-from sandbox.page.server import USUAL_PORT
+from demo.page.run import serve
+from demo.page.server import USUAL_PORT
+from demo.story import Story, save_video
+from demo.terminal import ChannelView, without_web_fonts
 from sandbox.stage import Stage
-from sandbox.story import Story, save_video
-from sandbox.terminal import ChannelView, without_web_fonts
 
 WIDTH = 100
 
@@ -30,7 +30,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     page = parser.add_argument_group("the page")
     page.add_argument("--port", type=int, default=USUAL_PORT, help="or the next free one")
     page.add_argument("--poll-interval", type=float, help="the bot's POLL_INTERVAL, such as the real 30")

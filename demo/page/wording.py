@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from sandbox.page.snapshot import command_name
+from demo.page.snapshot import command_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

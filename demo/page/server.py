@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import WSMsgType, web
 
+from demo.page import snapshot, wording
+from demo.page.bot_control import BotControl
+from demo.page.chat_actions import ChatActions
+from demo.page.faults import FaultBoard
+from demo.page.feed import Feed, Line
+from demo.page.glass_actions import GlassActions
+from demo.page.guard import add_headers, own_page_only
+from demo.page.pace import Pace
+from demo.page.timeline import Timeline
 from sandbox.discord import InteractionFailed, Message
 from sandbox.discord.attachments import AttachmentFiles
 from sandbox.discord.interactions import Interaction
-from sandbox.page import snapshot, wording
-from sandbox.page.bot_control import BotControl
-from sandbox.page.chat_actions import ChatActions
-from sandbox.page.faults import FaultBoard
-from sandbox.page.feed import Feed, Line
-from sandbox.page.glass_actions import GlassActions
-from sandbox.page.guard import add_headers, own_page_only
-from sandbox.page.pace import Pace
-from sandbox.page.timeline import Timeline
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox.page.reasons import REASONS
-from sandbox.page.snapshot import BOT_RIGHTS
+from demo.page.reasons import REASONS
+from demo.page.snapshot import BOT_RIGHTS
 from sandbox.video_api import CLIP, Clip
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from demo.page.bot_control import BotControl
+    from demo.page.faults import FaultBoard
+    from demo.page.pace import Pace
     from sandbox.discord import Channel
-    from sandbox.page.bot_control import BotControl
-    from sandbox.page.faults import FaultBoard
-    from sandbox.page.pace import Pace
     from sandbox.stage import Stage
     from sandbox.video_api import StandInTask
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from sandbox.page import wording
+from demo.page import wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandbox.page.browser import MISSING, find, open_browser
-from sandbox.page.places import furnish
-from sandbox.page.reasons import REASONS
-from sandbox.page.server import PageServer
+from demo.page.browser import MISSING, find, open_browser
+from demo.page.places import furnish
+from demo.page.reasons import REASONS
+from demo.page.server import PageServer
 from sandbox.stage import Stage
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from sandbox.page.places import furnish
-from sandbox.page.server import PageServer
+from demo.page.places import furnish
+from demo.page.server import PageServer
 from sandbox.stage import Stage
 
 if TYPE_CHECKING:
