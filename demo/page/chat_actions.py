@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sandbox.discord import InteractionFailed, Message, Person
-from sandbox.discord.permissions import in_channel, sending_right
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,7 +32,7 @@ class ChatActions:
 
     async def say(self, wish: Json) -> str:
         person, channel, text = self._person(wish), self._channel(wish), str(wish["text"]).strip()
-        if not in_channel(channel, person.id) & sending_right(channel):
+        if not channel.rights_of(person.id) & channel.sending_right:
             raise ValueError("You do not have permission to send messages in this channel.")
         if not 1 <= len(text) <= _LONGEST:
             raise ValueError(f"A message has 1 to {_LONGEST} characters.")

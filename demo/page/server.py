@@ -26,7 +26,7 @@ from sandbox.discord.interactions import Interaction
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from sandbox.discord.world import Change
+    from sandbox.discord.changes import Change
     from sandbox.stage import Stage
 
 Json = dict[str, Any]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sandbox.discord import Person, message_payload
-from sandbox.discord.permissions import Right, in_channel, sending_right
+from sandbox.discord.permissions import Right
 
 if TYPE_CHECKING:
     from sandbox.discord import Attachment, Channel, Guild, Message, World
@@ -62,7 +62,7 @@ def _direct(channel: Channel) -> Json:
 def _channel(channel: Channel) -> Json:
     world = channel.world
     people = [user for user in world.users.values() if isinstance(user, Person)]
-    bot_rights = in_channel(channel, world.bot.id)
+    bot_rights = channel.rights_of(world.bot.id)
     return {
         "id": str(channel.id),
         "name": channel.name,
@@ -74,10 +74,10 @@ def _channel(channel: Channel) -> Json:
 
 
 def _rights(channel: Channel, person: Person) -> Json:
-    allowed = in_channel(channel, person.id)
+    allowed = channel.rights_of(person.id)
     return {
         "view": bool(allowed & Right.VIEW_CHANNEL),
-        "send": bool(allowed & sending_right(channel)),
+        "send": bool(allowed & channel.sending_right),
         "manage": bool(allowed & Right.MANAGE_MESSAGES),
     }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.discord import errors, payloads
-from sandbox.discord.permissions import Right, in_channel
-from sandbox.discord.rest import Answer, Call, Endpoint
+from sandbox.discord.endpoint import Answer, Call, Endpoint
+from sandbox.discord.permissions import Right
 
 if TYPE_CHECKING:
     from sandbox.discord.commands import Commands
@@ -80,7 +80,7 @@ class AccountRoutes:
             [
                 payloads.channel(each)
                 for each in self._guild(call).channels
-                if not each.is_thread and in_channel(each, self._world.bot.id) & Right.VIEW_CHANNEL
+                if not each.is_thread and each.rights_of(self._world.bot.id) & Right.VIEW_CHANNEL
             ]
         )
 

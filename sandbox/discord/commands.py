@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.discord.permissions import Right, in_channel
+from sandbox.discord.permissions import Right
 
 if TYPE_CHECKING:
-    from sandbox.discord.message import Json
+    from sandbox.discord.message_parts import Json
     from sandbox.discord.world import Channel, User, World
 
 CHAT_INPUT, MESSAGE_MENU = 1, 3
@@ -103,7 +103,7 @@ def _refuse_hidden(command: Json, channel: Channel, person: User) -> None:
         raise ValueError(f"{command['name']!r} is not offered in this kind of channel")
     if channel.guild is None:
         return
-    allowed = in_channel(channel, person.id)
+    allowed = channel.rights_of(person.id)
     if not allowed & Right.VIEW_CHANNEL or channel.kind == "forum":
         raise ValueError(f"{person.name} cannot write in #{channel.name}")
     if not allowed & Right.USE_APPLICATION_COMMANDS:

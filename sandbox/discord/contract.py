@@ -18,9 +18,9 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 if TYPE_CHECKING:
-    from sandbox.discord.message import Json
+    from sandbox.discord.endpoint import Answer
+    from sandbox.discord.message_parts import Json
     from sandbox.discord.record import Request
-    from sandbox.discord.rest import Answer
 
 _REPOSITORY = Path(__file__).parents[2]
 DESCRIPTION = _REPOSITORY.parent / "shared" / "reference" / "discord_openapi.json"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.discord import payloads
-from sandbox.discord.world import Change, Channel, Guild
+from sandbox.discord.world import Channel, Guild
 
 if TYPE_CHECKING:
-    from sandbox.discord.message import Json
+    from sandbox.discord.changes import Change
+    from sandbox.discord.message_parts import Json
 
 Event = tuple[str, "Json"]
 

@@ -17,9 +17,10 @@ from sandbox.discord import events, payloads
 from sandbox.discord.sharding import WHOLE, Shard, read_shard
 
 if TYPE_CHECKING:
-    from sandbox.discord.message import Json
+    from sandbox.discord.changes import Change
+    from sandbox.discord.message_parts import Json
     from sandbox.discord.record import Record
-    from sandbox.discord.world import Change, Guild, World
+    from sandbox.discord.world import Guild, World
 
 DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, ACK = 0, 1, 2, 6, 7, 9, 10, 11
 # Sent by clients, without a meaning for a stand-in.

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sandbox.discord import message_payload, payloads
-from sandbox.discord.message import Json, Message, Origin
-from sandbox.discord.permissions import in_channel
+from sandbox.discord.message_parts import Json, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.discord.world import Channel, User, World
+    from sandbox.discord.world import Channel, Message, User, World
 
 COMMAND, COMPONENT, AUTOCOMPLETE = 2, 3, 4
 
@@ -130,7 +129,7 @@ class Interactions:
             "version": 1,
             "channel_id": str(channel.id),
             "channel": _partial_channel(channel, interaction.person),
-            "app_permissions": str(int(in_channel(channel, bot.id))),
+            "app_permissions": str(int(channel.rights_of(bot.id))),
             "locale": payloads.LOCALE,
             "entitlements": [],
             "attachment_size_limit": channel.upload_limit,
@@ -144,7 +143,7 @@ class Interactions:
 def _partial_channel(channel: Channel, person: User) -> Json:
     body: dict[str, Any] = payloads.channel(channel)
     if channel.guild is not None:
-        body["permissions"] = str(int(in_channel(channel, person.id)))
+        body["permissions"] = str(int(channel.rights_of(person.id)))
         body.pop("permission_overwrites", None)
     return body
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sandbox.discord.message import BUTTON, COMPONENTS_V2, Json, walk
+from sandbox.discord.message_parts import BUTTON, COMPONENTS_V2, Json, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

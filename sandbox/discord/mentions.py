@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox.discord.permissions import Right, in_channel
+from sandbox.discord.permissions import Right
 
 if TYPE_CHECKING:
-    from sandbox.discord.message import Json, Message
-    from sandbox.discord.world import Channel
+    from sandbox.discord.message_parts import Json
+    from sandbox.discord.world import Channel, Message
 
 _USER = re.compile(r"<@!?(\d+)>")
 _EVERYONE = re.compile(r"@(everyone|here)\b")
@@ -49,7 +49,7 @@ def _pings_replied(allowed: Json | None) -> bool:
 def _pings_everyone(text: str, allowed: Json | None, channel: Channel, author_id: int) -> bool:
     if not _EVERYONE.search(text) or channel.guild is None:
         return False
-    if not in_channel(channel, author_id) & Right.MENTION_EVERYONE:
+    if not channel.rights_of(author_id) & Right.MENTION_EVERYONE:
         return False
     return allowed is None or "everyone" in (allowed.get("parse") or [])
 
@@ -58,4 +58,4 @@ def _members(channel: Channel) -> set[int]:
     """Those a mention can reach: who is not there is named, not pinged."""
     if channel.guild is None:
         return {channel.recipient.id} if channel.recipient else set()
-    return {each for each in channel.guild.members if in_channel(channel, each) & Right.VIEW_CHANNEL}
+    return {each for each in channel.guild.members if channel.rights_of(each) & Right.VIEW_CHANNEL}

@@ -10,8 +10,8 @@ from sandbox.discord import payloads
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.discord.message import Attachment, Json, Message, Origin
-    from sandbox.discord.world import World
+    from sandbox.discord.message_parts import Attachment, Json, Origin
+    from sandbox.discord.world import Message, World
 
 PLAIN, REPLY, COMMAND_ANSWER, MENU_ANSWER = 0, 19, 20, 23
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.discord import errors, message_payload, payloads
-from sandbox.discord.permissions import Right, in_channel, sending_right
-from sandbox.discord.rest import NO_CONTENT, Answer, Call, Endpoint
+from sandbox.discord.endpoint import NO_CONTENT, Answer, Call, Endpoint
+from sandbox.discord.permissions import Right
 
 if TYPE_CHECKING:
-    from sandbox.discord.message import Message
     from sandbox.discord.posting import Posting
-    from sandbox.discord.world import Channel, World
+    from sandbox.discord.world import Channel, Message, World
 
 _MESSAGES = "/channels/{channel_id}/messages"
 _MOST_PER_PAGE = 100
@@ -115,7 +114,7 @@ class MessageRoutes:
         channel = self._world.channels.get(call.number("channel_id"))
         if channel is None or channel.deleted:
             raise errors.unknown_channel()
-        allowed = in_channel(channel, self._world.bot.id)
+        allowed = channel.rights_of(self._world.bot.id)
         if channel.guild is not None:
             hidden = not allowed & Right.VIEW_CHANNEL
             if hidden or (channel.kind == "voice" and not allowed & Right.CONNECT):
@@ -139,7 +138,7 @@ def _refuse_sending(channel: Channel, allowed: Right, *, has_files: bool) -> Non
         if channel.recipient is not None and not channel.recipient.accepts_direct_messages:
             raise errors.cannot_message_user()
         return
-    if not allowed & sending_right(channel):
+    if not allowed & channel.sending_right:
         raise errors.missing_permissions()
     if has_files and not allowed & Right.ATTACH_FILES:
         raise errors.missing_permissions()

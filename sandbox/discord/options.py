@@ -8,7 +8,7 @@ from sandbox.discord import payloads
 from sandbox.discord.world import Channel, User
 
 if TYPE_CHECKING:
-    from sandbox.discord.message import Json
+    from sandbox.discord.message_parts import Json
 
 STRING, INTEGER, BOOLEAN, USER, CHANNEL, NUMBER = 3, 4, 5, 6, 7, 10
 

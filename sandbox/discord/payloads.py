@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.discord.permissions import EVERYDAY, Right, in_channel
+from sandbox.discord.permissions import EVERYDAY, Right
 from sandbox.discord.snowflakes import moment
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sandbox.discord.message import Json
+    from sandbox.discord.message_parts import Json
     from sandbox.discord.world import Channel, Guild, User, World
 
 LOCALE = "en-US"
@@ -90,7 +90,7 @@ def member(guild: Guild, someone: User) -> Json:
 def acting_member(channel: Channel, someone: User) -> Json:
     """A member inside an interaction: with what they may do in that channel."""
     assert channel.guild is not None
-    allowed = in_channel(channel, someone.id)
+    allowed = channel.rights_of(someone.id)
     return {**member(channel.guild, someone), "permissions": str(int(allowed))}
 
 

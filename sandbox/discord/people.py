@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.discord import interactions, message_payload, options
 from sandbox.discord.commands import MESSAGE_MENU
-from sandbox.discord.message import BUTTON, Button, Json, Message, walk
-from sandbox.discord.permissions import Right, in_channel
-from sandbox.discord.world import Channel, User
+from sandbox.discord.message_parts import BUTTON, Button, Json, walk
+from sandbox.discord.permissions import Right
+from sandbox.discord.world import Channel, Message, User
 
 if TYPE_CHECKING:
     from sandbox.discord.commands import Commands
@@ -87,7 +87,7 @@ class Person(User):
 
     def delete(self, message: Message) -> None:
         """Delete a message, as its author or with Manage Messages."""
-        allowed = in_channel(message.channel, self.id)
+        allowed = message.channel.rights_of(self.id)
         if message.author_id != self.id and not allowed & Right.MANAGE_MESSAGES:
             raise ValueError(f"{self.name} may not delete this message")
         self._around.world.delete_message(message)

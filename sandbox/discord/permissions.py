@@ -1,15 +1,12 @@
-"""Discord's rights as bits, and what a member may do in one channel.
+"""Discord's permissions as bits (Discord's documentation, "Permissions").
 
-The bits and the order of the steps: Discord's documentation, "Permissions". No state is kept here.
+`Channel.rights_of` in world.py computes what a member may do in one channel.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sandbox.discord.world import Channel
+from dataclasses import dataclass
 
 
 class Right(enum.IntFlag):
@@ -45,8 +42,8 @@ class Right(enum.IntFlag):
 NOTHING = Right(0)
 EVERYTHING = Right(sum(right.value for right in Right))
 
-# What a member of a fresh guild may do. MENTION_EVERYONE belongs to it on purpose: a bot under test must
-# keep its messages harmless by itself, not because this guild happens to be strict.
+# What a member of a new guild may do. It includes MENTION_EVERYONE because the bot under test has to prevent
+# mentions with `allowed_mentions`, also in guilds that would let it mention everyone.
 EVERYDAY = (
     Right.CREATE_INSTANT_INVITE
     | Right.ADD_REACTIONS
@@ -65,10 +62,19 @@ EVERYDAY = (
     | Right.SEND_MESSAGES_IN_THREADS
 )
 
-# The fixed set Discord reports as app_permissions in a direct message.
+# The fixed set that Discord reports as app_permissions in a direct message.
 IN_DIRECT_MESSAGES = Right.ATTACH_FILES | Right.EMBED_LINKS | Right.MENTION_EVERYONE
 
-_FALL_WITH_SENDING = Right.ATTACH_FILES | Right.EMBED_LINKS | Right.MENTION_EVERYONE | Right.SEND_TTS_MESSAGES
+# A member who may not send messages in a channel does not have these there either.
+NEED_SENDING = Right.ATTACH_FILES | Right.EMBED_LINKS | Right.MENTION_EVERYONE | Right.SEND_TTS_MESSAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    """A channel's exception from a member's rights in the guild."""
+
+    allow: Right = NOTHING
+    deny: Right = NOTHING
 
 
 def rights(*names: str) -> Right:
@@ -77,25 +83,3 @@ def rights(*names: str) -> Right:
     for name in names:
         total |= Right[name.upper()]
     return total
-
-
-def in_channel(channel: Channel, user_id: int) -> Right:
-    """What this member may do in this channel, with the rights that fall together with others taken out."""
-    if channel.guild is None:
-        return IN_DIRECT_MESSAGES
-    base = channel.guild.rights_of(user_id)
-    if base & Right.ADMINISTRATOR:
-        return EVERYTHING
-    overwrite = channel.root.overwrites.get(user_id)
-    if overwrite is not None:
-        base = (base & ~overwrite.deny) | overwrite.allow
-    if not base & Right.VIEW_CHANNEL:
-        return NOTHING
-    if not base & sending_right(channel):
-        base &= ~_FALL_WITH_SENDING
-    return base
-
-
-def sending_right(channel: Channel) -> Right:
-    """SEND_MESSAGES has no effect in a thread; it has a right of its own."""
-    return Right.SEND_MESSAGES_IN_THREADS if channel.is_thread else Right.SEND_MESSAGES

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from sandbox.discord import errors, limits
 from sandbox.discord.mentions import pings
-from sandbox.discord.message import (
+from sandbox.discord.message_parts import (
     COMPONENTS_V2,
     EPHEMERAL,
     LOADING,
@@ -19,9 +19,9 @@ from sandbox.discord.message import (
     SUPPRESS_NOTIFICATIONS,
     Attachment,
     Json,
-    Message,
     Origin,
 )
+from sandbox.discord.world import Message
 
 if TYPE_CHECKING:
     from sandbox.discord.record import Record, Upload

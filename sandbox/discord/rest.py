@@ -7,76 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import traceback
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from sandbox.discord import errors
+from sandbox.discord.endpoint import Answer, Call, Endpoint
 from sandbox.discord.errors import Refusal
-from sandbox.discord.record import Record, Request, Upload
+from sandbox.discord.record import Request, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from sandbox.discord.contract import Contract
     from sandbox.discord.holds import Holds
     from sandbox.discord.ratelimits import Bucket
+    from sandbox.discord.record import Record
     from sandbox.faults import Fault, Faults
 
 PREFIX = "/api/v10"
 VIA = "1.1 stand-in"
 # Not 500: discord.py sleeps for half a minute over 500s before it reports them.
 BROKEN_STAND_IN = 503
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    body: Any = None
-    status: int = 200
-    headers: Mapping[str, str | None] = field(default_factory=dict)
-
-
-NO_CONTENT = Answer(status=204)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request on its way through a route."""
-
-    request: Request
-    params: dict[str, str]
-
-    @property
-    def payload(self) -> Any:
-        return self.request.body
-
-    @property
-    def files(self) -> list[Upload]:
-        return self.request.files
-
-    def number(self, name: str) -> int:
-        value = self.params[name]
-        if not value.isdecimal():
-            reason = f'Value "{value}" is not snowflake.'
-            raise errors.invalid_form({name: ("NUMBER_TYPE_COERCE", reason)})
-        return int(value)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    method: str
-    template: str
-    handle: Callable[[Call], Answer]
-    needs_token: bool = True
-
-    def params(self, path: str) -> dict[str, str] | None:
-        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.template)
-        found = re.fullmatch(pattern, path)
-        return found.groupdict() if found else None
 
 
 class Cut(Exception):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-    from sandbox.discord.message import Json
+    from sandbox.discord.message_parts import Json
     from sandbox.discord.sharding import Shard
 
 T = TypeVar("T")

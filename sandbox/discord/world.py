@@ -1,7 +1,7 @@
-"""The world the stand-in shows: guilds, channels, users and messages. Plain state, no HTTP.
+"""The state of the stand-in: guilds, channels, users and messages. Plain objects, no HTTP.
 
-Whoever wants to know what happens (the gateway, a page that draws the channels) adds a function to
-``World.listeners``; it is called with a ``Change`` after each change.
+Add a function to `World.listeners` to be called with a `Change` after each change; the gateway does so, and
+the page that draws the channels. Channel and message refer to each other, so they are defined together.
 """
 
 from __future__ import annotations
@@ -9,43 +9,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from sandbox.discord import message_parts
+from sandbox.discord.changes import Announcer
+from sandbox.discord.message_parts import EPHEMERAL, LOADING
 from sandbox.discord.permissions import (
     EVERYDAY,
     EVERYTHING,
+    IN_DIRECT_MESSAGES,
+    NEED_SENDING,
     NOTHING,
+    Overwrite,
     Right,
-    in_channel,
     rights,
 )
-from sandbox.discord.snowflakes import Snowflakes
+from sandbox.discord.snowflakes import Snowflakes, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from datetime import datetime
 
-    from sandbox.discord.message import Attachment, Message
+    from sandbox.discord.message_parts import Attachment, Button, Json, Origin
 
 MIB = 1024 * 1024
 DEFAULT_UPLOAD_LIMIT = 20 * MIB
 UPLOAD_LIMITS = {2: 50 * MIB, 3: 100 * MIB}
 
 Kind = Literal["text", "voice", "news", "forum", "thread", "dm"]
-ChangeKind = Literal[
-    "user added",
-    "member joined",
-    "guild added",
-    "guild changed",
-    "guild out",
-    "guild back",
-    "bot removed",
-    "channel added",
-    "channel changed",
-    "channel deleted",
-    "message posted",
-    "message edited",
-    "message deleted",
-    "interaction",
-    "interaction answered",
-]
 
 
 @dataclass(slots=True, eq=False)
@@ -56,21 +44,9 @@ class User:
     accepts_direct_messages: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    kind: ChangeKind
-    subject: object
-
-
-@dataclass(frozen=True, slots=True)
-class Overwrite:
-    allow: Right = NOTHING
-    deny: Right = NOTHING
-
-
-class World:
+class World(Announcer):
     def __init__(self) -> None:
-        self.listeners: list[Callable[[Change], None]] = []
+        super().__init__()
         self.snowflakes = Snowflakes()
         self.users: dict[int, User] = {}
         self.guilds: dict[int, Guild] = {}
@@ -80,10 +56,6 @@ class World:
         self.bot = User(self.snowflakes.next(), "veo-courier", is_bot=True)
         self.users[self.bot.id] = self.bot
 
-    def announce(self, kind: ChangeKind, subject: object) -> None:
-        for listener in list(self.listeners):
-            listener(Change(kind, subject))
-
     def add_user(self, user: User) -> None:
         self.users[user.id] = user
         self.announce("user added", user)
@@ -91,7 +63,7 @@ class World:
     def add_guild(
         self, name: str, *, premium_tier: int = 0, bot_member: bool = True, shard: tuple[int, int] = (0, 1)
     ) -> Guild:
-        """With `shard`, its id belongs to the first of so many shards."""
+        """`shard` is (shard id, number of shards): the guild gets an id that belongs to that shard."""
         guild = Guild(self, name, self.snowflakes.next_in(*shard), premium_tier=premium_tier)
         self.guilds[guild.id] = guild
         if bot_member:
@@ -153,7 +125,7 @@ class Guild:
 
     @property
     def upload_limit(self) -> int:
-        """Bytes per attachment; assign a number to override the premium tier's."""
+        """Bytes per attachment: the premium tier's limit, unless a number was assigned."""
         if self.upload_limit_override is not None:
             return self.upload_limit_override
         return UPLOAD_LIMITS.get(self._premium_tier, DEFAULT_UPLOAD_LIMIT)
@@ -166,7 +138,7 @@ class Guild:
         return self.members.get(user_id, NOTHING)
 
     def join(self, user: User, permissions: int | None = None, **changes: bool) -> None:
-        """Make this user a member: everyday rights, or ``permissions``, then ``manage_messages=True`` etc."""
+        """Make this user a member with `permissions` or EVERYDAY, changed by `manage_messages=True` etc."""
         total = EVERYDAY if permissions is None else Right(permissions)
         for name, given in changes.items():
             total = total | rights(name) if given else total & ~rights(name)
@@ -180,7 +152,7 @@ class Guild:
         return self.world.add_channel(Channel(self.world, name=name, kind=kind, guild=self))
 
     async def remove_bot(self) -> None:
-        """Kick the bot: its rights, its commands and its view of the guild are gone."""
+        """Kick the bot: it loses its rights, its commands and its view of the guild."""
         self.members.pop(self.world.bot.id, None)
         self.app_installed = False
         self.world.announce("bot removed", self)
@@ -204,7 +176,7 @@ class Channel:
     recipient: User | None = None
     id: int = 0
     posts: list[Message] = field(default_factory=list, repr=False)
-    """Everything ever posted here, deleted and ephemeral messages included."""
+    """Every message ever posted here, including deleted and ephemeral ones."""
     overwrites: dict[int, Overwrite] = field(default_factory=dict, repr=False)
     deleted: bool = False
     _archived: bool = False
@@ -246,14 +218,33 @@ class Channel:
 
     @property
     def messages(self) -> list[Message]:
-        """What everybody in the channel sees, oldest first; "is thinking…" is not a message yet."""
-        return [post for post in self.posts if _visible(post) and not post.ephemeral]
+        """The messages that everybody in the channel sees, oldest first, without "is thinking…"."""
+        return [post for post in self.posts if post.visible and not post.ephemeral]
 
     def seen_by(self, user: User) -> list[Message]:
-        return [post for post in self.posts if _visible(post) and post.only_for in (None, user.id)]
+        return [post for post in self.posts if post.visible and post.only_for in (None, user.id)]
 
-    def rights_of(self, user: User) -> Right:
-        return in_channel(self, user.id)
+    def rights_of(self, user_id: int) -> Right:
+        """What this member may do here: the guild's rights, then the overwrite, then what depends on others.
+
+        Without VIEW_CHANNEL nothing is left; without the right to send, `NEED_SENDING` is taken out.
+        """
+        if self.guild is None:
+            return IN_DIRECT_MESSAGES
+        base = self.guild.rights_of(user_id)
+        if base & Right.ADMINISTRATOR:
+            return EVERYTHING
+        overwrite = self.root.overwrites.get(user_id)
+        if overwrite is not None:
+            base = (base & ~overwrite.deny) | overwrite.allow
+        if not base & Right.VIEW_CHANNEL:
+            return NOTHING
+        return base if base & self.sending_right else base & ~NEED_SENDING
+
+    @property
+    def sending_right(self) -> Right:
+        """The right that sending needs here: threads have their own one."""
+        return Right.SEND_MESSAGES_IN_THREADS if self.is_thread else Right.SEND_MESSAGES
 
     def add_thread(self, name: str) -> Channel:
         thread = Channel(self.world, name=name, kind="thread", guild=self.guild, parent=self)
@@ -284,5 +275,60 @@ class Channel:
         self.world.announce("channel deleted", self)
 
 
-def _visible(post: Message) -> bool:
-    return not post.deleted and not post.loading
+@dataclass(slots=True, eq=False)
+class Message:
+    id: int
+    channel: Channel = field(repr=False)
+    author_id: int
+    content: str = ""
+    embeds: list[Json] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    components: list[Json] = field(default_factory=list)
+    flags: int = 0
+    nonce: str | None = None
+    reference: int | None = None
+    """The id of the message that this one replies to."""
+    mentions: set[int] = field(default_factory=set)
+    """The users whom this message pinged."""
+    mentioned: list[int] = field(default_factory=list)
+    """The users named in the text, pinged or not; Discord lists these in the message object."""
+    mention_everyone: bool = False
+    only_for: int | None = None
+    """The one user who sees an ephemeral message."""
+    origin: Origin | None = None
+    edited_at: datetime | None = None
+    edits: list[str] = field(default_factory=list)
+    """The contents that were replaced by edits, oldest first."""
+    deleted: bool = False
+
+    @property
+    def channel_id(self) -> int:
+        return self.channel.id
+
+    @property
+    def created_at(self) -> datetime:
+        return moment(self.id)
+
+    @property
+    def ephemeral(self) -> bool:
+        return bool(self.flags & EPHEMERAL)
+
+    @property
+    def loading(self) -> bool:
+        """True while people see "is thinking…" instead of content."""
+        return bool(self.flags & LOADING)
+
+    @property
+    def visible(self) -> bool:
+        """Whether there is something to see: neither deleted nor still loading."""
+        return not self.deleted and not self.loading
+
+    @property
+    def buttons(self) -> list[Button]:
+        return message_parts.buttons(self.components)
+
+    @property
+    def text(self) -> str:
+        """The content, followed by the text displays among the components."""
+        shown = message_parts.displayed_text(self.components)
+        return "\n".join([self.content, *shown] if self.content else shown)

@@ -3,7 +3,8 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,30 @@ def _is_allowed(package: str, part: str, wanted: list[str]) -> bool:
     return package != "bot" or part in OUTSIDE.get(wanted[0], {part})
 
 
+def arrows_between(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """For each module (name -> source): the other modules of `sources` that it imports, wherever in it."""
+
+    def target(name: str) -> str:
+        """`from a.b import c` imports the module a.b.c if there is one, else the module a.b."""
+        while name and name not in sources:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {
+        module: {target(name) for name in imported(source)} - {"", module}
+        for module, source in sources.items()
+    }
+
+
+def circle(arrows: Mapping[str, set[str]]) -> list[str]:
+    """The modules of one import circle; empty when there is none."""
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as found:
+        return list(found.args[1])
+    return []
+
+
 def modules(package: str) -> list[str]:
     paths = sorted((ROOT / package).rglob("*.py"))
     return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
@@ -82,10 +107,23 @@ def modules(package: str) -> list[str]:
 
 @pytest.mark.parametrize("module", modules("bot") + modules("sandbox") + modules("demo"))
 def test_module_imports_only_what_its_part_may(module: str):
-    """core <- storage, veo, media <- work <- chat <- app <- cli; sandbox <- demo; these two and bot never meet."""
+    """core <- storage, veo, media <- work <- chat <- app <- cli; sandbox <- demo; bot imports neither."""
     source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
 
     assert wrong_arrows(module, source) == []
+
+
+@pytest.mark.parametrize("package", ["bot", "sandbox", "demo", "bench", "tests"])
+def test_modules_of_a_package_import_each_other_in_one_direction(package: str):
+    """No circle, counting imports under TYPE_CHECKING and inside functions as well."""
+    sources = {
+        module.removesuffix(".__init__"): (ROOT / module.replace(".", "/"))
+        .with_suffix(".py")
+        .read_text(encoding="utf-8")
+        for module in modules(package)
+    }
+
+    assert circle(arrows_between(sources)) == []
 
 
 def test_core_imports_nothing_from_outside_the_standard_library():
@@ -151,3 +189,26 @@ def test_arrow_that_points_back_is_found(module: str, line: str):
 def test_arrow_that_points_forward_is_not(module: str, line: str):
     """The checker lets the design through."""
     assert wrong_arrows(module, line) == []
+
+
+def test_circle_is_found():
+    """Also one that closes only for the type checker."""
+    sources = {
+        "made.up": "from made.up.one import One",
+        "made.up.one": "from made.up import two",
+        "made.up.two": "if TYPE_CHECKING:\n    from made.up.three import Three",
+        "made.up.three": "def late():\n    from made.up.one import One",
+    }
+
+    assert set(circle(arrows_between(sources))) == {"made.up.one", "made.up.two", "made.up.three"}
+
+
+def test_modules_in_a_row_are_no_circle():
+    """A package's __init__ may import its modules, and two ways to one module are fine."""
+    sources = {
+        "made.up": "from made.up.one import One\nfrom made.up.two import Two",
+        "made.up.one": "from made.up import two",
+        "made.up.two": "import made",
+    }
+
+    assert circle(arrows_between(sources)) == []
