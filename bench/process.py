@@ -96,14 +96,14 @@ async def _answers(tasks: int) -> tuple[float, list[float]]:
             for start in range(0, tasks, MAX_IDS):
                 chunk = " ".join(ids[start : start + MAX_IDS])
                 await stage.alice.slash(stage.channel, "veo track", id=chunk)
-            asked, began = len(stage.api.questions), time.perf_counter()
+            asked, began = len(stage.api.polls), time.perf_counter()
             answers = []
             for number in range(_ANSWERS):
                 stage.api.create(f"vgen_new_{number}")
                 track = await stage.bob.slash(stage.channel, "veo track", id=f"vgen_new_{number}")
                 status = await stage.bob.slash(stage.channel, "veo status", id=ids[number % tasks])
                 answers += [track.acknowledged_after, status.acknowledged_after]
-            rate = (len(stage.api.questions) - asked) / (time.perf_counter() - began)
+            rate = (len(stage.api.polls) - asked) / (time.perf_counter() - began)
             return rate, answers
 
 

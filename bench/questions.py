@@ -156,7 +156,7 @@ class _Hour:
 
     def figures(self, wishes: list[Generation]) -> Figures:
         """What the API itself counted."""
-        counted = [len(self._api.asked(wish.task_id)) for wish in wishes]
+        counted = [len(self._api.polls_of(wish.task_id)) for wish in wishes]
         early = sum(
             later - sooner < _INTERVAL for times in self._asked.values() for sooner, later in pairwise(times)
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from sandbox.discord import Hold
+    from sandbox.holds import Hold
     from sandbox.stage import Stage
 
 Json = dict[str, object]

@@ -46,8 +46,8 @@ class Pace:
 
     def asked(self, task: StandInTask) -> int:
         """How often the bot has asked about it."""
-        self._asked.update(question.task_id for question in self._api.questions[self._counted :])
-        self._counted = len(self._api.questions)
+        self._asked.update(question.task_id for question in self._api.polls[self._counted :])
+        self._counted = len(self._api.polls)
         return self._asked[task.id]
 
     def _advance(self, seconds: float) -> None:

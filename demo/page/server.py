@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
 
@@ -22,28 +23,25 @@ from demo.page.timeline import Timeline
 from sandbox.discord import InteractionFailed, Message
 from sandbox.discord.attachments import AttachmentFiles
 from sandbox.discord.interactions import Interaction
+from sandbox.loopback import LoopbackServer
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from sandbox.discord.changes import Change
     from sandbox.stage import Stage
 
 Json = dict[str, Any]
 
-LOOPBACK = "127.0.0.1"
 USUAL_PORT = 8080
 _PORTS_TRIED = 100
 _STATIC = Path(__file__).parent / "static"
 _LONGEST_WISH = 64 * 1024
 
 
-class PageServer:
+class PageServer(LoopbackServer):
     """Serves one stage; the stage must be open already, and outlives the page."""
 
     def __init__(self, stage: Stage, port: int = USUAL_PORT) -> None:
         self._stage = stage
-        self.port = port
         self._commands: dict[int, str | None] = {}
         self._messages: list[Json] = []
         self.timeline = Timeline(stage)
@@ -64,7 +62,7 @@ class PageServer:
             self._history,
         )
         self._world_id = secrets.token_hex(8)
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
+        super().__init__(self._application(), port)
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[own_page_only])
@@ -76,30 +74,26 @@ class PageServer:
         application.router.add_static("/static", _STATIC)
         return application
 
-    @property
-    def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
+    async def _listen(self) -> None:
+        """Bind the wanted port or the next free one; 0 takes any. Raises OSError when none is free."""
+        wanted = self.port
+        for port in range(wanted, wanted + _PORTS_TRIED):
+            self.port = port
+            with contextlib.suppress(OSError):
+                return await super()._listen()
+        raise OSError(f"none of the ports {wanted} to {wanted + _PORTS_TRIED - 1} is free")
 
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        self.port = await _listen(self._runner, self.port)
+    async def _opened(self) -> None:
         self._stage.discord.world.listeners.append(self._on_change)
         self._stage.discord.watch(self.changed)
         self._stage.api.journal.watchers.append(self.changed)
         self._pacing = asyncio.create_task(self.pace.run(), name="the API's pace")
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """The stage stays; open pages are told that nobody is here any more. Twice is once."""
+    async def _closing(self) -> None:
+        """Close the connections of all pages; the environment stays as it is."""
         self._pacing.cancel()
         await self.bot.close()
         self._feed.hang_up()
-        await self._runner.cleanup()
 
     def changed(self) -> None:
         self._feed.changed()
@@ -174,14 +168,3 @@ class PageServer:
 
 async def _index(request: web.Request) -> web.FileResponse:
     return web.FileResponse(_STATIC / "index.html")
-
-
-async def _listen(runner: web.AppRunner, wanted: int) -> int:
-    """The wanted port, or the next one that is free; 0 is any."""
-    for port in range(wanted, wanted + _PORTS_TRIED):
-        try:
-            await web.TCPSite(runner, LOOPBACK, port).start()
-        except OSError:
-            continue
-        return int(runner.addresses[-1][1])
-    raise OSError(f"none of the ports {wanted} to {wanted + _PORTS_TRIED - 1} is free")

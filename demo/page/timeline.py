@@ -74,10 +74,10 @@ class Timeline:
 
     def _read_api(self) -> None:
         api = self._stage.api
-        for question in api.questions[self._seen_questions :]:
+        for question in api.polls[self._seen_questions :]:
             entry = self._add("api", f"asks about {question.task_id}", question.at, question.task_id)
             self._watch(entry, partial(wording.question, question, api.tasks))
-        self._seen_questions = len(api.questions)
+        self._seen_questions = len(api.polls)
         for download in api.downloads[self._seen_downloads :]:
             name = download.path.removeprefix("/videos/")
             entry = self._add("api", f"downloads {name}", download.at, download.path)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sandbox.discord import Request, World
     from sandbox.discord.interactions import Interaction
-    from sandbox.video_api import Download, Question, StandInTask
+    from sandbox.video_api import Download, Poll, StandInTask
 
 Answer = tuple[int | None, str]
 """The HTTP status, None while there is none, and what there is to say about it."""
@@ -36,7 +36,7 @@ def size(count: int) -> str:
     return f"{count / _THOUSAND**2:.1f} MB"
 
 
-def question(asked: Question, tasks: Mapping[str, StandInTask]) -> Answer:
+def question(asked: Poll, tasks: Mapping[str, StandInTask]) -> Answer:
     """With the task's word, as it was when it was given: this is read right after the answer."""
     known = asked.status == HTTPStatus.OK and asked.task_id in tasks
     return asked.status, tasks[asked.task_id].status if known else ""

@@ -1,6 +1,5 @@
 """A stand-in Discord on loopback: REST, gateway and attachments, for the unmodified discord.py client."""
 
-from sandbox.discord.holds import Hold
 from sandbox.discord.interactions import InteractionFailed
 from sandbox.discord.message_parts import Attachment, Button
 from sandbox.discord.people import Person, Reply
@@ -13,7 +12,6 @@ __all__ = [
     "Button",
     "Channel",
     "Guild",
-    "Hold",
     "InteractionFailed",
     "Message",
     "Person",

@@ -1,7 +1,7 @@
-"""Discord's own OpenAPI description as the judge of what the bot sends and of what the stand-in answers.
+"""Checks the bot's requests and the stand-in's answers against Discord's own OpenAPI description.
 
-The description is not part of this repository. Where it is missing nothing is judged, and
-``StandInDiscord.contract_checked`` says so.
+The description is not part of this repository. Where it is missing, nothing is checked and
+`StandInDiscord.contract_checked` is False.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ DESCRIPTION = _REPOSITORY.parent / "shared" / "reference" / "discord_openapi.jso
 _URI = "urn:discord:openapi"
 _JSON = "application/json"
 
-# discord.py writes "tts" into every edit. Discord knows the field from creating and ignores it here.
+# discord.py sends "tts" with every edit. Discord has the field for new messages only and ignores it here.
 _EDITS_WITH_TTS = (
     "MessageEditRequestPartial",
     "IncomingWebhookUpdateRequestPartial",
     "IncomingWebhookUpdateForInteractionCallbackRequestPartial",
 )
-# Discord documents the field for every way to register a command; the description forgot it.
+# Discord documents the field for every way to register a command; the description lacks it here.
 _COMMANDS_WITH_NSFW = "ApplicationCommandUpdateRequest"
-# discord.py sends the flags of an embed along, which only Discord sets; it ignores them.
+# discord.py sends an embed's flags, which only Discord sets; Discord ignores them.
 _EMBED_WITH_FLAGS = "RichEmbed"
-# Others extend it by allOf, so it cannot be closed against further fields.
+# Other schemas extend it by allOf, so it has to accept further fields.
 _EXTENDED = ("Error",)
 
 
@@ -47,15 +47,15 @@ class Contract:
     def available(self) -> bool:
         return DESCRIPTION.exists()
 
-    def question(self, request: Request, template: str) -> list[str]:
-        """How the request's body breaks the description. A ``payload_json`` is already unwrapped."""
+    def check_request(self, request: Request, template: str) -> list[str]:
+        """The violations in a request's body, where a `payload_json` is already unwrapped."""
         if not self.available or request.body is None:
             return []
-        validator = _validator_of_question(request.method, template)
+        validator = _validator_of_request(request.method, template)
         return _violations(validator, request.body, f"{request.method} {template} was sent")
 
-    def answer(self, request: Request, template: str, answer: Answer) -> list[str]:
-        """How our own answer breaks it: then the stand-in is wrong, not the bot."""
+    def check_answer(self, request: Request, template: str, answer: Answer) -> list[str]:
+        """The violations in our own answer: these are bugs of the stand-in, not of the bot."""
         if not self.available or answer.body is None:
             return []
         validator = _validator_of_answer(request.method, template, answer.status)
@@ -71,7 +71,7 @@ def _violations(validator: Draft202012Validator | None, body: Any, where: str) -
 
 
 @functools.cache
-def _validator_of_question(method: str, template: str) -> Draft202012Validator | None:
+def _validator_of_request(method: str, template: str) -> Draft202012Validator | None:
     content = _operation(method, template).get("requestBody", {}).get("content", {})
     if _JSON not in content:
         return None
@@ -109,10 +109,10 @@ def _registry() -> Registry[Any]:
 
 @functools.cache
 def _description() -> Json:
-    """The description, closed against unknown fields and corrected where Discord is known to differ."""
+    """The description, made to refuse unknown fields and corrected where Discord behaves differently."""
     description: Json = json.loads(DESCRIPTION.read_text())
     schemas = description["components"]["schemas"]
-    # Discord sends ids as strings and takes numbers too; discord.py sends numbers.
+    # Discord sends ids as strings and accepts numbers as well, which discord.py sends.
     schemas["SnowflakeType"]["type"] = ["string", "integer"]
     for name in _EDITS_WITH_TTS:
         schemas[name]["properties"]["tts"] = {"type": "boolean"}
@@ -126,7 +126,7 @@ def _description() -> Json:
 
 
 def _close(schema: Any) -> None:
-    """Refuse fields an object's description does not list, here and below."""
+    """Refuse fields that an object's schema does not list, here and in nested schemas."""
     if isinstance(schema, list):
         for each in schema:
             _close(each)

@@ -1,4 +1,4 @@
-"""Per-route rate limits as Discord announces them; none unless a test asks for one."""
+"""Per-route rate limits with Discord's headers; there are none unless a test adds one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sandbox.faults import matches
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RateLimitResult:
     allowed: bool
     headers: dict[str, str]
     retry_after: float
@@ -22,7 +22,7 @@ class _Window:
 
 
 class Bucket:
-    """``limit`` requests per ``window`` seconds, counted for each channel, guild or webhook by itself."""
+    """``limit`` requests per ``window`` seconds, counted separately for each channel, guild or webhook."""
 
     def __init__(self, route: str, limit: int, window: float) -> None:
         self.route = route
@@ -33,7 +33,7 @@ class Bucket:
     def counts(self, method: str, path: str) -> bool:
         return matches(self.route, method, path)
 
-    def take(self, path: str) -> Verdict:
+    def take(self, path: str) -> RateLimitResult:
         now = time.monotonic()
         window = self._windows.setdefault("/".join(path.split("/")[:3]), _Window())
         if now >= window.ends:
@@ -41,7 +41,7 @@ class Bucket:
         allowed = window.used < self._limit
         window.used += allowed
         left = window.ends - now
-        return Verdict(allowed, self._headers(window, left), left)
+        return RateLimitResult(allowed, self._headers(window, left), left)
 
     def _headers(self, window: _Window, left: float) -> dict[str, str]:
         return {

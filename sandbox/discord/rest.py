@@ -1,6 +1,6 @@
-"""The REST side's pipeline: read, record, authorise, spoil on demand, check the contract, handle, answer.
+"""The pipeline of every REST request: read, record, inject faults, authorise, check, handle, answer.
 
-What a route does lives in the ``*_routes`` modules; they give ``Endpoint`` values and raise ``Refusal``.
+The `*_routes` modules define what a route does: they give `Endpoint` values and raise `Refusal`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -22,19 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sandbox.discord.contract import Contract
-    from sandbox.discord.holds import Holds
     from sandbox.discord.ratelimits import Bucket
     from sandbox.discord.record import Record
     from sandbox.faults import Fault, Faults
+    from sandbox.holds import Holds
 
 PREFIX = "/api/v10"
 VIA = "1.1 stand-in"
-# Not 500: discord.py sleeps for half a minute over 500s before it reports them.
+# Not 500, because discord.py retries a 500 for half a minute before it reports it.
 BROKEN_STAND_IN = 503
 
+# received: nothing is done yet. accepted: the work is done, and the answer is not sent yet.
+HoldStage = Literal["received", "accepted"]
 
-class Cut(Exception):
-    """Close the connection instead of answering."""
+
+class ConnectionCut(Exception):
+    """The connection is closed without an answer."""
 
 
 class RestApi:
@@ -64,15 +67,15 @@ class RestApi:
         try:
             request = await self._read(incoming)
         except (ConnectionError, ValueError) as broken:
-            # The sender went away in the middle; a killed bot is no surprise, a malformed body is.
+            # A connection that breaks is no surprise, because tests kill the bot; a malformed body is one.
             if not isinstance(broken, ConnectionError):
                 self._record.surprise(f"unreadable body at {incoming.path}: {broken}")
             return _response(_refused(errors.invalid_json()))
         self._record.add(request)
         try:
             answer = await self._answer(request, incoming)
-        except Cut:
-            return _cut(incoming)
+        except ConnectionCut:
+            return _abort(incoming)
         request.status = answer.status
         self._record.notify()
         return _response(answer)
@@ -95,28 +98,28 @@ class RestApi:
         if fault is not None:
             await asyncio.sleep(fault.delay)
             if fault.cut == "before":
-                raise Cut
+                raise ConnectionCut
             if fault.status is not None:
-                return _spoiled(fault)
+                return _answer_of(fault)
         answer = self._limited(request, incoming)
         if fault is not None and fault.cut == "after":
-            raise Cut
+            raise ConnectionCut
         if answer.status < 400:
             await self._stop_at(request, "accepted")
         return answer
 
-    async def _stop_at(self, request: Request, stage: Any) -> None:
+    async def _stop_at(self, request: Request, stage: HoldStage) -> None:
         if not await self._holds.pass_through(request, stage):
-            raise Cut
+            raise ConnectionCut
 
     def _limited(self, request: Request, incoming: web.Request) -> Answer:
         for bucket in self._buckets:
             if bucket.counts(request.method, request.path):
-                verdict = bucket.take(request.path)
-                if not verdict.allowed:
-                    return _too_many(verdict.retry_after, verdict.headers)
+                result = bucket.take(request.path)
+                if not result.allowed:
+                    return _too_many(result.retry_after, result.headers)
                 answer = self._routed(request, incoming)
-                return Answer(answer.body, answer.status, {**answer.headers, **verdict.headers})
+                return Answer(answer.body, answer.status, {**answer.headers, **result.headers})
         return self._routed(request, incoming)
 
     def _routed(self, request: Request, incoming: web.Request) -> Answer:
@@ -125,7 +128,7 @@ class RestApi:
             self._record.surprise(f"unknown route: {request.method} {request.path}")
             return _refused(errors.unknown_route())
         answer = self._attempt(endpoint, Call(request, params), incoming)
-        for violation in self._contract.answer(request, endpoint.template, answer):
+        for violation in self._contract.check_answer(request, endpoint.template, answer):
             self._record.surprise(violation)
         return answer
 
@@ -140,7 +143,7 @@ class RestApi:
         try:
             if endpoint.needs_token:
                 self._authorise(incoming)
-            for violation in self._contract.question(call.request, endpoint.template):
+            for violation in self._contract.check_request(call.request, endpoint.template):
                 self._record.surprise(violation)
             return endpoint.handle(call)
         except Refusal as refusal:
@@ -185,7 +188,7 @@ def _html(status: int, title: str) -> Answer:
     return Answer(body, status, {"Content-Type": "text/html"})
 
 
-def _spoiled(fault: Fault) -> Answer:
+def _answer_of(fault: Fault) -> Answer:
     assert fault.status is not None
     body = fault.body
     if body is None and fault.status == 429:
@@ -197,11 +200,11 @@ def _spoiled(fault: Fault) -> Answer:
 
 def _response(answer: Answer) -> web.Response:
     is_text = isinstance(answer.body, (str, bytes))
-    # Exactly this value: discord.py takes "application/json; charset=utf-8" for plain text.
+    # Exactly this value, because discord.py reads "application/json; charset=utf-8" as plain text.
     headers: CIMultiDict[str | None] = CIMultiDict()
     headers["Content-Type"] = "text/html" if is_text else "application/json"
     if answer.status == 429:
-        # Without it discord.py believes that Cloudflare has banned the address.
+        # Without it discord.py assumes that Cloudflare has banned the address.
         headers["Via"] = VIA
     headers.update(answer.headers)
     kept = {name: value for name, value in headers.items() if value is not None}
@@ -217,7 +220,7 @@ def _encoded(body: Any) -> bytes:
     return (body if isinstance(body, str) else json.dumps(body)).encode()
 
 
-def _cut(incoming: web.Request) -> web.StreamResponse:
+def _abort(incoming: web.Request) -> web.StreamResponse:
     if incoming.transport is not None:
         incoming.transport.abort()
     return web.Response()

@@ -1,8 +1,8 @@
-"""The stand-in itself: puts the parts together, listens on loopback, and is what a test holds."""
+"""The stand-in Discord as one object: it builds the parts, serves them, and is what tests use."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import WSCloseCode, web
 
@@ -11,7 +11,6 @@ from sandbox.discord.attachments import AttachmentFiles
 from sandbox.discord.commands import Commands, Scope
 from sandbox.discord.contract import Contract
 from sandbox.discord.gateway import Gateway
-from sandbox.discord.holds import Hold, Holds, Stage
 from sandbox.discord.interaction_routes import InteractionRoutes
 from sandbox.discord.interactions import Interactions
 from sandbox.discord.message_routes import MessageRoutes
@@ -19,27 +18,29 @@ from sandbox.discord.people import Person, Surroundings
 from sandbox.discord.posting import Nonces, Posting
 from sandbox.discord.ratelimits import Bucket
 from sandbox.discord.record import Record, Request
-from sandbox.discord.rest import PREFIX, RestApi
+from sandbox.discord.rest import PREFIX, HoldStage, RestApi
 from sandbox.discord.world import Guild, User, World
 from sandbox.faults import Faults
+from sandbox.holds import Hold, Holds
+from sandbox.loopback import LOOPBACK, LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from types import TracebackType
 
     from sandbox.discord.message_parts import Json
     from sandbox.discord.sharding import Shard
 
 T = TypeVar("T")
 
-LOOPBACK = "127.0.0.1"
 HEARTBEAT_INTERVAL_MS = 41_250
 NONCE_WINDOW = 300.0
-# Far above every upload limit: refusing what is too large is the routes' job, in Discord's words.
-LARGEST_REQUEST = 2 * 1024**3
+# Far above every upload limit, because the routes refuse too large files in Discord's words.
+MAX_REQUEST = 2 * 1024**3
 
 
-class StandInDiscord:
+class StandInDiscord(LoopbackServer):
+    """Discord on 127.0.0.1 while its `async with` is open; `check` fails for everything that surprised it."""
+
     def __init__(
         self,
         token: str = "stand-in-token",  # noqa: S107 - opens nothing but this stand-in
@@ -48,7 +49,6 @@ class StandInDiscord:
         heartbeat_interval: int = HEARTBEAT_INTERVAL_MS,
     ) -> None:
         self.token = token
-        self.port = port
         self.world = World()
         self.faults = Faults()
         self._record = Record()
@@ -77,10 +77,10 @@ class StandInDiscord:
         self._rest.add(InteractionRoutes(self.world, self._interactions, self._posting).endpoints())
         self._rest.add(MessageRoutes(self.world, self._posting).endpoints())
         self.world.listeners.append(lambda _: self._record.notify())
-        self._runner = web.AppRunner(self._application(), shutdown_timeout=1.0, access_log=None)
+        super().__init__(self._application(), port)
 
     def _application(self) -> web.Application:
-        application = web.Application(client_max_size=LARGEST_REQUEST)
+        application = web.Application(client_max_size=MAX_REQUEST)
         application.router.add_get("/gateway", self._gateway.handle)
         application.router.add_get(
             "/attachments/{channel}/{id}/{filename}", AttachmentFiles(self.world).handle
@@ -90,27 +90,18 @@ class StandInDiscord:
 
     # --- life
 
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, LOOPBACK, self.port).start()
-        self.port = self._runner.addresses[0][1]
-        self._posting.address = f"http://{LOOPBACK}:{self.port}"
+    async def _opened(self) -> None:
+        self._posting.address = self.url
         self._gateway.url = self._account.gateway_url = self.gateway_url
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def _closing(self) -> None:
         self._holds.drop_all()
         await self._gateway.disconnect(WSCloseCode.GOING_AWAY)
-        await self._runner.cleanup()
 
     @property
     def api_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}{PREFIX}"
+        """The REST API's address, as DISCORD_API_URL takes it."""
+        return f"{self.url}{PREFIX}"
 
     @property
     def gateway_url(self) -> str:
@@ -139,6 +130,7 @@ class StandInDiscord:
 
     @property
     def record(self) -> list[Request]:
+        """Every REST request so far."""
         return self._record.requests
 
     @property
@@ -147,42 +139,55 @@ class StandInDiscord:
 
     @property
     def registrations(self) -> list[tuple[Scope, list[Json]]]:
+        """Every bulk overwrite of commands, as (scope, payload)."""
         return self._commands.registrations
 
     @property
     def commands(self) -> list[Json]:
+        """All registered commands, of every scope."""
         return self._commands.everywhere()
 
     @property
     def contract_checked(self) -> bool:
+        """Whether Discord's OpenAPI description is here, so that requests are checked against it."""
         return self._contract.available
 
     def requests(self, method: str, path: str = "*") -> list[Request]:
+        """The REST requests so far with this method, and with a path that matches the pattern."""
         return self._record.matching(method, path)
 
     async def until(self, predicate: Callable[[], T | Awaitable[T]], within: float = 10.0) -> T:
-        """Wait for the predicate to become true; it is asked again after every change."""
+        """Wait for the predicate to become true; it is evaluated again after every change.
+
+        Returns its value. Raises TimeoutError with the requests so far.
+        """
         return await self._record.until(predicate, within)
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Call it whenever ``until`` would look again: requests, answers, changes, connections."""
+        """Call `watcher` after every request, answer, change and connection."""
         self._record.watchers.append(watcher)
 
     def check(self) -> None:
+        """Raises AssertionError when something surprised the stand-in."""
         if self.surprises:
             raise AssertionError("the stand-in was surprised:\n" + "\n".join(self.surprises))
 
     # --- what goes wrong
 
-    def hold(self, route: str, stage: Stage = "received") -> Hold:
-        return self._holds.add(Hold(route, stage))
+    def hold(self, route: str, stage: HoldStage = "received") -> Hold:
+        """Stop the next request to this route, such as "POST /channels/*/messages"."""
+        return self._holds.add(route, stage)
 
     def rate_limit(self, route: str, limit: int, window: float) -> None:
+        """Allow `limit` requests to this route per `window` seconds, for each channel, guild or webhook."""
         self._buckets.append(Bucket(route, limit, window))
 
     @property
     def edge_limit(self) -> int | None:
-        """Bytes per request above which a proxy in front answers 413 with HTML; None for no such proxy."""
+        """The largest request in bytes that a proxy in front lets through; larger ones get 413 with HTML.
+
+        None: there is no such proxy.
+        """
         return self._rest.edge_limit
 
     @edge_limit.setter
@@ -191,6 +196,7 @@ class StandInDiscord:
 
     @property
     def nonce_window(self) -> float:
+        """Seconds for which Discord remembers a nonce."""
         return self._posting.nonces.window
 
     @nonce_window.setter
@@ -198,11 +204,12 @@ class StandInDiscord:
         self._posting.nonces.window = seconds
 
     def forget_nonces(self) -> None:
+        """As after the nonce window: the same nonce creates another message."""
         self._posting.nonces.forget()
 
     @property
     def interaction_deadline(self) -> float:
-        """Seconds the bot has to acknowledge."""
+        """Seconds that the bot has to acknowledge."""
         return self._interactions.deadline
 
     @interaction_deadline.setter
@@ -211,7 +218,7 @@ class StandInDiscord:
 
     @property
     def interaction_lifetime(self) -> float:
-        """Seconds an interaction's token can be used."""
+        """Seconds for which an interaction's token can be used."""
         return self._interactions.lifetime
 
     @interaction_lifetime.setter
@@ -231,12 +238,12 @@ class StandInDiscord:
 
     @property
     def sessions(self) -> int:
-        """How many could go on or be resumed: those that nobody has closed for good."""
+        """How many sessions are connected or can be resumed."""
         return self._gateway.sessions
 
     @property
     def identified(self) -> list[Shard]:
-        """The shard of every session that ever began."""
+        """The shard of every session so far, in the order of their IDENTIFY."""
         return self._gateway.identified
 
     @property
@@ -248,16 +255,16 @@ class StandInDiscord:
         return self._gateway.resumes
 
     def refuse_connections(self, times: int) -> None:
-        """The next so many websockets are answered with 503."""
+        """Answer the next `times` websocket requests with 503."""
         self._gateway.refusals = times
 
     def refuse_shard(self, shard_id: int, code: int) -> None:
-        """From now on the IDENTIFY of this shard is answered with this close code."""
+        """From now on, close the websocket with this code when this shard identifies."""
         self._gateway.refused[shard_id] = code
 
     @property
     def shards(self) -> int:
-        """How many shards Discord recommends."""
+        """How many shards Discord recommends (GET /gateway/bot)."""
         return self._account.shards
 
     @shards.setter
@@ -266,7 +273,7 @@ class StandInDiscord:
 
     @property
     def required_shards(self) -> int:
-        """Whoever identifies with fewer is closed with 4011."""
+        """A session that identifies with fewer shards is closed with 4011."""
         return self._gateway.required_shards
 
     @required_shards.setter
@@ -275,15 +282,17 @@ class StandInDiscord:
 
     @property
     def session_starts(self) -> dict[str, int]:
-        """How many IDENTIFYs Discord says are left, and for how many milliseconds."""
+        """The `session_start_limit` of GET /gateway/bot: IDENTIFYs left, and milliseconds until the reset."""
         return self._account.session_starts
 
     async def disconnect_gateway(self, code: int = 4000, *, shard: int | None = None) -> None:
-        """Every connection, or those of one shard."""
+        """Close every connection with this code, or those of one shard."""
         await self._gateway.disconnect(code, shard)
 
     async def ask_reconnect(self) -> None:
+        """Send opcode 7 (reconnect) on every connection."""
         self._gateway.ask_reconnect()
 
     def forget_sessions(self) -> None:
+        """Make every later resume fail, so that clients identify again."""
         self._gateway.forget_sessions()

@@ -1,4 +1,4 @@
-"""A stand-in for the video API on loopback: create, query, and the videos themselves.
+"""A stand-in for the video API on loopback: it creates tasks, answers polls and serves the videos.
 
 async with StandInVideoApi(key="stand-in-key") as api:
     task = api.create("vgen_abc123def456")
@@ -6,12 +6,11 @@ async with StandInVideoApi(key="stand-in-key") as api:
 """
 
 from sandbox.faults import Fault
-from sandbox.video_api.body_fault import BodyFault
 from sandbox.video_api.clips import CLIP, Clip
-from sandbox.video_api.holds import Hold
-from sandbox.video_api.journal import Download, Question
+from sandbox.video_api.journal import Download, Poll
+from sandbox.video_api.sending import BodyFault
 from sandbox.video_api.server import StandInVideoApi
-from sandbox.video_api.tasks import Complete, Fail, Say, StandInTask
+from sandbox.video_api.tasks import Complete, Fail, StandInTask, Status
 
 __all__ = [
     "CLIP",
@@ -21,9 +20,8 @@ __all__ = [
     "Download",
     "Fail",
     "Fault",
-    "Hold",
-    "Question",
-    "Say",
+    "Poll",
     "StandInTask",
     "StandInVideoApi",
+    "Status",
 ]

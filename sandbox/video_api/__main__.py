@@ -1,4 +1,4 @@
-"""The stand-in as a process of its own: `python -m sandbox.video_api --tasks 20000`."""
+"""The stand-in as a separate process: `python -m sandbox.video_api --tasks 20000`."""
 
 import argparse
 import asyncio
@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--key", default="stand-in-key")
     parser.add_argument(
-        "--tasks", type=int, default=0, help="so many tasks that stay processing: vgen_%%012x from 1"
+        "--tasks", type=int, default=0, help="number of tasks that stay processing: vgen_%%012x from 1"
     )
     options = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 async def _serve(port: int, key: str, tasks: int) -> None:
-    """Prints its address as one line and serves until SIGINT or SIGTERM."""
+    """Print the address as one line and serve until SIGINT or SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -1,4 +1,4 @@
-"""The videos that the stand-in serves: a real clip, and the same clip padded to any size."""
+"""The videos that the stand-in serves: a real clip, and that clip padded to any size."""
 
 import hashlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _ZEROS = bytes(_CHUNK)
 
 @dataclass(frozen=True)
 class Clip:
-    """`content`, followed by a `free` box of `padding` bytes, which players skip."""
+    """An MP4: `content`, then a `free` box of `padding` bytes, which players skip."""
 
     content: bytes
     padding: int = 0
@@ -21,7 +21,7 @@ class Clip:
 
     @classmethod
     def padded(cls, size: int) -> Self:
-        """The real clip in exactly `size` bytes; costs neither disk nor memory."""
+        """The real clip in exactly `size` bytes, without using disk or memory for the padding."""
         padding = size - len(CLIP.content)
         if padding < 16:
             raise ValueError(f"a padded clip has at least {len(CLIP.content) + 16} bytes")
@@ -42,7 +42,7 @@ class Clip:
         for start in range(0, len(self.content), _CHUNK):
             yield self.content[start : start + _CHUNK]
         if self.padding:
-            # The 64-bit form of a size, which holds for any padding.
+            # The 64-bit form of a size, because a padding may exceed 4 GiB.
             yield (1).to_bytes(4) + b"free" + self.padding.to_bytes(8)
             yield from _zeros(self.padding - 16)
 

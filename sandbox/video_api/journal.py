@@ -1,4 +1,4 @@
-"""What the stand-in has seen, and how a test waits for it to see more."""
+"""Records what arrived at the stand-in, and lets tests wait for more."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Question:
-    """`at` is monotonic. `status` is the HTTP status, None until (or unless) it was answered."""
+class Poll:
+    """One poll of a task. `at` is monotonic. `status` is the HTTP status, None without an answer."""
 
     task_id: str
     at: float
@@ -17,7 +17,7 @@ class Question:
 
 @dataclass(slots=True)
 class Download:
-    """`headers` as they arrived. `bytes_sent` counts the body, and grows while it is sent."""
+    """One request for a video. `headers` are as they arrived; `bytes_sent` grows while the body is sent."""
 
     path: str
     at: float
@@ -28,31 +28,35 @@ class Download:
 
 
 class Journal:
-    """Everything that arrived, in order. `surprises` are what a correct client never does."""
+    """Everything that arrived, in order. `surprises` lists what a correct client never does."""
 
     def __init__(self) -> None:
-        self.questions: list[Question] = []
-        self.too_fast: list[Question] = []
+        self.polls: list[Poll] = []
+        self.too_fast: list[Poll] = []
         self.downloads: list[Download] = []
         self.surprises: list[str] = []
         self.watchers: list[Callable[[], None]] = []
         self._waiting: set[asyncio.Event] = set()
 
     def changed(self) -> None:
+        """Wake every `until` and call every watcher."""
         for event in self._waiting:
             event.set()
         for watcher in self.watchers:
             watcher()
 
     async def until(self, condition: Callable[[], bool], *, within: float) -> None:
-        """Looks after each change, and every 20 ms since a condition may read other things."""
+        """Wait for the condition to become true. Raises AssertionError after `within` seconds.
+
+        It is evaluated after each change, and every 20 ms because it may read other things.
+        """
         event = asyncio.Event()
         self._waiting.add(event)
         try:
             async with asyncio.timeout(within):
                 await self._watch(condition, event)
         except TimeoutError:
-            raise AssertionError(f"not within {within} s; seen: {self._seen()}") from None
+            raise AssertionError(f"not within {within} s; seen: {self._summary()}") from None
         finally:
             self._waiting.discard(event)
 
@@ -62,5 +66,5 @@ class Journal:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), 0.02)
 
-    def _seen(self) -> str:
-        return f"{len(self.questions)} questions, {len(self.downloads)} downloads, surprises {self.surprises}"
+    def _summary(self) -> str:
+        return f"{len(self.polls)} polls, {len(self.downloads)} downloads, surprises {self.surprises}"

@@ -1,4 +1,4 @@
-"""The stand-in's replies besides a task's own document, in the service's style (video-api.md)."""
+"""The replies other than a task's document, in the service's style (video-api.md)."""
 
 import json
 import time
@@ -12,12 +12,12 @@ MODELS = frozenset({"veo_3_1_fast", "veo_3_1_pro", "veo_3_1_pro_stable", "veo_3_
 
 
 def envelope(code: str, message: str) -> web.Response:
-    """The business envelope: a refusal inside HTTP 200."""
+    """A refusal in the service's envelope, under HTTP 200."""
     return web.json_response({"code": code, "msg": message, "data": None})
 
 
 def key_refused(style: str) -> web.Response:
-    """ "Login check failed", as seen under HTTP 200; or the 401 that others would send."""
+    """The refusal of a key: "login check failed" under HTTP 200 as observed, or a 401 as elsewhere."""
     if style == "401":
         return web.json_response({"error": {"message": "Invalid API key"}}, status=401)
     return web.json_response({"code": "204", "msg": "登录验证失败"})
@@ -28,7 +28,7 @@ def unknown_task() -> web.Response:
 
 
 def no_handler(method: str, path: str) -> web.Response:
-    """Spring's reply to a path that the service does not have."""
+    """Spring's reply to an unknown path."""
     return web.json_response(
         {
             "timestamp": int(time.time() * 1000),
@@ -41,20 +41,20 @@ def no_handler(method: str, path: str) -> web.Response:
     )
 
 
-def creation_problem(wish: Any) -> str | None:
-    """What the create endpoint dislikes about a body, or None."""
-    if not isinstance(wish, dict):
+def creation_problem(body: Any) -> str | None:
+    """Why the create endpoint refuses this body, or None."""
+    if not isinstance(body, dict):
         return "请求体必须是 JSON 对象"
     for field in ("model", "prompt"):
-        if not isinstance(wish.get(field), str) or not wish[field]:
+        if not isinstance(body.get(field), str) or not body[field]:
             return f"缺少必填参数: {field}"
-    if wish["model"] not in MODELS:
-        return f"模型不存在: {wish['model']}"
+    if body["model"] not in MODELS:
+        return f"模型不存在: {body['model']}"
     return None
 
 
 def from_fault(fault: Fault) -> web.Response:
-    """A body may be bytes, text, or anything that JSON can carry."""
+    """The answer that a fault gives. Its body is bytes, text, or anything that JSON can hold."""
     body, content_type = fault.body, "application/json"
     if body is None:
         body = b""

@@ -1,78 +1,62 @@
-"""The stand-in video API: routes, the key, faults and holds. What it saw is in its journal."""
+"""The stand-in video API: routes, the key, faults and holds. Its journal records what arrived."""
 
 import asyncio
 import json
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from aiohttp import web
 
 from sandbox.faults import Fault, Faults
+from sandbox.holds import Hold, Holds
+from sandbox.loopback import LoopbackServer
 from sandbox.video_api import replies
-from sandbox.video_api.holds import Hold, Stage
-from sandbox.video_api.journal import Download, Journal, Question
-from sandbox.video_api.sending import send_video
+from sandbox.video_api.journal import Download, Journal, Poll
+from sandbox.video_api.sending import HoldStage, send_video
 from sandbox.video_api.tasks import StandInTask
 
 _JSON = {"Content-Type": "application/json"}
-# Requests that a test left hanging are cancelled after so long when the server stops.
-_PATIENCE = 0.05
+# Seconds before a closing server cancels the requests that a test left hanging.
+_SHUTDOWN_TIMEOUT = 0.05
 
 
-class StandInVideoApi:
-    """Runs on 127.0.0.1 inside the caller's event loop while its `async with` is open."""
+class StandInVideoApi(LoopbackServer):
+    """The video API on 127.0.0.1 while its `async with` is open; `check` fails for what surprised it."""
 
     def __init__(self, *, key: str = "stand-in-key", port: int = 0) -> None:
         self.key = key
         self.key_refusal: Literal["204", "401"] = "204"
         self.rate_limit: float | None = None
+        """Seconds that must pass between two polls of one task; earlier ones are noted in `too_fast`."""
         self.faults = Faults()
         self.tasks: dict[str, StandInTask] = {}
         self.journal = Journal()
-        self._holds: list[Hold] = []
-        self._last_asked: dict[str, float] = {}
-        self._port = port
-        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_PATIENCE)
+        self._holds = Holds()
+        self._last_polled: dict[str, float] = {}
+        super().__init__(self._app(), port, shutdown_timeout=_SHUTDOWN_TIMEOUT)
 
     def _app(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/v1/result/{id}", self._query, allow_head=False)
         app.router.add_post("/v1/veo/videos", self._create)
         app.router.add_get("/videos/{name}", self._download, allow_head=False)
-        app.router.add_route("*", "/{path:.*}", self._surprise)
+        app.router.add_route("*", "/{path:.*}", self._unknown_route)
         return app
 
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self._port = self._runner.addresses[0][1]
-        return self
+    async def _closing(self) -> None:
+        self._holds.release_all()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for hold in self._holds:
-            hold.release()
-        await self._runner.cleanup()
-
-    # -- what a test reads and does ---------------------------------------------------------------
+    # --- what a test reads and does
 
     @property
-    def url(self) -> str:
-        """The base address, as VEO_API_URL takes it."""
-        return f"http://127.0.0.1:{self._port}"
+    def polls(self) -> list[Poll]:
+        """Every poll so far, with or without an answer."""
+        return self.journal.polls
 
     @property
-    def questions(self) -> list[Question]:
-        return self.journal.questions
-
-    @property
-    def too_fast(self) -> list[Question]:
+    def too_fast(self) -> list[Poll]:
+        """The polls that came earlier than `rate_limit` allows."""
         return self.journal.too_fast
 
     @property
@@ -83,13 +67,14 @@ class StandInVideoApi:
     def surprises(self) -> list[str]:
         return self.journal.surprises
 
-    def asked(self, task_id: str) -> list[Question]:
-        return [question for question in self.questions if question.task_id == task_id]
+    def polls_of(self, task_id: str) -> list[Poll]:
+        """Every poll of this task so far."""
+        return [poll for poll in self.polls if poll.task_id == task_id]
 
     def create(
         self, task_id: str | None = None, *, status: str = "queued", model: str = "veo_3_1_fast"
     ) -> StandInTask:
-        """Without an id one is made up, in the service's form."""
+        """Add a task. Without an id, it gets one in the service's form."""
         task_id = task_id or f"vgen_{len(self.tasks) + 1:012x}"
         task = StandInTask(
             task_id,
@@ -97,84 +82,84 @@ class StandInVideoApi:
             created=int(time.time()),
             video_url=f"{self.url}/videos/{task_id}.mp4",
         )
-        task.say(status)
+        task.set_status(status)
         self.tasks[task_id] = task
         return task
 
     def forget(self, task_id: str) -> None:
-        """The API no longer knows the id, and its video is gone."""
+        """Remove a task and its video: from now on its id is unknown."""
         del self.tasks[task_id]
 
-    def hold(self, route: str, *, stage: Stage) -> Hold:
-        hold = Hold(route, stage)
-        self._holds.append(hold)
-        return hold
+    def hold(self, route: str, *, stage: HoldStage) -> Hold:
+        """Stop the next request to this route, such as "GET /videos/*"."""
+        return self._holds.add(route, stage)
 
     async def until(self, condition: Callable[[], bool], *, within: float = 10) -> None:
+        """Wait for the condition to become true. Raises AssertionError after `within` seconds."""
         await self.journal.until(condition, within=within)
 
     def check(self) -> None:
-        """Raises when a client did what a correct client never does."""
+        """Raises AssertionError when a client did what a correct client never does."""
         if self.surprises:
             raise AssertionError("surprises at the video API:\n" + "\n".join(self.surprises))
 
-    # -- routes -----------------------------------------------------------------------------------
+    # --- routes
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
-        question = Question(request.match_info["id"], time.monotonic())
-        self._note_pace(question)
-        self.questions.append(question)
+        poll = Poll(request.match_info["id"], time.monotonic())
+        self._note_if_too_fast(poll)
+        self.polls.append(poll)
         self.journal.changed()
-        response = await self._spoiled(request, self._answer_question)
-        question.status = response.status
+        response = await self._answer(request, self._poll_reply)
+        poll.status = response.status
         self.journal.changed()
         return response
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
-        return await self._spoiled(request, self._answer_creation)
+        return await self._answer(request, self._creation_reply)
 
-    async def _spoiled(
-        self, request: web.Request, answer: Callable[[web.Request, bytes], web.Response]
+    async def _answer(
+        self, request: web.Request, reply: Callable[[web.Request, bytes], web.Response]
     ) -> web.StreamResponse:
-        """The stages of every API call: received, faults, answered."""
+        """Answer an API call in its stages: received, faults, answered."""
         body = await request.read() if request.can_read_body else b""
         await self.pause("received", request)
         fault = self.faults.take(request.method, request.path)
-        response = await self._before(fault, request) or answer(request, body)
+        response = await self._begin_fault(fault, request) or reply(request, body)
         if fault is not None and fault.cut == "after":
             close(request)
         await self.pause("answered", request)
         return response
 
-    async def _before(self, fault: Fault | None, request: web.Request) -> web.Response | None:
-        """What a fault does in the server's place: the answer that it gives, if any."""
+    async def _begin_fault(self, fault: Fault | None, request: web.Request) -> web.Response | None:
+        """Apply what a fault does before the work. Returns its answer if it answers instead of the server."""
         if fault is None:
             return None
         await asyncio.sleep(fault.delay)
         if fault.cut == "before":
             close(request)
-            return web.Response(status=500)  # goes nowhere
+            return web.Response(status=500)  # never arrives: the connection is closed
         return None if fault.status is None else replies.from_fault(fault)
 
-    def _answer_question(self, request: web.Request, body: bytes) -> web.Response:
+    def _poll_reply(self, request: web.Request, body: bytes) -> web.Response:
         if not self._accepts_key(request):
             return replies.key_refused(self.key_refusal)
         task = self.tasks.get(request.match_info["id"])
         if task is None:
             return replies.unknown_task()
-        return web.Response(body=task.asked(), headers=_JSON)
+        return web.Response(body=task.next_reply(), headers=_JSON)
 
-    def _answer_creation(self, request: web.Request, body: bytes) -> web.Response:
+    def _creation_reply(self, request: web.Request, body: bytes) -> web.Response:
         if not self._accepts_key(request):
             return replies.key_refused(self.key_refusal)
         try:
-            wish = json.loads(body)
+            wanted = json.loads(body)
         except ValueError:
-            wish = None
-        problem = replies.creation_problem(wish)
+            wanted = None
+        problem = replies.creation_problem(wanted)
         if problem is not None:
             return replies.envelope("400", problem)
-        document = self.create(model=wish["model"]).document()
+        document = self.create(model=wanted["model"]).document()
         return web.json_response(
             {key: document[key] for key in ("id", "object", "created", "model", "status")}
         )
@@ -183,7 +168,7 @@ class StandInVideoApi:
         download = Download(request.path, time.monotonic(), request.headers)
         self.downloads.append(download)
         if "Authorization" in request.headers:
-            self._remember(request, "Authorization sent to the video's host")
+            self._note_surprise(request, "Authorization sent to the video's host")
         self.journal.changed()
         try:
             return await self._serve(request, download)
@@ -194,7 +179,7 @@ class StandInVideoApi:
     async def _serve(self, request: web.Request, download: Download) -> web.StreamResponse:
         await self.pause("received", request)
         fault = self.faults.take(request.method, request.path)
-        response = await self._before(fault, request)
+        response = await self._begin_fault(fault, request)
         if response is not None:
             download.status = response.status
             return response
@@ -204,38 +189,37 @@ class StandInVideoApi:
             return web.Response(status=404, text="<html>Not found</html>", content_type="text/html")
         return await send_video(request, task.clip, download, fault, self.pause)
 
-    async def _surprise(self, request: web.Request) -> web.StreamResponse:
-        self._remember(request, "no such route")
+    async def _unknown_route(self, request: web.Request) -> web.StreamResponse:
+        self._note_surprise(request, "no such route")
         return replies.no_handler(request.method, request.path)
 
-    # -- what they share --------------------------------------------------------------------------
+    # --- what the routes share
 
-    async def pause(self, stage: Stage, request: web.Request) -> None:
-        """Stands still when a hold asks for it."""
-        for hold in self._holds:
-            if hold.stops(stage, request.method, request.path):
-                await hold.stop()
+    async def pause(self, stage: HoldStage, request: web.Request) -> None:
+        """Stop the request here if a hold wants it. A dropped one loses its connection."""
+        if not await self._holds.pass_through(request, stage):
+            close(request)
 
     def _accepts_key(self, request: web.Request) -> bool:
         accepted = request.headers.get("Authorization") == f"Bearer {self.key}"
         if not accepted:
-            self._remember(request, "without the right key")
+            self._note_surprise(request, "without the right key")
         return accepted
 
-    def _note_pace(self, question: Question) -> None:
+    def _note_if_too_fast(self, poll: Poll) -> None:
         if self.rate_limit is None:
             return
-        last = self._last_asked.get(question.task_id)
-        if last is not None and question.at - last < self.rate_limit:
-            self.too_fast.append(question)
-        self._last_asked[question.task_id] = question.at
+        last = self._last_polled.get(poll.task_id)
+        if last is not None and poll.at - last < self.rate_limit:
+            self.too_fast.append(poll)
+        self._last_polled[poll.task_id] = poll.at
 
-    def _remember(self, request: web.Request, what: str) -> None:
+    def _note_surprise(self, request: web.Request, what: str) -> None:
         self.surprises.append(f"{request.method} {request.path}: {what}")
         self.journal.changed()
 
 
 def close(request: web.Request) -> None:
-    """Drops the connection; what is still written to it goes nowhere."""
+    """Close the connection at once; what is written to it later is lost."""
     if request.transport is not None:
         request.transport.abort()

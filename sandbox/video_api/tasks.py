@@ -1,4 +1,4 @@
-"""A task of the stand-in: what it says now, and what it will say at the next questions."""
+"""A task of the stand-in: its reply now, and its replies to the next polls."""
 
 import json
 from collections import deque
@@ -10,15 +10,15 @@ from sandbox.video_api.clips import CLIP, Clip
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
-    """Any status word; `video_url` and `error` stay null, as in the documented example."""
+class Status:
+    """Any status; `video_url` and `error` stay null, as in the documented example."""
 
-    word: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """Finished, with a link to `clip` on this server, or to `url` when given ("" is a link, too)."""
+    """Completed, with a link to `clip` on this server, or to `url` when given (also when it is "")."""
 
     clip: Clip = CLIP
     url: str | None = None
@@ -26,16 +26,16 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Failed; the documentation promises a text, comparable services send an object or null."""
+    """Failed. The documentation promises a text; comparable services send an object or null."""
 
     error: str | dict[str, Any] | None = "The prompt was rejected."
 
 
-Step = Say | Complete | Fail
+Step = Status | Complete | Fail
 
 
 class StandInTask:
-    """One generation task; tests move it by hand, or hand it a script."""
+    """One generation task. Tests set its state, or give it a script of states."""
 
     def __init__(self, task_id: str, *, model: str, created: int, video_url: str) -> None:
         self.id = task_id
@@ -44,25 +44,25 @@ class StandInTask:
         self._created = created
         self._own_url = video_url
         self._script: deque[Step] = deque()
-        self._now: Step = Say("queued")
+        self._now: Step = Status("queued")
         self._body: bytes | None = None
 
     @property
     def status(self) -> str:
-        """The word that the next question gets, unless a script says otherwise."""
+        """The status in the next reply, unless a script changes it."""
         match self._now:
-            case Say(word):
-                return word
+            case Status(name):
+                return name
             case Complete():
                 return "completed"
             case Fail():
                 return "failed"
 
-    def say(self, word: str) -> None:
-        self._move(Say(word))
+    def set_status(self, status: str) -> None:
+        self._move(Status(status))
 
     def proceed(self) -> None:
-        self.say("processing")
+        self.set_status("processing")
 
     def complete(self, clip: Clip = CLIP, *, url: str | None = None) -> None:
         self._move(Complete(clip, url))
@@ -71,19 +71,19 @@ class StandInTask:
         self._move(Fail(error))
 
     def script(self, steps: Iterable[Step | str]) -> None:
-        """One step per question, the first at the next one; the last step stays."""
-        self._script = deque(Say(step) if isinstance(step, str) else step for step in steps)
+        """Take one step at each poll, beginning with the next one; the last step stays."""
+        self._script = deque(Status(step) if isinstance(step, str) else step for step in steps)
 
-    def asked(self) -> bytes:
-        """The JSON that answers this question."""
+    def next_reply(self) -> bytes:
+        """Take the script's next step, if any, and return the JSON that answers this poll."""
         if self._script:
             self._move(self._script.popleft())
-        if self._body is None:  # kept between questions: a benchmark asks 20,000 tasks in a row
+        if self._body is None:  # kept between polls, because a benchmark polls 20,000 tasks in a row
             self._body = json.dumps(self.document()).encode()
         return self._body
 
     def document(self) -> dict[str, Any]:
-        """Keys and order of the documented examples (video-api.md, section 2)."""
+        """The reply, with the keys and the order of the documented examples (video-api.md, section 2)."""
         document: dict[str, Any] = {
             "id": self.id,
             "object": "video",
@@ -99,7 +99,7 @@ class StandInTask:
                 document["actualDuration"] = clip.seconds
             case Fail(error):
                 document["error"] = error
-            case Say():
+            case Status():
                 pass
         return document
 

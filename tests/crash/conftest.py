@@ -48,7 +48,7 @@ class Theatre(Stage):
         await self.discord.until(lambda: len(self.discord.record) > count, within=20)
 
     async def more_questions_than(self, count: int, task_id: str) -> None:
-        await self.api.until(lambda: len(self.api.asked(task_id)) > count, within=20)
+        await self.api.until(lambda: len(self.api.polls_of(task_id)) > count, within=20)
 
     async def change(self, statement: str) -> int:
         """In the database, beside the bot; returns how many rows it was about."""

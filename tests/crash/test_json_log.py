@@ -30,7 +30,7 @@ async def test_one_task_is_followed_from_tracked_to_posted_by_its_id_field(theat
     slow = {"message": "slow down", "retry_after": 0.1, "global": False}
     theatre.discord.faults.add(Fault("POST /channels/*/messages", status=429, body=slow, headers=VIA))
     task = theatre.api.create(ID)
-    theatre.api.create(OTHER).say("processing")
+    theatre.api.create(OTHER).set_status("processing")
     await theatre.start_bot()
     await theatre.track(f"{ID} {OTHER}")
     await eventually(lambda: f"{ID} is queued" in theatre.bot.output())

@@ -208,5 +208,5 @@ async def test_restart_keeps_the_interval_between_two_questions(theatre: Theatre
         await theatre.more_questions_than(count, ID)
         await theatre.restart()
 
-    times = [q.at for q in theatre.api.asked(ID)]
+    times = [q.at for q in theatre.api.polls_of(ID)]
     assert min(b - a for a, b in itertools.pairwise(times)) > 0.28

@@ -33,16 +33,16 @@ async def test_untrack_stops_polling_and_shows_on_the_card(scene: Scene):
     scene.api.create(ID)
     async with scene.bot():
         card = await scene.track(ID)
-        await scene.api.until(lambda: len(scene.api.asked(ID)) >= 1)
+        await scene.api.until(lambda: len(scene.api.polls_of(ID)) >= 1)
         answer = await private(scene, scene.alice, "veo untrack", id=ID)
         await scene.discord.until(lambda: "stopped" in card.content and not card.buttons)
-        asked = len(scene.api.asked(ID))
+        asked = len(scene.api.polls_of(ID))
         scene.api.create("vgen_other")
         await scene.track("vgen_other")
-        await scene.api.until(lambda: len(scene.api.asked("vgen_other")) >= 3)
+        await scene.api.until(lambda: len(scene.api.polls_of("vgen_other")) >= 3)
 
     assert answer.startswith("Stopped")
-    assert len(scene.api.asked(ID)) <= asked + 1
+    assert len(scene.api.polls_of(ID)) <= asked + 1
 
 
 async def test_stranger_cannot_untrack_but_a_moderator_can(scene: Scene):
@@ -213,7 +213,7 @@ async def test_missing_permission_is_named_at_once_and_privately(scene: Scene, r
 
     assert answer.ephemeral
     assert f"**{name}**" in answer.content
-    assert scene.api.questions == []
+    assert scene.api.polls == []
 
 
 async def test_thread_needs_its_own_permission(scene: Scene):

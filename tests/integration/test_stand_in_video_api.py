@@ -159,7 +159,7 @@ async def test_faults_spoil_as_often_as_they_say(api: StandInVideoApi, http):
     # aiohttp's client asks once more when its connection closes without one byte.
     api.faults.add(Fault("GET /v1/result/*", cut="after"))
     assert (await ask(http))["status"] == "three"
-    assert [question.status for question in api.questions] == [503, 200, 200, 200]
+    assert [question.status for question in api.polls] == [503, 200, 200, 200]
 
 
 async def test_cut_body_delivers_exactly_so_many_bytes(api: StandInVideoApi, http):
@@ -202,8 +202,8 @@ async def test_hold_stops_a_download_in_the_middle(api: StandInVideoApi, http, s
 
 async def test_waiting_for_what_never_comes_fails_the_test(api: StandInVideoApi):
     """With what was seen instead."""
-    with pytest.raises(AssertionError, match="0 questions"):
-        await api.until(lambda: bool(api.questions), within=0.05)
+    with pytest.raises(AssertionError, match="0 polls"):
+        await api.until(lambda: bool(api.polls), within=0.05)
     with pytest.raises(AssertionError, match="nothing reached"):
         await api.hold("GET /x", stage="received").reached(within=0.05)
 
@@ -212,7 +212,7 @@ async def test_until_returns_when_it_is_seen(api: StandInVideoApi, http):
     """Woken by the arrival."""
     api.create(ID)
     job = asyncio.create_task(ask(http))
-    await api.until(lambda: len(api.asked(ID)) == 1, within=5)
+    await api.until(lambda: len(api.polls_of(ID)) == 1, within=5)
     assert (await job)["status"] == "queued"
 
 

@@ -50,7 +50,7 @@ async def test_unknown_id_is_said_and_nothing_stays_open(scene: Scene):
         listed = await scene.alice.slash(scene.channel, "veo list")
 
     assert "does not know this id" in result.content
-    assert len(scene.api.asked("vgen_typo")) == 2
+    assert len(scene.api.polls_of("vgen_typo")) == 2
     assert listed.message is not None
     assert "**Open**" not in listed.message.content
 
@@ -62,9 +62,9 @@ async def test_card_follows_the_api_and_is_edited_only_when_a_state_changes(scen
         card = await scene.track(ID)
         await scene.discord.until(lambda: "`queued`" in card.content)
         edits = len(card.edits)
-        await scene.api.until(lambda: len(scene.api.asked(ID)) >= 4)
+        await scene.api.until(lambda: len(scene.api.polls_of(ID)) >= 4)
         assert len(card.edits) == edits
-        task.say("upscaling")
+        task.set_status("upscaling")
         await scene.discord.until(lambda: "`upscaling`" in card.content)
         task.complete()
         [result] = await scene.results()
@@ -139,8 +139,8 @@ async def test_task_of_two_channels_is_asked_once_and_posted_in_both(scene: Scen
     async with scene.bot():
         await scene.track(ID)
         await scene.bob.slash(other, "veo track", id=ID)
-        await scene.api.until(lambda: len(scene.api.asked(ID)) >= 3)
-        asked = [question.at for question in scene.api.asked(ID)]
+        await scene.api.until(lambda: len(scene.api.polls_of(ID)) >= 3)
+        asked = [question.at for question in scene.api.polls_of(ID)]
         task.complete()
         [first] = await scene.results()
         [second] = await scene.results(channel=other)

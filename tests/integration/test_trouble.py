@@ -35,12 +35,12 @@ async def test_wrong_key_pauses_polling_and_users_are_told(scene: Scene):
     scene.allowed.append("without the right key")
     async with scene.bot(veo_api_key="wrong"):
         await scene.track(ID)
-        await scene.api.until(lambda: bool(scene.api.questions))
+        await scene.api.until(lambda: bool(scene.api.polls))
         await scene.track("vgen_second")
         status = await scene.alice.slash(scene.channel, "veo status", id=ID)
         assert status.message is not None
         assert "refused my key" in status.message.content
-    assert len(scene.api.questions) == 1
+    assert len(scene.api.polls) == 1
     scene.api.create("vgen_second").complete()
     async with scene.bot():
         assert len(await scene.results(2)) == 2
@@ -53,12 +53,12 @@ async def test_retry_after_holds_for_every_task(scene: Scene):
     scene.api.faults.add(Fault("GET /v1/result/a", status=429, headers={"Retry-After": "1"}, body={}))
     async with scene.bot():
         await scene.track("a")
-        await scene.api.until(lambda: bool(scene.api.asked("a")))
-        refused_at = scene.api.asked("a")[0].at
+        await scene.api.until(lambda: bool(scene.api.polls_of("a")))
+        refused_at = scene.api.polls_of("a")[0].at
         await scene.track("b")
-        await scene.api.until(lambda: bool(scene.api.asked("b")))
+        await scene.api.until(lambda: bool(scene.api.polls_of("b")))
 
-    assert scene.api.asked("b")[0].at - refused_at >= 0.95
+    assert scene.api.polls_of("b")[0].at - refused_at >= 0.95
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ async def test_task_is_followed_from_queued_to_completed(api: StandInVideoApi, c
     answers = [await client.ask(ID) for _ in range(4)]
     done = Completed(f"{api.url}/videos/{ID}.mp4", 8.0)
     assert answers == [Waiting("queued"), Waiting("processing"), done, done]
-    assert [question.status for question in api.asked(ID)] == [200] * 4
+    assert [question.status for question in api.polls_of(ID)] == [200] * 4
     api.check()
 
 
@@ -191,7 +191,7 @@ async def test_broken_reply_is_unavailable(api: StandInVideoApi, client: VideoAp
     api.faults.add(fault)
     with pytest.raises(VideoApiUnavailable):
         await client.ask(ID)
-    assert len(api.questions) == 1
+    assert len(api.polls) == 1
     assert await client.ask(ID) == Waiting("queued")
 
 
