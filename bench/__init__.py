@@ -1,1 +1,1 @@
-"""Measurements, not tests: medians and ratios within one run."""
+"""Benchmarks: medians and ratios within one run. `python -m bench --help` lists them."""

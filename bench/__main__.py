@@ -73,7 +73,7 @@ async def _soak(arguments: argparse.Namespace) -> Outcome:
         seed=arguments.seed,
         work=arguments.work,
         chat=arguments.chat,
-        say=_say,
+        report=_print_line,
     )
     return soak.table(tally), soak.as_json(tally)
 
@@ -96,7 +96,7 @@ def _uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
     return made
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, flush=True)
 
 

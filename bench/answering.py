@@ -1,7 +1,7 @@
-"""A video API that can only answer "processing", as fast as one process can.
+"""A fast video API that answers every poll with "processing".
 
-It shares the machine's cores with what is measured, so it does no more than HTTP/1.1 asks of it.
-`python -m bench.answering` serves until SIGTERM; the stand-in in sandbox/ is the one that can do everything.
+It does only what HTTP/1.1 requires, because it shares the cores with what is measured. `python -m
+bench.answering` serves until SIGTERM. The complete stand-in is in sandbox/video_api.
 """
 
 import asyncio
@@ -35,20 +35,22 @@ _HEAD = (
     b"Date: " + formatdate(usegmt=True).encode() + b"\r\nServer: bench\r\n\r\n%s"
 )
 
-# Four workers with 2,048 questions each in flight, and the bench itself.
-_MOST_CONNECTIONS = 10_000
+# Four workers with 2,048 polls each in flight, and the benchmark's own connections.
+_MAX_CONNECTIONS = 10_000
 
-Told = Callable[[str], None]
+Callback = Callable[[str], None]
 
 
-def _nothing(_task_id: str) -> None:
-    """Nobody wants to know."""
+def _ignore(_task_id: str) -> None:
+    """Ignore the task's id."""
 
 
 class Answering:
-    """Each answer leaves `delay` seconds after its question. Both callbacks are told the task's id."""
+    """Answers each poll after `delay` seconds. Both callbacks get the task's id."""
 
-    def __init__(self, *, delay: float = 0, on_question: Told = _nothing, on_answer: Told = _nothing) -> None:
+    def __init__(
+        self, *, delay: float = 0, on_question: Callback = _ignore, on_answer: Callback = _ignore
+    ) -> None:
         self.url = ""
         self._delay = delay
         self._on_question = on_question
@@ -57,9 +59,9 @@ class Answering:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
-        """The address, as VEO_API_URL takes it."""
+        """Serve, and give the address as VEO_API_URL takes it."""
         loop = asyncio.get_running_loop()
-        allow_open_files(_MOST_CONNECTIONS)
+        allow_open_files(_MAX_CONNECTIONS)
         server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", backlog=4096)
         try:
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -67,24 +69,24 @@ class Answering:
         finally:
             server.close()
 
-    def ask(self, connection: "_Connection", task_id: str) -> None:
+    def receive(self, connection: "_Connection", task_id: str) -> None:
         self._on_question(task_id)
         if not self._delay:
             self._answer(connection, task_id)
             return
         loop = asyncio.get_running_loop()
-        # The delay is the same for all, so they leave in the order of coming: one timer is enough.
+        # The delay is the same for all, so they are answered in the order of arrival: one timer is enough.
         self._waiting.append((loop.time() + self._delay, connection, task_id))
         if len(self._waiting) == 1:
-            loop.call_later(self._delay, self._answer_those_due)
+            loop.call_later(self._delay, self._answer_due)
 
-    def _answer_those_due(self) -> None:
+    def _answer_due(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting and self._waiting[0][0] <= loop.time():
             _, connection, task_id = self._waiting.popleft()
             self._answer(connection, task_id)
         if self._waiting:
-            loop.call_at(self._waiting[0][0], self._answer_those_due)
+            loop.call_at(self._waiting[0][0], self._answer_due)
 
     def _answer(self, connection: "_Connection", task_id: str) -> None:
         self._on_answer(task_id)
@@ -92,7 +94,7 @@ class Answering:
 
 
 class _Connection(asyncio.Protocol):
-    """Questions one after the other; a pipelining client is not foreseen."""
+    """One client connection, with one request at a time (no pipelining)."""
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
@@ -114,7 +116,7 @@ class _Connection(asyncio.Protocol):
         elif _AUTHORIZED not in request:
             self.send(b"200 OK", {"code": "204", "msg": "wrong key"})
         else:
-            self._answering.ask(self, found[1].decode())
+            self._answering.receive(self, found[1].decode())
 
     def send(self, status: bytes, reply: dict[str, object]) -> None:
         assert self._transport is not None
@@ -124,7 +126,7 @@ class _Connection(asyncio.Protocol):
 
 @asynccontextmanager
 async def answering_process() -> AsyncIterator[str]:
-    """One in a process of its own; gives its address."""
+    """Run this API as a separate process, and give its address."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.answering", stdout=PIPE)
     try:
         assert process.stdout is not None

@@ -1,7 +1,7 @@
-"""The least that carrying videos takes: download to the disk, then upload, so many at a time.
+"""The baseline for delivering videos: download each to the disk, then upload it, several at a time.
 
-`python -m bench.carrying` reads what to carry as JSON from its standard input, and says how many seconds
-it took. The bot checks and remembers beside it, and may be killed at any moment.
+`python -m bench.carrying` reads its work as JSON from standard input and prints the seconds that it took.
+Unlike the bot, it checks and stores nothing, and a kill loses its work.
 """
 
 import asyncio
@@ -17,23 +17,27 @@ import aiohttp
 _CHUNK = 1 << 20
 
 
-async def _carry(what: dict[str, Any]) -> float:
-    """`what` names the API's address, the token, how many at a time, and pairs of video and channel."""
+async def _carry(work: dict[str, Any]) -> float:
+    """Deliver all videos, and return the seconds.
+
+    `work`: the address `api`, the `token`, the limits `at_once` and `uploads`, and `videos` as pairs of
+    address and channel id.
+    """
     began = time.perf_counter()
-    waiting = iter(what["videos"])
-    uploads = asyncio.Semaphore(what["uploads"])
+    waiting = iter(work["videos"])
+    uploads = asyncio.Semaphore(work["uploads"])
     with tempfile.TemporaryDirectory() as folder:
         async with aiohttp.ClientSession() as session:
 
-            async def work() -> None:
+            async def deliver() -> None:
                 for url, channel_id in waiting:
                     path = Path(folder) / f"{channel_id}.mp4"
                     await _download(session, url, path)
                     async with uploads:
-                        await _upload(session, what, channel_id, path)
+                        await _upload(session, work, channel_id, path)
                     path.unlink()
 
-            await asyncio.gather(*(work() for _ in range(what["at_once"])))
+            await asyncio.gather(*(deliver() for _ in range(work["at_once"])))
     return time.perf_counter() - began
 
 
@@ -44,13 +48,13 @@ async def _download(session: aiohttp.ClientSession, url: str, path: Path) -> Non
                 file.write(chunk)
 
 
-async def _upload(session: aiohttp.ClientSession, what: dict[str, Any], channel_id: int, path: Path) -> None:
+async def _upload(session: aiohttp.ClientSession, work: dict[str, Any], channel_id: int, path: Path) -> None:
     with path.open("rb") as file:
         form = aiohttp.FormData()
         form.add_field("payload_json", json.dumps({"content": "here it is"}))
         form.add_field("files[0]", file, filename=path.name, content_type="application/octet-stream")
-        headers = {"Authorization": f"Bot {what['token']}"}
-        url = f"{what['api']}/channels/{channel_id}/messages"
+        headers = {"Authorization": f"Bot {work['token']}"}
+        url = f"{work['api']}/channels/{channel_id}/messages"
         async with session.post(url, data=form, headers=headers) as response:
             response.raise_for_status()
             await response.read()

@@ -1,4 +1,4 @@
-"""An empty database of either kind, by its address: what is measured does not know which it is."""
+"""An empty database of either kind, given by its address."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Kind(StrEnum):
-    """Both flush every commit to the disk, as they do for operators."""
+    """The kinds of database. Both flush every commit to the disk, as in operation."""
 
     SQLITE = "SQLite"
     POSTGRESQL = "PostgreSQL"
@@ -15,11 +15,11 @@ class Kind(StrEnum):
 
 @asynccontextmanager
 async def database(kind: Kind, folder: Path) -> AsyncIterator[str]:
-    """Its address, as DATABASE_URL takes it. `folder` is there and holds no other."""
+    """Create a database, and give its address as DATABASE_URL takes it. `folder` must hold no other one."""
     if kind is Kind.SQLITE:
         yield f"sqlite:///{folder / 'bot.db'}"
         return
-    # A wheel of the development environment brings it.
+    # Imported here because its wheel belongs to the development environment only.
     from sandbox.postgres import postgres
 
     with postgres(safe=True) as server:

@@ -1,8 +1,8 @@
-"""Many videos that become ready at once: the bot as a process, beside a bare loop that downloads and uploads.
+"""Many videos that become ready at once: the bot as a process, compared with a bare loop.
 
-Both talk to the same stand-ins, which run in this process, with as many downloads and uploads at a time. The
-bot's time begins with its first download, as waiting for the next question is not delivering; both end with
-the last upload accepted.
+Both use the same stand-ins, which run in this process, and as many downloads and uploads at a time. The bot's
+time begins with its first download, because waiting for the next poll is not delivering. Both times end when
+the last upload is accepted.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ from bench.limits import LIFTED
 from bench.process import peak
 from bot.app import DELIVERIES_AT_ONCE
 from bot.work.posting import UPLOADS_AT_ONCE
+from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Channel
-from sandbox.stage import Stage
 from sandbox.video_api import Clip
 
 _MIB = 1024**2
-_LEAST_RATIO = 0.85
-_MOST_MEMORY = 150_000_000
-_WITHIN = 300.0
+_MIN_RATIO = 0.85
+_MAX_MEMORY = 150_000_000
+_TIMEOUT = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Seconds, and bytes of resident memory at the peak."""
+    """Seconds, and the peak of resident memory in bytes."""
 
     seconds: float
     peak: int
@@ -49,7 +49,7 @@ class Figures:
 
     @property
     def ratios(self) -> list[float]:
-        """The bare loop's time over the bot's, round by round."""
+        """The bare loop's time divided by the bot's, for each round."""
         return [bare.seconds / bot.seconds for bare, bot in zip(self.bare, self.bot, strict=True)]
 
     @property
@@ -58,7 +58,7 @@ class Figures:
 
 
 async def measure(*, videos: int, size: int, rounds: int) -> Figures:
-    """`rounds` times both in turn, each with stand-ins of its own."""
+    """Run both in turn, `rounds` times, each with new stand-ins."""
     figures = Figures(videos, size)
     for _ in range(rounds):
         figures.bare.append(await _bare(videos, size))
@@ -66,22 +66,22 @@ async def measure(*, videos: int, size: int, rounds: int) -> Figures:
     return figures
 
 
-def _channels(stage: Stage, videos: int) -> list[Channel]:
-    """One each: a channel's messages come one after the other."""
-    return [stage.guild.add_channel(f"c{n}") for n in range(videos)]
+def _channels(env: BotEnvironment, videos: int) -> list[Channel]:
+    """One channel for each video, because the messages of one channel are posted one after the other."""
+    return [env.guild.add_channel(f"c{n}") for n in range(videos)]
 
 
 async def _bare(videos: int, size: int) -> Run:
     with tempfile.TemporaryDirectory() as folder:
-        async with Stage(Path(folder)) as stage:
+        async with BotEnvironment(Path(folder)) as env:
             carried = []
-            for n, channel in enumerate(_channels(stage, videos)):
-                task = stage.api.create(f"vgen_{n:012x}")
+            for n, channel in enumerate(_channels(env, videos)):
+                task = env.api.create(f"vgen_{n:012x}")
                 task.complete(Clip.padded(size))
-                carried.append((f"{stage.api.url}/videos/{task.id}.mp4", channel.id))
+                carried.append((f"{env.api.url}/videos/{task.id}.mp4", channel.id))
             what = {
-                "api": stage.discord.api_url,
-                "token": stage.discord.token,
+                "api": env.discord.api_url,
+                "token": env.discord.token,
                 "at_once": DELIVERIES_AT_ONCE,
                 "uploads": UPLOADS_AT_ONCE,
                 "videos": carried,
@@ -90,35 +90,35 @@ async def _bare(videos: int, size: int) -> Run:
                 sys.executable, "-m", "bench.carrying", stdin=PIPE, stdout=PIPE
             )
             watching = asyncio.create_task(peak(psutil.Process(process.pid)))
-            said, _ = await process.communicate(json.dumps(what).encode())
+            output, _ = await process.communicate(json.dumps(what).encode())
             watching.cancel()
-            return Run(float(said), await watching)
+            return Run(float(output), await watching)
 
 
 async def _bot(videos: int, size: int) -> Run:
     with tempfile.TemporaryDirectory() as folder:
-        async with Stage(Path(folder), POLL_INTERVAL="0.5", POLL_RATE="1000", **LIFTED) as stage:
-            await stage.start_bot()
-            channels = _channels(stage, videos)
-            tasks = [stage.api.create(f"vgen_{n:012x}") for n in range(videos)]
+        async with BotEnvironment(Path(folder), POLL_INTERVAL="0.5", POLL_RATE="1000", **LIFTED) as env:
+            await env.start_bot()
+            channels = _channels(env, videos)
+            tasks = [env.api.create(f"vgen_{n:012x}") for n in range(videos)]
             for task, channel in zip(tasks, channels, strict=True):
-                await stage.alice.slash(channel, "veo track", id=task.id)
-            watching = asyncio.create_task(peak(psutil.Process(stage.bot.pid)))
+                await env.alice.slash(channel, "veo track", id=task.id)
+            watching = asyncio.create_task(peak(psutil.Process(env.bot.pid)))
             for task in tasks:
                 task.complete(Clip.padded(size))
-            await stage.discord.until(lambda: all(map(_has_its_video, channels)), within=_WITHIN)
+            await env.discord.until(lambda: all(map(_has_its_video, channels)), within=_TIMEOUT)
             watching.cancel()
-            return Run(_seconds(stage), await watching)
+            return Run(_seconds(env), await watching)
 
 
 def _has_its_video(channel: Channel) -> bool:
     return any(message.attachments for message in channel.messages)
 
 
-def _seconds(stage: Stage) -> float:
-    """From the first download to the last answer, as both stand-ins saw them."""
+def _seconds(env: BotEnvironment) -> float:
+    """Seconds from the first download until now."""
     loop = asyncio.get_running_loop()
-    return loop.time() - min(download.at for download in stage.api.downloads)
+    return loop.time() - min(download.at for download in env.api.downloads)
 
 
 def table(figures: Figures) -> str:
@@ -128,8 +128,8 @@ def table(figures: Figures) -> str:
             f"{'':18}{'seconds':>20}{'peak memory':>16}",
             _row("bare loop", figures.bare),
             _row("bot", figures.bot),
-            f"bare / bot: {spread(figures.ratios, '.2f')}   (aim: at least {_LEAST_RATIO})",
-            f"peak memory of the bot: {figures.peak / 1e6:.0f} MB   (aim: below {_MOST_MEMORY / 1e6:.0f} MB)",
+            f"bare / bot: {spread(figures.ratios, '.2f')}   (aim: at least {_MIN_RATIO})",
+            f"peak memory of the bot: {figures.peak / 1e6:.0f} MB   (aim: below {_MAX_MEMORY / 1e6:.0f} MB)",
         ]
     )
 
@@ -146,5 +146,5 @@ def as_json(figures: Figures) -> dict[str, object]:
         "bare": [{"seconds": run.seconds, "peak_bytes": run.peak} for run in figures.bare],
         "bot": [{"seconds": run.seconds, "peak_bytes": run.peak} for run in figures.bot],
         "ratio": figures.ratios,
-        "failed": median(figures.ratios) < _LEAST_RATIO or figures.peak >= _MOST_MEMORY,
+        "failed": median(figures.ratios) < _MIN_RATIO or figures.peak >= _MAX_MEMORY,
     }

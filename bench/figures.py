@@ -1,4 +1,4 @@
-"""Many measurements of one thing as a few numbers."""
+"""Summarises many measurements in a few numbers."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -6,7 +6,7 @@ from statistics import median
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The least value that so many percent of all do not exceed."""
+    """The smallest value that `percent` percent of all values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
 

@@ -1,4 +1,4 @@
-"""Many waiting tasks in a store at once, as rows: registering 100,000 as people do takes minutes."""
+"""Inserts many waiting tasks into a store as rows, because registering 100,000 by commands takes minutes."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,15 +18,15 @@ _ROWS_AT_ONCE = 10_000
 
 
 def task_id(number: int) -> str:
-    """As the service forms its ids; the stand-in's own begin with number 1."""
+    """An id in the service's form, as the stand-in gives them; its first number is 1."""
     return f"vgen_{number:012x}"
 
 
 async def fill(store: Store, due: Sequence[int], *, guild_id: int = 1) -> None:
-    """Task number n, counted from 1, is asked about next at `due[n - 1]`.
+    """Insert a task for each time in `due`: task number n, counted from 1, is polled next at `due[n - 1]`.
 
-    All have been asked about once, with `WORD` as the answer: the common case for a poller. Twenty share a
-    card and a channel.
+    Each has been polled once with the status `WORD`, the common case for a poller. Twenty share a card and a
+    channel.
     """
     now, numbers = system_clock(), range(1, len(due) + 1)
 

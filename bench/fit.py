@@ -1,4 +1,4 @@
-"""Making a video smaller: how long it takes, and what is left of it, for one 4K and one 1080p film."""
+"""Making a 4K and a 1080p video smaller: the time it takes, and the size and picture that result."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ _FILMS = (("4K", 3840, 2160, 50_000_000), ("1080p", 1920, 1080, 30_000_000))
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`source` in bytes. `load` is how many others wanted the cores in the last minute, on average."""
+    """`source` is the size in bytes. `load` is the load average of the last minute, before the start."""
 
     name: str
     source: int
@@ -45,7 +45,7 @@ async def _measure(program: Path, folder: Path, name: str, width: int, height: i
 
 
 async def _make(program: Path, path: Path, width: int, height: int, bits: int) -> None:
-    """A moving picture with noise, harder than most films, and a tone."""
+    """Make a moving picture with noise, which is harder to encode than most videos, and a tone."""
     picture = f"testsrc2=s={width}x{height}:r={_RATE}:d={_SECONDS},noise=alls=10:allf=t"
     rate = str(bits)
     maker = await asyncio.create_subprocess_exec(

@@ -1,6 +1,6 @@
-"""Every property of tests/property with very many examples: what comes from outside breaks nothing.
+"""Runs every property of tests/property with very many examples.
 
-The store's model is left out: its examples are slow, and come from us.
+The store's model is left out, because its examples are slow and are no outside input.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ _COUNTED = re.compile(r"^(tests/property/\S+::\w+):$|- (\d+) passing(?: examples
 
 @dataclass(frozen=True, slots=True)
 class Fuzzed:
-    """Examples that passed, by property; what pytest said when one did not."""
+    """The number of examples that passed, by property, and pytest's output."""
 
     passed: dict[str, int]
     failed: bool
-    said: str
+    output: str
 
     @property
     def cases(self) -> int:
@@ -30,7 +30,7 @@ class Fuzzed:
 
 
 async def measure(*, cases: int) -> Fuzzed:
-    """About `cases` examples in all, spread evenly over the properties and over the cores.
+    """Run about `cases` examples in all, spread evenly over the properties and the cores.
 
     Ends with the first property that fails.
     """
@@ -38,7 +38,7 @@ async def measure(*, cases: int) -> Fuzzed:
     if few.failed:
         return few
     if not few.passed:
-        raise RuntimeError(f"the properties cannot be counted:\n{few.said}")
+        raise RuntimeError(f"the properties cannot be counted:\n{few.output}")
     return await _run(-(-cases // len(few.passed)))
 
 
@@ -51,15 +51,15 @@ async def _run(examples: int) -> Fuzzed:
         stdout=PIPE,
         stderr=STDOUT,
     )
-    said = (await pytest.communicate())[0].decode(errors="replace")
-    return Fuzzed(_counted(said), pytest.returncode != 0, said)
+    output = (await pytest.communicate())[0].decode(errors="replace")
+    return Fuzzed(_counted(output), pytest.returncode != 0, output)
 
 
-def _counted(said: str) -> dict[str, int]:
-    """From Hypothesis' own statistics, every phase added up."""
+def _counted(output: str) -> dict[str, int]:
+    """Examples by property, from Hypothesis' statistics: the sum of all phases."""
     counted: dict[str, int] = {}
     name = ""
-    for line in said.splitlines():
+    for line in output.splitlines():
         found = _COUNTED.search(line)
         if found and found[1]:
             name = found[1].partition("::")[2]
@@ -72,7 +72,7 @@ def table(fuzzed: Fuzzed) -> str:
     lines = [f"{count:>10,}  {name}" for name, count in sorted(fuzzed.passed.items())]
     lines.append(f"{fuzzed.cases:>10,}  cases, {'AND A FAILURE' if fuzzed.failed else 'no failure'}")
     if fuzzed.failed:
-        lines.append(fuzzed.said)
+        lines.append(fuzzed.output)
     return "\n".join(lines)
 
 

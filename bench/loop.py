@@ -1,8 +1,8 @@
-"""How many tasks a process keeps at one question each 30 seconds, when every answer takes 200 ms.
+"""How many tasks one process can poll every 30 seconds, when every answer takes 200 ms.
 
-Beside the bot: what most bots do, one `discord.ext.tasks` loop that awaits each task in turn. It runs over a
-few tasks, from which follows how many it gets through in 30 s. Both ask the same API, which answers in this
-process. How late the bot's questions are is measured there, too, from 30 s after the last answer left.
+It is compared with what most bots do: one `discord.ext.tasks` loop that awaits each task in turn. That loop
+runs over a few tasks, from which follows how many it manages in 30 s. Both poll the same API, which runs in
+this process. The API also measures how late the bot's polls are: a poll is due 30 s after the last answer.
 """
 
 import asyncio
@@ -23,22 +23,22 @@ from bench.filling import fill, task_id
 from bot.core.clock import SECOND
 from bot.core.registration import Limits
 from bot.storage.store import open_store
-from sandbox.stage import Stage
+from sandbox.bot_environment import BotEnvironment
 
 _INTERVAL = 30.0
 _ANSWER_TAKES = 0.2
-# Seconds, at the most, until the bot looks for work: for its start, and for each task that is filled in.
+# The most seconds until the bot looks for work: for its start, and for each task that is inserted.
 _START_TAKES = 6.0
 _FILLING_TAKES = 0.0002
-_LEAST_RATIO = 40
-_MOST_LATE = 1.0  # the aim for 99 of 100 questions
+_MIN_RATIO = 40
+_MAX_LATENESS = 1.0  # seconds, the aim for 99 of 100 polls
 _NO_LIMIT = 10**9
 _SETTINGS = {"VEO_API_KEY": KEY, "POLL_INTERVAL": str(_INTERVAL), "POLL_RATE": "1000000"}
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`late` are the seconds of every question; `cpu` is the share of one core that the bot took."""
+    """`late`: by how many seconds each poll was late. `cpu`: the share of one core that the bot used."""
 
     naive_tasks: int
     naive_seconds: float
@@ -50,7 +50,7 @@ class Figures:
 
     @property
     def naive_keeps(self) -> float:
-        """As many as its loop gets through before the interval is over."""
+        """How many tasks the simple loop manages within the interval."""
         return self.naive_tasks / self.naive_seconds * _INTERVAL
 
     @property
@@ -62,48 +62,48 @@ class Figures:
         return percentile(self.late, 99)
 
 
-class _Punctuality:
-    """When each task is due, and how late its questions came. Told by the API."""
+class _Lateness:
+    """When each task is due, and how late its polls came. The API calls `polled` and `answered`."""
 
     def __init__(self, due: dict[str, float]) -> None:
         self._due = due
         self._late: list[float] = []
 
-    def asked(self, task_id: str) -> None:
+    def polled(self, task_id: str) -> None:
         self._late.append(time.time() - self._due.pop(task_id))
 
     def answered(self, task_id: str) -> None:
         self._due[task_id] = time.time() + _INTERVAL
 
     def until_now(self) -> list[float]:
-        """With those that are due and were not asked about at all: so late, at the least."""
+        """All seconds of lateness, including the minimum for tasks that are due and have not been polled."""
         now = time.time()
         return self._late + [now - due for due in self._due.values() if due < now]
 
 
 async def measure(*, count: int, naive: int, seconds: float) -> Figures:
-    """The naive loop over `naive` tasks, then the bot with `count` tasks for so many seconds."""
+    """Run the simple loop over `naive` tasks, then the bot with `count` tasks for so many seconds."""
     naive_seconds = await _naive(naive)
     first = time.time() + _START_TAKES + count * _FILLING_TAKES
-    # As they come in real life: registered all at once, they would be due all at once for ever.
+    # Spread as in real life: tasks that were registered at once would always be due at once.
     due = [first + random.uniform(0, _INTERVAL) for _ in range(count)]
-    punctuality = _Punctuality({task_id(n): at for n, at in enumerate(due, 1)})
-    api = Answering(delay=_ANSWER_TAKES, on_question=punctuality.asked, on_answer=punctuality.answered)
+    lateness = _Lateness({task_id(n): at for n, at in enumerate(due, 1)})
+    api = Answering(delay=_ANSWER_TAKES, on_question=lateness.polled, on_answer=lateness.answered)
     with tempfile.TemporaryDirectory() as folder:
-        async with api.serving() as url, Stage(Path(folder), VEO_API_URL=url, **_SETTINGS) as stage:
-            await _fill(stage, due)
-            await stage.start_bot()
+        async with api.serving() as url, BotEnvironment(Path(folder), VEO_API_URL=url, **_SETTINGS) as env:
+            await _fill(env, due)
+            await env.start_bot()
             await asyncio.sleep(first - time.time())
-            bot = psutil.Process(stage.bot.pid)
+            bot = psutil.Process(env.bot.pid)
             used = _cpu_seconds(bot)
             await asyncio.sleep(seconds)
             cpu = (_cpu_seconds(bot) - used) / seconds
-            late = punctuality.until_now()
+            late = lateness.until_now()
             return Figures(naive, naive_seconds, count, seconds, late, cpu, bot.memory_info().rss)
 
 
 async def _naive(count: int) -> float:
-    """Seconds for one round of the loop over so many tasks."""
+    """Seconds for one round of the simple loop over `count` tasks."""
     took = 0.0
     async with Answering(delay=_ANSWER_TAKES).serving() as url, aiohttp.ClientSession() as session:
 
@@ -121,13 +121,13 @@ async def _naive(count: int) -> float:
     return took
 
 
-async def _fill(stage: Stage, due: Sequence[float]) -> None:
-    """Into the bot's database before its start."""
-    data = stage.folder / "data"
+async def _fill(env: BotEnvironment, due: Sequence[float]) -> None:
+    """Insert the tasks into the bot's database, before the bot starts."""
+    data = env.folder / "data"
     data.mkdir()
     limits = Limits(_NO_LIMIT, _NO_LIMIT, _NO_LIMIT)
     async with open_store(f"sqlite:///{data / 'bot.db'}", limits=limits, interval=0) as store:
-        await fill(store, [int(at * SECOND) for at in due], guild_id=stage.guild.id)
+        await fill(store, [int(at * SECOND) for at in due], guild_id=env.guild.id)
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
@@ -144,9 +144,9 @@ def table(figures: Figures) -> str:
         f"one question every {_INTERVAL:g} s per task, {_ANSWER_TAKES * 1000:.0f} ms for each answer",
         f"one after the other   {figures.naive_keeps:,.0f} tasks ({measured})",
         f"bot                   {figures.tasks:,} tasks, {asked:,} questions at {rate}",
-        f"  late                p50 {p50}, p99 {p99}, worst {worst}   (aim: p99 below {_MOST_LATE:g} s)",
+        f"  late                p50 {p50}, p99 {p99}, worst {worst}   (aim: p99 below {_MAX_LATENESS:g} s)",
         f"  takes               {figures.cpu:.0%} of a core, {figures.memory / 1024**2:.0f} MiB",
-        f"bot / one by one      {figures.ratio:,.0f} times as many   (aim: {_LEAST_RATIO})",
+        f"bot / one by one      {figures.ratio:,.0f} times as many   (aim: {_MIN_RATIO})",
     ]
     return "\n".join(lines)
 
@@ -163,5 +163,5 @@ def as_json(figures: Figures) -> dict[str, object]:
         "cpu_share": figures.cpu,
         "memory_bytes": figures.memory,
         "ratio": figures.ratio,
-        "failed": figures.p99 >= _MOST_LATE or figures.ratio < _LEAST_RATIO,
+        "failed": figures.p99 >= _MAX_LATENESS or figures.ratio < _MIN_RATIO,
     }

@@ -1,8 +1,8 @@
-"""The poller and its store on a full table, beside a bare aiohttp GET + json() loop in the same run.
+"""The poller and its store on a full table, compared with a bare aiohttp GET + json() loop.
 
-All loops ask the same API, which runs in a process of its own, the same number of questions with the same
-number in flight. The rate budget is lifted and every task is due again at once, so that what is measured is
-the work per question: claim, ask, read, judge, record.
+All loops poll the same API, which runs in a separate process, equally often and with the same number in
+flight. The rate limit is lifted and every task is due again at once, so that the work per poll is measured:
+claim, poll, read, judge, record.
 """
 
 import asyncio
@@ -36,15 +36,15 @@ from bot.work.pacing import ApiGate
 from bot.work.poller import Poller
 
 _NO_LIMIT = 10_000_000
-_INTERVAL = 1  # ms: every task is due again by the time its turn comes
+_INTERVAL = 1  # ms: every task is due again when its turn comes
 _DEADLINE = 10**12
-_LEAST_RATIO = 0.75  # on SQLite
-_MOST_GROWTH = 1.20
+_MIN_RATIO = 0.75  # on SQLite
+_MAX_GROWTH = 1.20
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be measured. `tasks` are the sizes of the tables, `questions` those of one run."""
+    """What to measure. `tasks`: the sizes of the tables. `questions`: the number of polls of one run."""
 
     tasks: Sequence[int]
     kinds: Sequence[Kind]
@@ -55,7 +55,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One loop over `questions` questions: seconds of wall clock and of our own CPU."""
+    """One loop of `questions` polls: the seconds of wall clock and of this process's CPU."""
 
     questions: int
     wall: float
@@ -72,7 +72,7 @@ class Run:
 
 @dataclass(slots=True)
 class Figures:
-    """What every round measured, in the same order everywhere."""
+    """The measurements of every round; all lists have the same order."""
 
     plan: Plan
     loop: str
@@ -80,31 +80,31 @@ class Figures:
     bot: dict[tuple[Kind, int], list[Run]] = field(default_factory=dict)
 
     def ratios(self, kind: Kind, tasks: int) -> list[float]:
-        """The bot's rate over the bare loop's, round by round: what both suffer from cancels out."""
+        """The bot's rate divided by the bare loop's, for each round, so that what slows both cancels out."""
         return [bot.rate / bare.rate for bot, bare in zip(self.bot[kind, tasks], self.bare, strict=True)]
 
     def growth(self, kind: Kind) -> list[float]:
-        """CPU per question with the most tasks over that with the fewest."""
-        most, fewest = self.bot[kind, max(self.plan.tasks)], self.bot[kind, min(self.plan.tasks)]
-        return [many.cpu_us / few.cpu_us for many, few in zip(most, fewest, strict=True)]
+        """CPU per poll with the most tasks, divided by that with the fewest."""
+        large, small = self.bot[kind, max(self.plan.tasks)], self.bot[kind, min(self.plan.tasks)]
+        return [many.cpu_us / few.cpu_us for many, few in zip(large, small, strict=True)]
 
     def misses(self) -> list[str]:
-        """The aims that were not reached."""
+        """A line for each aim that was not reached."""
         slow = [
             f"{kind}, {tasks:,} tasks: {median(self.ratios(kind, tasks)):.2f} of bare"
             for kind, tasks in self.bot
-            if kind is Kind.SQLITE and median(self.ratios(kind, tasks)) < _LEAST_RATIO
+            if kind is Kind.SQLITE and median(self.ratios(kind, tasks)) < _MIN_RATIO
         ]
         grown = [
             f"{kind}: CPU grows by {median(self.growth(kind)):.2f}"
             for kind in self.plan.kinds
-            if median(self.growth(kind)) > _MOST_GROWTH
+            if median(self.growth(kind)) > _MAX_GROWTH
         ]
         return slow + grown
 
 
 async def measure(plan: Plan) -> Figures:
-    """`rounds` times all of them in turn, after one uncounted round."""
+    """Run all of them in turn, `rounds` times, after one round that does not count."""
     figures = Figures(plan, type(asyncio.get_running_loop()).__module__.partition(".")[0])
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(answering_process())
@@ -131,7 +131,7 @@ async def _timed(plan: Plan, work: Callable[[], Awaitable[None]]) -> Run:
 
 @asynccontextmanager
 async def _filled(kind: Kind, tasks: int) -> AsyncIterator[Store]:
-    """All due, in random order: neighbours in time are seldom neighbours on the disk."""
+    """A store whose tasks are all due, in random order, because due times do not follow the order on disk."""
     now = system_clock()
     due = [now - n for n in range(tasks)]
     random.Random(1).shuffle(due)
@@ -146,7 +146,7 @@ async def _filled(kind: Kind, tasks: int) -> AsyncIterator[Store]:
 
 
 async def _bare(url: str, plan: Plan) -> None:
-    """What a poller cannot do without: GET and json()."""
+    """The minimum that a poller has to do: GET and json()."""
     numbers = iter(range(1, plan.questions + 1))
     headers = {"Authorization": f"Bearer {KEY}"}
 
@@ -160,7 +160,7 @@ async def _bare(url: str, plan: Plan) -> None:
 
 
 class _Counted:
-    """The real client; sets `done` after so many answers."""
+    """The real client; it sets `done` after `questions` answers."""
 
     def __init__(self, api: VideoApiClient, questions: int, done: asyncio.Event) -> None:
         self._api = api
@@ -176,7 +176,7 @@ class _Counted:
 
 
 async def _bot(url: str, store: Store, plan: Plan) -> None:
-    """The bot's own poller in its own loop, over its own store."""
+    """The bot's real poller in its real loop, over its real store."""
     done = asyncio.Event()
     with _as_a_process():
         await _poll(url, store, plan, done)
@@ -184,7 +184,7 @@ async def _bot(url: str, store: Store, plan: Plan) -> None:
 
 @contextmanager
 def _as_a_process() -> Iterator[None]:
-    """What the bot sets for its process, while its turn lasts."""
+    """Apply the bot's settings of the garbage collector inside the block."""
     before = gc.get_threshold()
     collect_garbage_seldom()
     try:
@@ -211,7 +211,7 @@ async def _poll(url: str, store: Store, plan: Plan, done: asyncio.Event) -> None
 
 
 def table(figures: Figures) -> str:
-    """Medians, with the range of the rounds."""
+    """Medians, with the range of the rounds in brackets."""
     plan = figures.plan
     lines = [
         f"{plan.questions:,} questions a run, {plan.at_once} in flight, {plan.rounds} rounds, {figures.loop}",
@@ -220,10 +220,10 @@ def table(figures: Figures) -> str:
     ]
     for (kind, tasks), runs in figures.bot.items():
         lines.append(_row(f"{kind}, {tasks:,} tasks", runs, spread(figures.ratios(kind, tasks), ".2f")))
-    lines.append(f"bot / bare on SQLite: the aim is at least {_LEAST_RATIO:.2f}")
+    lines.append(f"bot / bare on SQLite: the aim is at least {_MIN_RATIO:.2f}")
     for kind in plan.kinds:
         growth = spread(figures.growth(kind), ".2f")
-        lines.append(f"CPU, most / fewest tasks, {kind}: {growth}   (aim: at most {_MOST_GROWTH:.2f})")
+        lines.append(f"CPU, most / fewest tasks, {kind}: {growth}   (aim: at most {_MAX_GROWTH:.2f})")
     return "\n".join(lines + [f"MISSED  {miss}" for miss in figures.misses()])
 
 

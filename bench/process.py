@@ -1,4 +1,4 @@
-"""The whole bot as a process: start-up, idle memory, a large video on its way, answers under full polling."""
+"""The whole bot as a process: start-up, idle memory, memory for a large video, answers under full polling."""
 
 import asyncio
 import statistics
@@ -11,11 +11,11 @@ import psutil
 
 from bench.limits import LIFTED
 from bot.core.ids import MAX_IDS
-from sandbox.stage import Stage
+from sandbox.bot_environment import BotEnvironment
 from sandbox.video_api import CLIP, Clip
 
 _MIB = 1024**2
-_LARGE_VIDEO = 100 * _MIB - 64 * 1024  # just below what a server of boost level 3 takes
+_LARGE_VIDEO = 100 * _MIB - 64 * 1024  # just below the limit of a server with boost level 3
 _STARTS = 5
 _ANSWERS = 200
 
@@ -42,68 +42,68 @@ async def measure(*, tasks: int) -> Figures:
 
 async def _start_once() -> float:
     with tempfile.TemporaryDirectory() as folder:
-        async with Stage(Path(folder)) as stage:
+        async with BotEnvironment(Path(folder)) as env:
             began = time.perf_counter()
-            await stage.start_bot()
+            await env.start_bot()
             return time.perf_counter() - began
 
 
 async def _large_video() -> tuple[int, int, float]:
-    """Idle memory, what the video adds at its peak, and the seconds from completed to posted."""
+    """Idle memory, the memory that the video adds at its peak, and the seconds from completed to posted."""
     with tempfile.TemporaryDirectory() as folder:
-        async with Stage(Path(folder), POLL_INTERVAL="0.5") as stage:
-            stage.guild.premium_tier = 3
-            await stage.start_bot()
-            process = psutil.Process(stage.bot.pid)
-            # A small one first, so that what is loaded once is not counted.
-            await _deliver(stage, "vgen_small", CLIP)
+        async with BotEnvironment(Path(folder), POLL_INTERVAL="0.5") as env:
+            env.guild.premium_tier = 3
+            await env.start_bot()
+            process = psutil.Process(env.bot.pid)
+            # A small video first, so that modules loaded on first use are not counted.
+            await _deliver(env, "vgen_small", CLIP)
             idle = process.memory_info().rss
             watching = asyncio.create_task(peak(process))
             began = time.perf_counter()
-            await _deliver(stage, "vgen_large", Clip.padded(_LARGE_VIDEO))
+            await _deliver(env, "vgen_large", Clip.padded(_LARGE_VIDEO))
             seconds = time.perf_counter() - began
             watching.cancel()
             return idle, await watching - idle, seconds
 
 
-async def _deliver(stage: Stage, task_id: str, clip: Clip) -> None:
-    stage.api.create(task_id).complete(clip)
-    await stage.alice.slash(stage.channel, "veo track", id=task_id)
-    await stage.discord.until(
-        lambda: any(m.attachments and task_id in m.content for m in stage.channel.messages), within=120
+async def _deliver(env: BotEnvironment, task_id: str, clip: Clip) -> None:
+    env.api.create(task_id).complete(clip)
+    await env.alice.slash(env.channel, "veo track", id=task_id)
+    await env.discord.until(
+        lambda: any(m.attachments and task_id in m.content for m in env.channel.messages), within=120
     )
 
 
 async def peak(process: psutil.Process) -> int:
-    """Resident memory is a level, so its peak has to be looked for: until cancelled, or the process ends."""
-    most = 0
+    """Sample the resident memory until cancelled or the process ends, and return the highest value."""
+    highest = 0
     try:
         while True:
-            most = max(most, process.memory_info().rss)
+            highest = max(highest, process.memory_info().rss)
             await asyncio.sleep(0.002)
     except (asyncio.CancelledError, psutil.NoSuchProcess):
-        return most
+        return highest
 
 
 async def _answers(tasks: int) -> tuple[float, list[float]]:
-    """Seconds to the acknowledgement of /veo track and /veo list while all tasks are polled each second."""
+    """Polls per second, and seconds to acknowledge /veo track and /veo status meanwhile."""
     with tempfile.TemporaryDirectory() as folder:
-        async with Stage(Path(folder), POLL_RATE="1000000", **LIFTED) as stage:
-            await stage.start_bot()
+        async with BotEnvironment(Path(folder), POLL_RATE="1000000", **LIFTED) as env:
+            await env.start_bot()
             ids = [f"vgen_{n:012x}" for n in range(tasks)]
             for task_id in ids:
-                stage.api.create(task_id).proceed()
+                env.api.create(task_id).proceed()
             for start in range(0, tasks, MAX_IDS):
                 chunk = " ".join(ids[start : start + MAX_IDS])
-                await stage.alice.slash(stage.channel, "veo track", id=chunk)
-            asked, began = len(stage.api.polls), time.perf_counter()
+                await env.alice.slash(env.channel, "veo track", id=chunk)
+            asked, began = len(env.api.polls), time.perf_counter()
             answers = []
             for number in range(_ANSWERS):
-                stage.api.create(f"vgen_new_{number}")
-                track = await stage.bob.slash(stage.channel, "veo track", id=f"vgen_new_{number}")
-                status = await stage.bob.slash(stage.channel, "veo status", id=ids[number % tasks])
+                env.api.create(f"vgen_new_{number}")
+                track = await env.bob.slash(env.channel, "veo track", id=f"vgen_new_{number}")
+                status = await env.bob.slash(env.channel, "veo status", id=ids[number % tasks])
                 answers += [track.acknowledged_after, status.acknowledged_after]
-            rate = (len(stage.api.polls) - asked) / (time.perf_counter() - began)
+            rate = (len(env.api.polls) - asked) / (time.perf_counter() - began)
             return rate, answers
 
 

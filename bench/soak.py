@@ -1,10 +1,10 @@
-"""Random kills and random faults over many tasks, for a given time; counts what was lost and doubled.
+"""Kills the bot and injects faults at random over many tasks; counts lost and doubled results.
 
-The bot is its own process with its public settings, or several over one PostgreSQL. It is killed with SIGKILL
-at moments that the stand-ins observe (a request received, accepted, half answered) or at random, sometimes
-followed by a stop that is longer than Discord remembers a nonce; one of several is also frozen for longer
-than its lease. What counts: every task whose tracking was acknowledged has exactly one result message at the
-end, and a task whose acknowledgement was lost has at most one.
+The bot is one process with its public settings, or several over one PostgreSQL. It is killed with SIGKILL at
+moments that the stand-ins observe (a request received, accepted, half answered) or at random, sometimes
+followed by a stop that is longer than Discord remembers a nonce; one of several processes is also frozen for
+longer than its lease. The criterion: at the end, every task whose tracking was acknowledged has exactly one
+result message, and a task whose acknowledgement was lost has at most one.
 """
 
 import asyncio
@@ -19,17 +19,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.cast import Cast, Ensemble, Soloist, ask, tell
+from bench.bots import Bots, SeveralBots, SingleBot, change, query
 from sandbox.discord import Channel, InteractionFailed
 from sandbox.faults import Fault
+from sandbox.holds import Hold
 from sandbox.video_api import CLIP, Clip
 
 _CHANNELS = 8
-_PAUSE = 0.25  # seconds between two people who track something
-_SETTLING = 120.0
+_PAUSE = 0.25  # seconds between two commands that track a task
+_SETTLE_TIMEOUT = 120.0
 _LONGER_THAN_A_NONCE = 180_000  # ms
 _GATEWAY_SHARE = 0.05  # of the faults: the websocket breaks
-_LONGEST_DELAY = 1.0  # seconds that a fault keeps a request on the wire
+_MAX_DELAY = 1.0  # seconds that a fault keeps a request on the wire
 
 _OWED = "SELECT count(*) FROM deliveries WHERE state IN ('open', 'due')"
 
@@ -54,13 +55,13 @@ def _box(kind: bytes, body: bytes) -> bytes:
     return (len(body) + 8).to_bytes(4) + kind + body
 
 
-# The smallest thing that is an MP4, so that thousands of results fit into memory.
+# The smallest valid MP4, so that thousands of results fit into memory.
 _SMALL = Clip(_box(b"ftyp", b"isom\0\0\2\0isom") + _box(b"moov", _box(b"mvhd", bytes(100))), seconds=None)
 
 
 @dataclass(slots=True)
 class Tally:
-    """What happened, and what came of it."""
+    """What was done to the bot, and the results."""
 
     seconds: float = 0.0
     processes: str = "one process"
@@ -86,56 +87,56 @@ class Tally:
         return sorted(task_id for task_id, count in self.results.items() if count > 1)
 
 
-async def measure(*, seconds: float, seed: int, work: int, chat: int, say: Callable[[str], None]) -> Tally:
-    """Plays for so long, lets everything settle, and counts. Without `work`, one process with SQLite."""
+async def measure(*, seconds: float, seed: int, work: int, chat: int, report: Callable[[str], None]) -> Tally:
+    """Run for so many seconds, wait until nothing is owed, and count. Without `work`: one process, SQLite."""
     chance = random.Random(seed)
     async with AsyncExitStack() as exit_:
         folder = Path(exit_.enter_context(tempfile.TemporaryDirectory()))
-        cast: Soloist | Ensemble = Soloist(folder, exit_)
+        bots: SingleBot | SeveralBots = SingleBot(folder)
         if work:
-            cast = Ensemble(folder, exit_, work=work, chat=chat, chance=chance)
-        await exit_.enter_async_context(cast.stage)
-        soak = _Soak(cast, chance)
+            bots = SeveralBots(folder, exit_, work=work, chat=chat, chance=chance)
+        await exit_.enter_async_context(bots.env)
+        soak = _Soak(bots, chance)
         if work:
             soak.tally.processes = f"{work} work and {chat} chat processes over one PostgreSQL"
         try:
-            await soak.play(seconds, say)
+            await soak.run(seconds, report)
         finally:
-            await cast.end()
+            await bots.stop()
         return soak.tally
 
 
 class _Soak:
-    def __init__(self, cast: Soloist | Ensemble, chance: random.Random) -> None:
-        self._cast: Cast = cast
-        self._solo = cast if isinstance(cast, Soloist) else None
-        self._stage = cast.stage
+    def __init__(self, bots: SingleBot | SeveralBots, chance: random.Random) -> None:
+        self._bots: Bots = bots
+        self._single = bots if isinstance(bots, SingleBot) else None
+        self._env = bots.env
         self._chance = chance
         self._channels: list[Channel] = []
         self._number = 0
         self.tally = Tally()
 
-    async def play(self, seconds: float, say: Callable[[str], None]) -> None:
-        await self._cast.begin()
-        guilds = self._cast.guilds
+    async def run(self, seconds: float, report: Callable[[str], None]) -> None:
+        await self._bots.start()
+        guilds = self._bots.guilds
         self._channels = [guilds[n % len(guilds)].add_channel(f"c{n}") for n in range(_CHANNELS)]
         began = time.monotonic()
-        people = asyncio.create_task(self._people())
-        weather = asyncio.create_task(self._weather())
+        people = asyncio.create_task(self._track_tasks())
+        faults = asyncio.create_task(self._inject_faults())
         while time.monotonic() - began < seconds:
-            await self._lose_one()
+            await self._interrupt_one()
             if self.tally.kills % 25 == 0:
-                say(f"{time.monotonic() - began:6.0f} s  {self.tally.kills} kills, {self._number} tasks")
-        for job in (people, weather):
+                report(f"{time.monotonic() - began:6.0f} s  {self.tally.kills} kills, {self._number} tasks")
+        for job in (people, faults):
             job.cancel()
-        await asyncio.gather(people, weather, return_exceptions=True)
-        self._stage.discord.faults.clear()
-        self._stage.api.faults.clear()
+        await asyncio.gather(people, faults, return_exceptions=True)
+        self._env.discord.faults.clear()
+        self._env.api.faults.clear()
         self.tally.seconds = time.monotonic() - began
         await self._settle()
 
-    async def _people(self) -> None:
-        """Somebody tracks a new task every now and then, whether the bot is there or not."""
+    async def _track_tasks(self) -> None:
+        """Track a new task at regular intervals, whether the bot runs or not."""
         tracking: set[asyncio.Task[None]] = set()
         while True:
             job = asyncio.create_task(self._track(self._chance.choice(self._channels)))
@@ -147,90 +148,90 @@ class _Soak:
         self._number += 1
         task_id = f"vgen_soak{self._number:07d}"
         clip = CLIP if self._chance.random() < 0.1 else _SMALL
-        task = self._stage.api.create(task_id)
+        task = self._env.api.create(task_id)
         if self._chance.random() < 0.7:
             task.complete(clip)
         else:
             task.fail(f"reason {self._number}")
         try:
-            reply = await self._stage.alice.slash(channel, "veo track", id=task_id)
+            reply = await self._env.alice.slash(channel, "veo track", id=task_id)
         except (InteractionFailed, ValueError, TimeoutError):
             self.tally.unacknowledged.add(task_id)
             return
         card = reply.message is not None and task_id in reply.message.content
         (self.tally.acknowledged if card else self.tally.unacknowledged).add(task_id)
 
-    async def _weather(self) -> None:
-        """Something goes wrong on the wire, about once a second."""
+    async def _inject_faults(self) -> None:
+        """Add a random network or server fault about once a second."""
         limited: dict[str, Any] = {"message": "slow down", "retry_after": 0.5, "global": False}
         kinds = [
-            (self._stage.api.faults, Fault("GET /v1/result/*", status=500, body="<html>")),
-            (self._stage.api.faults, Fault("GET /v1/result/*", cut="before", times=2)),
-            (self._stage.api.faults, Fault("GET /videos/*", status=503, body="")),
-            (self._stage.api.faults, Fault("GET /videos/*", cut="before", times=2)),
-            (self._stage.discord.faults, Fault("POST /channels/*/messages", status=503, body="")),
-            (self._stage.discord.faults, Fault("POST /channels/*/messages", status=500, body="")),
-            (self._stage.discord.faults, Fault("POST /channels/*/messages", cut="before")),
-            (self._stage.discord.faults, Fault("POST /channels/*/messages", cut="after")),
-            (self._stage.discord.faults, Fault("POST /channels/*/messages", status=429, body=limited)),
-            (self._stage.discord.faults, Fault("PATCH /channels/*", cut="after")),
-            (self._stage.discord.faults, Fault("POST /channels/*/messages", delay=_LONGEST_DELAY)),
+            (self._env.api.faults, Fault("GET /v1/result/*", status=500, body="<html>")),
+            (self._env.api.faults, Fault("GET /v1/result/*", cut="before", times=2)),
+            (self._env.api.faults, Fault("GET /videos/*", status=503, body="")),
+            (self._env.api.faults, Fault("GET /videos/*", cut="before", times=2)),
+            (self._env.discord.faults, Fault("POST /channels/*/messages", status=503, body="")),
+            (self._env.discord.faults, Fault("POST /channels/*/messages", status=500, body="")),
+            (self._env.discord.faults, Fault("POST /channels/*/messages", cut="before")),
+            (self._env.discord.faults, Fault("POST /channels/*/messages", cut="after")),
+            (self._env.discord.faults, Fault("POST /channels/*/messages", status=429, body=limited)),
+            (self._env.discord.faults, Fault("PATCH /channels/*", cut="after")),
+            (self._env.discord.faults, Fault("POST /channels/*/messages", delay=_MAX_DELAY)),
         ]
         while True:
             await asyncio.sleep(self._chance.uniform(0.2, 2))
             if self._chance.random() < _GATEWAY_SHARE:
-                await self._stage.discord.disconnect_gateway(1006)
+                await self._env.discord.disconnect_gateway(1006)
                 self.tally.faults += 1
                 continue
             faults, fault = self._chance.choice(kinds)
             faults.add(fault)
             self.tally.faults += 1
 
-    async def _lose_one(self) -> None:
-        what = await self._cast.lose_one(await self._moment())
+    async def _interrupt_one(self) -> None:
+        what = await self._bots.interrupt_one(await self._moment())
         self.tally.kills += "killed" in what
         self.tally.losses[what] += 1
-        if self._solo is None:
+        if self._single is None:
             return
         if self._chance.random() < 0.2:
-            # A stop of minutes outlasts what the dead bot still had on the wire; ours must, too.
-            await asyncio.sleep(_LONGEST_DELAY + 0.2)
+            # A real stop of minutes outlasts the requests that the dead bot had in flight; so must this one.
+            await asyncio.sleep(_MAX_DELAY + 0.2)
             await self._make_the_stop_long()
-        await self._solo.come_back()
+        await self._single.restart()
 
     async def _moment(self) -> Callable[[], None] | None:
-        """Wait for an observed moment, or for a random time when it does not come.
+        """Wait for an observed moment, or for a random time.
 
-        Returns what becomes of the request after the kill: the other side may act on it, or never get it.
+        Returns what to do with the held request after the kill: let the server act on it, or drop it.
         """
         await asyncio.sleep(self._chance.uniform(0, 2))
         if self._chance.random() < 0.2:
             return None
         if self._chance.random() < 0.4:
             route, stage = self._chance.choice(_API_MOMENTS)
-            question = self._stage.api.hold(route, stage=stage)
-            return question.release if await _comes(question) else None
+            poll = self._env.api.hold(route, stage=stage)
+            return poll.release if await _is_reached(poll) else None
         route, stage = self._chance.choice(_DISCORD_MOMENTS)
-        call = self._stage.discord.hold(route, stage=stage)
-        return self._chance.choice([call.release, call.drop]) if await _comes(call) else None
+        call = self._env.discord.hold(route, stage=stage)
+        return self._chance.choice([call.release, call.drop]) if await _is_reached(call) else None
 
     async def _make_the_stop_long(self) -> None:
-        """As if the bot had been down for longer than Discord remembers nonces."""
+        """Make the stop count as longer than Discord remembers a nonce."""
         self.tally.long_stops += 1
         self.tally.stops_at.append(f"{datetime.now(tz=UTC):%H:%M:%S.%f}")
-        self._stage.discord.forget_nonces()
-        await tell(
-            self._cast,
+        self._env.discord.forget_nonces()
+        await change(
+            self._bots,
             f"UPDATE deliveries SET sending_at = sending_at - {_LONGER_THAN_A_NONCE} WHERE state = 'due'",
         )
 
     async def _settle(self) -> None:
-        """Until nothing is owed any more, or for two minutes."""
-        deadline = time.monotonic() + _SETTLING
-        # Looked for in the bot's database, which tells nobody when it changes.
-        while await ask(self._cast, _OWED) and time.monotonic() < deadline:  # noqa: ASYNC110
+        """Wait until nothing is owed, at most two minutes; then stop the bot and count."""
+        deadline = time.monotonic() + _SETTLE_TIMEOUT
+        # The bot's database has to be read again and again, because it does not signal changes.
+        while await query(self._bots, _OWED) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
-        await self._cast.end()
+        await self._bots.stop()
         for channel in self._channels:
             for message in channel.messages:
                 if any(button.label == "Delete" for button in message.buttons):
@@ -238,16 +239,16 @@ class _Soak:
                     self.tally.results[task_id] += 1
                     posted = f"{message.created_at:%H:%M:%S.%f}"
                     self.tally.posted_at.setdefault(task_id, []).append(posted)
-        videos = self._stage.folder / "data" / "videos"
+        videos = self._env.folder / "data" / "videos"
         self.tally.left_files = sum(1 for _ in videos.iterdir())
-        self.tally.bugs = [line for line in self._cast.said() if " a bug " in line]
-        self.tally.surprises = [*self._stage.discord.surprises, *self._stage.api.surprises]
+        self.tally.bugs = [line for line in self._bots.log_lines() if " a bug " in line]
+        self.tally.surprises = [*self._env.discord.surprises, *self._env.api.surprises]
 
 
-async def _comes(hold: Any) -> bool:
+async def _is_reached(hold: Hold) -> bool:
     try:
         await hold.reached(within=2)
-    except (TimeoutError, AssertionError):  # Discord's stand-in says it so, the API's so
+    except AssertionError:
         hold.release()
         return False
     return True

@@ -1,7 +1,7 @@
-"""How polling grows with the processes that share it: workers over one PostgreSQL, 200 ms for each answer.
+"""How the polling rate grows with the number of workers over one PostgreSQL, at 200 ms for each answer.
 
-Everything runs on this machine: the workers, PostgreSQL, and the API in this process. What each of them takes
-of the cores tells what limits the whole.
+Everything runs on this machine: the workers, PostgreSQL, and the API in this process. The CPU time of each
+shows what limits the rate.
 """
 
 import asyncio
@@ -20,19 +20,19 @@ from bench.filling import fill
 from bot.core.clock import system_clock
 from bot.core.registration import Limits
 from bot.storage.store import open_store
+from sandbox.bot_environment import BotEnvironment
 from sandbox.bot_process import BotProcess
-from sandbox.stage import Stage
 
 _ANSWER_TAKES = 0.2
 _NO_LIMIT = 10**9
-# Due again by the time their turn comes: there is always something to ask.
+# Every task is due again when its turn comes, so that there is always one to poll.
 _SETTINGS = {"VEO_API_KEY": KEY, "POLL_INTERVAL": "0.5", "POLL_RATE": "1000000"}
 _WARM = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Questions per second, and the cores that each part took."""
+    """Polls per second, and the cores that each part used."""
 
     workers: int
     rate: float
@@ -50,12 +50,12 @@ class Figures:
 
     @property
     def growth(self) -> list[float]:
-        """Of each, over the first."""
+        """The rate of each run divided by that of the first."""
         return [run.rate / self.runs[0].rate for run in self.runs]
 
 
 async def measure(*, counts: Sequence[int], tasks: int, seconds: float) -> Figures:
-    """Each number of workers for so many seconds, with a database of its own."""
+    """Run each number of workers for so many seconds, with a new database each."""
     runs = [await _run(count, tasks, seconds) for count in counts]
     return Figures(tasks, seconds, psutil.cpu_count() or 1, runs)
 
@@ -71,8 +71,8 @@ async def _run(count: int, tasks: int, seconds: float) -> Run:
         api = Answering(delay=_ANSWER_TAKES, on_answer=one_more)
         async with api.serving() as url, database(Kind.POSTGRESQL, Path(folder)) as address:
             settings = _SETTINGS | {"VEO_API_URL": url, "DATABASE_URL": address}
-            async with Stage(Path(folder), **settings) as stage, _working(stage, count) as workers:
-                await _fill(address, tasks, stage.guild.id)
+            async with BotEnvironment(Path(folder), **settings) as env, _working(env, count) as workers:
+                await _fill(address, tasks, env.guild.id)
                 await asyncio.sleep(_WARM)
                 began, before, used = time.perf_counter(), answered, _cores(workers)
                 await asyncio.sleep(seconds)
@@ -84,8 +84,8 @@ async def _run(count: int, tasks: int, seconds: float) -> Run:
 
 
 @asynccontextmanager
-async def _working(stage: Stage, count: int) -> AsyncIterator[list[BotProcess]]:
-    workers = [BotProcess(stage.settings(), stage.folder / f"{number}.log") for number in range(count)]
+async def _working(env: BotEnvironment, count: int) -> AsyncIterator[list[BotProcess]]:
+    workers = [BotProcess(env.settings(), env.folder / f"{number}.log") for number in range(count)]
     try:
         for worker in workers:
             await worker.start("--role", "work")
@@ -102,7 +102,7 @@ async def _fill(address: str, tasks: int, guild_id: int) -> None:
 
 
 def _cores(workers: Sequence[BotProcess]) -> tuple[float, float, float]:
-    """CPU seconds so far: of the workers, of PostgreSQL, and of this process, which is the API."""
+    """CPU seconds so far of the workers, of PostgreSQL, and of this process, which runs the API."""
     servers = [p for p in psutil.process_iter(["name"]) if p.info["name"] == "postgres"]
     return (
         sum(_seconds(psutil.Process(worker.pid)) for worker in workers),

@@ -15,7 +15,7 @@ from demo.page.run import serve
 from demo.page.server import USUAL_PORT
 from demo.story import Story, save_video
 from demo.terminal import ChannelView, without_web_fonts
-from sandbox.stage import Stage
+from sandbox.bot_environment import BotEnvironment
 
 WIDTH = 100
 
@@ -56,29 +56,27 @@ async def _demo(console: Console, folder: Path, out: Path, svg: Path | None) -> 
         console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {step}", markup=True)
 
     console.print("[bold]veo-courier[/]: stand-ins for Discord and the video API, and the real bot.\n")
-    async with Stage(folder) as stage:
-        story = Story(stage, tell)
+    async with BotEnvironment(folder) as env:
+        story = Story(env, tell)
         video = await story.play()
         path, same = save_video(video, out)
-        view = ChannelView(
-            {p.id: p.name for p in (stage.alice, stage.bob, stage.discord.bot)}, stage.discord.bot.id
-        )
+        view = ChannelView({p.id: p.name for p in (env.alice, env.bob, env.discord.bot)}, env.discord.bot.id)
         verdict = "the same bytes as the API's" if same else "NOT the bytes that the API gave out"
         view.saved[video.attachments[0].id] = f"saved as {path}: {verdict}"
-        messages = [*stage.channel.messages, *story.private]
+        messages = [*env.channel.messages, *story.private]
         console.print()
-        console.print(view.draw(stage.channel, messages))
+        console.print(view.draw(env.channel, messages))
         if svg is not None:
-            _save_picture(svg, view, stage)
-        stage.check()
+            _save_picture(svg, view, env)
+        env.check()
     return same
 
 
-def _save_picture(svg: Path, view: ChannelView, stage: Stage) -> None:
+def _save_picture(svg: Path, view: ChannelView, env: BotEnvironment) -> None:
     with Path("/dev/null").open("w") as nowhere:
         canvas = Console(record=True, width=WIDTH, file=nowhere, highlight=False, force_terminal=True)
         view.saved.clear()
-        canvas.print(view.draw(stage.channel, stage.channel.messages))
+        canvas.print(view.draw(env.channel, env.channel.messages))
         svg.parent.mkdir(parents=True, exist_ok=True)
         svg.write_text(without_web_fonts(canvas.export_svg(title="veo-courier in a channel")))
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sandbox.bot_environment import BotEnvironment
     from sandbox.discord import Message
-    from sandbox.stage import Stage
 
 MADE = "vgen_abc123def456"
 REFUSED = "vgen_9f27c1d08b3e"
@@ -24,18 +24,18 @@ POLICY = (
 
 
 class Story:
-    """Plays on a stage, and tells each step to `tell`."""
+    """Plays on a env, and tells each step to `tell`."""
 
-    def __init__(self, stage: Stage, tell: Callable[[str], None]) -> None:
-        self._stage = stage
+    def __init__(self, env: BotEnvironment, tell: Callable[[str], None]) -> None:
+        self._env = env
         self._tell = tell
         self.private: list[Message] = []
 
     async def play(self) -> Message:
         """Returns the message with the video."""
-        stage = self._stage
-        made, refused = stage.api.create(MADE), stage.api.create(REFUSED)
-        await stage.start_bot()
+        env = self._env
+        made, refused = env.api.create(MADE), env.api.create(REFUSED)
+        await env.start_bot()
         self._tell("The bot is on line and has registered its commands.")
         await self._track()
         made.proceed()
@@ -47,36 +47,36 @@ class Story:
         made.complete()
         self._tell(f"{MADE} is ready.")
         video = await self._result_of(MADE)
-        listed = await stage.alice.slash(stage.channel, "veo list")
+        listed = await env.alice.slash(env.channel, "veo list")
         self._tell("alice types  /veo list")
         if listed.message is not None:
             self.private.append(listed.message)
         return video
 
     async def _track(self) -> None:
-        stage = self._stage
+        env = self._env
         ids = f"{MADE} {REFUSED} {MISTYPED}"
         self._tell(f"alice types  /veo track id:{ids} note:harbour at dawn")
-        reply = await stage.alice.slash(stage.channel, "veo track", id=ids, note="harbour at dawn")
+        reply = await env.alice.slash(env.channel, "veo track", id=ids, note="harbour at dawn")
         if reply.message is None:
             raise RuntimeError("the bot did not answer with a card")
         self._tell(f"The card is there after {reply.acknowledged_after * 1000:.0f} ms.")
-        pressed = await stage.bob.press(reply.message, "Notify me too")
+        pressed = await env.bob.press(reply.message, "Notify me too")
         self._tell(
             "bob presses  Notify me too" + (f": “{pressed.message.content}”" if pressed.message else "")
         )
 
     async def _result_of(self, task_id: str) -> Message:
-        channel = self._stage.channel
+        channel = self._env.channel
 
         def posted() -> Message | None:
             return next((m for m in channel.messages[1:] if f"`{task_id}`" in m.content), None)
 
-        found = await self._stage.discord.until(posted, within=15)
+        found = await self._env.discord.until(posted, within=15)
         if found is None:
             raise RuntimeError(f"no result message for {task_id}")
         card = channel.messages[0]
-        await self._stage.discord.until(lambda: str(found.id) in card.content, within=15)
+        await self._env.discord.until(lambda: str(found.id) in card.content, within=15)
         return found
 
 

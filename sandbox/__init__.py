@@ -1,1 +1,1 @@
-"""Stand-ins for Discord and for the video API, on loopback: for tests, the demo and development."""
+"""Stand-ins for Discord and the video API on loopback, for tests, benchmarks and the demo."""

@@ -1,4 +1,4 @@
-"""The real bot as a process of its own, with its public settings only: it does not know of any sandbox."""
+"""The real bot as a separate process, configured only by its public settings."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What any process needs, and what measures the coverage of one that a test started.
-_KEPT = ("PATH", "HOME", "LANG", "SYSTEMROOT", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
-# Longer than it gives an upload to end.
-_STOPS_WITHIN = 45
+# What every process needs, and what measures the coverage of one that a test started.
+_INHERITED = ("PATH", "HOME", "LANG", "SYSTEMROOT", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+# Seconds. Longer than the bot lets an upload finish.
+_STOP_TIMEOUT = 45
 ROOT = Path(__file__).parent.parent
 
 
 class BotProcess:
-    """`python -m bot` with exactly these settings; what it logs goes to `log`."""
+    """`python -m bot` with exactly these settings; its output is appended to `log`."""
 
     def __init__(self, settings: Mapping[str, str], log: Path) -> None:
         self._settings = dict(settings)
@@ -29,7 +29,7 @@ class BotProcess:
         self._process: Process | None = None
 
     async def start(self, *arguments: str) -> None:
-        """In an empty folder, so that no .env of the project reaches it."""
+        """Start it in an empty folder, so that it reads no .env of the project."""
         folder = self.log.parent / "empty"
         folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
@@ -57,48 +57,53 @@ class BotProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """The exit code; None while it runs and before the first start."""
         return None if self._process is None else self._process.returncode
 
     def output(self) -> str:
-        """All that it has said so far, over every start."""
+        """All its output so far, of every start."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     async def kill(self) -> None:
-        """SIGKILL: no farewell, no clean-up."""
+        """Send SIGKILL, and wait until it is gone."""
         self._running.kill()
         await self._running.wait()
 
     def freeze(self) -> None:
-        """As a machine that stalls: its connections stay, and nothing comes over them."""
+        """Send SIGSTOP, as on a machine that stalls: connections stay open, and nothing comes over them."""
         self._running.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        """Send SIGCONT: undo `freeze`."""
         self._running.send_signal(signal.SIGCONT)
 
     def ask_to_stop(self) -> None:
+        """Send SIGTERM, and return at once."""
         self._running.send_signal(signal.SIGTERM)
 
     async def ended(self) -> int:
-        """Its exit code, once it has one."""
+        """Wait until it ends, and return its exit code."""
         return await self._running.wait()
 
     async def stop(self) -> int:
-        """SIGTERM, if it still runs; returns the exit code. Raises RuntimeError when that does not end it."""
+        """Send SIGTERM if it still runs, and return the exit code (0 if it was never started).
+
+        Raises RuntimeError when it does not end within 45 seconds; it is killed then.
+        """
         if self._process is None:
             return 0
         if self._process.returncode is None:
             self.ask_to_stop()
-            # A frozen one would never hear it.
+            # A frozen process gets the signal only when it goes on.
             self.thaw()
         try:
-            async with asyncio.timeout(_STOPS_WITHIN):
+            async with asyncio.timeout(_STOP_TIMEOUT):
                 return await self.ended()
         except TimeoutError:
             await self.kill()
-            raise RuntimeError(f"the bot did not stop within {_STOPS_WITHIN} s") from None
+            raise RuntimeError(f"the bot did not stop within {_STOP_TIMEOUT} s") from None
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings}
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return inherited | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings}

@@ -1,7 +1,7 @@
-"""What can go wrong on the wire, as values: both stand-in servers take their faults from here.
+"""Network and server faults as values; both stand-ins inject them.
 
-A fault names the requests it spoils (``"POST /channels/*/messages"``), what happens to them, and how
-often. A server asks ``Faults.take`` once per request, before it does anything else.
+A fault names the requests that it affects (`"POST /channels/*/messages"`), what happens to them, and how
+often. A server calls `Faults.take` once per request, before it does anything else.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to spoil matching requests.
+    """One fault for the requests that match `route`.
 
-    ``delay`` comes first. Then ``cut="before"`` closes the connection with nothing done, ``cut="after"``
-    does the work and closes instead of answering, and ``status`` answers in the server's place with nothing
-    done. A fault with a delay alone slows the ordinary answer. ``times=None`` lasts until ``Faults.clear``.
+    The server waits `delay` seconds first. Then `cut="before"` closes the connection with nothing done,
+    `cut="after"` does the work and closes instead of answering, and `status` answers with nothing done. With
+    only a delay, the usual answer is slow. `times=None` lasts until `Faults.clear`.
 
-    A header whose value is None is left out of the answer even where the server would add it itself.
+    A header whose value is None is left out of the answer, even if the server usually adds it.
     """
 
     route: str
@@ -33,12 +33,12 @@ class Fault:
     delay: float = 0.0
     cut: Literal["before", "after"] | None = None
 
-    def spoils(self, method: str, path: str) -> bool:
+    def affects(self, method: str, path: str) -> bool:
         return matches(self.route, method, path)
 
 
 class Faults:
-    """The faults still to come, oldest first."""
+    """The faults of one server; the oldest that matches is used first. `taken` lists those used so far."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Fault, int | None]] = []
@@ -48,14 +48,15 @@ class Faults:
         self._waiting.extend((fault, fault.times) for fault in faults)
 
     def take(self, method: str, path: str) -> Fault | None:
-        """The first fault that spoils this request; it is used up by being taken."""
+        """The first fault that affects this request, or None. It counts as used once."""
         for index, (fault, left) in enumerate(self._waiting):
-            if fault.spoils(method, path):
+            if fault.affects(method, path):
                 self._use_up(index, fault, left)
                 return fault
         return None
 
     def clear(self) -> None:
+        """Remove the faults that have not been used."""
         self._waiting.clear()
 
     def _use_up(self, index: int, fault: Fault, left: int | None) -> None:
@@ -69,6 +70,6 @@ class Faults:
 
 
 def matches(route: str, method: str, path: str) -> bool:
-    """Whether ``"POST /channels/*/messages"`` names this request; ``*`` as method means any."""
+    """Whether a route such as `"POST /channels/*/messages"` means this request; method `*` means any."""
     wanted_method, _, wanted_path = route.partition(" ")
     return wanted_method in ("*", method) and fnmatchcase(path, wanted_path)

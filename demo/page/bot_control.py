@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from sandbox.bot_environment import BotEnvironment
     from sandbox.holds import Hold
-    from sandbox.stage import Stage
 
 Json = dict[str, object]
 Moment = Literal["now", "received", "accepted"]
@@ -20,8 +20,8 @@ _A_DAY = 86_400.0
 
 
 class BotControl:
-    def __init__(self, stage: Stage, tell: Callable[[str], None], changed: Callable[[], None]) -> None:
-        self._stage = stage
+    def __init__(self, env: BotEnvironment, tell: Callable[[str], None], changed: Callable[[], None]) -> None:
+        self._env = env
         self._tell = tell
         self._changed = changed
         self._jobs: set[asyncio.Task[None]] = set()
@@ -32,14 +32,14 @@ class BotControl:
     def state(self) -> Json:
         return {
             "state": self._state(),
-            "exitCode": self._stage.bot.exit_code,
-            "pollInterval": float(self._stage.settings()["POLL_INTERVAL"]),
+            "exitCode": self._env.bot.exit_code,
+            "pollInterval": float(self._env.settings()["POLL_INTERVAL"]),
             "trap": self._trap[0] if self._trap else None,
             "problem": self.problem,
         }
 
     def _state(self) -> str:
-        bot, discord = self._stage.bot, self._stage.discord
+        bot, discord = self._env.bot, self._env.discord
         if bot.exit_code is not None:
             return "killed" if bot.exit_code == _SIGKILL else "ended"
         if not self._was_started:
@@ -57,16 +57,16 @@ class BotControl:
         self.problem = None
         self._tell("the bot's process is started")
         try:
-            await self._stage.start_bot()
+            await self._env.start_bot()
         except (RuntimeError, TimeoutError):
-            self.problem = "\n".join(self._stage.bot.output().splitlines()[-_LAST_WORDS:])
+            self.problem = "\n".join(self._env.bot.output().splitlines()[-_LAST_WORDS:])
         else:
             self._tell("the bot is on line")
             self._do(self._watch())
         self._changed()
 
     async def _watch(self) -> None:
-        code = await self._stage.bot.ended()
+        code = await self._env.bot.ended()
         self._tell("the bot was killed (SIGKILL)" if code == _SIGKILL else f"the bot ended with {code}")
         self._changed()
 
@@ -78,7 +78,7 @@ class BotControl:
         if moment == "now":
             await self._kill()
             return
-        hold = self._stage.discord.hold(_UPLOAD, moment)
+        hold = self._env.discord.hold(_UPLOAD, moment)
         self._trap = (moment, hold)
         self._do(self._spring(hold))
         self._changed()
@@ -92,8 +92,8 @@ class BotControl:
 
     async def _kill(self) -> None:
         """Returns when Discord has noticed, too: a bot started again is not taken for this one."""
-        await self._stage.bot.kill()
-        await self._stage.discord.until(lambda: not self._stage.discord.connected)
+        await self._env.bot.kill()
+        await self._env.discord.until(lambda: not self._env.discord.connected)
 
     def disarm(self) -> None:
         if self._trap is not None:
@@ -107,7 +107,7 @@ class BotControl:
         job.add_done_callback(self._jobs.discard)
 
     async def close(self) -> None:
-        """The process itself belongs to the stage."""
+        """The process itself belongs to the env."""
         self.disarm()
         jobs = list(self._jobs)
         for job in jobs:

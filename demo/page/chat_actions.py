@@ -9,16 +9,16 @@ from sandbox.discord import InteractionFailed, Message, Person
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sandbox.bot_environment import BotEnvironment
     from sandbox.discord import Channel
-    from sandbox.stage import Stage
 
 Json = dict[str, Any]
 _LONGEST = 2000
 
 
 class ChatActions:
-    def __init__(self, stage: Stage) -> None:
-        self._world = stage.discord.world
+    def __init__(self, env: BotEnvironment) -> None:
+        self._world = env.discord.world
 
     def table(self) -> dict[str, Callable[[Json], Awaitable[object]]]:
         return {

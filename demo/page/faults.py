@@ -10,8 +10,8 @@ from sandbox.faults import Fault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox.bot_environment import BotEnvironment
     from sandbox.faults import Faults
-    from sandbox.stage import Stage
 
 Json = dict[str, Any]
 
@@ -52,8 +52,8 @@ class Armed:
 
 
 class FaultBoard:
-    def __init__(self, stage: Stage) -> None:
-        self._sides: dict[str, Faults] = {"api": stage.api.faults, "discord": stage.discord.faults}
+    def __init__(self, env: BotEnvironment) -> None:
+        self._sides: dict[str, Faults] = {"api": env.api.faults, "discord": env.discord.faults}
         self._armed: list[Armed] = []
 
     def state(self) -> Json:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from demo.page.bot_control import BotControl
     from demo.page.faults import FaultBoard
     from demo.page.pace import Pace
+    from sandbox.bot_environment import BotEnvironment
     from sandbox.discord import Channel
-    from sandbox.stage import Stage
     from sandbox.video_api import StandInTask
 
 Json = dict[str, Any]
@@ -28,8 +28,8 @@ BY_HAND = 0
 
 
 class GlassActions:
-    def __init__(self, stage: Stage, pace: Pace, faults: FaultBoard, bot: BotControl) -> None:
-        self._stage = stage
+    def __init__(self, env: BotEnvironment, pace: Pace, faults: FaultBoard, bot: BotControl) -> None:
+        self._env = env
         self._pace = pace
         self._faults = faults
         self._bot = bot
@@ -52,7 +52,7 @@ class GlassActions:
     def tasks(self) -> Json:
         """What the page shows of the API, and the choices its buttons offer."""
         return {
-            "tasks": [self._task(task) for task in reversed(self._stage.api.tasks.values())],
+            "tasks": [self._task(task) for task in reversed(self._env.api.tasks.values())],
             "factor": self._pace.factor,
             "clips": [*CLIPS, NO_LINK],
             "reasons": list(REASONS),
@@ -67,10 +67,10 @@ class GlassActions:
         }
 
     async def create(self, wish: Json) -> str:
-        return self._stage.api.create(_fresh_id(self._stage.api.tasks)).id
+        return self._env.api.create(_fresh_id(self._env.api.tasks)).id
 
     async def move(self, wish: Json) -> None:
-        task = self._stage.api.tasks.get(str(wish["task"]))
+        task = self._env.api.tasks.get(str(wish["task"]))
         if task is None:
             raise ValueError("the API does not know this task any more")
         match wish["to"]:
@@ -83,7 +83,7 @@ class GlassActions:
             case "failed":
                 task.fail(REASONS[wish["reason"]])
             case "forgotten":
-                self._stage.api.forget(task.id)
+                self._env.api.forget(task.id)
             case other:
                 raise ValueError(f"a task cannot become {other!r}")
 
@@ -107,13 +107,13 @@ class GlassActions:
         if name not in BOT_RIGHTS:
             raise ValueError(f"no such right: {name}")
         change = channel.allow if wish["given"] else channel.deny
-        change(self._stage.discord.bot, name)
+        change(self._env.discord.bot, name)
 
     async def delete_channel(self, wish: Json) -> None:
         await self._channel(wish).delete()
 
     async def add_channel(self, wish: Json) -> str:
-        guild = self._stage.discord.world.guilds[int(wish["guild"])]
+        guild = self._env.discord.world.guilds[int(wish["guild"])]
         number = sum(channel.name.startswith("renders") for channel in guild.channels) + 1
         return str(guild.add_channel(f"renders-{number}").id)
 
@@ -127,7 +127,7 @@ class GlassActions:
         self._bot.start()
 
     def _channel(self, wish: Json) -> Channel:
-        channel = self._stage.discord.world.channels[int(wish["channel"])]
+        channel = self._env.discord.world.channels[int(wish["channel"])]
         if channel.deleted:
             raise ValueError("This channel has been deleted.")
         return channel

@@ -12,7 +12,7 @@ from demo.page.browser import MISSING, find, open_browser
 from demo.page.places import furnish
 from demo.page.reasons import REASONS
 from demo.page.server import PageServer
-from sandbox.stage import Stage
+from sandbox.bot_environment import BotEnvironment
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -27,21 +27,21 @@ _SHOWN_SECOND = 3
 async def draw(folder: Path) -> None:
     """Returns when every picture is written."""
     with tempfile.TemporaryDirectory() as data:
-        async with Stage(Path(data)) as stage, open_browser() as browser:
-            furnish(stage)
-            async with PageServer(stage, 0) as server:
+        async with BotEnvironment(Path(data)) as env, open_browser() as browser:
+            furnish(env)
+            async with PageServer(env, 0) as server:
                 server.pace.factor = 0
                 server.bot.start()
-                await _story(stage, browser, server.url, folder)
-            stage.check()
+                await _story(env, browser, server.url, folder)
+            env.check()
 
 
-async def _story(stage: Stage, browser: Browser, url: str, folder: Path) -> None:
+async def _story(env: BotEnvironment, browser: Browser, url: str, folder: Path) -> None:
     page = await browser.new_page(viewport=_WIDE, color_scheme="dark")
     await page.goto(url)
     await page.locator("[data-state=running]").wait_for()
     await page.locator(".welcome button").click()
-    made = next(iter(stage.api.tasks.values()))
+    made = next(iter(env.api.tasks.values()))
     await page.locator("#composer-text").fill(f"/veo track id:{made.id} note:harbour at dawn")
     await page.keyboard.press("Enter")
     made.proceed()
@@ -52,7 +52,7 @@ async def _story(stage: Stage, browser: Browser, url: str, folder: Path) -> None
     await _show_frame(page)
     await page.screenshot(path=folder / "result.png")
     await _phone(browser, url, folder)
-    await _failure(stage, page, folder)
+    await _failure(env, page, folder)
 
 
 async def _phone(browser: Browser, url: str, folder: Path) -> None:
@@ -63,10 +63,10 @@ async def _phone(browser: Browser, url: str, folder: Path) -> None:
     await phone.close()
 
 
-async def _failure(stage: Stage, page: Page, folder: Path) -> None:
+async def _failure(env: BotEnvironment, page: Page, folder: Path) -> None:
     await page.emulate_media(color_scheme="light")
     await page.locator(".channel", has_text="storyboards").click()
-    refused = stage.api.create("vgen_9f27c1d08b3e")
+    refused = env.api.create("vgen_9f27c1d08b3e")
     await page.locator("#composer-text").fill(f"/veo track id:{refused.id} note:poster for the premiere")
     await page.keyboard.press("Enter")
     await page.locator(".message", has_text="Tracking a Veo task").wait_for()

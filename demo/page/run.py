@@ -1,4 +1,4 @@
-"""`make demo`: the stage, the bot and the page, until Ctrl+C."""
+"""`make demo`: the env, the bot and the page, until Ctrl+C."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from demo.page.places import furnish
 from demo.page.server import PageServer
-from sandbox.stage import Stage
+from sandbox.bot_environment import BotEnvironment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +21,9 @@ async def serve(folder: Path, port: int, poll_interval: float | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     settings = {} if poll_interval is None else {"POLL_INTERVAL": str(poll_interval)}
-    async with Stage(folder, **settings) as stage:
-        furnish(stage)
-        async with PageServer(stage, port) as page:
+    async with BotEnvironment(folder, **settings) as env:
+        furnish(env)
+        async with PageServer(env, port) as page:
             page.bot.start()
             print("veo-courier on this machine: no account, no key, nothing leaves it. Ctrl+C ends it.")
             print(f"Open {page.url}", flush=True)

@@ -1,4 +1,4 @@
-"""The page's server: puts its parts around a stage, serves the files, and takes the page's wishes."""
+"""The page's server: puts its parts around a env, serves the files, and takes the page's wishes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from sandbox.discord.interactions import Interaction
 from sandbox.loopback import LoopbackServer
 
 if TYPE_CHECKING:
+    from sandbox.bot_environment import BotEnvironment
     from sandbox.discord.changes import Change
-    from sandbox.stage import Stage
 
 Json = dict[str, Any]
 
@@ -38,22 +38,22 @@ _LONGEST_WISH = 64 * 1024
 
 
 class PageServer(LoopbackServer):
-    """Serves one stage; the stage must be open already, and outlives the page."""
+    """Serves one env; the env must be open already, and outlives the page."""
 
-    def __init__(self, stage: Stage, port: int = USUAL_PORT) -> None:
-        self._stage = stage
+    def __init__(self, env: BotEnvironment, port: int = USUAL_PORT) -> None:
+        self._env = env
         self._commands: dict[int, str | None] = {}
         self._messages: list[Json] = []
-        self.timeline = Timeline(stage)
-        self.bot = BotControl(stage, lambda what: self.timeline.note("bot", what), self.changed)
-        self.pace = Pace(stage.api, self.changed)
-        self.faults = FaultBoard(stage)
-        glass = GlassActions(stage, self.pace, self.faults, self.bot)
-        self._actions = {**ChatActions(stage).table(), **glass.table()}
+        self.timeline = Timeline(env)
+        self.bot = BotControl(env, lambda what: self.timeline.note("bot", what), self.changed)
+        self.pace = Pace(env.api, self.changed)
+        self.faults = FaultBoard(env)
+        glass = GlassActions(env, self.pace, self.faults, self.bot)
+        self._actions = {**ChatActions(env).table(), **glass.table()}
         self._feed = Feed(
             {
-                "places": lambda: snapshot.places(stage.discord.world),
-                "commands": lambda: snapshot.commands(stage),
+                "places": lambda: snapshot.places(env.discord.world),
+                "commands": lambda: snapshot.commands(env),
                 "bot": self.bot.state,
                 "api": glass.tasks,
                 "faults": self.faults.state,
@@ -69,7 +69,7 @@ class PageServer(LoopbackServer):
         application.on_response_prepare.append(add_headers)
         application.router.add_get("/", _index)
         application.router.add_get("/live", self._live)
-        files = AttachmentFiles(self._stage.discord.world)
+        files = AttachmentFiles(self._env.discord.world)
         application.router.add_get("/attachments/{channel}/{id}/{filename}", files.handle)
         application.router.add_static("/static", _STATIC)
         return application
@@ -84,9 +84,9 @@ class PageServer(LoopbackServer):
         raise OSError(f"none of the ports {wanted} to {wanted + _PORTS_TRIED - 1} is free")
 
     async def _opened(self) -> None:
-        self._stage.discord.world.listeners.append(self._on_change)
-        self._stage.discord.watch(self.changed)
-        self._stage.api.journal.watchers.append(self.changed)
+        self._env.discord.world.listeners.append(self._on_change)
+        self._env.discord.watch(self.changed)
+        self._env.api.journal.watchers.append(self.changed)
         self._pacing = asyncio.create_task(self.pace.run(), name="the API's pace")
 
     async def _closing(self) -> None:
@@ -123,7 +123,7 @@ class PageServer(LoopbackServer):
         return events
 
     def _history(self) -> Json:
-        posts = snapshot.visible_messages(self._stage.discord.world)
+        posts = snapshot.visible_messages(self._env.discord.world)
         return {
             "world": self._world_id,
             "messages": [self._message(post) for post in posts],

@@ -9,8 +9,8 @@ from sandbox.discord import Person, message_payload
 from sandbox.discord.permissions import Right
 
 if TYPE_CHECKING:
+    from sandbox.bot_environment import BotEnvironment
     from sandbox.discord import Attachment, Channel, Guild, Message, World
-    from sandbox.stage import Stage
 
 Json = dict[str, Any]
 
@@ -104,9 +104,9 @@ def visible_messages(world: World) -> list[Message]:
     return [post for post in world.messages.values() if not post.deleted and not post.channel.deleted]
 
 
-def commands(stage: Stage) -> list[Json]:
+def commands(env: BotEnvironment) -> list[Json]:
     """What the bot really registered."""
-    return stage.discord.commands
+    return env.discord.commands
 
 
 def command_name(data: Json) -> str | None:

@@ -12,7 +12,7 @@ from demo.page import wording
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.stage import Stage
+    from sandbox.bot_environment import BotEnvironment
 
 Json = dict[str, Any]
 Side = Literal["api", "discord", "person", "bot"]
@@ -47,8 +47,8 @@ class _Watched:
 
 
 class Timeline:
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, env: BotEnvironment) -> None:
+        self._env = env
         self._skew = time.time() - time.monotonic()
         self.entries: list[Entry] = []
         self._last_at: dict[str, float] = {}
@@ -73,7 +73,7 @@ class Timeline:
         return [entry.told() for entry in self.entries[-MOST_TOLD:]]
 
     def _read_api(self) -> None:
-        api = self._stage.api
+        api = self._env.api
         for question in api.polls[self._seen_questions :]:
             entry = self._add("api", f"asks about {question.task_id}", question.at, question.task_id)
             self._watch(entry, partial(wording.question, question, api.tasks))
@@ -85,7 +85,7 @@ class Timeline:
         self._seen_downloads = len(api.downloads)
 
     def _read_discord(self) -> None:
-        discord = self._stage.discord
+        discord = self._env.discord
         for request in discord.record[self._seen_requests :]:
             entry = self._add("discord", wording.request(request, discord.world), request.at)
             self._watch(entry, partial(wording.call, request))

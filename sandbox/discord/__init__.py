@@ -1,4 +1,4 @@
-"""A stand-in Discord on loopback: REST, gateway and attachments, for the unmodified discord.py client."""
+"""A stand-in Discord on loopback: REST, gateway and attachments, for an unmodified discord.py client."""
 
 from sandbox.discord.interactions import InteractionFailed
 from sandbox.discord.message_parts import Attachment, Button

@@ -1,4 +1,4 @@
-"""The bot's account, its application, its commands, its guilds and direct messages over REST."""
+"""REST routes of the bot's account: application, commands, gateway, guilds, direct channels."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class AccountRoutes:
         return Answer(self._commands.overwrite(self._scope(call), call.payload or []))
 
     def _scope(self, call: Call) -> int | None:
-        """None for the global commands, otherwise the guild's id."""
+        """None for the global commands, otherwise the guild's id. Raises Refusal."""
         if call.number("application_id") != self._world.bot.id:
             raise errors.missing_access()
         if "guild_id" not in call.params:

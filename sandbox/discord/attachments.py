@@ -1,4 +1,4 @@
-"""Uploaded files served back byte for byte, whole or by range, as Discord's CDN does."""
+"""Serves uploaded files byte for byte, whole or by range, as Discord's CDN does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The application's registered commands: bulk overwrite by the bot, look-up by people."""
+"""The application's registered commands: the bot overwrites them in bulk, people look them up."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Commands:
         return self._by_scope.get(scope, [])
 
     def everywhere(self) -> list[Json]:
+        """The commands of all scopes."""
         return [command for commands in self._by_scope.values() for command in commands]
 
     def overwrite(self, scope: Scope, payload: list[Json]) -> list[Json]:
@@ -54,7 +55,7 @@ class Commands:
         return stored
 
     def find(self, name: str, kind: int, channel: Channel, person: User) -> Json:
-        """The command as this person's client offers it here; ValueError when it offers no such thing."""
+        """The command as this person's client offers it here. Raises ValueError when it does not."""
         guild = channel.guild
         if guild is not None and not guild.app_installed:
             raise ValueError(f"the application is not installed in {guild.name!r}")
@@ -67,9 +68,9 @@ class Commands:
         raise ValueError(f"no command {name!r} here; there are {offered}")
 
     def invocation(self, line: str, channel: Channel, person: User) -> tuple[Json, list[Json], Json]:
-        """``"veo track"`` -> the command, the options of its innermost part, and the data to send.
+        """Read "veo track": the innermost command, its list of options in the data, and the data to send.
 
-        The caller fills the options it chose into the innermost list of the data.
+        The caller adds the chosen options to that list. Raises ValueError when there is no such command.
         """
         name, *path = line.removeprefix("/").split()
         command = self.find(name, CHAT_INPUT, channel, person)
@@ -96,7 +97,7 @@ def _sub_part(part: Json, word: str, line: str) -> Json:
 
 
 def _refuse_hidden(command: Json, channel: Channel, person: User) -> None:
-    """What a client does not even show: wrong place, missing rights, a channel out of sight."""
+    """Raises ValueError for a command that a client would not show to this person here."""
     context = 1 if channel.guild is None else 0
     contexts = command.get("contexts")
     if contexts is not None and context not in contexts:

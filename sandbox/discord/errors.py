@@ -1,4 +1,4 @@
-"""Discord's refusals: one function per refusal the stand-in knows, with Discord's status and code."""
+"""Discord's error answers: one function each, with Discord's status and code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ INVALID_FORM_BODY = 50035
 
 
 class Refusal(Exception):
-    """Answered as ``{"message": …, "code": …}``; ``errors`` maps dotted field paths to (code, message)."""
+    """An error answer with `message` and `code`. `errors` maps dotted field paths to (code, message)."""
 
     def __init__(
         self, status: int, code: int, message: str, errors: dict[str, tuple[str, str]] | None = None

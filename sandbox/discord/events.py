@@ -1,4 +1,4 @@
-"""What the gateway tells of a change in the world: the event's name and data, and whose guild it is."""
+"""Turns a change of the world into the gateway event that Discord sends for it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 Event = tuple[str, "Json"]
 
 
-def told(change: Change) -> tuple[Guild, Event] | None:
-    """None when Discord sends nothing, or nothing to this bot."""
+def event_of(change: Change) -> tuple[Guild, Event] | None:
+    """The guild and the event; None when Discord sends this bot nothing for the change."""
     if isinstance(change.subject, Guild):
         guild, event = change.subject, _guild_event(change.kind, change.subject)
     elif isinstance(change.subject, Channel) and change.subject.guild is not None:
@@ -26,7 +26,7 @@ def told(change: Change) -> tuple[Guild, Event] | None:
 
 
 def available(guild: Guild) -> Event:
-    """``unavailable: false`` tells a client that it knew the guild before."""
+    """GUILD_CREATE for a guild that the client knew before, which `unavailable: false` tells it."""
     return "GUILD_CREATE", {**payloads.guild_create(guild), "unavailable": False}
 
 

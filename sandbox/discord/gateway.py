@@ -1,6 +1,6 @@
-"""The gateway websocket: identify, resume with replay, heartbeats, and the events the world causes.
+"""The gateway websocket: identify, shards, resume with replay, heartbeats, and events about the world.
 
-Frames are plain text; discord.py asks for compression and accepts its absence.
+Frames are plain text: discord.py asks for compression, and accepts that there is none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from sandbox.discord import events, payloads
-from sandbox.discord.sharding import WHOLE, Shard, read_shard
+from sandbox.discord.snowflakes import moment_bits
 
 if TYPE_CHECKING:
     from sandbox.discord.changes import Change
@@ -23,19 +23,45 @@ if TYPE_CHECKING:
     from sandbox.discord.world import Guild, World
 
 DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, ACK = 0, 1, 2, 6, 7, 9, 10, 11
-# Sent by clients, without a meaning for a stand-in.
+# Sent by clients, and ignored here.
 PRESENCE, VOICE_STATE, REQUEST_MEMBERS = 3, 4, 8
 
 UNKNOWN_OPCODE, DECODE_ERROR, AUTHENTICATION_FAILED = 4001, 4002, 4004
 INVALID_SHARD, SHARDING_REQUIRED = 4010, 4011
 
 GUILDS_INTENT = 1
-CLOSE_WITHIN = 1.0
+CLOSE_TIMEOUT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The `[id, count]` of IDENTIFY: the part of the guilds that a session gets events of."""
+
+    id: int
+    count: int
+
+    def holds(self, guild_id: int | None) -> bool:
+        """Whether events of this guild go to this shard. None: a direct message, for the first shard."""
+        return self.id == (0 if guild_id is None else moment_bits(guild_id) % self.count)
+
+
+WHOLE = Shard(0, 1)
+"""The shard of a session that identified without one."""
+
+
+def read_shard(given: object) -> Shard | None:
+    """The shard that IDENTIFY names; None for an invalid one, which means close code 4010."""
+    match given:
+        case None:
+            return WHOLE
+        case [int(shard_id), int(count)] if 0 <= shard_id < count:
+            return Shard(shard_id, count)
+    return None
 
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One identified client; it outlives its connection so that it can be resumed."""
+    """One identified client. It outlives its connection, so that it can be resumed."""
 
     id: str
     intents: int
@@ -59,7 +85,7 @@ class Gateway:
         self.url = ""
         self.identified: list[Shard] = []
         self.refused: dict[int, int] = {}
-        """Close codes by shard id."""
+        """Shard id -> the close code that answers its IDENTIFY."""
         self.required_shards = 1
         self.resumes = 0
         self.heartbeats = 0
@@ -84,7 +110,7 @@ class Gateway:
         if self.refusals:
             self.refusals -= 1
             raise web.HTTPServiceUnavailable
-        socket = web.WebSocketResponse(timeout=CLOSE_WITHIN, max_msg_size=0)
+        socket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT, max_msg_size=0)
         await socket.prepare(request)
         outbox: asyncio.Queue[Json | None] = asyncio.Queue()
         self._outboxes[socket] = outbox
@@ -133,7 +159,7 @@ class Gateway:
         await socket.close(code=code, message=why.encode()[:100])
 
     def _forget_socket(self, socket: web.WebSocketResponse) -> None:
-        """A normal close ends the session; anything else leaves it to be resumed."""
+        """Detach the socket. A normal close ends its session; after any other it can be resumed."""
         self._outboxes.pop(socket, None)
         for session in list(self._sessions.values()):
             if session.socket is socket:
@@ -171,7 +197,7 @@ class Gateway:
             "guilds": [{"id": str(guild.id), "unavailable": True} for guild in guilds],
             "session_id": session.id,
             "session_type": "normal",
-            # Told only to whoever named one.
+            # Only for sessions that identified with a shard.
             **({} if session.shard is WHOLE else {"shard": [session.shard.id, session.shard.count]}),
             "resume_gateway_url": self.url,
             "application": {"id": str(bot.id), "flags": 0},
@@ -198,7 +224,7 @@ class Gateway:
             self._outboxes[session.socket].put_nowait(event)
 
     def dispatch_now(self, name: str, data: Json) -> bool:
-        """Send to whoever is connected; nothing is kept for later. False when nobody is there."""
+        """Send an event to the connected sessions only. Returns False when there is none."""
         guild_id = int(data["guild_id"]) if "guild_id" in data else None
         there = [session for session in self._holding(guild_id) if session.connected]
         for session in there:
@@ -206,10 +232,10 @@ class Gateway:
         return bool(there)
 
     def _on_change(self, change: Change) -> None:
-        told = events.told(change)
-        if told is None:
+        found = events.event_of(change)
+        if found is None:
             return
-        guild, event = told
+        guild, event = found
         for session in self._holding(guild.id):
             if session.intents & GUILDS_INTENT:
                 self._send(session, *event)
@@ -220,11 +246,11 @@ class Gateway:
     # --- what a test does to it
 
     async def disconnect(self, code: int, shard: int | None = None) -> None:
-        """Close connections with this code; 1006 stands for a connection that simply breaks."""
+        """Close connections with this code; with 1006 they are aborted instead."""
         of_shard = [s for s in self._sessions.values() if shard in (None, s.shard.id)]
         sockets = list(self._outboxes) if shard is None else [s.socket for s in of_shard if s.socket]
         for session in of_shard:
-            # Detached first: the client's echo of our close is not the client's own goodbye.
+            # Detached first, because the client echoes our close, which must not count as its own.
             session.socket = None
         for socket in sockets:
             if code == WSCloseCode.ABNORMAL_CLOSURE:
@@ -237,7 +263,7 @@ class Gateway:
             outbox.put_nowait({"op": RECONNECT, "d": None})
 
     def forget_sessions(self) -> None:
-        """Whoever resumes from now on is told to identify anew."""
+        """Make every later resume fail, so that clients identify again."""
         self._sessions.clear()
 
 

@@ -1,4 +1,4 @@
-"""The bot's side of interactions: the callback, the original response, the follow-ups."""
+"""REST routes with which the bot answers interactions: callback, original response, follow-ups."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class InteractionRoutes:
         self._posting = posting
 
     def endpoints(self) -> list[Endpoint]:
-        """Whoever holds the interaction's token may call these; the bot's token is not asked for."""
+        """The routes. They need the interaction's token in the path, and not the bot's token."""
         callback = "/interactions/{interaction_id}/{interaction_token}/callback"
         original, one = f"{_WEBHOOK}/messages/{_ORIGINAL}", f"{_WEBHOOK}/messages/{{message_id}}"
         routes = [
@@ -96,7 +96,7 @@ class InteractionRoutes:
         interaction = self._live(call)
         original = interaction.original
         if original is not None and original.loading and not original.deleted:
-            # Discord puts the first follow-up into the place of "is thinking…".
+            # In Discord the first follow-up replaces "is thinking…".
             return Answer(message_payload.message(self._fill(interaction, original, call)))
         origin = Origin(
             interaction.id,
@@ -134,7 +134,7 @@ class InteractionRoutes:
         return filled
 
     def _live(self, call: Call) -> Interaction:
-        """The interaction of this token, which must be acknowledged and younger than fifteen minutes."""
+        """The interaction with this token. Raises Refusal unless it is acknowledged and not expired."""
         interaction = self._interactions.find(call.params["webhook_token"])
         if interaction is None or call.number("webhook_id") != self._world.bot.id:
             raise errors.unknown_webhook()

@@ -1,4 +1,4 @@
-"""Interactions: a person starts one, the bot has 3 seconds to acknowledge and 15 minutes to answer."""
+"""Interactions: a person starts one; the bot has 3 seconds to acknowledge it and 15 minutes to answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_RESPONSE = "The application did not respond"
 
 
 class InteractionFailed(Exception):
-    """What the person's client shows when the bot did not acknowledge in time."""
+    """The bot did not acknowledge in time; the text is what the person's client shows."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +62,7 @@ class Interaction:
 
 
 class Interactions:
-    """The interactions under way, by id and by token."""
+    """All interactions, by token."""
 
     def __init__(self, world: World, dispatch: Callable[[str, Json], bool]) -> None:
         self._world = world
@@ -90,10 +90,10 @@ class Interactions:
         pressed: Message | None = None,
         by_menu: bool = False,
     ) -> Interaction:
-        """Send it to the bot and wait for the acknowledgement."""
+        """Send an interaction to the bot and wait for the acknowledgement. Raises InteractionFailed."""
         interaction = Interaction(
             id=self._world.snowflakes.next(),
-            # Known by its beginning, wherever it should not be.
+            # With a fixed beginning, by which tests find a leaked token.
             token=f"stand-in-interaction-{secrets.token_urlsafe(24)}",
             type=kind,
             person=person,

@@ -1,4 +1,4 @@
-"""Discord's limits on what a message may carry: a payload goes in, the broken rules come out."""
+"""Checks a message's payload against Discord's limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TEXT_DISPLAY = 10
 
 
 def broken_rules(payload: Json, file_names: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Field path -> error code and sentence, for everything in this message Discord would refuse."""
+    """Everything in this message that Discord would refuse: field path -> (error code, sentence)."""
     problems = [
         *_too_long("content", payload.get("content"), CONTENT),
         *_too_long("nonce", payload.get("nonce"), NONCE),
@@ -50,9 +50,9 @@ def is_v2(payload: Json) -> bool:
     return bool((payload.get("flags") or 0) & COMPONENTS_V2)
 
 
-def _too_long(path: str, value: object, most: int) -> Iterator[Problem]:
-    if isinstance(value, str) and len(value) > most:
-        yield path, ("BASE_TYPE_MAX_LENGTH", f"Must be {most} or fewer in length.")
+def _too_long(path: str, value: object, max_length: int) -> Iterator[Problem]:
+    if isinstance(value, str) and len(value) > max_length:
+        yield path, ("BASE_TYPE_MAX_LENGTH", f"Must be {max_length} or fewer in length.")
 
 
 def _mixing_problems(payload: Json) -> Iterator[Problem]:
@@ -82,8 +82,8 @@ def _embed_problems(embeds: list[Json]) -> Iterator[Problem]:
     if len(embeds) > EMBEDS:
         yield "embeds", ("BASE_TYPE_MAX_LENGTH", f"Must be {EMBEDS} or fewer in length.")
     for index, embed in enumerate(embeds):
-        for path, most in _EMBED_TEXTS.items():
-            yield from _too_long(f"embeds.{index}.{path}", _at(embed, path), most)
+        for path, max_length in _EMBED_TEXTS.items():
+            yield from _too_long(f"embeds.{index}.{path}", _at(embed, path), max_length)
         yield from _field_problems(f"embeds.{index}.fields", embed.get("fields") or [])
     if sum(map(_embed_size, embeds)) > EMBED_TOTAL:
         reason = f"Embed size exceeds maximum size of {EMBED_TOTAL}"
@@ -94,10 +94,10 @@ def _field_problems(path: str, fields: list[Json]) -> Iterator[Problem]:
     if len(fields) > 25:
         yield path, ("BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length.")
     for index, each in enumerate(fields):
-        for name, most in (("name", 256), ("value", 1024)):
+        for name, max_length in (("name", 256), ("value", 1024)):
             if not each.get(name):
                 yield f"{path}.{index}.{name}", ("BASE_TYPE_REQUIRED", "This field is required")
-            yield from _too_long(f"{path}.{index}.{name}", each.get(name), most)
+            yield from _too_long(f"{path}.{index}.{name}", each.get(name), max_length)
 
 
 def _at(embed: Json, path: str) -> object:

@@ -1,4 +1,4 @@
-"""Who a message pings: its text against ``allowed_mentions`` and the author's rights."""
+"""Whom a message pings, by its text, its `allowed_mentions` and the author's rights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Pings:
 
 
 def pings(text: str, payload: Json, channel: Channel, author_id: int, replied_to: Message | None) -> Pings:
-    """Apply the rules to a new message; an edit never pings, so nobody calls this for one."""
+    """The pings of a new message. Not for edits, because an edit never pings."""
     allowed = payload.get("allowed_mentions")
     named = {int(each) for each in _USER.findall(text)}
     users = {each for each in named if _may_ping(each, allowed)}
@@ -55,7 +55,7 @@ def _pings_everyone(text: str, allowed: Json | None, channel: Channel, author_id
 
 
 def _members(channel: Channel) -> set[int]:
-    """Those a mention can reach: who is not there is named, not pinged."""
+    """The users whom a mention can ping here; others are only named."""
     if channel.guild is None:
         return {channel.recipient.id} if channel.recipient else set()
     return {each for each in channel.guild.members if channel.rights_of(each) & Right.VIEW_CHANNEL}

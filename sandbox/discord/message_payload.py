@@ -1,4 +1,4 @@
-"""A message of the world as the JSON object Discord answers with."""
+"""Messages as the JSON objects that Discord answers with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PLAIN, REPLY, COMMAND_ANSWER, MENU_ANSWER = 0, 19, 20, 23
 
 _BY_COMMAND = 2
-# What Discord fills in where a component came without it.
+# What Discord adds to a component that was sent without it.
 _SELECT = {"min_values": 1, "max_values": 1}
 _DEFAULTS: dict[int, Json] = {
     **dict.fromkeys((3, 5, 6, 7, 8), _SELECT),
@@ -24,7 +24,7 @@ _DEFAULTS: dict[int, Json] = {
     14: {"spacing": 1, "divider": True},
     17: {"accent_color": None, "spoiler": False},
 }
-_SEES_MESSAGE_AS_REFERENCE = 0
+_REFERENCE_TYPE_DEFAULT = 0
 
 
 def message(post: Message) -> Json:
@@ -70,7 +70,7 @@ def _reference(world: World, post: Message) -> Json:
     assert post.reference is not None
     body: Json = {
         "message_reference": {
-            "type": _SEES_MESSAGE_AS_REFERENCE,
+            "type": _REFERENCE_TYPE_DEFAULT,
             "channel_id": str(post.channel_id),
             "message_id": str(post.reference),
         },
@@ -78,7 +78,7 @@ def _reference(world: World, post: Message) -> Json:
     }
     earlier = world.messages.get(post.reference)
     if earlier is not None and not earlier.deleted:
-        # Discord shows one level only: the earlier message comes without its own reference.
+        # Discord answers with one level only: the earlier message lacks its own reference.
         inner = message(earlier)
         inner.pop("referenced_message", None)
         body["referenced_message"] = inner
@@ -119,7 +119,7 @@ def attachment(file: Attachment) -> Json:
 
 
 def embed(given: Json) -> Json:
-    """An embed as Discord stores it: null fields dropped, the type and ``inline`` filled in."""
+    """An embed as Discord stores it: without null fields, with the type and `inline` added."""
     kept = {name: value for name, value in given.items() if value is not None}
     kept["type"] = "rich"
     if "fields" in kept:
@@ -128,7 +128,7 @@ def embed(given: Json) -> Json:
 
 
 def components(given: list[Json]) -> list[Json]:
-    """Components with the numbers Discord gives those that came without an ``id``."""
+    """Components as Discord stores them: with numbers for those that were sent without an `id`."""
     return _numbered(given, itertools.count(1))
 
 
@@ -139,7 +139,7 @@ def _numbered(given: list[Json], numbers: Iterator[int]) -> list[Json]:
         answer = {**_DEFAULTS.get(part["type"], {}), **given_fields}
         answer.setdefault("id", next(numbers))
         if "emoji" in answer:
-            # A request may say {"id": null}; an answer has no id for an emoji of Unicode.
+            # A request may contain {"id": null}; an answer has no id for a Unicode emoji.
             answer["emoji"] = {key: value for key, value in answer["emoji"].items() if value is not None}
         if "components" in answer:
             answer["components"] = _numbered(answer["components"], numbers)

@@ -1,4 +1,4 @@
-"""Channel messages over REST: post, read, edit, delete, each with Discord's rights."""
+"""REST routes of channels and their messages, with the permissions that Discord requires."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sandbox.discord.world import Channel, Message, World
 
 _MESSAGES = "/channels/{channel_id}/messages"
-_MOST_PER_PAGE = 100
+_MAX_PER_PAGE = 100
 
 
 class MessageRoutes:
@@ -50,7 +50,7 @@ class MessageRoutes:
         return Answer(message_payload.message(message))
 
     def _earlier(self, payload: dict[str, object]) -> Message | None:
-        """The message that already bears this nonce, in whatever channel it is."""
+        """The message that was created with this nonce, in any channel; None without `enforce_nonce`."""
         nonce = payload.get("nonce")
         if nonce is None or not payload.get("enforce_nonce"):
             return None
@@ -62,11 +62,8 @@ class MessageRoutes:
             raise errors.not_a_text_channel()
         if channel.guild is not None and not allowed & Right.READ_MESSAGE_HISTORY:
             return Answer([])
-        page = _page(self._shown(channel), call.request.query)
+        page = _page(channel.messages, call.request.query)
         return Answer([message_payload.message(each) for each in page])
-
-    def _shown(self, channel: Channel) -> list[Message]:
-        return channel.messages
 
     def read(self, call: Call) -> Answer:
         channel, allowed = self._channel(call)
@@ -96,7 +93,7 @@ class MessageRoutes:
         return Answer(payloads.channel(self._channel(call)[0]))
 
     def change_channel(self, call: Call) -> Answer:
-        """A thread's archived and locked flags, and names; nothing else is needed of a channel."""
+        """Change a name, or a thread's archived and locked flags; other fields are ignored."""
         channel, allowed = self._channel(call)
         needed = Right.MANAGE_THREADS if channel.is_thread else Right.MANAGE_CHANNELS
         unlocks = channel.locked or "locked" in call.payload or not channel.is_thread
@@ -110,7 +107,7 @@ class MessageRoutes:
         return Answer(payloads.channel(channel))
 
     def _channel(self, call: Call) -> tuple[Channel, Right]:
-        """The channel and the bot's rights there; refused when it is gone or out of the bot's sight."""
+        """The channel and the bot's rights there. Raises Refusal when it is gone or hidden from the bot."""
         channel = self._world.channels.get(call.number("channel_id"))
         if channel is None or channel.deleted:
             raise errors.unknown_channel()
@@ -125,7 +122,7 @@ class MessageRoutes:
         message = self._world.messages.get(call.number("message_id"))
         if message is None or message.deleted or message.channel is not channel:
             raise errors.unknown_message()
-        # An ephemeral message exists for its interaction alone, not for the channel's routes.
+        # The channel's routes do not know ephemeral messages; only the interaction's routes do.
         if message.ephemeral:
             raise errors.unknown_message()
         return message
@@ -147,8 +144,8 @@ def _refuse_sending(channel: Channel, allowed: Right, *, has_files: bool) -> Non
 
 
 def _page(shown: list[Message], query: dict[str, str]) -> list[Message]:
-    """Newest first, as Discord answers; ``after`` takes the oldest of the newer ones."""
-    limit = min(int(query.get("limit", 50)), _MOST_PER_PAGE)
+    """One page of messages, newest first; `after` takes the oldest of the newer ones."""
+    limit = min(int(query.get("limit", 50)), _MAX_PER_PAGE)
     if "after" in query:
         page = [each for each in shown if each.id > int(query["after"])][:limit]
     elif "around" in query:

@@ -1,4 +1,4 @@
-"""A slash command's options as the person's client checks and sends them."""
+"""Checks a slash command's options as a client does, and gives what the client sends."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _PYTHON_TYPES: dict[int, tuple[type, ...]] = {
 
 
 def filled(part: Json, given: dict[str, object], *, focused: str | None = None) -> list[Json]:
-    """The chosen options; ValueError for what a client would not let the person send.
+    """The chosen options as sent. Raises ValueError for what a client would not send.
 
-    With ``focused`` the person is still typing: nothing is required, and that option is marked.
+    With `focused` the person is still typing: no option is required, and that one is marked.
     """
     known = {option["name"]: option for option in part.get("options") or []}
     if unknown := sorted(set(given) - set(known)):
@@ -75,7 +75,7 @@ def _bounds(option: Json, kind: int) -> tuple[float, float]:
 
 
 def resolved(given: dict[str, object]) -> Json:
-    """Discord sends the users and channels behind the ids along."""
+    """The users and channels among the options, which Discord adds to the interaction."""
     found: Json = {}
     for value in given.values():
         if isinstance(value, User):

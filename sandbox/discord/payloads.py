@@ -1,4 +1,4 @@
-"""The world's things as the JSON objects Discord sends: users, guilds, channels."""
+"""Users, guilds and channels as the JSON objects that Discord sends."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def member(guild: Guild, someone: User) -> Json:
 
 
 def acting_member(channel: Channel, someone: User) -> Json:
-    """A member inside an interaction: with what they may do in that channel."""
+    """A member in an interaction, with their permissions in that channel."""
     assert channel.guild is not None
     allowed = channel.rights_of(someone.id)
     return {**member(channel.guild, someone), "permissions": str(int(allowed))}
@@ -133,7 +133,7 @@ def guild(place: Guild) -> Json:
 
 
 def _guild_settings(place: Guild) -> Json:
-    """What no test has needed to vary: a fresh guild's settings."""
+    """The fields that no test varies, with the values of a new guild."""
     absent = (
         *("icon", "description", "home_header", "splash", "discovery_splash", "banner"),
         *("application_id", "afk_channel_id", "system_channel_id", "widget_channel_id"),
@@ -161,7 +161,7 @@ def _guild_settings(place: Guild) -> Json:
 
 
 def guild_create(place: Guild) -> Json:
-    """The gateway's GUILD_CREATE, without the members a bot cannot see without the intent."""
+    """The data of GUILD_CREATE. Of the members, a bot without that intent gets only itself."""
     bot = place.world.bot
     return {
         **guild(place),

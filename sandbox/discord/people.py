@@ -1,4 +1,4 @@
-"""People: what a test can do as a user, through the same interactions a Discord client would send."""
+"""People: a test acts as a user, with the same interactions that a Discord client would send."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from sandbox.discord.record import Record
     from sandbox.discord.world import World
 
-MOST_CHOICES = 25
+MAX_CHOICES = 25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reply:
-    """What came of an interaction, from the person's side."""
+    """The result of an interaction, as the person sees it."""
 
     interaction: Interaction
 
     @property
     def message(self) -> Message | None:
-        """The bot's answer; for a button that only updates, the message the button is on."""
+        """The bot's answer; for a button that only updates, the message with the button."""
         return None if self.interaction.original_deleted else self.interaction.original
 
     @property
@@ -37,6 +37,7 @@ class Reply:
 
     @property
     def acknowledged_after(self) -> float:
+        """Seconds from the interaction to its acknowledgement."""
         assert self.interaction.callback_at is not None
         return self.interaction.callback_at - self.interaction.began
 
@@ -56,8 +57,8 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What people act through; the server gives it to each of them."""
+class Connections:
+    """The parts of the server that a person acts through."""
 
     world: World
     commands: Commands
@@ -66,35 +67,35 @@ class Surroundings:
 
 
 class Person(User):
-    def __init__(self, name: str, surroundings: Surroundings) -> None:
-        super().__init__(surroundings.world.snowflakes.next(), name)
-        self._around = surroundings
+    def __init__(self, name: str, connections: Connections) -> None:
+        super().__init__(connections.world.snowflakes.next(), name)
+        self._server = connections
         self.patience = 10.0
-        """Seconds this person looks at "is thinking…" before a test is told that nothing came."""
+        """Seconds for which this person waits at "is thinking…"; then the action raises TimeoutError."""
 
     def sees(self, channel: Channel) -> list[Message]:
-        """The channel on this person's screen: their own ephemeral messages included."""
+        """The channel's messages that this person sees, including their own ephemeral ones."""
         return channel.seen_by(self)
 
     @property
     def direct_channel(self) -> Channel:
-        return self._around.world.direct_channel(self)
+        return self._server.world.direct_channel(self)
 
     def say(self, channel: Channel, content: str) -> Message:
-        """Write an ordinary message."""
-        world = self._around.world
+        """Write a message."""
+        world = self._server.world
         return world.post(Message(world.snowflakes.next(), channel, author_id=self.id, content=content))
 
     def delete(self, message: Message) -> None:
-        """Delete a message, as its author or with Manage Messages."""
+        """Delete a message, as its author or with Manage Messages; otherwise raises ValueError."""
         allowed = message.channel.rights_of(self.id)
         if message.author_id != self.id and not allowed & Right.MANAGE_MESSAGES:
             raise ValueError(f"{self.name} may not delete this message")
-        self._around.world.delete_message(message)
+        self._server.world.delete_message(message)
 
     async def slash(self, channel: Channel, command: str, /, **chosen: object) -> Reply:
-        """Run a registered command; ValueError when a client would not send it."""
-        part, slots, data = self._around.commands.invocation(command, channel, self)
+        """Run a registered command. Raises ValueError when a client would not send it."""
+        part, slots, data = self._server.commands.invocation(command, channel, self)
         slots.extend(options.filled(part, chosen))
         if found := options.resolved(chosen):
             data["resolved"] = found
@@ -103,20 +104,19 @@ class Person(User):
     async def autocomplete(
         self, channel: Channel, command: str, /, *, focused: str, **typed: object
     ) -> list[tuple[str, Any]]:
-        """The choices the bot offers for the focused option, as (name, value)."""
-        part, slots, data = self._around.commands.invocation(command, channel, self)
+        """The choices that the bot offers for the focused option, as (name, value)."""
+        part, slots, data = self._server.commands.invocation(command, channel, self)
         slots.extend(options.filled(part, {focused: "", **typed}, focused=focused))
-        around = self._around.interactions
-        answered = await around.start(interactions.AUTOCOMPLETE, self, channel, data)
+        answered = await self._server.interactions.start(interactions.AUTOCOMPLETE, self, channel, data)
         choices = answered.callback_data.get("choices") or []
-        if len(choices) > MOST_CHOICES:
-            self._around.record.surprise(f"{len(choices)} autocomplete choices")
+        if len(choices) > MAX_CHOICES:
+            self._server.record.surprise(f"{len(choices)} autocomplete choices")
         return [(choice["name"], choice["value"]) for choice in choices]
 
     async def message_command(self, message: Message, name: str) -> Reply:
         """Choose an entry of a message's context menu."""
         channel = message.channel
-        command = self._around.commands.find(name, MESSAGE_MENU, channel, self)
+        command = self._server.commands.find(name, MESSAGE_MENU, channel, self)
         data: Json = {
             "id": command["id"],
             "name": name,
@@ -129,7 +129,7 @@ class Person(User):
         return await self._interact(interactions.COMMAND, channel, data, by_menu=True)
 
     async def press(self, message: Message, button: str) -> Reply:
-        """Press the button with this label or custom id."""
+        """Press the button with this label or custom id. Raises ValueError when it cannot be pressed."""
         part = self._pressable(message, button)
         data: Json = {"component_type": BUTTON, "custom_id": part["custom_id"], "id": part["id"]}
         return await self._interact(interactions.COMPONENT, message.channel, data, pressed=message)
@@ -157,11 +157,11 @@ class Person(User):
         pressed: Message | None = None,
         by_menu: bool = False,
     ) -> Reply:
-        interaction = await self._around.interactions.start(
+        interaction = await self._server.interactions.start(
             kind, self, channel, data, pressed=pressed, by_menu=by_menu
         )
         if interaction.callback_type == interactions.DEFER:
-            await self._around.record.until(lambda: _was_answered(interaction), self.patience)
+            await self._server.record.until(lambda: _was_answered(interaction), self.patience)
         return Reply(interaction)
 
 

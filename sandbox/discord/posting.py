@@ -1,4 +1,4 @@
-"""Turning a request's payload into a message of the world, or into Discord's refusal."""
+"""Creates and edits messages from a request's payload, or raises Discord's refusal."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
     from sandbox.discord.world import Channel, World
 
 _SETTABLE = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | COMPONENTS_V2
-_LONGEST_INDEX = 2
 
 
 class Nonces:
-    """Which message an author's nonce belongs to, for as long as Discord would remember."""
+    """The messages by author and nonce, remembered for `window` seconds."""
 
     def __init__(self, window: float) -> None:
         self.window = window
@@ -56,7 +55,7 @@ class Posting:
         self._record = record
         self.nonces = nonces
         self.address = ""
-        """Where attachments are served from; the server sets it once it has a port."""
+        """The address that serves attachments; the server sets it once it has a port."""
 
     def create(
         self,
@@ -86,7 +85,7 @@ class Posting:
         return self._world.post(message)
 
     def fill(self, message: Message, payload: Json, files: list[Upload]) -> Message:
-        """Put the first content into "is thinking…"; whether it is ephemeral was settled before."""
+        """Replace "is thinking…" by the first content; whether it is ephemeral does not change."""
         self.check(message.channel, payload, files)
         message.flags = (message.flags & ~LOADING) | ((payload.get("flags") or 0) & _SETTABLE)
         self._write(message, payload, files)
@@ -106,13 +105,13 @@ class Posting:
         return message
 
     def check(self, channel: Channel, payload: Json, files: list[Upload]) -> None:
-        """Refuse what Discord refuses; a bot that gets that far has a bug, so it is a surprise too."""
+        """Raises Refusal for what Discord refuses, and records a surprise, because the bot has a bug then."""
         if any(len(file.content) > channel.upload_limit for file in files):
             raise errors.too_large()
         names = {file.part: file.filename for file in files}
         if problems := limits.broken_rules(payload, names):
             refusal = errors.invalid_form(problems)
-        elif not _says_something(payload, files):
+        elif not _has_content(payload, files):
             refusal = errors.empty_message()
         else:
             return
@@ -141,7 +140,10 @@ class Posting:
             self._world.attachments.update((file.id, file) for file in message.attachments)
 
     def _attachments(self, message: Message, payload: Json, files: list[Upload]) -> list[Attachment]:
-        """Those the payload keeps, then the new files; an upload's id is the number of its part."""
+        """The attachments that the payload keeps, then the new files.
+
+        In the payload, an upload's id is the number of its multipart part.
+        """
         described = {str(each["id"]): each for each in payload.get("attachments") or []}
         kept = [file for file in message.attachments if str(file.id) in described]
         return kept + [
@@ -167,7 +169,7 @@ class Posting:
         message.mention_everyone = found.everyone
         message.mentions = set(found.users)
         if message.flags & EPHEMERAL:
-            # Only one person sees it, and they are looking at it: nobody is notified.
+            # Discord notifies nobody: the one person who sees it is looking at it.
             message.mentions = set()
 
 
@@ -185,8 +187,8 @@ def _reference(payload: Json) -> int | None:
     return int(reference["message_id"]) if reference else None
 
 
-def _says_something(payload: Json, files: list[Upload]) -> bool:
-    # Discord's own clients trim, so a message of spaces alone is empty too.
+def _has_content(payload: Json, files: list[Upload]) -> bool:
+    # A message of spaces only is empty as well, because Discord trims the text.
     if (payload.get("content") or "").strip() or files:
         return True
     return any(payload.get(name) for name in ("embeds", "components", "sticker_ids", "attachments", "poll"))

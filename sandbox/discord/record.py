@@ -1,4 +1,4 @@
-"""What the stand-in was asked and what it found strange, and waiting until something has happened."""
+"""Records requests and surprises, and lets tests wait until something has happened."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Upload:
 class Request:
     method: str
     path: str
-    """After /api/v10."""
+    """The path after /api/v10."""
     query: dict[str, str] = field(default_factory=dict)
     body: Any = None
-    """The parsed JSON, or what the part ``payload_json`` holds."""
+    """The parsed JSON: the body, or the multipart part `payload_json`."""
     files: list[Upload] = field(default_factory=list)
     at: float = field(default_factory=time.monotonic)
     status: int | None = None
-    """None while it is being handled, and for good when the connection was cut instead of an answer."""
+    """The HTTP status. None while the request is handled, and if its connection was cut instead."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path} -> {self.status or 'no answer'}"
@@ -61,7 +61,7 @@ class Record:
         return [each for each in self.requests if matches(f"{method} {path}", each.method, each.path)]
 
     def notify(self) -> None:
-        """Something changed: every ``until`` and every watcher looks again. Callable from plain functions."""
+        """Make every `until` evaluate its predicate again, and call every watcher."""
         wakers, self._wakers = self._wakers, set()
         for waker in wakers:
             if not waker.done():
@@ -70,16 +70,16 @@ class Record:
             watcher()
 
     async def until(self, predicate: Callable[[], T | Awaitable[T]], within: float) -> T:
-        """The predicate's first true value."""
+        """Wait for the predicate's first true value, and return it. Raises TimeoutError with the record."""
         try:
             async with asyncio.timeout(within):
                 return await self._first_true(predicate)
         except TimeoutError:
-            raise TimeoutError(self._story(within)) from None
+            raise TimeoutError(self._summary(within)) from None
 
     async def _first_true(self, predicate: Callable[[], T | Awaitable[T]]) -> T:
         while True:
-            # Enrolled before looking, so that a change in between is not missed.
+            # Before the predicate is evaluated, so that no change in between is missed.
             waker = asyncio.get_running_loop().create_future()
             self._wakers.add(waker)
             try:
@@ -91,8 +91,8 @@ class Record:
             finally:
                 self._wakers.discard(waker)
 
-    def _story(self, within: float) -> str:
-        lines = [f"nothing of the kind within {within} s; the stand-in was asked:"]
-        lines += [f"  {request}" for request in self.requests] or ["  nothing"]
+    def _summary(self, within: float) -> str:
+        lines = [f"not within {within} s; the requests so far:"]
+        lines += [f"  {request}" for request in self.requests] or ["  none"]
         lines += [f"  surprise: {surprise}" for surprise in self.surprises]
         return "\n".join(lines)

@@ -14,7 +14,7 @@ from sandbox.discord.gateway import Gateway
 from sandbox.discord.interaction_routes import InteractionRoutes
 from sandbox.discord.interactions import Interactions
 from sandbox.discord.message_routes import MessageRoutes
-from sandbox.discord.people import Person, Surroundings
+from sandbox.discord.people import Connections, Person
 from sandbox.discord.posting import Nonces, Posting
 from sandbox.discord.ratelimits import Bucket
 from sandbox.discord.record import Record, Request
@@ -27,8 +27,8 @@ from sandbox.loopback import LOOPBACK, LoopbackServer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sandbox.discord.gateway import Shard
     from sandbox.discord.message_parts import Json
-    from sandbox.discord.sharding import Shard
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ class StandInDiscord(LoopbackServer):
         return self.world.add_guild(name, premium_tier=premium_tier, bot_member=bot_member, shard=shard)
 
     def add_person(self, name: str) -> Person:
-        person = Person(name, Surroundings(self.world, self._commands, self._interactions, self._record))
+        person = Person(name, Connections(self.world, self._commands, self._interactions, self._record))
         self.world.add_user(person)
         return person
 

@@ -1,4 +1,4 @@
-"""Discord's ids: the time in milliseconds since 2015 in the upper bits, unique and always increasing."""
+"""Discord's ids: milliseconds since 2015 in the upper bits, unique and always increasing."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Snowflakes:
         return self._last
 
     def next_in(self, part: int, parts: int) -> int:
-        """A guild's id by which it belongs to shard `part` of `parts`: up to that many milliseconds ahead."""
+        """An id for a guild of shard `part` out of `parts`; it lies up to `parts` milliseconds ahead."""
         ahead = (part - moment_bits(self.next())) % parts
         self._last += ahead << _TIME_SHIFT
         return self._last
 
 
 def moment_bits(snowflake: int) -> int:
-    """The time in it; guilds are spread over shards by it."""
+    """The time in an id, in milliseconds since 2015. It also determines a guild's shard."""
     return snowflake >> _TIME_SHIFT
 
 
 def moment(snowflake: int) -> datetime:
-    """When the thing with this id came into being."""
+    """The time in an id as a datetime."""
     milliseconds = moment_bits(snowflake) + DISCORD_EPOCH_MS
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)

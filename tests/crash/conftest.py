@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from bot.storage.opening import open_database
+from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Message
-from sandbox.stage import Stage
 from tests.secrecy import leaked
 
 
@@ -18,7 +18,7 @@ def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'data' / 'bot.db'}"
 
 
-class Theatre(Stage):
+class Theatre(BotEnvironment):
     """A stage with what crash tests ask again and again."""
 
     async def track(self, ids: str) -> Message:

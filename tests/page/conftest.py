@@ -1,4 +1,4 @@
-"""One browser for all tests of the page; a stage, a server and a tab of its own for each."""
+"""One browser for all tests of the page; a env, a server and a tab of its own for each."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +12,8 @@ from playwright.async_api import Browser, Page, expect
 from demo.page import PageServer
 from demo.page.browser import MISSING, find, open_browser
 from demo.page.places import furnish
+from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Channel, Message, Person
-from sandbox.stage import Stage
 
 WIDE: Any = {"width": 1280, "height": 800}
 # Above the usual port, so that a demo that runs on this machine is not in the way.
@@ -39,10 +39,10 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 class Opened:
-    """A stage with a page on it, and what people do there with a mouse or a keyboard."""
+    """A env with a page on it, and what people do there with a mouse or a keyboard."""
 
-    def __init__(self, stage: Stage, server: PageServer, page: Page) -> None:
-        self.stage = stage
+    def __init__(self, env: BotEnvironment, server: PageServer, page: Page) -> None:
+        self.env = env
         self.server = server
         self.page = page
         self.errors: list[str] = []
@@ -64,11 +64,11 @@ class Opened:
 
     def person(self, name: str) -> Person:
         return next(
-            u for u in self.stage.discord.world.users.values() if isinstance(u, Person) and u.name == name
+            u for u in self.env.discord.world.users.values() if isinstance(u, Person) and u.name == name
         )
 
     def channel(self, name: str) -> Channel:
-        return next(c for c in self.stage.discord.world.channels.values() if c.name == name)
+        return next(c for c in self.env.discord.world.channels.values() if c.name == name)
 
     async def type(self, text: str) -> None:
         await self.composer.fill(text)
@@ -87,7 +87,7 @@ class Opened:
 
     def results(self, task_id: str, channel: Channel | None = None) -> list[Message]:
         """The messages that end a delivery: everything about the task but its card."""
-        shown = (channel or self.stage.channel).messages
+        shown = (channel or self.env.channel).messages
         return [m for m in shown if f"`{task_id}`" in m.content and not m.content.startswith("**Tracking")]
 
 
@@ -99,17 +99,17 @@ async def opened(browser: Browser, tmp_path: Path) -> AsyncIterator[Opened]:
 
 @asynccontextmanager
 async def _open(browser: Browser, folder: Path, **look: Any) -> AsyncIterator[Opened]:
-    async with Stage(folder) as stage:
-        furnish(stage)
-        async with PageServer(stage, PORT) as server:
+    async with BotEnvironment(folder) as env:
+        furnish(env)
+        async with PageServer(env, PORT) as server:
             server.pace.factor = BY_HAND
             server.bot.start()
             context = await browser.new_context(**look)
             await context.grant_permissions(["clipboard-read", "clipboard-write"])
-            found = Opened(stage, server, await context.new_page())
+            found = Opened(env, server, await context.new_page())
             await found.page.goto(server.url)
             await expect(found.page.locator(".bot-state")).to_have_attribute("data-state", "running")
             yield found
             await context.close()
-        stage.check()
+        env.check()
         assert found.errors == []

@@ -8,7 +8,7 @@ from tests.page.conftest import Opened
 async def test_menu_shows_what_the_bot_registered(opened: Opened) -> None:
     await opened.composer.press_sequentially("/")
 
-    registered = [o["name"] for c in opened.stage.discord.commands for o in c.get("options", [])]
+    registered = [o["name"] for c in opened.env.discord.commands for o in c.get("options", [])]
     titles = opened.page.locator(".suggestion-title")
     await expect(titles).to_have_text([f"/veo {name}" for name in registered])
     await opened.composer.press_sequentially("veo track ")
@@ -22,12 +22,12 @@ async def test_missing_option_is_refused_as_discord_does(opened: Opened) -> None
         "id: This option is required. Specify a value."
     )
     await expect(opened.composer).to_have_value("/veo track note:nothing else id:")
-    assert opened.stage.channel.messages == []
+    assert opened.env.channel.messages == []
 
 
 async def test_autocomplete_is_answered_by_the_bot(opened: Opened) -> None:
     for name in ("vgen_first", "vgen_second"):
-        opened.stage.api.create(name)
+        opened.env.api.create(name)
     await opened.type("/veo track id:vgen_first vgen_second")
     await expect(opened.messages).to_have_count(1)
 
@@ -59,7 +59,7 @@ async def test_everything_by_keyboard(opened: Opened) -> None:
     await expect(page.locator(".skip")).to_be_focused()
     await keys.press("Enter")
     await expect(opened.composer).to_be_focused()
-    task = opened.stage.api.create()
+    task = opened.env.api.create()
     await keys.type("/tra")
     await keys.press("Enter")
     await expect(opened.composer).to_have_value("/veo track id:")

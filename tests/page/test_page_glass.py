@@ -9,7 +9,7 @@ from tests.page.conftest import Opened
 
 @pytest.mark.parametrize("moment", ["received", "accepted"])
 async def test_killed_during_an_upload_and_still_one_message(opened: Opened, moment: str) -> None:
-    page, task = opened.page, opened.stage.api.create()
+    page, task = opened.page, opened.env.api.create()
     await opened.track(task.id)
     await page.get_by_label("When to kill it").select_option(moment)
     await page.get_by_role("button", name="Kill -9").click()
@@ -26,7 +26,7 @@ async def test_killed_during_an_upload_and_still_one_message(opened: Opened, mom
 
 
 async def test_timeline_tells_questions_and_calls(opened: Opened) -> None:
-    page, task = opened.page, opened.stage.api.create()
+    page, task = opened.page, opened.env.api.create()
     await opened.track(task.id)
     wire = page.get_by_label("What went over the wire")
     await expect(wire).to_contain_text("alice uses /veo track in #renders")
@@ -42,7 +42,7 @@ async def test_timeline_tells_questions_and_calls(opened: Opened) -> None:
 
 
 async def test_fault_for_the_next_request_is_used_up(opened: Opened) -> None:
-    page, task = opened.page, opened.stage.api.create()
+    page, task = opened.page, opened.env.api.create()
     await page.locator("summary", has_text="Faults").click()
     await page.get_by_label("What goes wrong").select_option("503")
     await page.get_by_role("button", name="Switch on").click()
@@ -55,7 +55,7 @@ async def test_fault_for_the_next_request_is_used_up(opened: Opened) -> None:
 
 
 async def test_right_taken_away_and_channel_deleted(opened: Opened) -> None:
-    page, task = opened.page, opened.stage.api.create()
+    page, task = opened.page, opened.env.api.create()
     await page.locator(".channel", has_text="storyboards").click()
     await page.locator("summary", has_text="This channel").click()
     await page.get_by_role("switch", name="attach files").click()
@@ -70,12 +70,12 @@ async def test_right_taken_away_and_channel_deleted(opened: Opened) -> None:
 
 
 async def test_page_that_was_cut_off_gets_everything_again(opened: Opened) -> None:
-    page, stage, port = opened.page, opened.stage, opened.server.port
+    page, env, port = opened.page, opened.env, opened.server.port
     await opened.server.close()
     await expect(page.locator("#offline")).to_be_visible()
-    stage.bob.say(stage.channel, "while you were away")
+    env.bob.say(env.channel, "while you were away")
 
-    async with PageServer(stage, port):
+    async with PageServer(env, port):
         await expect(opened.messages).to_contain_text("while you were away")
         await expect(page.locator("#offline")).to_be_hidden()
     # The browser's own complaints about the connection that was cut here.
@@ -84,7 +84,7 @@ async def test_page_that_was_cut_off_gets_everything_again(opened: Opened) -> No
 
 async def test_right_to_write_taken_away_brings_a_direct_message_and_later_the_result(opened: Opened) -> None:
     """Never silent: the video is where whoever asked can see it, and in the channel once it may be."""
-    page, task = opened.page, opened.stage.api.create()
+    page, task = opened.page, opened.env.api.create()
     await opened.track(task.id)
     await page.locator("summary", has_text="This channel").click()
     write = page.get_by_role("switch", name="write messages")

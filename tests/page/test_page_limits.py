@@ -9,8 +9,8 @@ from playwright.async_api import Page, expect
 
 from demo.page import PageServer
 from demo.page.reasons import HOSTILE
+from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Channel
-from sandbox.stage import Stage
 from tests.page.conftest import Opened
 
 PHONE: Any = {"width": 360, "height": 740}
@@ -26,8 +26,8 @@ MARKUP = (
 
 
 async def test_hostile_reason_stays_text(opened: Opened) -> None:
-    page, task = opened.page, opened.stage.api.create()
-    opened.stage.bob.say(opened.stage.channel, HOSTILE)
+    page, task = opened.page, opened.env.api.create()
+    opened.env.bob.say(opened.env.channel, HOSTILE)
     await opened.track(task.id)
     await page.get_by_label(f"Fail {task.id}").select_option("Hostile text")
 
@@ -38,12 +38,12 @@ async def test_hostile_reason_stays_text(opened: Opened) -> None:
     await expect(page.locator(".messages script, .messages img")).to_have_count(0)
     assert "owned" not in await page.title()
     (message,) = opened.results(task.id)
-    assert message.mentions == {opened.stage.alice.id}
+    assert message.mentions == {opened.env.alice.id}
 
 
 async def test_markup_becomes_elements_and_nothing_else(opened: Opened) -> None:
     page = opened.page
-    opened.stage.bob.say(opened.stage.channel, MARKUP)
+    opened.env.bob.say(opened.env.channel, MARKUP)
     text = page.locator(".text")
 
     for selector, shown in {
@@ -85,7 +85,7 @@ async def test_policy_lets_no_foreign_script_run(opened: Opened) -> None:
 
 
 async def test_phone_has_drawers_and_no_sideways_scrolling(opened: Opened) -> None:
-    page, task = opened.page, opened.stage.api.create()
+    page, task = opened.page, opened.env.api.create()
     await page.set_viewport_size(PHONE)
     await opened.track(task.id)
     task.complete()
@@ -111,7 +111,7 @@ async def _overflow(page: Page) -> int:
 async def test_two_thousand_messages_stay_smooth(opened: Opened) -> None:
     page, channel = opened.page, opened.channel("storyboards")
     for number in range(MANY):
-        author = (opened.stage.alice, opened.stage.bob)[number // 3 % 2]
+        author = (opened.env.alice, opened.env.bob)[number // 3 % 2]
         author.say(
             channel, f"**{number}** `vgen_{number:012x}` <t:1700000000:R> and some words to fill a line"
         )
@@ -137,7 +137,7 @@ async def _append(opened: Opened, channel: Channel, count: int) -> list[float]:
     """The frames while some more messages come to the `count` that are there."""
     await opened.page.evaluate(_WATCH_FRAMES)
     for number in range(MORE):
-        opened.stage.bob.say(channel, f"one more {number}")
+        opened.env.bob.say(channel, f"one more {number}")
     await expect(opened.messages).to_have_count(count + MORE)
     frames: list[float] = await opened.page.evaluate(_WATCHED_FRAMES)
     return frames
@@ -186,7 +186,11 @@ _WATCHED_FRAMES = """new Promise((done) => {
 
 
 async def test_foreign_host_and_origin_are_refused(tmp_path: Path) -> None:
-    async with Stage(tmp_path) as stage, PageServer(stage, 18200) as server, aiohttp.ClientSession() as http:
+    async with (
+        BotEnvironment(tmp_path) as env,
+        PageServer(env, 18200) as server,
+        aiohttp.ClientSession() as http,
+    ):
         for headers in (
             {"Host": "evil.example"},
             {"Host": f"evil.example:{server.port}"},
@@ -201,7 +205,7 @@ async def test_foreign_host_and_origin_are_refused(tmp_path: Path) -> None:
         async with http.get(server.url) as answer:
             assert answer.status == 200
             assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
-        stage.check()
+        env.check()
 
 
 async def test_taken_port_means_the_next_one(tmp_path: Path) -> None:
@@ -210,6 +214,6 @@ async def test_taken_port_means_the_next_one(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
 
-        async with Stage(tmp_path) as stage, PageServer(stage, port) as server:
+        async with BotEnvironment(tmp_path) as env, PageServer(env, port) as server:
             assert port < server.port <= port + 100
-            stage.check()
+            env.check()

@@ -18,7 +18,7 @@ async def test_newcomer_from_empty_page_to_played_video(opened: Opened) -> None:
     opened.server.pace.factor = FASTEST
 
     await page.locator(".welcome").get_by_role("button", name="Create a task").click()
-    (task,) = opened.stage.api.tasks.values()
+    (task,) = opened.env.api.tasks.values()
     await expect(opened.composer).to_have_value(f"/veo track id:{task.id}")
     sent_at = time.monotonic()
     await page.keyboard.press("Enter")
@@ -43,7 +43,7 @@ async def test_newcomer_from_empty_page_to_played_video(opened: Opened) -> None:
 async def test_failure_is_told_with_the_reason(opened: Opened) -> None:
     page = opened.page
     await page.locator("#glass").get_by_role("button", name="Create a task").click()
-    (task,) = opened.stage.api.tasks.values()
+    (task,) = opened.env.api.tasks.values()
     await expect(page.locator("#glass")).to_contain_text(f"{task.id} is in your clipboard")
     await opened.track(await page.evaluate("navigator.clipboard.readText()"))
 
@@ -55,7 +55,7 @@ async def test_failure_is_told_with_the_reason(opened: Opened) -> None:
 
 
 async def test_stranger_may_not_untrack(opened: Opened) -> None:
-    task = opened.stage.api.create()
+    task = opened.env.api.create()
     await opened.track(task.id)
 
     await opened.become("carol")
@@ -95,7 +95,7 @@ async def test_carol_is_in_one_server_only(opened: Opened) -> None:
 
 
 async def test_mention_elsewhere_is_a_badge(opened: Opened) -> None:
-    page, task = opened.page, opened.stage.api.create()
+    page, task = opened.page, opened.env.api.create()
     await opened.track(task.id)
     await page.locator(".channel", has_text="storyboards").click()
 
@@ -109,7 +109,7 @@ async def test_mention_elsewhere_is_a_badge(opened: Opened) -> None:
 
 
 async def test_button_of_a_card_is_pressed(opened: Opened) -> None:
-    task = opened.stage.api.create()
+    task = opened.env.api.create()
     await opened.track(task.id)
     await opened.become("bob")
 
@@ -119,7 +119,7 @@ async def test_button_of_a_card_is_pressed(opened: Opened) -> None:
 
 
 async def test_message_menu_tracks_what_somebody_wrote(opened: Opened) -> None:
-    page, task = opened.page, opened.stage.api.create()
+    page, task = opened.page, opened.env.api.create()
     await opened.type(f"look at {task.id}")
     await opened.messages.first.click(button="right")
 

@@ -1,4 +1,4 @@
-"""A stage to play on: both stand-ins, a server with people, and the real bot running against them."""
+"""An environment for the real bot: both stand-ins, a guild with two people, and the bot's process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-# Far below the 30 s that the real API asks for; the bot allows it on loopback alone.
+# Seconds. Far below the 30 that the real API asks for; the bot allows it on loopback only.
 POLL_INTERVAL = 1.0
 
 
-class Stage:
-    """Everything below `folder`; `settings` are added to what the bot needs to find the stand-ins."""
+class BotEnvironment:
+    """Both stand-ins, open while its `async with` is, and a bot that `start_bot` starts against them.
+
+    All files are below `folder`. `settings` are added to the bot's environment.
+    """
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
@@ -46,7 +49,7 @@ class Stage:
         await self._exit.aclose()
 
     def settings(self) -> dict[str, str]:
-        """The bot's environment: its public settings only."""
+        """The environment variables of the bot: its public settings only."""
         return {
             "DISCORD_TOKEN": self.discord.token,
             "DISCORD_API_URL": self.discord.api_url,
@@ -58,7 +61,10 @@ class Stage:
         }
 
     async def start_bot(self) -> None:
-        """Returns when it is connected and Discord knows its commands. Raises with its log if it ends."""
+        """Start the bot, and wait until it is connected and has registered its commands.
+
+        Raises RuntimeError with its log if it ends, TimeoutError after 20 seconds.
+        """
         await self.bot.start()
         await self.discord.until(
             lambda: self.bot.exit_code is not None or (self.discord.connected and self.discord.commands),
@@ -68,6 +74,6 @@ class Stage:
             raise RuntimeError(f"the bot ended with {self.bot.exit_code}:\n{self.bot.output()}")
 
     def check(self) -> None:
-        """Raises AssertionError for whatever surprised a stand-in."""
+        """Raises AssertionError when something surprised a stand-in."""
         self.discord.check()
         self.api.check()
