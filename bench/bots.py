@@ -18,7 +18,7 @@ from sandbox.discord import Guild
 from sandbox.postgres import postgres
 
 _SETTINGS = {"POLL_INTERVAL": "0.3", "POLL_RATE": "1000", **LIFTED}
-_LEASE = 2.0  # seconds; the default is 30, which would make most of the time a wait
+_LEASE = 2.0  # seconds; with the default of 30 the soak would mostly wait
 
 
 class Bots(Protocol):

@@ -1,4 +1,4 @@
-"""`python -m demo`: the whole thing on this machine, without an account, as a page or as a story."""
+"""`python -m demo`: the bot on this machine, without an account, as a page or as a story."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from demo.page.run import serve
-from demo.page.server import USUAL_PORT
+from demo.page.server import DEFAULT_PORT
 from demo.story import Story, save_video
 from demo.terminal import ChannelView, without_web_fonts
 from sandbox.bot_environment import BotEnvironment
@@ -26,13 +26,13 @@ def main() -> int:
         if not arguments.story:
             asyncio.run(serve(Path(folder), arguments.port, arguments.poll_interval))
             return 0
-        return _tell_story(Path(folder), arguments.out, arguments.svg)
+        return _run_story(Path(folder), arguments.out, arguments.svg)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     page = parser.add_argument_group("the page")
-    page.add_argument("--port", type=int, default=USUAL_PORT, help="or the next free one")
+    page.add_argument("--port", type=int, default=DEFAULT_PORT, help="or the next free one")
     page.add_argument("--poll-interval", type=float, help="the bot's POLL_INTERVAL, such as the real 30")
     story = parser.add_argument_group("the story")
     story.add_argument("--story", action="store_true", help="tell a story in the terminal, then end")
@@ -41,7 +41,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tell_story(folder: Path, out: Path, svg: Path | None) -> int:
+def _run_story(folder: Path, out: Path, svg: Path | None) -> int:
     console = Console(width=WIDTH, highlight=False)
     began = time.monotonic()
     same = asyncio.run(_demo(console, folder, out, svg))
@@ -52,13 +52,13 @@ def _tell_story(folder: Path, out: Path, svg: Path | None) -> int:
 async def _demo(console: Console, folder: Path, out: Path, svg: Path | None) -> bool:
     began = time.monotonic()
 
-    def tell(step: str) -> None:
+    def report(step: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {step}", markup=True)
 
     console.print("[bold]veo-courier[/]: stand-ins for Discord and the video API, and the real bot.\n")
     async with BotEnvironment(folder) as env:
-        story = Story(env, tell)
-        video = await story.play()
+        story = Story(env, report)
+        video = await story.run()
         path, same = save_video(video, out)
         view = ChannelView({p.id: p.name for p in (env.alice, env.bob, env.discord.bot)}, env.discord.bot.id)
         verdict = "the same bytes as the API's" if same else "NOT the bytes that the API gave out"

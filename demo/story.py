@@ -1,4 +1,4 @@
-"""A short story that shows what the bot does: three ids are tracked, and each ends in its own way."""
+"""A short story that shows the bot: three ids are tracked, and each ends differently."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ POLICY = (
 
 
 class Story:
-    """Plays on a env, and tells each step to `tell`."""
+    """Runs the story in an environment. `report` gets each step as a line."""
 
-    def __init__(self, env: BotEnvironment, tell: Callable[[str], None]) -> None:
+    def __init__(self, env: BotEnvironment, report: Callable[[str], None]) -> None:
         self._env = env
-        self._tell = tell
+        self._report = report
         self.private: list[Message] = []
 
-    async def play(self) -> Message:
-        """Returns the message with the video."""
+    async def run(self) -> Message:
+        """Run the story, and return the message with the video."""
         env = self._env
         made, refused = env.api.create(MADE), env.api.create(REFUSED)
         await env.start_bot()
-        self._tell("The bot is on line and has registered its commands.")
+        self._report("The bot is on line and has registered its commands.")
         await self._track()
         made.proceed()
-        self._tell("The video API works on two of them, and does not know the third.")
+        self._report("The video API works on two of them, and does not know the third.")
         await self._result_of(MISTYPED)
         refused.fail(POLICY)
-        self._tell(f"It refuses {REFUSED} for its prompt.")
+        self._report(f"It refuses {REFUSED} for its prompt.")
         await self._result_of(REFUSED)
         made.complete()
-        self._tell(f"{MADE} is ready.")
+        self._report(f"{MADE} is ready.")
         video = await self._result_of(MADE)
         listed = await env.alice.slash(env.channel, "veo list")
-        self._tell("alice types  /veo list")
+        self._report("alice types  /veo list")
         if listed.message is not None:
             self.private.append(listed.message)
         return video
@@ -56,13 +56,13 @@ class Story:
     async def _track(self) -> None:
         env = self._env
         ids = f"{MADE} {REFUSED} {MISTYPED}"
-        self._tell(f"alice types  /veo track id:{ids} note:harbour at dawn")
+        self._report(f"alice types  /veo track id:{ids} note:harbour at dawn")
         reply = await env.alice.slash(env.channel, "veo track", id=ids, note="harbour at dawn")
         if reply.message is None:
             raise RuntimeError("the bot did not answer with a card")
-        self._tell(f"The card is there after {reply.acknowledged_after * 1000:.0f} ms.")
+        self._report(f"The card is there after {reply.acknowledged_after * 1000:.0f} ms.")
         pressed = await env.bob.press(reply.message, "Notify me too")
-        self._tell(
+        self._report(
             "bob presses  Notify me too" + (f": “{pressed.message.content}”" if pressed.message else "")
         )
 
@@ -81,7 +81,7 @@ class Story:
 
 
 def save_video(message: Message, folder: Path) -> tuple[Path, bool]:
-    """Save the attachment as a person would; tells whether its bytes are the API's bytes."""
+    """Save the attachment. Returns its path, and whether its bytes are the API's."""
     attachment = message.attachments[0]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / attachment.filename

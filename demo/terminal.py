@@ -1,4 +1,4 @@
-"""Draws a channel of the stand-in Discord in a terminal, about as Discord would show it."""
+"""Draws a channel of the stand-in Discord in a terminal, similar to Discord."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _JUMP = re.compile(r"https://discord\.com/channels/\d+/\d+/(\d+)")
 
 
 class ChannelView:
-    """Knows the people's names, and what happened to each attachment that was saved."""
+    """Draws channels. `names`: by user id. `saved`: a line to show below an attachment, by its id."""
 
     def __init__(self, names: Mapping[int, str], bot_id: int) -> None:
         self._names = names
@@ -67,7 +67,7 @@ class ChannelView:
         return head
 
     def _content(self, content: str) -> list[RenderableType]:
-        """Code blocks as blocks, everything else line by line."""
+        """The text in code blocks and lines."""
         drawn: list[RenderableType] = []
         for index, piece in enumerate(content.split("```")):
             if index % 2:
@@ -95,7 +95,7 @@ class ChannelView:
         if match["person"]:
             return Text(f"@{self._names.get(int(match['person']), 'unknown')}", style=_PILL)
         if match["time"]:
-            return Text(_moment(int(match["time"]), match["style"]), style="underline dotted")
+            return Text(_timestamp(int(match["time"]), match["style"]), style="underline dotted")
         if jump := _JUMP.fullmatch(match["link"]):
             return Text(f"message …{jump[1][-4:]}", style=_PILL)
         return Text(match["link"], style="#00a8fc underline")
@@ -111,12 +111,12 @@ class ChannelView:
 
 
 def without_web_fonts(svg: str) -> str:
-    """rich's picture names a font on somebody's server; the reader's own monospace does."""
+    """Remove the font that rich's SVG loads from a server; the reader's monospace font is used."""
     return re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
 
 
-def _moment(seconds: int, style: str) -> str:
-    """As Discord shows <t:…>: relative, or a clock time (of UTC here, of the reader's zone there)."""
+def _timestamp(seconds: int, style: str) -> str:
+    """A <t:…> as text: relative, or a time in UTC (Discord uses the reader's zone)."""
     at = datetime.fromtimestamp(seconds, tz=UTC)
     if style != "R":
         return f"{at:%d %B %Y %H:%M}" if style in "fF" else f"{at:%H:%M:%S}"

@@ -1,4 +1,4 @@
-"""The system's Chromium, headless and without a life of its own, for the pictures and the page's tests."""
+"""The system's Chromium, headless and without background traffic, for the pictures and the page's tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
-    # Inside a container there is no user namespace to build its own sandbox with.
+    # Needed in containers, where Chromium's sandbox gets no user namespace.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -28,12 +28,13 @@ MISSING = "no Chromium here: apt install chromium (or chromium-browser, google-c
 
 
 def find() -> str | None:
-    """The path of a browser that can play H.264, as Debian's can."""
+    """The path of the system's Chromium, or None. Debian's plays H.264."""
     return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Browser]:
+    """Run a headless browser inside the block. Raises FileNotFoundError when there is none."""
     path = find()
     if path is None:
         raise FileNotFoundError(MISSING)

@@ -1,4 +1,4 @@
-"""What people do in the chat, asked for by the page: commands, buttons, menus, messages of their own."""
+"""The page's actions in the chat: messages, commands, buttons and menus of people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sandbox.discord import Channel
 
 Json = dict[str, Any]
-_LONGEST = 2000
+_MAX_LENGTH = 2000
 
 
 class ChatActions:
@@ -30,55 +30,55 @@ class ChatActions:
             "press": self.press,
         }
 
-    async def say(self, wish: Json) -> str:
-        person, channel, text = self._person(wish), self._channel(wish), str(wish["text"]).strip()
+    async def say(self, params: Json) -> str:
+        person, channel, text = self._person(params), self._channel(params), str(params["text"]).strip()
         if not channel.rights_of(person.id) & channel.sending_right:
             raise ValueError("You do not have permission to send messages in this channel.")
-        if not 1 <= len(text) <= _LONGEST:
-            raise ValueError(f"A message has 1 to {_LONGEST} characters.")
+        if not 1 <= len(text) <= _MAX_LENGTH:
+            raise ValueError(f"A message has 1 to {_MAX_LENGTH} characters.")
         return str(person.say(channel, text).id)
 
-    async def delete(self, wish: Json) -> None:
-        self._person(wish).delete(self._message(wish))
+    async def delete(self, params: Json) -> None:
+        self._person(params).delete(self._message(params))
 
-    async def slash(self, wish: Json) -> None:
-        options = {str(name): value for name, value in wish["options"].items()}
-        await _patiently(self._person(wish).slash(self._channel(wish), str(wish["command"]), **options))
+    async def slash(self, params: Json) -> None:
+        options = {str(name): value for name, value in params["options"].items()}
+        await _or_failed(self._person(params).slash(self._channel(params), str(params["command"]), **options))
 
-    async def autocomplete(self, wish: Json) -> list[Json]:
-        typed = {str(name): str(value) for name, value in wish["options"].items()}
-        choices = await self._person(wish).autocomplete(
-            self._channel(wish), str(wish["command"]), focused=str(wish["focused"]), **typed
+    async def autocomplete(self, params: Json) -> list[Json]:
+        typed = {str(name): str(value) for name, value in params["options"].items()}
+        choices = await self._person(params).autocomplete(
+            self._channel(params), str(params["command"]), focused=str(params["focused"]), **typed
         )
         return [{"name": name, "value": value} for name, value in choices]
 
-    async def message_command(self, wish: Json) -> None:
-        await _patiently(self._person(wish).message_command(self._message(wish), str(wish["command"])))
+    async def message_command(self, params: Json) -> None:
+        await _or_failed(self._person(params).message_command(self._message(params), str(params["command"])))
 
-    async def press(self, wish: Json) -> None:
-        await _patiently(self._person(wish).press(self._message(wish), str(wish["button"])))
+    async def press(self, params: Json) -> None:
+        await _or_failed(self._person(params).press(self._message(params), str(params["button"])))
 
-    def _person(self, wish: Json) -> Person:
-        match self._world.users.get(int(wish["person"])):
+    def _person(self, params: Json) -> Person:
+        match self._world.users.get(int(params["person"])):
             case Person() as found:
                 return found
         raise ValueError("there is no such person")
 
-    def _channel(self, wish: Json) -> Channel:
-        found = self._world.channels.get(int(wish["channel"]))
+    def _channel(self, params: Json) -> Channel:
+        found = self._world.channels.get(int(params["channel"]))
         if found is None or found.deleted:
             raise ValueError("This channel has been deleted.")
         return found
 
-    def _message(self, wish: Json) -> Message:
-        found = self._world.messages.get(int(wish["message"]))
+    def _message(self, params: Json) -> Message:
+        found = self._world.messages.get(int(params["message"]))
         if found is None or found.deleted or found.channel.deleted:
             raise ValueError("This message has been deleted.")
         return found
 
 
-async def _patiently(interaction: Awaitable[object]) -> None:
-    """A bot that says "thinking" and then nothing is a failed interaction to whoever waits."""
+async def _or_failed(interaction: Awaitable[object]) -> None:
+    """Await an interaction. Raises InteractionFailed also when the bot stays at "is thinking…"."""
     try:
         await interaction
     except TimeoutError:

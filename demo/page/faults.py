@@ -1,4 +1,4 @@
-"""The faults that the page can switch on for the next requests, and which of them are still to come."""
+"""The faults that the page can add for the next requests, and how many of them are left."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_SLOW = 8.0
-_RETRY_AFTER = 3
+_DELAY = 8.0  # seconds
+_RETRY_AFTER = 3  # seconds
 
+# name -> (stand-in, route, label in the page)
 TARGETS = {
     "questions": ("api", "GET /v1/result/*", "questions to the API"),
     "videos": ("api", "GET /videos/*", "video downloads"),
     "messages": ("discord", "POST /channels/*/messages", "new messages in Discord"),
     "edits": ("discord", "PATCH /channels/*/messages/*", "edits of the card"),
 }
-# name -> (what the page calls it, how it is made for a route and a number of times)
+# name -> (label in the page, function that makes the fault for a route and a number of times)
 _KINDS: dict[str, tuple[str, Callable[[str, int], Fault]]] = {
     "429": (
         "429 Too Many Requests",
@@ -39,7 +40,7 @@ _KINDS: dict[str, tuple[str, Callable[[str, int], Fault]]] = {
         lambda route, times: Fault(route, cut="before", times=times),
     ),
     "cut after": ("cut after it was accepted", lambda route, times: Fault(route, cut="after", times=times)),
-    "slow": (f"slow ({_SLOW:.0f} s)", lambda route, times: Fault(route, delay=_SLOW, times=times)),
+    "slow": (f"slow ({_DELAY:.0f} s)", lambda route, times: Fault(route, delay=_DELAY, times=times)),
 }
 
 
@@ -52,6 +53,8 @@ class Armed:
 
 
 class FaultBoard:
+    """Adds faults to both stand-ins and remembers which the page has added."""
+
     def __init__(self, env: BotEnvironment) -> None:
         self._sides: dict[str, Faults] = {"api": env.api.faults, "discord": env.discord.faults}
         self._armed: list[Armed] = []
@@ -60,7 +63,7 @@ class FaultBoard:
         return {
             "targets": {name: label for name, (_, _, label) in TARGETS.items()},
             "kinds": {name: label for name, (label, _) in _KINDS.items()},
-            "armed": [self._told(each) for each in self._armed if self._left(each)],
+            "armed": [self._as_json(each) for each in self._armed if self._left(each)],
         }
 
     def add(self, target: str, kind: str, times: int) -> None:
@@ -74,7 +77,7 @@ class FaultBoard:
             faults.clear()
         self._armed.clear()
 
-    def _told(self, armed: Armed) -> Json:
+    def _as_json(self, armed: Armed) -> Json:
         label = f"{_KINDS[armed.kind][0]} for {TARGETS[armed.target][2]}"
         return {"label": label, "left": self._left(armed)}
 

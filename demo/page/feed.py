@@ -1,4 +1,4 @@
-"""Keeps every open page up to date: a snapshot at first, then what changed, over one websocket each."""
+"""Keeps every open page up to date over its websocket: first a snapshot, then the changes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 Json = dict[str, Any]
-# A page that is so far behind gets a new snapshot instead: its connection is closed.
-_MOST_WAITING = 5000
+# The connection of a page that is further behind is closed; it reconnects and gets a new snapshot.
+_MAX_WAITING = 5000
 
 
-class Line:
-    """One page's connection, written to by one job so that nobody waits for a slow reader."""
+class PageConnection:
+    """One page's websocket. Its own job writes to it, so that a slow page delays nothing else."""
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self.socket = socket
         self._outbox: asyncio.Queue[str | None] = asyncio.Queue()
 
     def send(self, text: str) -> None:
-        self._outbox.put_nowait(text if self._outbox.qsize() < _MOST_WAITING else None)
+        self._outbox.put_nowait(text if self._outbox.qsize() < _MAX_WAITING else None)
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         self._outbox.put_nowait(None)
 
-    async def write(self) -> None:
+    async def write_queued(self) -> None:
         while (text := await self._outbox.get()) is not None:
             try:
                 await self.socket.send_str(text)
@@ -39,7 +39,10 @@ class Line:
 
 
 class Feed:
-    """`sections` are small and sent whole when they differ; everything else is sent as events."""
+    """Sends changes to all pages: `sections` are small and sent whole, everything else is sent as events.
+
+    `history` gives the part of a snapshot that is not in the sections.
+    """
 
     def __init__(
         self,
@@ -51,36 +54,38 @@ class Feed:
         self._events = events
         self._history = history
         self._sent: dict[str, object] = {}
-        self._lines: set[Line] = set()
+        self._connections: set[PageConnection] = set()
         self._waiting: asyncio.Handle | None = None
 
     def changed(self) -> None:
-        """Something may be different; looked at once everything that is happening has happened."""
+        """Something may have changed: compare and send in the next turn of the event loop."""
         if self._waiting is None:
             self._waiting = asyncio.get_running_loop().call_soon(self._flush)
 
-    def join(self, line: Line) -> None:
+    def join(self, connection: PageConnection) -> None:
         self._flush()
         sections = {name: read() for name, read in self._sections.items()}
-        line.send(json.dumps({"type": "snapshot", **sections, **self._history()}))
-        self._lines.add(line)
+        connection.send(json.dumps({"type": "snapshot", **sections, **self._history()}))
+        self._connections.add(connection)
 
-    def leave(self, line: Line) -> None:
-        self._lines.discard(line)
+    def leave(self, connection: PageConnection) -> None:
+        self._connections.discard(connection)
 
-    def hang_up(self) -> None:
-        for line in self._lines:
-            line.hang_up()
+    def close(self) -> None:
+        """Close the connections of all pages."""
+        for connection in self._connections:
+            connection.close()
 
     def _flush(self) -> None:
+        """Send what has changed since the last call."""
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
         events = self._different_sections() + self._events()
         for event in events:
             text = json.dumps(event)
-            for line in self._lines:
-                line.send(text)
+            for connection in self._connections:
+                connection.send(text)
 
     def _different_sections(self) -> list[Json]:
         different = []

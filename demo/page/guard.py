@@ -1,7 +1,7 @@
-"""Who may talk to the page: this machine's browser, from the page itself and from nowhere else.
+"""Refuses requests that do not come from this page in a browser on this machine.
 
-The page has buttons that act, so a foreign site must neither reach it under a name of its own (DNS
-rebinding shows in Host) nor from its own pages (which shows in Origin).
+The page can act, so a foreign site must not reach it: neither under its own name (DNS rebinding, visible in
+Host) nor from its own pages (visible in Origin).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
-# Text of messages comes from anywhere. Even if it became markup, nothing of it could run or load; with
-# trusted types the browser refuses strings as markup altogether.
+# The text of messages is untrusted. Even if it became markup, it could neither run nor load anything; with
+# trusted types the browser refuses strings as markup.
 _POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
     "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -30,16 +30,16 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # A developer edits the files and reloads.
+    # So that a reload shows a developer's edits.
     "Cache-Control": "no-cache",
 }
-# An attachment is somebody else's file: opened as a document of its own, it may do nothing.
+# An attachment is untrusted: opened as a document, it may do nothing.
 _ATTACHMENT_POLICY = "default-src 'none'; media-src 'self'; sandbox"
 
 
 @web.middleware
 async def own_page_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer 403 to what does not come from this machine's own page."""
+    """Middleware that answers 403 to requests from elsewhere."""
     if _is_foreign(request):
         raise web.HTTPForbidden(text="This page answers to its own address on this machine only.\n")
     return await handler(request)
@@ -58,14 +58,14 @@ def _is_own_origin(origin: str, request: web.Request) -> bool:
 
 
 def _is_own(host: str, request: web.Request) -> bool:
-    """A name of this machine with the port that was really asked."""
+    """Whether this is a name of this machine, with the port of this connection."""
     name, _, port = host.rpartition(":")
     sockname = request.get_extra_info("sockname")
     return name in _NAMES and sockname is not None and port == str(sockname[1])
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """A signal for `on_response_prepare`."""
+    """Add the security headers; a handler for `on_response_prepare`."""
     response.headers.update(_HEADERS)
     if request.path.startswith("/attachments/"):
         response.headers["Content-Security-Policy"] = _ATTACHMENT_POLICY

@@ -1,4 +1,4 @@
-"""`make pictures`: the README's pictures, taken of the real page while the real bot works."""
+"""`make pictures`: takes the README's pictures of the real page, with the real bot."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.page.browser import MISSING, find, open_browser
-from demo.page.places import furnish
 from demo.page.reasons import REASONS
+from demo.page.run import populate
 from demo.page.server import PageServer
 from sandbox.bot_environment import BotEnvironment
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 _WIDE: Any = {"width": 1280, "height": 800}
 _PHONE: Any = {"width": 390, "height": 780}
-# The second of the clip that is shown.
+# The second of the clip that the pictures show.
 _SHOWN_SECOND = 3
 
 
 async def draw(folder: Path) -> None:
-    """Returns when every picture is written."""
+    """Write all pictures into `folder`."""
     with tempfile.TemporaryDirectory() as data:
         async with BotEnvironment(Path(data)) as env, open_browser() as browser:
-            furnish(env)
+            populate(env)
             async with PageServer(env, 0) as server:
-                server.pace.factor = 0
+                server.speed.factor = 0
                 server.bot.start()
                 await _story(env, browser, server.url, folder)
             env.check()
@@ -78,7 +78,7 @@ async def _failure(env: BotEnvironment, page: Page, folder: Path) -> None:
 
 
 async def _show_frame(page: Page) -> None:
-    """The player stands at a frame, with nothing of it still to be loaded."""
+    """Show a fixed frame in the player, and wait until it is loaded."""
     video = page.locator("video")
     await video.wait_for()
     await page.locator(".message", has_text="completed: #").wait_for()

@@ -1,4 +1,4 @@
-"""The reasons a task can fail with: texts seen in the wild, some odd shapes, and one that means harm."""
+"""The errors that a task can fail with: real texts, unusual forms, and one hostile text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOSTILE = (
     "\u202egnp.exe\u202c \u200b\n# heading\n> quote\n-# small\n```"
 )
 
-# label -> what the API puts into `error`
+# label in the page -> the API's `error`
 REASONS: dict[str, str | dict[str, Any] | None] = {
     "Prompt against the guidelines": (
         "The prompt could not be submitted. This prompt contains words that violate Vertex AI's usage "

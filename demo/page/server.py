@@ -1,4 +1,4 @@
-"""The page's server: puts its parts around a env, serves the files, and takes the page's wishes."""
+"""The page's server: serves the files, sends changes to open pages, and performs their actions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from demo.page import snapshot, wording
 from demo.page.bot_control import BotControl
 from demo.page.chat_actions import ChatActions
 from demo.page.faults import FaultBoard
-from demo.page.feed import Feed, Line
-from demo.page.glass_actions import GlassActions
+from demo.page.feed import Feed, PageConnection
 from demo.page.guard import add_headers, own_page_only
-from demo.page.pace import Pace
+from demo.page.inspector_actions import InspectorActions
+from demo.page.speed import Speed
 from demo.page.timeline import Timeline
 from sandbox.discord import InteractionFailed, Message
 from sandbox.discord.attachments import AttachmentFiles
@@ -31,31 +31,31 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-USUAL_PORT = 8080
+DEFAULT_PORT = 8080
 _PORTS_TRIED = 100
 _STATIC = Path(__file__).parent / "static"
-_LONGEST_WISH = 64 * 1024
+_MAX_ACTION = 64 * 1024  # bytes
 
 
 class PageServer(LoopbackServer):
-    """Serves one env; the env must be open already, and outlives the page."""
+    """Serves the page for one environment, which must be open already and outlives the page."""
 
-    def __init__(self, env: BotEnvironment, port: int = USUAL_PORT) -> None:
+    def __init__(self, env: BotEnvironment, port: int = DEFAULT_PORT) -> None:
         self._env = env
         self._commands: dict[int, str | None] = {}
         self._messages: list[Json] = []
         self.timeline = Timeline(env)
         self.bot = BotControl(env, lambda what: self.timeline.note("bot", what), self.changed)
-        self.pace = Pace(env.api, self.changed)
+        self.speed = Speed(env.api, self.changed)
         self.faults = FaultBoard(env)
-        glass = GlassActions(env, self.pace, self.faults, self.bot)
-        self._actions = {**ChatActions(env).table(), **glass.table()}
+        inspector = InspectorActions(env, self.speed, self.faults, self.bot)
+        self._actions = {**ChatActions(env).table(), **inspector.table()}
         self._feed = Feed(
             {
                 "places": lambda: snapshot.places(env.discord.world),
                 "commands": lambda: snapshot.commands(env),
                 "bot": self.bot.state,
-                "api": glass.tasks,
+                "api": inspector.tasks,
                 "faults": self.faults.state,
             },
             self._events,
@@ -68,7 +68,7 @@ class PageServer(LoopbackServer):
         application = web.Application(middlewares=[own_page_only])
         application.on_response_prepare.append(add_headers)
         application.router.add_get("/", _index)
-        application.router.add_get("/live", self._live)
+        application.router.add_get("/live", self._serve_websocket)
         files = AttachmentFiles(self._env.discord.world)
         application.router.add_get("/attachments/{channel}/{id}/{filename}", files.handle)
         application.router.add_static("/static", _STATIC)
@@ -87,18 +87,18 @@ class PageServer(LoopbackServer):
         self._env.discord.world.listeners.append(self._on_change)
         self._env.discord.watch(self.changed)
         self._env.api.journal.watchers.append(self.changed)
-        self._pacing = asyncio.create_task(self.pace.run(), name="the API's pace")
+        self._speed_job = asyncio.create_task(self.speed.run(), name="the API's speed")
 
     async def _closing(self) -> None:
         """Close the connections of all pages; the environment stays as it is."""
-        self._pacing.cancel()
+        self._speed_job.cancel()
         await self.bot.close()
-        self._feed.hang_up()
+        self._feed.close()
 
     def changed(self) -> None:
         self._feed.changed()
 
-    # --- what the page is told
+    # --- what is sent to the page
 
     def _on_change(self, change: Change) -> None:
         subject = change.subject
@@ -127,43 +127,43 @@ class PageServer(LoopbackServer):
         return {
             "world": self._world_id,
             "messages": [self._message(post) for post in posts],
-            "timeline": self.timeline.told(),
+            "timeline": self.timeline.latest(),
         }
 
-    # --- what the page wishes
+    # --- what the page does
 
-    async def _live(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(heartbeat=30, max_msg_size=_LONGEST_WISH)
+    async def _serve_websocket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(heartbeat=30, max_msg_size=_MAX_ACTION)
         await socket.prepare(request)
-        line = Line(socket)
-        self._feed.join(line)
-        writer = asyncio.create_task(line.write(), name="page writer")
-        granting: set[asyncio.Task[None]] = set()
+        connection = PageConnection(socket)
+        self._feed.join(connection)
+        writer = asyncio.create_task(connection.write_queued(), name="page writer")
+        performing: set[asyncio.Task[None]] = set()
         try:
             async for frame in socket:
                 if frame.type is WSMsgType.TEXT:
-                    # In a job of its own: a command that takes its time holds up no other.
-                    job = asyncio.create_task(self._grant(line, frame.data))
-                    granting.add(job)
-                    job.add_done_callback(granting.discard)
+                    # In a separate job, so that a slow command does not delay the next one.
+                    job = asyncio.create_task(self._perform(connection, frame.data))
+                    performing.add(job)
+                    job.add_done_callback(performing.discard)
         finally:
-            self._feed.leave(line)
-            line.hang_up()
-            await asyncio.gather(writer, *granting)
+            self._feed.leave(connection)
+            connection.close()
+            await asyncio.gather(writer, *performing)
         return socket
 
-    async def _grant(self, line: Line, text: str) -> None:
+    async def _perform(self, connection: PageConnection, text: str) -> None:
         reply: Json = {"type": "reply", "ok": True}
         try:
-            wish = json.loads(text)
-            reply["id"] = wish["id"]
-            reply["value"] = await self._actions[wish["do"]](wish)
+            params = json.loads(text)
+            reply["id"] = params["id"]
+            reply["value"] = await self._actions[params["action"]](params)
         except InteractionFailed as failure:
             reply |= {"ok": False, "failed": True, "error": str(failure)}
         except (ValueError, KeyError, TypeError, AttributeError, TimeoutError) as problem:
             reply |= {"ok": False, "failed": False, "error": str(problem)}
         self._feed.changed()
-        line.send(json.dumps(reply))
+        connection.send(json.dumps(reply))
 
 
 async def _index(request: web.Request) -> web.FileResponse:

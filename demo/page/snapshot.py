@@ -1,4 +1,4 @@
-"""What the page is told about the world: servers, channels, people, commands and messages as JSON."""
+"""The state that is sent to the page: servers, channels, people, commands and messages as JSON."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# What the page can take from the bot and give back, in discord.py's names.
+# The rights that the page can take from the bot and give back, in discord.py's names.
 BOT_RIGHTS = ("view_channel", "send_messages", "send_messages_in_threads", "attach_files")
 
 
 def places(world: World) -> Json:
-    """Everything that can be switched between: people, servers, channels, and who may do what there."""
+    """The people, servers and channels, and what each person may do there."""
     return {
         "bot": str(world.bot.id),
         "users": [
@@ -44,7 +44,7 @@ def _guild(guild: Guild) -> Json:
 
 
 def _direct(channel: Channel) -> Json:
-    """What the bot writes to one person, as a place of its own where only that person is."""
+    """The bot's direct messages to one person, as a server with only that person in it."""
     assert channel.recipient is not None
     reader = str(channel.recipient.id)
     rights = {"view": True, "send": False, "manage": False}
@@ -83,7 +83,7 @@ def _rights(channel: Channel, person: Person) -> Json:
 
 
 def message(post: Message, command: str | None) -> Json:
-    """Discord's own object, with what only the stand-in knows: who was pinged, who alone may see it."""
+    """Discord's message object, with what only the stand-in knows: the pings, and the only reader."""
     body = message_payload.message(post)
     body["attachments"] = [_attachment(post, file) for file in post.attachments]
     return body | {
@@ -94,18 +94,18 @@ def message(post: Message, command: str | None) -> Json:
 
 
 def _attachment(post: Message, file: Attachment) -> Json:
-    """Under the page's own address: its policy lets nothing be loaded from elsewhere."""
+    """With the page's own address, because the page's policy allows no other."""
     path = f"/attachments/{post.channel_id}/{file.id}/{quote(file.filename)}"
     return {**message_payload.attachment(file), "url": path, "proxy_url": path}
 
 
 def visible_messages(world: World) -> list[Message]:
-    """All that anybody could still see, oldest first."""
+    """The messages that are not deleted, oldest first."""
     return [post for post in world.messages.values() if not post.deleted and not post.channel.deleted]
 
 
 def commands(env: BotEnvironment) -> list[Json]:
-    """What the bot really registered."""
+    """The commands that the bot registered."""
     return env.discord.commands
 
 

@@ -1,4 +1,4 @@
-"""What went over the wire, as a list of entries with times: questions to the API, calls to Discord."""
+"""The requests of the bot as a list of entries with times: polls, downloads, calls to Discord."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 Side = Literal["api", "discord", "person", "bot"]
-# A page that comes later is told this much of what was before.
-MOST_TOLD = 300
+# The number of entries in the snapshot for a new page.
+MAX_ENTRIES = 300
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """`gap`: seconds since the last entry about the same thing, `key`."""
+    """`at`: milliseconds since 1970. `gap`: seconds since the last entry with the same `key`."""
 
     id: int
     side: Side
@@ -34,16 +34,16 @@ class Entry:
     result: str = ""
     pending: bool = False
 
-    def told(self) -> Json:
+    def as_json(self) -> Json:
         return asdict(self)
 
 
 @dataclass(slots=True, eq=False)
-class _Watched:
-    """An entry whose request has not been answered yet, and how to look again."""
+class _Pending:
+    """An entry whose request has no answer yet, and the function that reads it."""
 
     entry: Entry
-    look: Callable[[], wording.Answer] = field(repr=False)
+    read: Callable[[], wording.Answer] = field(repr=False)
 
 
 class Timeline:
@@ -52,43 +52,43 @@ class Timeline:
         self._skew = time.time() - time.monotonic()
         self.entries: list[Entry] = []
         self._last_at: dict[str, float] = {}
-        self._open: list[_Watched] = []
-        self._fresh: list[Entry] = []
-        self._seen_requests = self._seen_questions = self._seen_downloads = 0
+        self._open: list[_Pending] = []
+        self._new: list[Entry] = []
+        self._seen_requests = self._seen_polls = self._seen_downloads = 0
 
     def note(self, side: Side, what: str) -> None:
-        """Something that is not a request: a person's action, the bot's process."""
+        """Add an entry that is not a request: a person's action, or an event of the bot's process."""
         self._add(side, what, time.monotonic())
 
     def collect(self) -> list[Json]:
         """The entries that are new or have changed since the last call."""
-        changed = self._answered()
+        changed = self._newly_answered()
         self._read_api()
         self._read_discord()
-        changed += self._fresh
-        self._fresh = []
-        return [entry.told() for entry in sorted(set(changed), key=lambda each: each.id)]
+        changed += self._new
+        self._new = []
+        return [entry.as_json() for entry in sorted(set(changed), key=lambda each: each.id)]
 
-    def told(self) -> list[Json]:
-        return [entry.told() for entry in self.entries[-MOST_TOLD:]]
+    def latest(self) -> list[Json]:
+        return [entry.as_json() for entry in self.entries[-MAX_ENTRIES:]]
 
     def _read_api(self) -> None:
         api = self._env.api
-        for question in api.polls[self._seen_questions :]:
-            entry = self._add("api", f"asks about {question.task_id}", question.at, question.task_id)
-            self._watch(entry, partial(wording.question, question, api.tasks))
-        self._seen_questions = len(api.polls)
+        for poll in api.polls[self._seen_polls :]:
+            entry = self._add("api", f"asks about {poll.task_id}", poll.at, poll.task_id)
+            self._read_answer(entry, partial(wording.poll, poll, api.tasks))
+        self._seen_polls = len(api.polls)
         for download in api.downloads[self._seen_downloads :]:
             name = download.path.removeprefix("/videos/")
             entry = self._add("api", f"downloads {name}", download.at, download.path)
-            self._watch(entry, partial(wording.download, download))
+            self._read_answer(entry, partial(wording.download, download))
         self._seen_downloads = len(api.downloads)
 
     def _read_discord(self) -> None:
         discord = self._env.discord
         for request in discord.record[self._seen_requests :]:
             entry = self._add("discord", wording.request(request, discord.world), request.at)
-            self._watch(entry, partial(wording.call, request))
+            self._read_answer(entry, partial(wording.call, request))
         self._seen_requests = len(discord.record)
 
     def _add(self, side: Side, what: str, at: float, key: str | None = None) -> Entry:
@@ -97,24 +97,24 @@ class Timeline:
             entry.gap = at - self._last_at[key] if key in self._last_at else None
             self._last_at[key] = at
         self.entries.append(entry)
-        self._fresh.append(entry)
+        self._new.append(entry)
         return entry
 
-    def _watch(self, entry: Entry, look: Callable[[], wording.Answer]) -> None:
-        entry.status, result = look()
+    def _read_answer(self, entry: Entry, read: Callable[[], wording.Answer]) -> None:
+        entry.status, result = read()
         entry.pending = entry.status is None
         if entry.pending:
-            self._open.append(_Watched(entry, look))
+            self._open.append(_Pending(entry, read))
         else:
             entry.result = result
 
-    def _answered(self) -> list[Entry]:
+    def _newly_answered(self) -> list[Entry]:
         answered = []
-        for watched in list(self._open):
-            status, result = watched.look()
+        for pending in list(self._open):
+            status, result = pending.read()
             if status is not None:
-                entry = watched.entry
+                entry = pending.entry
                 entry.status, entry.result, entry.pending = status, result, False
-                self._open.remove(watched)
+                self._open.remove(pending)
                 answered.append(entry)
         return answered

@@ -1,4 +1,4 @@
-"""The timeline's words for what the bot asks of the API and of Discord."""
+"""The timeline's texts for the bot's requests to the API and to Discord."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sandbox.video_api import Download, Poll, StandInTask
 
 Answer = tuple[int | None, str]
-"""The HTTP status, None while there is none, and what there is to say about it."""
+"""The HTTP status (None while there is none), and a text about the result."""
 
 _CALLBACKS = {
     4: "answers with a message",
@@ -36,10 +36,10 @@ def size(count: int) -> str:
     return f"{count / _THOUSAND**2:.1f} MB"
 
 
-def question(asked: Poll, tasks: Mapping[str, StandInTask]) -> Answer:
-    """With the task's word, as it was when it was given: this is read right after the answer."""
-    known = asked.status == HTTPStatus.OK and asked.task_id in tasks
-    return asked.status, tasks[asked.task_id].status if known else ""
+def poll(made: Poll, tasks: Mapping[str, StandInTask]) -> Answer:
+    """With the task's status. Call it right after the answer, before the status changes."""
+    known = made.status == HTTPStatus.OK and made.task_id in tasks
+    return made.status, tasks[made.task_id].status if known else ""
 
 
 def download(done: Download) -> Answer:
@@ -51,7 +51,7 @@ def call(made: Request) -> Answer:
 
 
 def interaction(started: Interaction) -> str:
-    """What somebody did, as one line."""
+    """What a person did, as one line."""
     who, channel = started.person.name, started.channel.name
     if started.type == _COMPONENT:
         return f"{who} presses a button in #{channel}"
@@ -63,12 +63,12 @@ def interaction(started: Interaction) -> str:
     return f"{who} uses /{name} in #{channel}"
 
 
-def request(asked: Request, world: World) -> str:
-    """One call of the bot to Discord; a route without words of its own is shown as it is."""
-    parts = asked.path.strip("/").split("/")
-    match [asked.method, *parts]:
+def request(made: Request, world: World) -> str:
+    """One call of the bot to Discord; a route without its own text is shown as it is."""
+    parts = made.path.strip("/").split("/")
+    match [made.method, *parts]:
         case ["POST", "channels", channel, "messages"]:
-            return f"posts {_content(asked)} in {_name(channel, world)}"
+            return f"posts {_content(made)} in {_name(channel, world)}"
         case ["PATCH", "channels", channel, "messages", _]:
             return f"edits a message in {_name(channel, world)}"
         case ["DELETE", "channels", channel, "messages", _]:
@@ -76,7 +76,7 @@ def request(asked: Request, world: World) -> str:
         case ["GET", "channels", channel, "messages"]:
             return f"reads the latest messages of {_name(channel, world)}"
         case ["POST", "interactions", _, _, "callback"]:
-            return _CALLBACKS.get(int(asked.body["type"]), "answers") if asked.body else "answers"
+            return _CALLBACKS.get(int(made.body["type"]), "answers") if made.body else "answers"
         case ["PUT", "applications", *_, "commands"]:
             return "registers its commands"
         case ["POST", "webhooks", *_]:
@@ -84,13 +84,13 @@ def request(asked: Request, world: World) -> str:
         case ["PATCH", "webhooks", *_]:
             return "edits its answer"
         case _:
-            return f"{asked.method} {asked.path}"
+            return f"{made.method} {made.path}"
 
 
-def _content(asked: Request) -> str:
-    if not asked.files:
+def _content(made: Request) -> str:
+    if not made.files:
         return "a message"
-    return " and ".join(f"{file.filename} ({size(len(file.content))})" for file in asked.files)
+    return " and ".join(f"{file.filename} ({size(len(file.content))})" for file in made.files)
 
 
 def _name(channel_id: str, world: World) -> str:

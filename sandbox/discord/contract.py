@@ -120,20 +120,20 @@ def _description() -> Json:
     schemas[_EMBED_WITH_FLAGS]["properties"]["flags"] = {"type": "integer"}
     for name, schema in schemas.items():
         if name not in _EXTENDED:
-            _close(schema)
-    _close(description["paths"])
+            _refuse_unknown_fields(schema)
+    _refuse_unknown_fields(description["paths"])
     return description
 
 
-def _close(schema: Any) -> None:
+def _refuse_unknown_fields(schema: Any) -> None:
     """Refuse fields that an object's schema does not list, here and in nested schemas."""
     if isinstance(schema, list):
         for each in schema:
-            _close(each)
+            _refuse_unknown_fields(each)
     if not isinstance(schema, dict):
         return
     if isinstance(schema.get("properties"), dict) and "allOf" not in schema:
         schema.setdefault("additionalProperties", False)
     for keyword, below in schema.items():
         if keyword != "allOf":
-            _close(below)
+            _refuse_unknown_fields(below)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A header whose value is None is left out of the response."""
+    """The answer to a call; a header whose value is None is left out of it."""
 
     body: Any = None
     status: int = 200

@@ -177,17 +177,17 @@ class Gateway:
         elif shard.count < self.required_shards:
             await socket.close(code=SHARDING_REQUIRED, message=b"Sharding required.")
         else:
-            self._begin(Session(secrets.token_hex(16), int(data.get("intents") or 0), shard, socket))
+            self._begin_session(Session(secrets.token_hex(16), int(data.get("intents") or 0), shard, socket))
 
-    def _begin(self, session: Session) -> None:
+    def _begin_session(self, session: Session) -> None:
         self.identified.append(session.shard)
         self._sessions[session.id] = session
         here = [guild for guild in self._world.guilds.values() if session.shard.holds(guild.id)]
         guilds = [guild for guild in here if guild.bot_member]
-        self._send(session, "READY", self._ready(session, guilds))
+        self._send_event(session, "READY", self._ready(session, guilds))
         for guild in guilds:
             if session.intents & GUILDS_INTENT and not guild.unavailable:
-                self._send(session, *events.available(guild))
+                self._send_event(session, *events.available(guild))
 
     def _ready(self, session: Session, guilds: list[Guild]) -> Json:
         bot = self._world.bot
@@ -213,11 +213,11 @@ class Gateway:
         session.socket = socket
         for event in session.sent[int(data.get("seq") or 0) :]:
             self._outboxes[socket].put_nowait(event)
-        self._send(session, "RESUMED", {})
+        self._send_event(session, "RESUMED", {})
 
     # --- events
 
-    def _send(self, session: Session, name: str, data: Any) -> None:
+    def _send_event(self, session: Session, name: str, data: Any) -> None:
         event = {"op": DISPATCH, "t": name, "s": len(session.sent) + 1, "d": data}
         session.sent.append(event)
         if session.socket is not None and session.socket in self._outboxes:
@@ -228,7 +228,7 @@ class Gateway:
         guild_id = int(data["guild_id"]) if "guild_id" in data else None
         there = [session for session in self._holding(guild_id) if session.connected]
         for session in there:
-            self._send(session, name, data)
+            self._send_event(session, name, data)
         return bool(there)
 
     def _on_change(self, change: Change) -> None:
@@ -238,7 +238,7 @@ class Gateway:
         guild, event = found
         for session in self._holding(guild.id):
             if session.intents & GUILDS_INTENT:
-                self._send(session, *event)
+                self._send_event(session, *event)
 
     def _holding(self, guild_id: int | None) -> list[Session]:
         return [session for session in self._sessions.values() if session.shard.holds(guild_id)]

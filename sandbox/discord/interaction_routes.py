@@ -47,14 +47,14 @@ class InteractionRoutes:
         if self._interactions.is_late(interaction):
             raise errors.unknown_interaction()
         kind, data = call.payload["type"], call.payload.get("data") or {}
-        self._act(interaction, kind, data, call)
+        self._apply_callback(interaction, kind, data, call)
         interaction.acknowledge(kind, data)
         self._world.announce("interaction answered", interaction)
         if call.request.query.get("with_response", "").lower() not in ("1", "true"):
             return NO_CONTENT
         return Answer(_callback_body(interaction, kind))
 
-    def _act(self, interaction: Interaction, kind: int, data: Json, call: Call) -> None:
+    def _apply_callback(self, interaction: Interaction, kind: int, data: Json, call: Call) -> None:
         if kind == interactions.ANSWER:
             interaction.original = self._answer(interaction, data, call, interaction.origin)
         elif kind == interactions.DEFER:
@@ -93,11 +93,11 @@ class InteractionRoutes:
         )
 
     def follow_up(self, call: Call) -> Answer:
-        interaction = self._live(call)
+        interaction = self._acknowledged(call)
         original = interaction.original
         if original is not None and original.loading and not original.deleted:
             # In Discord the first follow-up replaces "is thinking…".
-            return Answer(message_payload.message(self._fill(interaction, original, call)))
+            return Answer(message_payload.message(self._fill_placeholder(interaction, original, call)))
         origin = Origin(
             interaction.id,
             interaction.type,
@@ -110,30 +110,30 @@ class InteractionRoutes:
         return Answer(message_payload.message(message))
 
     def read(self, call: Call) -> Answer:
-        return Answer(message_payload.message(self._message(self._live(call), call)))
+        return Answer(message_payload.message(self._message(self._acknowledged(call), call)))
 
     def edit(self, call: Call) -> Answer:
-        interaction = self._live(call)
+        interaction = self._acknowledged(call)
         message = self._message(interaction, call)
         if message.loading:
-            self._fill(interaction, message, call)
+            self._fill_placeholder(interaction, message, call)
         else:
             self._posting.edit(message, call.payload, call.files)
         return Answer(message_payload.message(message))
 
     def delete(self, call: Call) -> Answer:
-        interaction = self._live(call)
+        interaction = self._acknowledged(call)
         message = self._message(interaction, call)
         interaction.original_deleted |= message is interaction.original
         self._world.delete_message(message)
         return NO_CONTENT
 
-    def _fill(self, interaction: Interaction, message: Message, call: Call) -> Message:
-        filled = self._posting.fill(message, call.payload, call.files)
+    def _fill_placeholder(self, interaction: Interaction, message: Message, call: Call) -> Message:
+        filled = self._posting.fill_placeholder(message, call.payload, call.files)
         self._world.announce("interaction answered", interaction)
         return filled
 
-    def _live(self, call: Call) -> Interaction:
+    def _acknowledged(self, call: Call) -> Interaction:
         """The interaction with this token. Raises Refusal unless it is acknowledged and not expired."""
         interaction = self._interactions.find(call.params["webhook_token"])
         if interaction is None or call.number("webhook_id") != self._world.bot.id:

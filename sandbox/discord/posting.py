@@ -79,17 +79,17 @@ class Posting:
             only_for=only_for,
             origin=origin,
         )
-        self._write(message, payload, files)
-        self._ping(message, payload)
+        self._set_content(message, payload, files)
+        self._set_mentions(message, payload)
         self.nonces.remember(message)
         return self._world.post(message)
 
-    def fill(self, message: Message, payload: Json, files: list[Upload]) -> Message:
+    def fill_placeholder(self, message: Message, payload: Json, files: list[Upload]) -> Message:
         """Replace "is thinking…" by the first content; whether it is ephemeral does not change."""
         self.check(message.channel, payload, files)
         message.flags = (message.flags & ~LOADING) | ((payload.get("flags") or 0) & _SETTABLE)
-        self._write(message, payload, files)
-        self._ping(message, payload)
+        self._set_content(message, payload, files)
+        self._set_mentions(message, payload)
         self._world.announce("message edited", message)
         return message
 
@@ -100,7 +100,7 @@ class Posting:
         message.edited_at = datetime.now(UTC)
         if payload.get("flags") is not None:
             message.flags = (message.flags & ~_SETTABLE) | (payload["flags"] & _SETTABLE)
-        self._write(message, payload, files)
+        self._set_content(message, payload, files)
         self._world.announce("message edited", message)
         return message
 
@@ -128,7 +128,7 @@ class Posting:
             "flags": message.flags,
         }
 
-    def _write(self, message: Message, payload: Json, files: list[Upload]) -> None:
+    def _set_content(self, message: Message, payload: Json, files: list[Upload]) -> None:
         if "content" in payload:
             message.content = payload["content"] or ""
         if "embeds" in payload:
@@ -162,7 +162,7 @@ class Posting:
             description=described.get("description"),
         )
 
-    def _ping(self, message: Message, payload: Json) -> None:
+    def _set_mentions(self, message: Message, payload: Json) -> None:
         replied_to = self._world.messages.get(message.reference or 0)
         found = pings(message.text, payload, message.channel, message.author_id, replied_to)
         message.mentioned = list(found.named)

@@ -88,7 +88,7 @@ class StandInDiscord(LoopbackServer):
         application.router.add_route("*", PREFIX + "/{path:.*}", self._rest.handle)
         return application
 
-    # --- life
+    # --- opening and closing
 
     async def _opened(self) -> None:
         self._posting.address = self.url

@@ -54,13 +54,13 @@ class Journal:
         self._waiting.add(event)
         try:
             async with asyncio.timeout(within):
-                await self._watch(condition, event)
+                await self._wait_for(condition, event)
         except TimeoutError:
             raise AssertionError(f"not within {within} s; seen: {self._summary()}") from None
         finally:
             self._waiting.discard(event)
 
-    async def _watch(self, condition: Callable[[], bool], event: asyncio.Event) -> None:
+    async def _wait_for(self, condition: Callable[[], bool], event: asyncio.Event) -> None:
         while not condition():
             event.clear()
             with contextlib.suppress(TimeoutError):

@@ -127,7 +127,7 @@ class StandInVideoApi(LoopbackServer):
         fault = self.faults.take(request.method, request.path)
         response = await self._begin_fault(fault, request) or reply(request, body)
         if fault is not None and fault.cut == "after":
-            close(request)
+            close_connection(request)
         await self.pause("answered", request)
         return response
 
@@ -137,7 +137,7 @@ class StandInVideoApi(LoopbackServer):
             return None
         await asyncio.sleep(fault.delay)
         if fault.cut == "before":
-            close(request)
+            close_connection(request)
             return web.Response(status=500)  # never arrives: the connection is closed
         return None if fault.status is None else replies.from_fault(fault)
 
@@ -198,7 +198,7 @@ class StandInVideoApi(LoopbackServer):
     async def pause(self, stage: HoldStage, request: web.Request) -> None:
         """Stop the request here if a hold wants it. A dropped one loses its connection."""
         if not await self._holds.pass_through(request, stage):
-            close(request)
+            close_connection(request)
 
     def _accepts_key(self, request: web.Request) -> bool:
         accepted = request.headers.get("Authorization") == f"Bearer {self.key}"
@@ -219,7 +219,7 @@ class StandInVideoApi(LoopbackServer):
         self.journal.changed()
 
 
-def close(request: web.Request) -> None:
+def close_connection(request: web.Request) -> None:
     """Close the connection at once; what is written to it later is lost."""
     if request.transport is not None:
         request.transport.abort()

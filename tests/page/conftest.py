@@ -1,4 +1,4 @@
-"""One browser for all tests of the page; a env, a server and a tab of its own for each."""
+"""One browser for all tests of the page; a new environment, server and tab for each."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page, expect
 
 from demo.page import PageServer
 from demo.page.browser import MISSING, find, open_browser
-from demo.page.places import furnish
+from demo.page.run import populate
 from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Channel, Message, Person
 
@@ -39,7 +39,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 class Opened:
-    """A env with a page on it, and what people do there with a mouse or a keyboard."""
+    """An environment with its page, and what people do there with a mouse or a keyboard."""
 
     def __init__(self, env: BotEnvironment, server: PageServer, page: Page) -> None:
         self.env = env
@@ -100,9 +100,9 @@ async def opened(browser: Browser, tmp_path: Path) -> AsyncIterator[Opened]:
 @asynccontextmanager
 async def _open(browser: Browser, folder: Path, **look: Any) -> AsyncIterator[Opened]:
     async with BotEnvironment(folder) as env:
-        furnish(env)
+        populate(env)
         async with PageServer(env, PORT) as server:
-            server.pace.factor = BY_HAND
+            server.speed.factor = BY_HAND
             server.bot.start()
             context = await browser.new_context(**look)
             await context.grant_permissions(["clipboard-read", "clipboard-write"])

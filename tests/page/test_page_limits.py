@@ -98,8 +98,8 @@ async def test_phone_has_drawers_and_no_sideways_scrolling(opened: Opened) -> No
     await page.locator(".channel", has_text="links-only").click()
     await expect(page.locator(".channel-title")).to_have_text("links-only")
     await expect(page.locator(".channel", has_text="links-only")).not_to_be_in_viewport()
-    await page.get_by_role("button", name="The other side of the glass").click()
-    await expect(page.get_by_role("heading", name="Other side of the glass")).to_be_in_viewport()
+    await page.get_by_role("button", name="Inspector").click()
+    await expect(page.get_by_role("heading", name="Inspector")).to_be_in_viewport()
     await page.keyboard.press("Escape")
     await expect(page.locator("#shade")).to_be_hidden()
 

@@ -5,7 +5,7 @@ import time
 
 from playwright.async_api import expect
 
-from demo.page.pace import FASTEST
+from demo.page.speed import DEFAULT_FACTOR
 from sandbox.video_api import CLIP
 from tests.page.conftest import Opened
 
@@ -15,7 +15,7 @@ SOON = 10
 
 async def test_newcomer_from_empty_page_to_played_video(opened: Opened) -> None:
     page = opened.page
-    opened.server.pace.factor = FASTEST
+    opened.server.speed.factor = DEFAULT_FACTOR
 
     await page.locator(".welcome").get_by_role("button", name="Create a task").click()
     (task,) = opened.env.api.tasks.values()
@@ -42,9 +42,9 @@ async def test_newcomer_from_empty_page_to_played_video(opened: Opened) -> None:
 
 async def test_failure_is_told_with_the_reason(opened: Opened) -> None:
     page = opened.page
-    await page.locator("#glass").get_by_role("button", name="Create a task").click()
+    await page.locator("#inspector").get_by_role("button", name="Create a task").click()
     (task,) = opened.env.api.tasks.values()
-    await expect(page.locator("#glass")).to_contain_text(f"{task.id} is in your clipboard")
+    await expect(page.locator("#inspector")).to_contain_text(f"{task.id} is in your clipboard")
     await opened.track(await page.evaluate("navigator.clipboard.readText()"))
 
     await page.get_by_label(f"Fail {task.id}").select_option("Sensitive words")

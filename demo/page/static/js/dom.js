@@ -1,5 +1,5 @@
 // @ts-check
-// Builds elements. Text only ever becomes text nodes: nothing on this page is parsed as markup.
+// Builds elements. Text always becomes text nodes; nothing is parsed as markup.
 
 /**
  * @typedef {Node | string | number | null | undefined | false} Child
@@ -42,7 +42,7 @@ export function fill(parent, ...children) {
 }
 
 /**
- * The element with this id, which index.html has.
+ * The element with this id in index.html.
  * @param {string} id
  * @returns {HTMLElement}
  */
@@ -53,8 +53,8 @@ export function byId(id) {
 }
 
 /**
- * Make an element's content look so, changing only what differs: focus, selection and a press under way survive.
- * Nothing in it may have listeners of its own.
+ * Replace an element's content, changing only what differs, so that focus, selection and a pressed button survive.
+ * The content must have no listeners, because elements are reused.
  * @param {Element} element
  * @param {...(Child | Child[])} children
  */

@@ -9,7 +9,7 @@ const PATHS = {
   thread: "M4 5h16M4 5v14M9 12h11M9 12v7M9 19h11",
   voice: "M5 9v6h4l5 4V5L9 9zM17.5 8.5a5 5 0 0 1 0 7",
   menu: "M4 6h16M4 12h16M4 18h16",
-  glass: "M3 5h18v14H3zM14 5v14",
+  inspector: "M3 5h18v14H3zM14 5v14",
   sun: "M12 7.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9zM12 2v2.5M12 19.5V22M2 12h2.5M19.5 12H22M5 5l1.7 1.7M17.3 17.3 19 19M5 19l1.7-1.7M17.3 6.7 19 5",
   moon: "M20 14.5A8.5 8.5 0 1 1 9.5 4a7 7 0 0 0 10.5 10.5z",
   bell: "M6 17V11a6 6 0 0 1 12 0v6l1.5 1.5h-15zM10 21h4",
@@ -42,7 +42,7 @@ export function icon(name) {
   return svg;
 }
 
-/** A face made of a name's first letter; the colour follows from the name.
+/** An avatar with the name's first letter; the colour depends on the name.
  * @param {string} name
  * @param {boolean} isBot
  * @returns {SVGElement}

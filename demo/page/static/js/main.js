@@ -1,18 +1,18 @@
 // @ts-check
 // Puts the page together.
 
-import { ChatDeeds } from "./deeds.js";
+import { ChatActions } from "./actions.js";
 import { Composer } from "./composer/composer.js";
 import { Connection } from "./connection.js";
 import { MessageList } from "./chat/list.js";
 import { Store } from "./store.js";
 import { byId } from "./dom.js";
-import { keepCounting } from "./time.js";
+import { updateRelativeTimes } from "./time.js";
 import { messageMenu } from "./chat/message_menu.js";
 import { notifyPeople } from "./notify.js";
-import { showGlass } from "./glass/glass.js";
+import { showInspector } from "./inspector/inspector.js";
 import { showPlaces } from "./places.js";
-import { switchPanels, switchTheme } from "./looks.js";
+import { switchPanels, switchTheme } from "./appearance.js";
 import { welcome } from "./welcome.js";
 
 const ME = "veo-courier-me";
@@ -29,30 +29,30 @@ const connection = new Connection(
     banner.textContent = online ? "" : "The demo does not answer. Trying again …";
   },
 );
-const deeds = new ChatDeeds(connection, store);
+const actions = new ChatActions(connection, store);
 const list = new MessageList(store, {
-  press: (message, button) => deeds.press(message, button),
-  menu: (message, at) => messageMenu(message, at, store, deeds),
+  press: (message, button) => actions.press(message, button),
+  menu: (message, at) => messageMenu(message, at, store, actions),
   jump: (channelId, messageId) => {
     if (channelId !== store.channelId) store.visit(channelId);
     if (messageId) list.show(messageId);
   },
 });
-deeds.list = list;
+actions.list = list;
 
 const closePanels = switchPanels();
 switchTheme();
 showPlaces(store, closePanels);
-const composer = new Composer(store, deeds);
+const composer = new Composer(store, actions);
 notifyPeople(store);
-const glass = showGlass(store, connection, (text) => {
+const inspector = showInspector(store, connection, (text) => {
   closePanels();
   composer.set(text);
 });
-welcome(store, composer, glass.createTask);
-keepCounting();
+welcome(store, composer, inspector.createTask);
+updateRelativeTimes();
 
-// As in Discord, whoever just types means the message box.
+// As in Discord, typing anywhere goes to the message box.
 document.addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
   const elsewhere = target.closest("input, textarea, select, video, [role=menu], button, summary, a");

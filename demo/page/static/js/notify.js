@@ -1,5 +1,5 @@
 // @ts-check
-// Telling people that something is new: badges, the window's title, a sound, and words for screen readers.
+// Notifies of new messages: badges, the window's title, a sound, and a text for screen readers.
 
 import { byId } from "./dom.js";
 import { icon } from "./icons.js";
@@ -64,7 +64,7 @@ class Sound {
     this._button.title = on ? "Sound when you are mentioned: on" : "Sound when you are mentioned: off";
   }
 
-  /** Two short tones; browsers allow it once somebody has pressed something. */
+  /** Two short tones; browsers allow them only after a click or key press. */
   play() {
     if (!this._on) return;
     const audio = (this._audio ??= new AudioContext());

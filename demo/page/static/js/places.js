@@ -1,5 +1,5 @@
 // @ts-check
-// Left: the servers, the channels of the one we are in, and who we are.
+// The left panel: the servers, the channels of the current one, and the person to be.
 
 import { byId, h, refill } from "./dom.js";
 import { face, icon } from "./icons.js";
@@ -9,7 +9,7 @@ import { face, icon } from "./icons.js";
 
 const ICONS = { thread: "thread", voice: "voice" };
 
-/** @param {Store} store @param {() => void} moved called when somewhere else is shown */
+/** @param {Store} store @param {() => void} moved called when another channel was chosen */
 export function showPlaces(store, moved) {
   const go = (/** @type {string} */ id) => {
     store.visit(id);

@@ -1,5 +1,5 @@
 // @ts-check
-// All that this page knows, and who wants to hear of what. No elements here.
+// The state of the page, and the listeners for its changes. No elements here.
 
 /**
  * @typedef {{id: string, name: string, bot: boolean, person: boolean}} User
@@ -59,7 +59,7 @@ export class Store {
     if (event.type === "snapshot") this._start(event);
     else if (event.type === "message") this._message(event.message);
     else if (event.type === "message deleted") this._deleted(event.id);
-    else if (event.type === "timeline") this._wire(event.entries);
+    else if (event.type === "timeline") this._addEntries(event.entries);
     else if (SECTIONS.includes(event.type)) this._section(event.type, event[event.type]);
   }
 
@@ -76,14 +76,14 @@ export class Store {
     for (const name of SECTIONS) /** @type {any} */ (this)[name] = event[name];
     for (const message of event.messages) this._in(message.channel_id).set(message.id, message);
     for (const entry of event.timeline) this.timeline.set(entry.id, entry);
-    this._stayReal();
+    this._replaceMissing();
     for (const name of [...SECTIONS, "channel", "timeline"]) this.emit(name);
   }
 
   /** @param {string} name @param {any} value */
   _section(name, value) {
     /** @type {any} */ (this)[name] = value;
-    if (name === "places" && this._stayReal()) this.emit("channel");
+    if (name === "places" && this._replaceMissing()) this.emit("channel");
     this.emit(name);
   }
 
@@ -102,7 +102,7 @@ export class Store {
   }
 
   /** @param {any[]} entries */
-  _wire(entries) {
+  _addEntries(entries) {
     for (const entry of entries) this.timeline.set(entry.id, entry);
     this.emit("timeline", entries);
   }
@@ -114,14 +114,14 @@ export class Store {
     return found;
   }
 
-  // --- who I am and where
+  // --- the current person and channel
 
   /** @param {string} id */
   become(id) {
     this.me = id;
     this.mentions.clear();
     this.unread.clear();
-    this._stayReal();
+    this._replaceMissing();
     this.emit("me");
     this.emit("places");
     this.emit("channel");
@@ -141,8 +141,8 @@ export class Store {
     this.unread.delete(channelId);
   }
 
-  /** Nobody can be a person or in a channel that is not there; tells whether something had to change. */
-  _stayReal() {
+  /** Replace a person or channel that no longer exists. Returns whether one was replaced. */
+  _replaceMissing() {
     const before = this.me + this.channelId;
     if (!this.people.some((person) => person.id === this.me)) this.me = this.people[0]?.id ?? "";
     if (!this.channel || !this.sees(this.channel)) {
@@ -190,7 +190,7 @@ export class Store {
 
   // --- messages
 
-  /** What I see in a channel, oldest first.
+  /** The messages that this person sees in a channel, oldest first.
    * @param {string} channelId
    * @returns {Message[]}
    */

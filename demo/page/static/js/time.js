@@ -1,5 +1,5 @@
 // @ts-check
-// Times as a reader wants them: relative ones count by themselves.
+// Formats times; relative ones are updated every second.
 
 import { h } from "./dom.js";
 
@@ -26,7 +26,7 @@ const STYLES = {
   S: { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" },
 };
 
-// Making one takes longer than using it a hundred times.
+// Made once, because making one takes longer than using it a hundred times.
 const FORMATS = Object.fromEntries(
   Object.entries(STYLES).map(([style, parts]) => [style, new Intl.DateTimeFormat("en-GB", parts)]),
 );
@@ -45,7 +45,7 @@ export function relative(milliseconds) {
   return RELATIVE.format(Math.trunc(seconds / length), unit);
 }
 
-/** The pill for <t:…>. Dates beyond the calendar stay text.
+/** The element for <t:…>, or null for a date beyond the calendar.
  * @param {number} seconds @param {string} style
  * @returns {HTMLElement | null}
  */
@@ -57,8 +57,8 @@ export function timeElement(seconds, style) {
   return h("time", { ...attributes, "data-at": date.getTime() }, relative(date.getTime()));
 }
 
-/** Keeps every relative time on the page true. */
-export function keepCounting() {
+/** Update every relative time on the page, once a second. */
+export function updateRelativeTimes() {
   setInterval(() => {
     for (const element of document.querySelectorAll("time[data-at]")) {
       const text = relative(Number(/** @type {HTMLElement} */ (element).dataset.at));

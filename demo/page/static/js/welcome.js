@@ -1,5 +1,5 @@
 // @ts-check
-// The card that a newcomer finds in the empty channel: one button, and the first command is ready to be sent.
+// The card in an empty channel: its button creates a task and fills in the first command.
 
 import { byId, h } from "./dom.js";
 import { icon } from "./icons.js";

@@ -1,5 +1,5 @@
 // @ts-check
-// The messages of the channel one is in: kept in step with the store, scrolled as one expects.
+// The messages of the current channel, kept up to date with the store, and their scrolling.
 
 import { byId, h } from "../dom.js";
 import { clock } from "../time.js";
@@ -7,14 +7,15 @@ import { isGrouped, messageElement } from "./message.js";
 
 /** @typedef {import("../store.js").Message} Message */
 
-const NEAR = 60;
-const FLASH = 1600;
+// Pixels from the end within which the list follows new messages.
+const NEAR_END = 60;
+const FLASH = 1600; // milliseconds
 
 export class MessageList {
-  /** @param {import("../store.js").Store} store @param {import("./message.js").Deeds} deeds */
-  constructor(store, deeds) {
+  /** @param {import("../store.js").Store} store @param {import("./message.js").MessageActions} actions */
+  constructor(store, actions) {
     this._store = store;
-    this._deeds = deeds;
+    this._actions = actions;
     this._list = byId("messages");
     this._scroller = byId("scroller");
     this._latest = byId("to-latest");
@@ -24,7 +25,7 @@ export class MessageList {
     store.on("removed", (id) => this._remove(id));
     this._scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
     this._latest.addEventListener("click", () => this.toEnd());
-    // Videos and pictures get their height later; whoever was at the end stays there.
+    // Videos and pictures get their height later; a list at its end stays there.
     new ResizeObserver(() => this._stuck && this.toEnd()).observe(this._list);
     new ResizeObserver(() => this._stuck && this.toEnd()).observe(this._scroller);
     this._list.addEventListener("keydown", (event) => this._keys(event));
@@ -48,7 +49,7 @@ export class MessageList {
     setTimeout(() => element.classList.remove("flash"), FLASH);
   }
 
-  /** Under the message whose button did not work.
+  /** Show a failure below the message whose button did not work.
    * @param {string} id @param {string} text
    */
   fail(id, text) {
@@ -56,7 +57,7 @@ export class MessageList {
     if (place) place.textContent = text;
   }
 
-  /** Something that is no message, such as a command that nobody answered.
+  /** Append a line that is no message, such as a command without an answer.
    * @param {HTMLElement} element
    */
   note(element) {
@@ -74,7 +75,7 @@ export class MessageList {
       before = message;
     }
     this._list.replaceChildren(...drawn);
-    this._makeReachable();
+    this._updateTabStop();
     this.toEnd();
   }
 
@@ -95,7 +96,7 @@ export class MessageList {
       if (this._stuck) this.toEnd();
       else this._latest.hidden = false;
     }
-    this._makeReachable();
+    this._updateTabStop();
   }
 
   /** @param {string} id */
@@ -108,13 +109,13 @@ export class MessageList {
     const message = this._message(next);
     if (next && message) next.replaceWith(this._element(message, this._message(before(document.getElementById(next.id)))));
     if (focused) byId("composer-text").focus();
-    this._makeReachable();
+    this._updateTabStop();
   }
 
   /** @param {Message} message @param {Message | undefined} earlier */
   _element(message, earlier) {
     const grouped = !isNewDay(message, earlier) && isGrouped(message, earlier);
-    return messageElement(message, grouped, this._store, this._deeds);
+    return messageElement(message, grouped, this._store, this._actions);
   }
 
   /** @param {Element | null | undefined} element */
@@ -125,13 +126,13 @@ export class MessageList {
 
   _scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this._scroller;
-    this._stuck = scrollHeight - scrollTop - clientHeight < NEAR;
+    this._stuck = scrollHeight - scrollTop - clientHeight < NEAR_END;
     if (this._stuck) this._latest.hidden = true;
   }
 
-  // --- by keyboard: one stop for the whole list, arrows inside it
+  // --- keyboard: Tab reaches the list once, arrows move inside it
 
-  _makeReachable() {
+  _updateTabStop() {
     const reachable = this._list.querySelector(".message[tabindex='0']");
     let last = this._list.lastElementChild;
     while (last && !last.classList.contains("message")) last = last.previousElementSibling;
@@ -169,7 +170,7 @@ export class MessageList {
   /** @param {Element} element */
   _openMenu(element) {
     const message = this._message(element);
-    if (message) this._deeds.menu(message, element.querySelector(".tools button") ?? element);
+    if (message) this._actions.menu(message, element.querySelector(".tools button") ?? element);
   }
 }
 
@@ -190,7 +191,7 @@ function divider(message) {
   return h("li", { class: "divider" }, h("span", {}, clock(Date.parse(message.timestamp), "D")));
 }
 
-/** An edit must not stop a video that is playing: the element moves over.
+/** Move video elements to the new message, because an edit must not stop a playing video.
  * @param {Element} old @param {Element} fresh
  */
 function keepPlaying(old, fresh) {

@@ -1,5 +1,5 @@
 // @ts-check
-// A menu that pops up beside something: arrows move, Enter chooses, Escape gives the focus back.
+// A pop-up menu: arrows move, Enter chooses, Escape closes it and restores the focus.
 
 import { h } from "../dom.js";
 import { icon } from "../icons.js";

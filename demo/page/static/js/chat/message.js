@@ -1,5 +1,5 @@
 // @ts-check
-// One message as an element of the list.
+// Builds the list element of one message.
 
 import { h } from "../dom.js";
 import { face, icon } from "../icons.js";
@@ -15,12 +15,12 @@ const LOADING = 1 << 7;
 const GROUPED_WITHIN = 7 * 60 * 1000;
 
 /**
- * What a message can do.
+ * The actions of a message.
  * @typedef {{press: (message: Message, button: string) => Promise<void>, menu: (message: Message, at: Element) => void,
- *   jump: (channelId: string, messageId: string | null) => void}} Deeds
+ *   jump: (channelId: string, messageId: string | null) => void}} MessageActions
  */
 
-/** Whether a message stands under its predecessor's name.
+/** Whether a message is shown without its own head, below the one before.
  * @param {Message} message @param {Message | undefined} before
  */
 export function isGrouped(message, before) {
@@ -29,33 +29,33 @@ export function isGrouped(message, before) {
   return close && before.author.id === message.author.id && before.onlyFor === message.onlyFor;
 }
 
-/** @param {Message} message @param {boolean} grouped @param {Store} store @param {Deeds} deeds */
-export function messageElement(message, grouped, store, deeds) {
-  const around = surroundings(message, store, deeds);
+/** @param {Message} message @param {boolean} grouped @param {Store} store @param {MessageActions} actions */
+export function messageElement(message, grouped, store, actions) {
+  const around = surroundings(message, store, actions);
   const classes = ["message", grouped && "grouped", isFor(message, store.me) && "pinged"];
   const element = h(
     "li",
     { class: classes.filter(Boolean).join(" "), id: `m-${message.id}`, "data-id": message.id, tabindex: "-1" },
-    origin(message, store, deeds),
+    origin(message, store, actions),
     h(
       "div",
       { class: "row" },
       grouped ? smallTime(message) : face(message.author.username, message.author.bot),
-      h("div", { class: "body" }, !grouped && head(message), ...content(message, around, deeds), ephemeral(message, store)),
+      h("div", { class: "body" }, !grouped && head(message), ...content(message, around, actions), ephemeral(message, store)),
     ),
-    tools(message, deeds),
+    tools(message, actions),
   );
   return element;
 }
 
-/** @param {Message} message @param {Store} store @param {Deeds} deeds */
-function surroundings(message, store, deeds) {
+/** @param {Message} message @param {Store} store @param {MessageActions} actions */
+function surroundings(message, store, actions) {
   return {
     userName: (/** @type {string} */ id) => store.user(id)?.name,
     channelName: (/** @type {string} */ id) => store.findChannel(id)?.name,
     me: store.me,
     everyone: Boolean(message.mention_everyone),
-    jump: deeds.jump,
+    jump: actions.jump,
   };
 }
 
@@ -82,15 +82,15 @@ function smallTime(message) {
   return h("time", { class: "small-time", datetime: message.timestamp, title: clock(at, "F") }, clock(at, "t"));
 }
 
-/** @param {Message} message @param {any} around @param {Deeds} deeds @returns {(Node | false)[]} */
-function content(message, around, deeds) {
+/** @param {Message} message @param {any} around @param {MessageActions} actions @returns {(Node | false)[]} */
+function content(message, around, actions) {
   if (message.flags & LOADING) {
     return [h("div", { class: "thinking" }, h("span", { class: "dots", "aria-hidden": "true" }), "is thinking…")];
   }
   const text = h("div", { class: "text" }, markup(message.content, around));
   if (message.edited_timestamp) {
     const title = clock(Date.parse(message.edited_timestamp), "F");
-    // Behind the last line, unless that is a block of code.
+    // After the last line, unless that is a code block.
     const last = text.lastElementChild;
     (last && last.tagName !== "PRE" ? last : text).append(h("span", { class: "edited", title }, " (edited)"));
   }
@@ -98,18 +98,18 @@ function content(message, around, deeds) {
     text,
     ...message.attachments.map(attachment),
     ...message.embeds.map((/** @type {any} */ embed) => embedded(embed, around)),
-    ...parts(message.components, around, (button) => deeds.press(message, button)),
+    ...parts(message.components, around, (button) => actions.press(message, button)),
     h("div", { class: "failure", role: "alert" }),
   ];
 }
 
 /** "alice used /veo track", or the message that is replied to.
- * @param {Message} message @param {Store} store @param {Deeds} deeds
+ * @param {Message} message @param {Store} store @param {MessageActions} actions
  */
-function origin(message, store, deeds) {
+function origin(message, store, actions) {
   const by = message.interaction_metadata;
-  if (message.referenced_message || message.message_reference) return reference(message, deeds);
-  if (!by || !message.command || by.original_response_message_id) return pressedOrigin(message, deeds);
+  if (message.referenced_message || message.message_reference) return reference(message, actions);
+  if (!by || !message.command || by.original_response_message_id) return pressedOrigin(message, actions);
   return h(
     "div",
     { class: "origin" },
@@ -120,23 +120,23 @@ function origin(message, store, deeds) {
   );
 }
 
-/** @param {Message} message @param {Deeds} deeds */
-function reference(message, deeds) {
+/** @param {Message} message @param {MessageActions} actions */
+function reference(message, actions) {
   const earlier = message.referenced_message;
   if (!earlier) return h("div", { class: "origin" }, h("i", {}, "The original message was deleted"));
-  return jumpLine(message, earlier.id, `${earlier.author.username}: ${oneLine(earlier.content)}`, deeds);
+  return jumpLine(message, earlier.id, `${earlier.author.username}: ${oneLine(earlier.content)}`, actions);
 }
 
-/** @param {Message} message @param {Deeds} deeds */
-function pressedOrigin(message, deeds) {
+/** @param {Message} message @param {MessageActions} actions */
+function pressedOrigin(message, actions) {
   const pressed = message.interaction_metadata?.interacted_message_id;
   if (!pressed) return null;
-  return jumpLine(message, pressed, "A button of a message", deeds);
+  return jumpLine(message, pressed, "A button of a message", actions);
 }
 
-/** @param {Message} message @param {string} target @param {string} text @param {Deeds} deeds */
-function jumpLine(message, target, text, deeds) {
-  const go = () => deeds.jump(message.channel_id, target);
+/** @param {Message} message @param {string} target @param {string} text @param {MessageActions} actions */
+function jumpLine(message, target, text, actions) {
+  const go = () => actions.jump(message.channel_id, target);
   return h("div", { class: "origin" }, h("button", { class: "origin-text", type: "button", onclick: go }, text));
 }
 
@@ -158,10 +158,10 @@ function ephemeral(message, store) {
   );
 }
 
-/** @param {Message} message @param {Deeds} deeds */
-function tools(message, deeds) {
+/** @param {Message} message @param {MessageActions} actions */
+function tools(message, actions) {
   const names = { "aria-label": "More", title: "More", "aria-haspopup": "menu" };
   const open = h("button", { class: "icon-button", type: "button", tabindex: "-1", ...names }, icon("more"));
-  open.addEventListener("click", () => deeds.menu(message, open));
+  open.addEventListener("click", () => actions.menu(message, open));
   return h("div", { class: "tools" }, open);
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// What can be done with a message: the bot's own entries first, then copying and deleting.
+// A message's menu: the bot's message commands first, then copy and delete.
 
 import { openMenu } from "./menu.js";
 
@@ -10,20 +10,20 @@ const EPHEMERAL = 1 << 6;
  * @param {import("../store.js").Message} message
  * @param {Element} at
  * @param {import("../store.js").Store} store
- * @param {import("../deeds.js").ChatDeeds} deeds
+ * @param {import("../actions.js").ChatActions} actions
  */
-export function messageMenu(message, at, store, deeds) {
+export function messageMenu(message, at, store, actions) {
   const guildId = store.guild?.id;
   const isEphemeral = Boolean(message.flags & EPHEMERAL);
   /** @type {import("./menu.js").Entry[]} */
   const entries = store.commands
     .filter((each) => each.type === MESSAGE_COMMAND && (!each.guild_id || each.guild_id === guildId) && !isEphemeral)
-    .map((each) => ({ label: each.name, icon: "command", run: () => deeds.messageCommand(message, each.name) }));
+    .map((each) => ({ label: each.name, icon: "command", run: () => actions.messageCommand(message, each.name) }));
   entries.push({ label: "Copy text", icon: "copy", run: () => navigator.clipboard.writeText(message.content) });
   if (isEphemeral) {
     entries.push({ label: "Dismiss message", icon: "close", run: () => store.dismiss(message) });
   } else if (message.author.id === store.me || store.channel?.rights[store.me]?.manage) {
-    entries.push({ label: "Delete message", icon: "trash", danger: true, run: () => deeds.remove(message) });
+    entries.push({ label: "Delete message", icon: "trash", danger: true, run: () => actions.remove(message) });
   }
   openMenu(entries, at, "Message");
 }

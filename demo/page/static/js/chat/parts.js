@@ -1,5 +1,5 @@
 // @ts-check
-// What a message has besides its text: attachments, embeds, buttons.
+// Builds a message's attachments, embeds and components.
 
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
@@ -86,7 +86,7 @@ function button(part, press) {
   }
   const element = h("button", { class: style, type: "button", disabled: part.disabled }, emoji, part.label);
   element.addEventListener("click", async () => {
-    // Pressed twice is one press: the second would race the first one's answer.
+    // A second press is ignored until the first is answered, because the two would race.
     if (element.getAttribute("aria-busy")) return;
     element.setAttribute("aria-busy", "true");
     await press(part.custom_id);

@@ -1,5 +1,5 @@
 // @ts-check
-// The typed command line in colours, letter by letter below the transparent text field.
+// Colours the typed command line, shown below the transparent text field.
 
 import { h } from "../dom.js";
 

@@ -1,5 +1,5 @@
 // @ts-check
-// Reads what is typed as a command line: which command, which options, where the caret is. No elements.
+// Parses the typed text as a command line: command, options, and the option at the caret. No elements.
 
 /**
  * @typedef {{name: string, description: string, type: number, required?: boolean, autocomplete?: boolean,
@@ -17,7 +17,7 @@ const INTEGER = 4;
 const BOOLEAN = 5;
 const NUMBER = 10;
 
-/** Every command that can be typed, those inside others included.
+/** Every command that can be typed, including subcommands.
  * @param {any[]} registered @param {string} guildId @returns {Command[]}
  */
 export function typable(registered, guildId) {
@@ -34,7 +34,7 @@ function flattened(part, prefix) {
   return [{ line, description: part.description, options: part.options ?? [] }];
 }
 
-/** The commands that begin with what is typed after the slash, or hold it.
+/** The commands that match the text after the slash.
  * @param {string} text @param {Command[]} commands
  */
 export function matching(text, commands) {
@@ -65,7 +65,7 @@ function values(text, command) {
   if (names.length === 0) return given;
   const marks = [...text.slice(begin).matchAll(new RegExp(`(?<=\\s)(${names.join("|")}):`, "g"))];
   const first = marks.length > 0 ? begin + marks[0].index : text.length;
-  // As in Discord, what is typed without a name goes to the first option.
+  // As in Discord, text without an option's name is the first option's value.
   const loose = text.slice(begin, first);
   if (loose.trim()) given[names[0]] = { value: loose.trim(), start: begin, end: first, named: false };
   marks.forEach((mark, index) => {
@@ -76,7 +76,7 @@ function values(text, command) {
   return given;
 }
 
-/** What a client would not send, in Discord's words; null when all is well.
+/** Why a client would not send this, in Discord's words; null when it would.
  * @param {Invocation} invocation @returns {{option: string, problem: string} | null}
  */
 export function problem({ command, given }) {
@@ -111,7 +111,7 @@ function wrongNumber(option, number) {
   return number > (option.max_value ?? Infinity) ? `Must be ${option.max_value} or less.` : null;
 }
 
-/** What is sent: only options with a value, each of its own type.
+/** The options to send: those with a value, each converted to its type.
  * @param {Invocation} invocation
  */
 export function sent({ command, given }) {

@@ -7,17 +7,18 @@ import { matching, problem, read, sent, typable } from "./command_line.js";
 import { coloured } from "./colours.js";
 import { Suggestions } from "./suggestions.js";
 
-const TYPING = 120;
+// Milliseconds without typing before the bot is asked for choices.
+const TYPING_PAUSE = 120;
 
 export class Composer {
   /**
    * @param {import("../store.js").Store} store
-   * @param {import("../deeds.js").ChatDeeds} deeds
+   * @param {import("../actions.js").ChatActions} actions
    */
-  constructor(store, deeds) {
+  constructor(store, actions) {
     this._store = store;
-    this._deeds = deeds;
-    this._asked = 0;
+    this._actions = actions;
+    this._latestQuery = 0;
     this._text = /** @type {HTMLTextAreaElement} */ (
       h("textarea", {
         id: "composer-text",
@@ -80,7 +81,7 @@ export class Composer {
     return read(this._text.value, this._text.selectionStart, this._commands());
   }
 
-  // --- while somebody types
+  // --- typing
 
   _changed() {
     this._problem.textContent = "";
@@ -100,7 +101,7 @@ export class Composer {
 
   _suggest() {
     this._lastCaret = this._text.selectionStart;
-    const asked = ++this._asked;
+    const query = ++this._latestQuery;
     const text = this._text.value;
     if (!text.startsWith("/")) {
       this._suggestions.close();
@@ -108,7 +109,7 @@ export class Composer {
     }
     const invocation = this._invocation();
     if (invocation === null) this._suggestCommands(text);
-    else if (invocation.focused?.autocomplete) this._suggestAnswers(invocation, asked);
+    else if (invocation.focused?.autocomplete) this._suggestAnswers(invocation, query);
     else this._suggestOptions(invocation);
   }
 
@@ -143,15 +144,15 @@ export class Composer {
     this._suggestions.show(`/${command.line} — ${command.description}`, rows, false);
   }
 
-  /** @param {import("./command_line.js").Invocation} invocation @param {number} asked */
-  async _suggestAnswers(invocation, asked) {
+  /** @param {import("./command_line.js").Invocation} invocation @param {number} query */
+  async _suggestAnswers(invocation, query) {
     const option = /** @type {import("./command_line.js").Option} */ (invocation.focused);
     if (!this._suggestions.open) this._suggestions.show(described(option), [], false);
-    await new Promise((resolve) => setTimeout(resolve, TYPING));
-    if (asked !== this._asked) return;
+    await new Promise((resolve) => setTimeout(resolve, TYPING_PAUSE));
+    if (query !== this._latestQuery) return;
     const texts = Object.fromEntries(Object.entries(invocation.given).map(([name, { value }]) => [name, value]));
-    const answer = await this._deeds.autocomplete(invocation.command.line, option.name, texts);
-    if (asked !== this._asked) return;
+    const answer = await this._actions.autocomplete(invocation.command.line, option.name, texts);
+    if (query !== this._latestQuery) return;
     const typed = invocation.given[option.name]?.value ?? "";
     if (answer === null) this._suggestions.show("Loading options failed", [], false);
     else if (answer.length === 0) this._suggestions.show(`${described(option)} — no options match your search`, [], false);
@@ -207,7 +208,7 @@ export class Composer {
     }
   }
 
-  /** Tab takes a suggestion; when there is nothing to take it leaves, as everywhere.
+  /** Tab takes a suggestion; without one it moves the focus as usual.
    * @param {KeyboardEvent} event
    */
   _tab(event) {
@@ -231,12 +232,12 @@ export class Composer {
     const text = this._text.value.trim();
     if (!text) return;
     this.set("");
-    const refused = await this._deeds.say(text);
+    const refused = await this._actions.say(text);
     if (refused) this._refuse(text, refused);
   }
 
   async _run() {
-    // The blank ends the command's name; whoever has typed all of it need not type that, too.
+    // With a blank at the end, so that a complete command name need not be followed by one.
     const invocation = read(`${this._text.value} `, this._text.selectionStart, this._commands());
     if (invocation === null) {
       this._problem.textContent = "There is no such command. Type / to see those that there are.";
@@ -252,11 +253,11 @@ export class Composer {
     const text = this._text.value;
     this.set("");
     this._suggestions.close();
-    const refused = await this._deeds.slash(invocation.command.line, sent(invocation));
+    const refused = await this._actions.slash(invocation.command.line, sent(invocation));
     if (refused) this._refuse(text, refused);
   }
 
-  /** What was typed comes back, unless something new has been typed meanwhile.
+  /** Show why it was refused, and restore the text unless something new was typed.
    * @param {string} text @param {string} why
    */
   _refuse(text, why) {

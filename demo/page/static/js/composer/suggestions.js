@@ -5,7 +5,7 @@ import { h } from "../dom.js";
 import { icon } from "../icons.js";
 
 /**
- * `ready`: once its title is typed, it can be sent as it is.
+ * `ready`: can be sent once its title is typed, because no option is required.
  * @typedef {{title: string, detail: string, mark?: string, ready?: boolean,
  *   kind: "command" | "option" | "choice", insert: () => void}} Suggestion
  */
@@ -20,7 +20,7 @@ export class Suggestions {
     this._head = h("div", { class: "suggest-head" });
     this._list = h("div", { class: "suggest-list", role: "listbox", id: "suggestions", "aria-label": "Suggestions" });
     this.element = h("div", { class: "suggest", hidden: true }, this._head, this._list);
-    // A press on the list must not take the focus out of the field.
+    // A click on the list must not take the focus from the field.
     this.element.addEventListener("mousedown", (event) => event.preventDefault());
   }
 
@@ -32,7 +32,7 @@ export class Suggestions {
     return this._shown[this._active];
   }
 
-  /** `eager`: Enter takes the first one; otherwise Enter sends, and only Tab or a click takes one.
+  /** Show these suggestions. `eager`: Enter takes the first one; otherwise only Tab or a click takes one.
    * @param {string} head @param {Suggestion[]} suggestions @param {boolean} eager
    */
   show(head, suggestions, eager) {

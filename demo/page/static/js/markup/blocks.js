@@ -1,5 +1,5 @@
 // @ts-check
-// A message's text in blocks: code, quotes, headings, lists, small print, and ordinary lines.
+// Parses a message's text into blocks: code, quotes, headings, lists, subtext, paragraphs.
 
 import { fill, h } from "../dom.js";
 import { inline } from "./inline.js";
@@ -40,7 +40,7 @@ function lines(text, around) {
   return nodes;
 }
 
-/** Takes the lines of one block from the front.
+/** Remove the lines of one block from the front of `rest`, and build it.
  * @param {string[]} rest @param {Surroundings} around @returns {Node}
  */
 function block(rest, around) {
@@ -53,7 +53,7 @@ function block(rest, around) {
   const heading = /^(#{1,3}) +(\S.*)$/.exec(line);
   if (heading) {
     rest.shift();
-    // The page has its own h1 and h2; a message's headings must not look like them to a screen reader.
+    // From level 3 on, because h1 and h2 are the page's own headings.
     const level = heading[1].length;
     return h("div", { class: `heading heading-${level}`, role: "heading", "aria-level": level + 2 }, inline(heading[2], around));
   }
@@ -83,7 +83,7 @@ function list(rest, around) {
   return h(ordered ? "ol" : "ul", { class: "list", start: ordered ? parseInt(mark, 10) : false }, items);
 }
 
-/** Ordinary lines up to the next block; a style may span them.
+/** The lines up to the next block; a style may span several.
  * @param {string[]} rest @param {Surroundings} around
  */
 function paragraph(rest, around) {

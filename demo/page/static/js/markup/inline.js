@@ -1,21 +1,21 @@
 // @ts-check
-// Discord's markup inside a line: what it means becomes elements, everything else stays text.
+// Parses Discord's inline markup: known markup becomes elements, everything else stays text.
 
 import { h } from "../dom.js";
 import { timeElement } from "../time.js";
 
 /**
- * What markup may refer to. `jump` follows a link to a message; `everyone` tells whether @everyone pinged.
+ * What markup refers to. `jump` opens a linked message; `everyone`: whether @everyone pinged.
  * @typedef {{userName: (id: string) => string | undefined, channelName: (id: string) => string | undefined,
  *   me: string, everyone: boolean, jump: (channelId: string, messageId: string | null) => void}} Surroundings
  */
 
 const JUMP = /^https:\/\/(?:\w+\.)?discord\.com\/channels\/\d+\/(\d+)(?:\/(\d+))?$/;
-// How deep styles may lie in one another; beyond it, signs stay signs.
-const DEEPEST = 8;
+// How deep styles may be nested; deeper markup stays text.
+const MAX_DEPTH = 8;
 
 /**
- * Each rule: where it matches, and the node for it (null: this is not what it looked like).
+ * Each rule: a pattern, and the function that builds its node (null: no match after all).
  * @type {[RegExp, (match: RegExpExecArray, around: Surroundings, depth: number) => Node | null][]}
  */
 const RULES = [
@@ -50,7 +50,7 @@ const PLAIN = /[^\\`*_~|<[@h]+|[\s\S]/y;
  * @returns {Node[]}
  */
 export function inline(text, around, depth = 0) {
-  if (depth > DEEPEST) return [document.createTextNode(text)];
+  if (depth > MAX_DEPTH) return [document.createTextNode(text)];
   /** @type {Node[]} */
   const nodes = [];
   let plain = "";
@@ -109,7 +109,7 @@ function channel(id, around) {
   return h("button", { class: "pill", type: "button", onclick: () => around.jump(id, null) }, `# ${name}`);
 }
 
-/** A link to a message is followed here; anything else opens beside the page.
+/** A link. Links to messages open here, others in a new tab.
  * @param {string} url @param {(Node | string)[]} inside @param {Surroundings} around
  */
 function link(url, inside, around) {

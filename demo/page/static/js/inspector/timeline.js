@@ -1,11 +1,11 @@
 // @ts-check
-// What went over the wire, newest first, with the time since the last of its kind.
+// The bot's requests, newest first, with the time since the last similar one.
 
 import { h } from "../dom.js";
 import { clock } from "../time.js";
 import { select } from "./controls.js";
 
-const MOST_SHOWN = 300;
+const MAX_ENTRIES = 300;
 /** @type {[string, string][]} */
 const SIDES = [
   ["", "everything"],
@@ -27,7 +27,7 @@ export function timelineSection(store) {
       list.replaceChildren();
     }
     for (const entry of entries ?? store.timeline.values()) draw(entry, rows, list);
-    while (list.children.length > MOST_SHOWN) {
+    while (list.children.length > MAX_ENTRIES) {
       const last = /** @type {HTMLElement} */ (list.lastElementChild);
       rows.delete(Number(last.dataset.id));
       last.remove();

@@ -1,5 +1,5 @@
 // @ts-check
-// Right: the other side of the glass. Sections that fold, one module each.
+// The inspector, right of the chat: foldable sections, one module each.
 
 import { byId, h } from "../dom.js";
 import { icon } from "../icons.js";
@@ -14,29 +14,29 @@ import { timelineSection } from "./timeline.js";
  * @param {import("../connection.js").Connection} connection
  * @param {(text: string) => void} compose puts a text into the message box
  */
-export function showGlass(store, connection, compose) {
+export function showInspector(store, connection, compose) {
   const problem = h("div", { class: "problem", role: "alert" });
-  const wish = async (/** @type {string} */ what, /** @type {Record<string, unknown>} */ details = {}) => {
+  const perform = async (/** @type {string} */ action, /** @type {Record<string, unknown>} */ details = {}) => {
     problem.textContent = "";
     try {
-      return await connection.ask(what, details);
+      return await connection.perform(action, details);
     } catch (error) {
       problem.textContent = String(/** @type {Error} */ (error).message);
       return null;
     }
   };
   const close = h("button", { class: "icon-button drawer-only", type: "button", "aria-label": "Close" }, icon("close"));
-  close.addEventListener("click", () => byId("open-glass").click());
-  byId("glass").append(
-    h("header", { class: "glass-head" }, h("h2", {}, "Other side of the glass"), close),
+  close.addEventListener("click", () => byId("open-inspector").click());
+  byId("inspector").append(
+    h("header", { class: "inspector-head" }, h("h2", {}, "Inspector"), close),
     problem,
-    section("The bot's process", botSection(store, wish)),
-    section("Video API", taskSection(store, wish, compose)),
-    section("This channel", placeSection(store, wish), false),
-    section("Faults for the next requests", faultSection(store, wish), false),
+    section("The bot's process", botSection(store, perform)),
+    section("Video API", taskSection(store, perform, compose)),
+    section("This channel", placeSection(store, perform), false),
+    section("Faults for the next requests", faultSection(store, perform), false),
     section("On the wire", timelineSection(store)),
   );
-  return { createTask: () => wish("create task") };
+  return { createTask: () => perform("create task") };
 }
 
 /** @param {string} title @param {Node} content @param {boolean} [open] */

@@ -1,4 +1,4 @@
-"""What the other side of the glass can do: tasks, faults, rights, channels, the bot's process."""
+"""The inspector's actions: tasks, faults, rights, channels and the bot's process."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
     from demo.page.bot_control import BotControl
     from demo.page.faults import FaultBoard
-    from demo.page.pace import Pace
+    from demo.page.speed import Speed
     from sandbox.bot_environment import BotEnvironment
     from sandbox.discord import Channel
     from sandbox.video_api import StandInTask
 
 Json = dict[str, Any]
 _MB = 1_000_000
-# What the real service's files weigh (video-api.md, section 4); 40 MB is too much for an ordinary server.
+# The sizes of the real service's files (video-api.md, section 4); 40 MB is too large for an ordinary server.
 CLIPS = {"720p": CLIP, "1080p": Clip.padded(9 * _MB), "40 MB": Clip.padded(40 * _MB)}
 NO_LINK = "without a link"
-_MOST_TIMES = 20
+_MAX_TIMES = 20
 BY_HAND = 0
 
 
-class GlassActions:
-    def __init__(self, env: BotEnvironment, pace: Pace, faults: FaultBoard, bot: BotControl) -> None:
+class InspectorActions:
+    def __init__(self, env: BotEnvironment, speed: Speed, faults: FaultBoard, bot: BotControl) -> None:
         self._env = env
-        self._pace = pace
+        self._speed = speed
         self._faults = faults
         self._bot = bot
 
@@ -38,7 +38,7 @@ class GlassActions:
         return {
             "create task": self.create,
             "move task": self.move,
-            "pace": self.pace,
+            "speed": self.speed,
             "fault": self.fault,
             "clear faults": self.clear_faults,
             "permission": self.permission,
@@ -50,10 +50,10 @@ class GlassActions:
         }
 
     def tasks(self) -> Json:
-        """What the page shows of the API, and the choices its buttons offer."""
+        """The API's section of the page: the tasks, and the choices of its buttons."""
         return {
             "tasks": [self._task(task) for task in reversed(self._env.api.tasks.values())],
-            "factor": self._pace.factor,
+            "factor": self._speed.factor,
             "clips": [*CLIPS, NO_LINK],
             "reasons": list(REASONS),
         }
@@ -62,79 +62,79 @@ class GlassActions:
         return {
             "id": task.id,
             "status": task.status,
-            "asked": self._pace.asked(task),
-            "progress": self._pace.progress(task),
+            "polls": self._speed.polls(task),
+            "progress": self._speed.progress(task),
         }
 
-    async def create(self, wish: Json) -> str:
-        return self._env.api.create(_fresh_id(self._env.api.tasks)).id
+    async def create(self, params: Json) -> str:
+        return self._env.api.create(_new_id(self._env.api.tasks)).id
 
-    async def move(self, wish: Json) -> None:
-        task = self._env.api.tasks.get(str(wish["task"]))
+    async def move(self, params: Json) -> None:
+        task = self._env.api.tasks.get(str(params["task"]))
         if task is None:
             raise ValueError("the API does not know this task any more")
-        match wish["to"]:
+        match params["to"]:
             case "processing":
                 task.proceed()
-            case "completed" if wish["clip"] == NO_LINK:
+            case "completed" if params["clip"] == NO_LINK:
                 task.complete(url="")
             case "completed":
-                task.complete(CLIPS[wish["clip"]])
+                task.complete(CLIPS[params["clip"]])
             case "failed":
-                task.fail(REASONS[wish["reason"]])
+                task.fail(REASONS[params["reason"]])
             case "forgotten":
                 self._env.api.forget(task.id)
             case other:
                 raise ValueError(f"a task cannot become {other!r}")
 
-    async def pace(self, wish: Json) -> None:
-        factor = float(wish["factor"])
+    async def speed(self, params: Json) -> None:
+        factor = float(params["factor"])
         if not BY_HAND <= factor <= 1000:
             raise ValueError("the factor is a number from 0 to 1000")
-        self._pace.factor = factor
+        self._speed.factor = factor
 
-    async def fault(self, wish: Json) -> None:
-        times = int(wish["times"])
-        if not 1 <= times <= _MOST_TIMES:
-            raise ValueError(f"1 to {_MOST_TIMES} times")
-        self._faults.add(str(wish["target"]), str(wish["kind"]), times)
+    async def fault(self, params: Json) -> None:
+        times = int(params["times"])
+        if not 1 <= times <= _MAX_TIMES:
+            raise ValueError(f"1 to {_MAX_TIMES} times")
+        self._faults.add(str(params["target"]), str(params["kind"]), times)
 
-    async def clear_faults(self, wish: Json) -> None:
+    async def clear_faults(self, params: Json) -> None:
         self._faults.clear()
 
-    async def permission(self, wish: Json) -> None:
-        channel, name = self._channel(wish), str(wish["right"])
+    async def permission(self, params: Json) -> None:
+        channel, name = self._channel(params), str(params["right"])
         if name not in BOT_RIGHTS:
             raise ValueError(f"no such right: {name}")
-        change = channel.allow if wish["given"] else channel.deny
+        change = channel.allow if params["given"] else channel.deny
         change(self._env.discord.bot, name)
 
-    async def delete_channel(self, wish: Json) -> None:
-        await self._channel(wish).delete()
+    async def delete_channel(self, params: Json) -> None:
+        await self._channel(params).delete()
 
-    async def add_channel(self, wish: Json) -> str:
-        guild = self._env.discord.world.guilds[int(wish["guild"])]
+    async def add_channel(self, params: Json) -> str:
+        guild = self._env.discord.world.guilds[int(params["guild"])]
         number = sum(channel.name.startswith("renders") for channel in guild.channels) + 1
         return str(guild.add_channel(f"renders-{number}").id)
 
-    async def kill_bot(self, wish: Json) -> None:
-        await self._bot.kill(wish["moment"])
+    async def kill_bot(self, params: Json) -> None:
+        await self._bot.kill(params["moment"])
 
-    async def disarm(self, wish: Json) -> None:
+    async def disarm(self, params: Json) -> None:
         self._bot.disarm()
 
-    async def start_bot(self, wish: Json) -> None:
+    async def start_bot(self, params: Json) -> None:
         self._bot.start()
 
-    def _channel(self, wish: Json) -> Channel:
-        channel = self._env.discord.world.channels[int(wish["channel"])]
+    def _channel(self, params: Json) -> Channel:
+        channel = self._env.discord.world.channels[int(params["channel"])]
         if channel.deleted:
             raise ValueError("This channel has been deleted.")
         return channel
 
 
-def _fresh_id(known: dict[str, StandInTask]) -> str:
-    """In the service's form, and not to be mistaken for its neighbours in a list."""
+def _new_id(known: dict[str, StandInTask]) -> str:
+    """A new id in the service's form that does not resemble its neighbours in a list."""
     number = len(known) + 1
     while (task_id := f"vgen_{number * 0x9E3779B97F4A % (1 << 48):012x}") in known:
         number += 1

@@ -1,21 +1,21 @@
 // @ts-check
-// What the person at this page does, as wishes to the demo; what goes wrong is shown as Discord shows it.
+// The chat's actions of the person at this page. Failures are shown as Discord shows them.
 
 import { h } from "./dom.js";
 import { Refused } from "./connection.js";
 
 /** @typedef {import("./store.js").Message} Message */
 
-export class ChatDeeds {
+export class ChatActions {
   /** @param {import("./connection.js").Connection} connection @param {import("./store.js").Store} store */
   constructor(connection, store) {
     this._connection = connection;
     this._store = store;
-    /** @type {import("./chat/list.js").MessageList | null} set as soon as there is a list */
+    /** @type {import("./chat/list.js").MessageList | null} set by main.js */
     this.list = null;
   }
 
-  /** @param {string} text @returns {Promise<string | null>} why it was refused */
+  /** @param {string} text @returns {Promise<string | null>} the reason if it was refused */
   async say(text) {
     return this._refusal(this._here("say", { text }));
   }
@@ -56,17 +56,19 @@ export class ChatDeeds {
     if (refused) this.list?.fail(message.id, refused);
   }
 
-  /** @param {string} what @param {Record<string, unknown>} details */
-  _here(what, details) {
-    return this._connection.ask(what, { person: this._store.me, channel: this._store.channelId, ...details });
+  /** Perform an action as this person in this channel.
+   * @param {string} action @param {Record<string, unknown>} details
+   */
+  _here(action, details) {
+    return this._connection.perform(action, { person: this._store.me, channel: this._store.channelId, ...details });
   }
 
-  /** A command that nobody answers leaves a line that only this page shows.
+  /** Run a command; if the bot does not answer, a line stays that only this page shows.
    * @param {string} name @param {Promise<unknown>} work
    */
   async _used(name, work) {
     const line = pendingLine(this._store.user(this._store.me)?.name ?? "", name);
-    // Most answers are there before anybody could read this.
+    // Delayed, because most answers come before one could read the line.
     const soon = setTimeout(() => this.list?.note(line), 250);
     try {
       await work;

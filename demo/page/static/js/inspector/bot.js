@@ -1,5 +1,5 @@
 // @ts-check
-// The bot's process: its state, killing it at a chosen moment, starting it again.
+// The bot's process: its state, and buttons to kill it at a chosen moment and start it again.
 
 import { h, refill } from "../dom.js";
 import { button, select } from "./controls.js";
@@ -13,15 +13,15 @@ const MOMENTS = [
   ["accepted", "when Discord has it, before the bot knows"],
 ];
 
-/** @param {import("../store.js").Store} store @param {import("./controls.js").Wish} wish */
-export function botSection(store, wish) {
+/** @param {import("../store.js").Store} store @param {import("./controls.js").Perform} perform */
+export function botSection(store, perform) {
   const state = h("p", { class: "bot-state", role: "status" });
   const detail = h("p", { class: "hint" });
   const log = h("pre", { class: "log", hidden: true });
   const moment = select("When to kill it", MOMENTS.map(([value, words]) => /** @type {[string, string]} */ ([value, `kill it ${words}`])));
-  const kill = button("Kill -9", () => wish("kill bot", { moment: moment.value }), "danger");
-  const disarm = button("Never mind", () => wish("disarm"));
-  const start = button("Start it again", () => wish("start bot"), "primary");
+  const kill = button("Kill -9", () => perform("kill bot", { moment: moment.value }), "danger");
+  const disarm = button("Never mind", () => perform("disarm"));
+  const start = button("Start it again", () => perform("start bot"), "primary");
   store.on("bot", () => {
     const bot = store.bot;
     const alive = bot.state === "running" || bot.state === "starting";

@@ -1,4 +1,4 @@
-"""The other side of the glass: kills, faults, rights, channels, and what went over the wire."""
+"""The inspector: kills, faults, rights, channels, and what went over the wire."""
 
 import pytest
 from playwright.async_api import expect

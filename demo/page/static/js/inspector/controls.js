@@ -1,9 +1,9 @@
 // @ts-check
-// The small controls that the sections are made of.
+// The small controls of the sections.
 
 import { h } from "../dom.js";
 
-/** @typedef {(what: string, details?: Record<string, unknown>) => Promise<any>} Wish */
+/** @typedef {(action: string, details?: Record<string, unknown>) => Promise<any>} Perform */
 
 /** @param {string} label @param {() => unknown} run @param {string} [kind] */
 export function button(label, run, kind = "") {
@@ -19,7 +19,7 @@ export function select(label, choices, chosen) {
   return element;
 }
 
-/** A select that acts: it shows its own name, and what is chosen happens at once.
+/** A select that shows its label and performs the chosen entry at once.
  * @param {string} label @param {string} what @param {string[]} choices @param {(value: string) => unknown} chosen
  */
 export function actionSelect(label, what, choices, chosen) {

@@ -1,5 +1,5 @@
 // @ts-check
-// What the bot may do in the channel that is shown, and the end of that channel.
+// The bot's rights in the current channel, and buttons to add and delete channels.
 
 import { h, refill } from "../dom.js";
 import { button } from "./controls.js";
@@ -11,13 +11,13 @@ const RIGHTS = [
   ["attach_files", "attach files"],
 ];
 
-/** @param {import("../store.js").Store} store @param {import("./controls.js").Wish} wish */
-export function placeSection(store, wish) {
+/** @param {import("../store.js").Store} store @param {import("./controls.js").Perform} perform */
+export function placeSection(store, perform) {
   const title = h("p", { class: "hint" });
   const rights = h("div", { class: "rights" });
-  const remove = button("Delete this channel", () => wish("delete channel", { channel: store.channelId }), "danger");
+  const remove = button("Delete this channel", () => perform("delete channel", { channel: store.channelId }), "danger");
   const add = button("Add a channel", async () => {
-    const id = await wish("add channel", { guild: store.guild?.id });
+    const id = await perform("add channel", { guild: store.guild?.id });
     if (id) store.visit(id);
   });
   store.on("places channel", () => {
@@ -31,12 +31,12 @@ export function placeSection(store, wish) {
     const target = /** @type {Element} */ (event.target).closest("button");
     if (!target) return;
     const given = target.getAttribute("aria-checked") !== "true";
-    wish("permission", { channel: store.channelId, right: target.dataset.right, given });
+    perform("permission", { channel: store.channelId, right: target.dataset.right, given });
   });
   return h("div", { class: "section-body" }, title, rights, h("div", { class: "controls" }, add, remove));
 }
 
-/** Writing in a thread is a right of its own.
+/** The right for a thread, where writing needs another one.
  * @param {string} name @param {import("../store.js").Channel} channel
  */
 function inThread(name, channel) {

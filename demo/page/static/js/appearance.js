@@ -1,11 +1,11 @@
 // @ts-check
-// Light or dark, and the two side panels: beside the chat where there is room, drawers where there is not.
+// The theme, and the two side panels: beside the chat on wide screens, drawers on narrow ones.
 
 import { byId } from "./dom.js";
 import { icon } from "./icons.js";
 
 const THEME = "veo-courier-theme";
-const GLASS = "veo-courier-glass";
+const INSPECTOR = "veo-courier-inspector";
 const NARROW = matchMedia("(max-width: 760px)");
 const MEDIUM = matchMedia("(max-width: 1100px)");
 
@@ -30,27 +30,25 @@ export function switchTheme() {
   show();
 }
 
-/** The drawers; returns a function that closes them where they cover the chat. */
+/** Set up the side panels. Returns a function that closes those that cover the chat. */
 export function switchPanels() {
   const app = byId("app");
   const places = byId("open-places");
-  const glass = byId("open-glass");
+  const inspector = byId("open-inspector");
   const shade = byId("shade");
-  places.append(icon("menu"));
-  places.setAttribute("aria-label", "Servers and channels");
-  glass.append(icon("glass"));
-  glass.setAttribute("aria-label", "The other side of the glass");
-  glass.title = "The other side of the glass";
+  labelButton(places, "menu", "Servers and channels");
+  labelButton(inspector, "inspector", "Inspector");
+  inspector.title = "Inspector";
 
   const show = () => {
-    const drawer = (app.classList.contains("places-open") && NARROW.matches) || (app.classList.contains("glass-open") && MEDIUM.matches);
+    const drawer = (app.classList.contains("places-open") && NARROW.matches) || (app.classList.contains("inspector-open") && MEDIUM.matches);
     shade.hidden = !drawer;
     places.setAttribute("aria-expanded", String(app.classList.contains("places-open")));
-    glass.setAttribute("aria-expanded", String(app.classList.contains("glass-open")));
+    inspector.setAttribute("aria-expanded", String(app.classList.contains("inspector-open")));
   };
   const close = () => {
     app.classList.remove("places-open");
-    if (MEDIUM.matches) app.classList.remove("glass-open");
+    if (MEDIUM.matches) app.classList.remove("inspector-open");
     show();
   };
   places.addEventListener("click", () => {
@@ -58,20 +56,19 @@ export function switchPanels() {
     show();
     byId("servers").querySelector("button")?.focus();
   });
-  glass.addEventListener("click", () => {
-    app.classList.toggle("glass-open");
-    if (!MEDIUM.matches) localStorage.setItem(GLASS, app.classList.contains("glass-open") ? "open" : "folded");
+  inspector.addEventListener("click", () => {
+    app.classList.toggle("inspector-open");
+    if (!MEDIUM.matches) localStorage.setItem(INSPECTOR, app.classList.contains("inspector-open") ? "open" : "folded");
     show();
   });
   shade.addEventListener("click", close);
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || shade.hidden) return;
-    const back = app.classList.contains("places-open") ? places : glass;
+  closeOnEscape(shade, () => {
+    const opener = app.classList.contains("places-open") ? places : inspector;
     close();
-    back.focus();
+    opener.focus();
   });
   const fit = () => {
-    app.classList.toggle("glass-open", !MEDIUM.matches && localStorage.getItem(GLASS) !== "folded");
+    app.classList.toggle("inspector-open", !MEDIUM.matches && localStorage.getItem(INSPECTOR) !== "folded");
     app.classList.remove("places-open");
     show();
   };
@@ -79,4 +76,17 @@ export function switchPanels() {
   NARROW.addEventListener("change", fit);
   fit();
   return close;
+}
+
+/** @param {HTMLElement} button @param {"menu" | "inspector"} iconName @param {string} label */
+function labelButton(button, iconName, label) {
+  button.append(icon(iconName));
+  button.setAttribute("aria-label", label);
+}
+
+/** @param {HTMLElement} shade visible while a drawer covers the chat @param {() => void} close */
+function closeOnEscape(shade, close) {
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !shade.hidden) close();
+  });
 }
