@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 
-from bot.startup import allow_open_files
+from bot.process import raise_file_limit
 
 KEY = "bench-key"
 _QUESTION = re.compile(rb"GET /v1/result/(\S+) HTTP/1\.1\r\n")
@@ -61,7 +61,7 @@ class Answering:
     async def serving(self) -> AsyncIterator[str]:
         """Serve, and give the address as VEO_API_URL takes it."""
         loop = asyncio.get_running_loop()
-        allow_open_files(_MAX_CONNECTIONS)
+        raise_file_limit(_MAX_CONNECTIONS)
         server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", backlog=4096)
         try:
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

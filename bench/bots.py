@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from bench.limits import LIFTED
 from bot.storage.engine import Database
-from bot.storage.opening import open_database
+from bot.storage.store import open_database
 from sandbox.bot_environment import BotEnvironment
 from sandbox.bot_process import BotProcess
 from sandbox.discord import Guild
@@ -49,7 +49,7 @@ async def query(bots: Bots, statement: str) -> int:
 async def change(bots: Bots, statement: str) -> None:
     """Run a statement that changes the bot's database."""
     async with _database(bots) as database:
-        await database.run(lambda c: c.execute(sa.text(statement)), alone=True)
+        await database.run(lambda c: c.execute(sa.text(statement)), exclusive=True)
 
 
 @asynccontextmanager

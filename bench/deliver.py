@@ -20,8 +20,8 @@ import psutil
 from bench.figures import spread
 from bench.limits import LIFTED
 from bench.process import peak
-from bot.app import DELIVERIES_AT_ONCE
-from bot.work.posting import UPLOADS_AT_ONCE
+from bot.app import DELIVERY_SLOTS
+from bot.work.posting import MAX_UPLOADS
 from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Channel
 from sandbox.video_api import Clip
@@ -82,8 +82,8 @@ async def _bare(videos: int, size: int) -> Run:
             what = {
                 "api": env.discord.api_url,
                 "token": env.discord.token,
-                "at_once": DELIVERIES_AT_ONCE,
-                "uploads": UPLOADS_AT_ONCE,
+                "at_once": DELIVERY_SLOTS,
+                "uploads": MAX_UPLOADS,
                 "videos": carried,
             }
             process = await asyncio.create_subprocess_exec(

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.clock import system_clock
 from bot.core.ids import MAX_IDS
-from bot.core.nonces import new_nonce
+from bot.core.results import new_nonce
 from bot.core.tasks import DeliveryState, TaskState
 from bot.storage.store import Store
 from bot.storage.tables import cards, deliveries, tasks
@@ -57,10 +57,10 @@ def _task(number: int, due_at: int, now: int) -> dict[str, Any]:
     return {
         "id": task_id(number),
         "state": TaskState.WAITING,
-        "word": WORD,
-        "word_at": now,
+        "api_status": WORD,
+        "api_status_since": now,
         "registered_at": now,
-        "asked_at": now,
+        "polled_at": now,
         "due_at": due_at,
         "attempt": 0,
         "doubts": 0,

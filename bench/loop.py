@@ -21,7 +21,7 @@ from bench.answering import KEY, Answering
 from bench.figures import percentile
 from bench.filling import fill, task_id
 from bot.core.clock import SECOND
-from bot.core.registration import Limits
+from bot.core.tracking import Limits
 from bot.storage.store import open_store
 from sandbox.bot_environment import BotEnvironment
 

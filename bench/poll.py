@@ -23,16 +23,16 @@ from bench.answering import KEY, answering_process
 from bench.databases import Kind, database
 from bench.figures import spread
 from bench.filling import fill, task_id
-from bot.core.answers import Answer
-from bot.core.budget import RateBudget
 from bot.core.clock import system_clock
-from bot.core.registration import Limits
-from bot.core.verdicts import PollRules
-from bot.startup import collect_garbage_seldom
+from bot.core.rate_limit import RateLimit, RateLimiter
+from bot.core.tracking import Limits
+from bot.core.verdicts import Answer, PollRules
+from bot.metrics import Metrics
+from bot.process import tune_garbage_collection
 from bot.storage.store import Store, open_store
 from bot.veo.client import VideoApiClient, open_api_session
+from bot.work.api_pause import ApiPause
 from bot.work.loop import DurableLoop
-from bot.work.pacing import ApiGate
 from bot.work.poller import Poller
 
 _NO_LIMIT = 10_000_000
@@ -167,8 +167,8 @@ class _Counted:
         self._left = questions
         self._done = done
 
-    async def ask(self, task_id: str) -> Answer:
-        answer = await self._api.ask(task_id)
+    async def poll(self, task_id: str) -> Answer:
+        answer = await self._api.poll(task_id)
         self._left -= 1
         if self._left <= 0:
             self._done.set()
@@ -186,7 +186,7 @@ async def _bot(url: str, store: Store, plan: Plan) -> None:
 def _as_a_process() -> Iterator[None]:
     """Apply the bot's settings of the garbage collector inside the block."""
     before = gc.get_threshold()
-    collect_garbage_seldom()
+    tune_garbage_collection()
     try:
         yield
     finally:
@@ -199,14 +199,17 @@ async def _poll(url: str, store: Store, plan: Plan, done: asyncio.Event) -> None
         api = VideoApiClient(base_url=url, key=SecretStr(KEY), session=session)
         poller = Poller(
             api=_Counted(api, plan.questions, done),
-            tasks=store.tasks,
-            gate=ApiGate(store.facts, system_clock),
-            budget=RateBudget(_NO_LIMIT, system_clock),
+            queue=store.tasks,
+            pause=ApiPause(store.key_values, system_clock),
+            limiter=RateLimiter(RateLimit(_NO_LIMIT, burst=_NO_LIMIT), system_clock),
             rules=PollRules(_INTERVAL, _DEADLINE),
             clock=system_clock,
             on_change=lambda: None,
+            metrics=Metrics(),
         )
-        loop = DurableLoop(poller, room=plan.at_once, clock=system_clock, grace=10, may_cancel=True)
+        loop = DurableLoop(
+            poller, poller, slots=plan.at_once, clock=system_clock, shutdown_timeout=10, may_cancel=True
+        )
         await loop.run(done)
 
 

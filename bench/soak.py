@@ -28,7 +28,7 @@ from sandbox.video_api import CLIP, Clip
 _CHANNELS = 8
 _PAUSE = 0.25  # seconds between two commands that track a task
 _SETTLE_TIMEOUT = 120.0
-_LONGER_THAN_A_NONCE = 180_000  # ms
+_PAST_THE_NONCE = 180_000  # ms
 _GATEWAY_SHARE = 0.05  # of the faults: the websocket breaks
 _MAX_DELAY = 1.0  # seconds that a fault keeps a request on the wire
 
@@ -208,11 +208,11 @@ class _Soak:
         if self._chance.random() < 0.2:
             return None
         if self._chance.random() < 0.4:
-            route, stage = self._chance.choice(_API_MOMENTS)
-            poll = self._env.api.hold(route, stage=stage)
+            route, point = self._chance.choice(_API_MOMENTS)
+            poll = self._env.api.hold(route, point=point)
             return poll.release if await _is_reached(poll) else None
-        route, stage = self._chance.choice(_DISCORD_MOMENTS)
-        call = self._env.discord.hold(route, stage=stage)
+        route, point = self._chance.choice(_DISCORD_MOMENTS)
+        call = self._env.discord.hold(route, point=point)
         return self._chance.choice([call.release, call.drop]) if await _is_reached(call) else None
 
     async def _make_the_stop_long(self) -> None:
@@ -222,7 +222,7 @@ class _Soak:
         self._env.discord.forget_nonces()
         await change(
             self._bots,
-            f"UPDATE deliveries SET sending_at = sending_at - {_LONGER_THAN_A_NONCE} WHERE state = 'due'",
+            f"UPDATE deliveries SET sending_at = sending_at - {_PAST_THE_NONCE} WHERE state = 'due'",
         )
 
     async def _settle(self) -> None:

@@ -18,7 +18,7 @@ from bench.answering import KEY, Answering
 from bench.databases import Kind, database
 from bench.filling import fill
 from bot.core.clock import system_clock
-from bot.core.registration import Limits
+from bot.core.tracking import Limits
 from bot.storage.store import open_store
 from sandbox.bot_environment import BotEnvironment
 from sandbox.bot_process import BotProcess

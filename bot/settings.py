@@ -4,6 +4,7 @@
 """
 
 import ipaddress
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -22,13 +23,13 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.core.errors import SettingsWrong
-from bot.core.registration import Limits
+from bot.core.tracking import Limits
+from bot.storage.engine import POSTGRESQL_PREFIXES, SQLITE_PREFIX, is_postgresql
 
-SLOWEST_ALLOWED_POLL = 30.0
-_POSTGRESQL = ("postgresql://", "postgres://")
+MIN_POLL_INTERVAL = 30.0
 # Discord recommends about one per 1,000 servers.
-_MOST_SHARDS = 10_000
-_SHORTEST_PASSWORD = 8
+_MAX_SHARDS = 10_000
+_MIN_PASSWORD = 8
 
 
 def _without_slash(url: AnyHttpUrl) -> str:
@@ -43,7 +44,7 @@ def _not_blank(secret: SecretStr) -> SecretStr:
 
 
 def _shard_ids(text: Any) -> Any:
-    """`0,2-4` names four of them."""
+    """Shard ids from a text: `0,2-4` names four."""
     if not isinstance(text, str):
         return text
     ids: set[int] = set()
@@ -51,7 +52,7 @@ def _shard_ids(text: Any) -> Any:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise ValueError("must be numbers and ranges, such as 0,2-4")
-        ids.update(range(int(first), min(int(last or first), _MOST_SHARDS) + 1))
+        ids.update(range(int(first), min(int(last or first), _MAX_SHARDS) + 1))
     return tuple(sorted(ids))
 
 
@@ -78,7 +79,7 @@ class Settings(BaseSettings):
     veo_api_url: BaseUrl = "https://zcbservice.aizfw.cn/kyyReactApiServer"  # type: ignore[assignment]
     database_url: SecretStr = SecretStr("")  # may hold a password
     data_dir: Path = Path("data")
-    poll_interval: float = Field(SLOWEST_ALLOWED_POLL, gt=0, le=3600)
+    poll_interval: float = Field(MIN_POLL_INTERVAL, gt=0, le=3600)
     poll_rate: float = Field(10, gt=0, le=1_000_000)
     task_deadline: float = Field(21_600, ge=1, le=30 * 86_400)
     lease_time: float = Field(30, ge=1, le=3600)
@@ -89,7 +90,7 @@ class Settings(BaseSettings):
     discord_api_url: BaseUrl | None = None
     discord_proxy: BaseUrl | None = Field(None, repr=False)  # may hold a password
     discord_guild_id: int | None = Field(None, gt=0)
-    shard_count: int | None = Field(None, ge=1, le=_MOST_SHARDS)
+    shard_count: int | None = Field(None, ge=1, le=_MAX_SHARDS)
     shard_ids: ShardIds = ()
     http_port: int | None = Field(None, ge=1, le=65_535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -98,7 +99,7 @@ class Settings(BaseSettings):
     @field_validator("poll_interval")
     @classmethod
     def _is_polite(cls, interval: float, info: ValidationInfo) -> float:
-        if interval < SLOWEST_ALLOWED_POLL and not _on_loopback(str(info.data.get("veo_api_url"))):
+        if interval < MIN_POLL_INTERVAL and not _on_loopback(str(info.data.get("veo_api_url"))):
             raise ValueError(
                 "must be 30 or more, as the video API asks (less only for a VEO_API_URL on this machine)"
             )
@@ -108,9 +109,9 @@ class Settings(BaseSettings):
     @classmethod
     def _is_known(cls, secret: SecretStr) -> SecretStr:
         url = secret.get_secret_value()
-        if url and not url.startswith(("sqlite:///", *_POSTGRESQL)):
+        if url and not url.startswith((SQLITE_PREFIX, *POSTGRESQL_PREFIXES)):
             raise ValueError("must begin with sqlite:/// or postgresql://")
-        if url in ("sqlite:///", "sqlite:///:memory:"):
+        if url in (SQLITE_PREFIX, f"{SQLITE_PREFIX}:memory:"):
             raise ValueError("must name a file: what is only in memory is lost with the process")
         return secret
 
@@ -133,13 +134,13 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """For opening it and nothing else: of PostgreSQL it may hold the password."""
-        return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir / 'bot.db'}"
+        """The address to open, and nothing else: for PostgreSQL it may hold the password."""
+        return self.database_url.get_secret_value() or f"{SQLITE_PREFIX}{self.data_dir / 'bot.db'}"
 
     @property
     def on_postgresql(self) -> bool:
-        """Whether other processes may share the database; a SQLite file has one."""
-        return self.database.startswith(_POSTGRESQL)
+        """Whether other processes may share the database; a SQLite file has one process."""
+        return is_postgresql(self.database)
 
     @property
     def limits(self) -> Limits:
@@ -161,9 +162,32 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """For the log's redaction and nothing else."""
         password = urlsplit(self.database).password if self.on_postgresql else None
-        # A shorter one is a word: stars all over the log would hide nothing but the log.
-        spelled = {password, unquote(password)} if password and len(password) >= _SHORTEST_PASSWORD else set()
+        # A shorter password is a common word: masking it would hide nothing but the log.
+        spelled = {password, unquote(password)} if password and len(password) >= _MIN_PASSWORD else set()
         return (self.discord_token.get_secret_value(), self.veo_api_key.get_secret_value(), *sorted(spelled))
+
+
+class Role(StrEnum):
+    """What a process does: `chat` holds the gateway and answers people; `work` polls and delivers."""
+
+    ALL = "all"
+    CHAT = "chat"
+    WORK = "work"
+
+    @property
+    def chats(self) -> bool:
+        return self is not Role.WORK
+
+    @property
+    def works(self) -> bool:
+        return self is not Role.CHAT
+
+    def check(self, settings: Settings) -> None:
+        """Raises SettingsWrong for a part of the bot on SQLite: no other process can share the file."""
+        if self is not Role.ALL and not settings.on_postgresql:
+            raise SettingsWrong(
+                [f"--role {self}: needs a DATABASE_URL of PostgreSQL, as a SQLite file is for one process"]
+            )
 
 
 def _on_loopback(url: str) -> bool:

@@ -12,14 +12,14 @@ from sandbox.faults import matches
 
 
 class Hold:
-    """Stops the first request to `route` at `stage`, until it is released or dropped.
+    """Stops the first request to `route` at `point`, until it is released or dropped.
 
     Later requests pass, so a bot that is killed and started again is not stopped a second time.
     """
 
-    def __init__(self, route: str, stage: str) -> None:
+    def __init__(self, route: str, point: str) -> None:
         self.route = route
-        self.stage = stage
+        self.point = point
         self.request: Any = None
         """The request that was stopped, in the type of its server; None before there is one."""
         self._reached = asyncio.Event()
@@ -32,7 +32,7 @@ class Hold:
             async with asyncio.timeout(within):
                 await self._reached.wait()
         except TimeoutError:
-            raise AssertionError(f"nothing reached {self.stage} of {self.route}") from None
+            raise AssertionError(f"nothing reached {self.point} of {self.route}") from None
         return self.request
 
     def release(self) -> None:
@@ -44,9 +44,9 @@ class Hold:
         self._dropped = True
         self._released.set()
 
-    def stops(self, request: Any, stage: str) -> bool:
+    def stops(self, request: Any, point: str) -> bool:
         """Whether this request has to stop here now."""
-        if self.request is not None or stage != self.stage or self._released.is_set():
+        if self.request is not None or point != self.point or self._released.is_set():
             return False
         return matches(self.route, request.method, request.path)
 
@@ -64,15 +64,15 @@ class Holds:
     def __init__(self) -> None:
         self._holds: list[Hold] = []
 
-    def add(self, route: str, stage: str) -> Hold:
-        hold = Hold(route, stage)
+    def add(self, route: str, point: str) -> Hold:
+        hold = Hold(route, point)
         self._holds.append(hold)
         return hold
 
-    async def pass_through(self, request: Any, stage: str) -> bool:
+    async def pass_through(self, request: Any, point: str) -> bool:
         """Stop the request if a hold wants it. Returns False when it was dropped there."""
         for hold in self._holds:
-            if hold.stops(request, stage):
+            if hold.stops(request, point):
                 return await hold.stop(request)
         return True
 

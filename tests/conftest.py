@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bot.core.registration import Limits
+from bot.core.tracking import Limits
 from bot.storage.migrations import migrate
-from bot.storage.opening import open_database
-from bot.storage.store import Store, open_store
+from bot.storage.store import Store, open_database, open_store
 from sandbox.postgres import Server, postgres
 from tests.secrecy import leaked, leaked_into
 from tests.timing import FakeClock
@@ -66,7 +65,7 @@ def brought_up(server: Server) -> str:
     return urlsplit(url).path.strip("/")
 
 
-def one_of_both(request: pytest.FixtureRequest, folder: Path) -> str:
+def database_url_of(request: pytest.FixtureRequest, folder: Path) -> str:
     """The address of a new database, for a fixture with the dialects as its parameters."""
     if request.param == "postgresql":
         made: Server = request.getfixturevalue("server")

@@ -5,10 +5,17 @@ from typing import Any
 
 import pytest
 
-from bot.core.answers import Completed
-from bot.core.registration import Earlier, Registered, TrackRequest
-from bot.core.tasks import Claim, DueDelivery, TaskState, TrackedTask
-from bot.core.verdicts import Final, PollOutcome, Verdict
+from bot.core.tasks import (
+    Claim,
+    Delivery,
+    DeliveryState,
+    DueDelivery,
+    ExistingDelivery,
+    TaskState,
+    TrackedTask,
+)
+from bot.core.tracking import Registration, TrackRequest
+from bot.core.verdicts import Completed, Final, PollOutcome, Verdict
 from bot.storage.store import Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.timing import FakeClock
@@ -19,7 +26,7 @@ TASK = "vgen_abc123def456"
 URL = "https://cdn.example/v/1.mp4"
 NOW = FakeClock().now
 
-# For tests of what only a process with a database of its own may do.
+# For tests of what only a process without others may do.
 alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 COMPLETED = Completed(URL, 8.0)
@@ -30,23 +37,48 @@ LOST = Final(TaskState.LOST, reason="The video API does not know this id. Is it 
 _TASK = TrackedTask(
     id=TASK,
     state=TaskState.WAITING,
-    word=None,
-    word_at=None,
+    api_status=None,
+    api_status_since=None,
     reason=None,
     video_url=None,
     seconds=None,
     registered_at=NOW,
-    asked_at=None,
+    polled_at=None,
     finished_at=None,
     due_at=NOW,
     attempt=0,
     doubts=0,
 )
 
+_DELIVERY = Delivery(
+    id=7,
+    task_id=TASK,
+    guild_id=GUILD,
+    channel_id=CHANNEL,
+    requester_id=OWNER,
+    note=None,
+    state=DeliveryState.OPEN,
+    nonce="v1",
+    card_id=1,
+    created_at=NOW,
+    due_at=None,
+    attempt=0,
+    first_sent_at=None,
+    message_id=None,
+    ended_at=None,
+    last_error=None,
+    cancelled_by=None,
+)
+
 
 def make_task(**changes: Any) -> TrackedTask:
-    """A task just registered, not yet asked about."""
+    """A task just registered, not yet polled."""
     return replace(_TASK, **changes)
+
+
+def make_delivery(**changes: Any) -> Delivery:
+    """The delivery of a task just registered."""
+    return replace(_DELIVERY, **changes)
 
 
 def make_request(
@@ -62,8 +94,8 @@ async def track(
     channel: int = CHANNEL,
     by: int = OWNER,
     note: str | None = None,
-) -> Registered:
-    return await store.registrations.register(make_request(*ids, channel=channel, by=by, note=note), clock())
+) -> Registration:
+    return await store.tracking.register(make_request(*ids, channel=channel, by=by, note=note), clock())
 
 
 async def ask_about(
@@ -71,7 +103,7 @@ async def ask_about(
 ) -> PollOutcome:
     """Claim what is due, record `verdict` on one task, give the others back.
 
-    After the end of a task it is as late as its card is due: no result has come to redraw it before.
+    When the task ended, the clock moves on to when its card is due, because no result makes it due earlier.
     """
     now = clock()
     claim = await store.tasks.claim(1000, now)
@@ -96,20 +128,26 @@ async def track_ended(
 
 async def take_delivery(store: Store, clock: FakeClock) -> tuple[int, DueDelivery]:
     """The next due delivery and its lease."""
-    claim: Claim[DueDelivery] = await store.deliveries.claim(clock())
+    claim: Claim[DueDelivery] = await store.deliveries.claim(1, clock())
     (due,) = claim.work
     return claim.lease, due
+
+
+async def mark_posted(store: Store, due: DueDelivery, lease: int, message_id: int | None, now: int) -> bool:
+    """Record a result message in the channel where the task was tracked."""
+    channel_id = due.delivery.channel_id
+    return await store.deliveries.mark_posted(due, lease, message_id, now, channel_id=channel_id)
 
 
 async def post_next(store: Store, clock: FakeClock, message_id: int = 5000) -> DueDelivery:
     """The next due delivery, posted."""
     lease, due = await take_delivery(store, clock)
-    assert await store.deliveries.posted(due, lease, message_id, clock())
+    assert await mark_posted(store, due, lease, message_id, clock())
     return due
 
 
-async def look_up(store: Store, task_id: str = TASK, channel: int = CHANNEL) -> Earlier:
+async def look_up(store: Store, task_id: str = TASK, channel: int = CHANNEL) -> ExistingDelivery:
     """What the channel's latest delivery of the task looks like now."""
-    earlier = await store.lookups.find(channel, task_id)
-    assert earlier is not None
-    return earlier
+    existing = await store.lookups.find(channel, task_id)
+    assert existing is not None
+    return existing

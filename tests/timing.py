@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class FakeClock:
-    """UTC milliseconds that move only when told to."""
+    """UTC milliseconds, set by hand."""
 
     def __init__(self, now: int = 1_800_000_000_000) -> None:
         self.now = now
@@ -19,7 +19,7 @@ class FakeClock:
 
 
 async def eventually(condition: Callable[[], object], within: float = 10) -> None:
-    """Until `condition()` is true, looked at on every turn of the loop for at most `within` seconds."""
+    """Until `condition()` is true, checked every 5 ms for at most `within` seconds."""
     async with asyncio.timeout(within):
         # What is waited for may be a file or a process, which set no asyncio.Event.
         while not condition():  # noqa: ASYNC110

@@ -5,32 +5,23 @@ import hashlib
 import json
 import logging
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 import discord
 from discord import app_commands
 
-from bot.chat.answers import explain
-from bot.chat.buttons import ButtonService, DeleteButton, ForgetButton, NotifyButton
-from bot.chat.commands import CardPoster, CommandService, VeoCommands, message_command
-from bot.chat.gateway import ShardedClient
-from bot.chat.membership import Membership
+from bot.chat.buttons import DeleteButton, ForgetButton, NotifyButton
+from bot.chat.commands import VeoCommands, message_command
+from bot.chat.gateway.membership import Membership
+from bot.chat.gateway.shards import ShardedClient, shard_of
+from bot.chat.messenger import DiscordMessenger
+from bot.chat.responses import reply_to_error
 from bot.core.errors import DependencyDown, StorageUnavailable
-from bot.core.shards import shard_of
+from bot.storage.key_values import KeyValues
+from bot.work.tracking import Tracking
 
 logger = logging.getLogger(__name__)
-
-
-class Service(CommandService, ButtonService, Protocol):
-    """The registry: everything that people can ask for."""
-
-
-class FactStore(Protocol):
-    """Where it is kept which commands Discord has."""
-
-    async def get(self, name: str) -> str | None: ...
-    async def put(self, name: str, value: str | None) -> None: ...
 
 
 # discord.py warns at every start that voice libraries are missing; this bot does not speak.
@@ -38,17 +29,10 @@ discord.VoiceClient.warn_nacl = False
 discord.VoiceClient.warn_dave = False
 
 
-class CourierTree(app_commands.CommandTree["CourierClient"]):
-    """One error handler for all commands."""
-
-    async def on_error(self, interaction: discord.Interaction[Any], error: Exception, /) -> None:
-        await explain(interaction, error)
-
-
 class CourierClient(ShardedClient):
-    """Knows no state of its own. `use` must be called before `login`."""
+    """Holds no state of tasks. `use` must be called before the gateway connects."""
 
-    registry: Service
+    tracking: Tracking
     _membership: Membership
 
     def __init__(
@@ -61,26 +45,27 @@ class CourierClient(ShardedClient):
             max_messages=None,
             chunk_guilds_at_startup=False,
             allowed_mentions=discord.AllowedMentions.none(),
-            # A longer wait is the durable loop's business, which remembers it; see discord.RateLimited.
+            # The durable loop handles a longer wait, because it stores it; see discord.RateLimited.
             max_ratelimit_timeout=60,
             proxy=proxy,
             shard_count=shard_count,
             shard_ids=shard_ids,
         )
-        self.tree = CourierTree(self)
+        self.tree = app_commands.CommandTree(self)
+        self.tree.error(reply_to_error)
         self.connected = asyncio.Event()
         self._ready_shards: set[int] = set()
 
-    def use(self, registry: Service, poster: CardPoster, membership: Membership) -> None:
-        """Gives the client its service; commands exist from here on."""
-        self.registry = registry
+    def use(self, tracking: Tracking, messenger: DiscordMessenger, membership: Membership) -> None:
+        """Give the client its services; commands exist from here on."""
+        self.tracking = tracking
         self._membership = membership
-        self.tree.add_command(VeoCommands(registry, poster))
-        self.tree.add_command(message_command(registry, poster))
+        self.tree.add_command(VeoCommands(tracking, messenger))
+        self.tree.add_command(message_command(tracking, messenger))
         self.add_dynamic_items(NotifyButton, DeleteButton, ForgetButton)
 
     async def on_shard_connect(self, shard_id: int) -> None:
-        """READY: from here on its commands arrive. (on_shard_ready comes seconds later; we need no cache.)"""
+        """READY: commands arrive from now on. (on_shard_ready comes seconds later; we need no cache.)"""
         self._ready_shards.add(shard_id)
         if not self.connected.is_set() and self._ready_shards.issuperset(self.shard_ids):
             self.connected.set()
@@ -89,64 +74,64 @@ class CourierClient(ShardedClient):
             )
             logger.info("ready as %s in %d servers%s", self.user, len(self.guilds), of_shards)
         count = self.shard_count
-        await _noted(self._membership.compare(self.guilds, lambda g: shard_of(g, count) == shard_id))
+        await _record_change(self._membership.compare(self.guilds, lambda g: shard_of(g, count) == shard_id))
 
     async def recheck(self) -> None:
-        """Where the way is free again though no event said so. Raises StorageUnavailable."""
+        """Look for channels that take results again although no event said so. Raises StorageUnavailable."""
         await self._membership.recheck(self.guilds)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
-        await _noted(self._membership.left(guild))
+        await _record_change(self._membership.left(guild))
 
     # What may have freed the way to a channel that did not take a result. After READY each guild comes
     # as available: what changed while we were away is noticed there.
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        await _noted(self._membership.joined(guild))
+        await _record_change(self._membership.joined(guild))
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
-        await _noted(self._membership.changed(guild))
+        await _record_change(self._membership.changed(guild))
 
     async def on_guild_update(self, _: discord.Guild, guild: discord.Guild) -> None:
-        await _noted(self._membership.changed(guild))
+        await _record_change(self._membership.changed(guild))
 
     async def on_guild_role_update(self, _: discord.Role, role: discord.Role) -> None:
-        await _noted(self._membership.changed(role.guild))
+        await _record_change(self._membership.changed(role.guild))
 
     async def on_guild_role_delete(self, role: discord.Role) -> None:
-        await _noted(self._membership.changed(role.guild))
+        await _record_change(self._membership.changed(role.guild))
 
     async def on_member_update(self, _: discord.Member, member: discord.Member) -> None:
         """Our own: Discord tells of no other without the members intent."""
-        await _noted(self._membership.changed(member.guild))
+        await _record_change(self._membership.changed(member.guild))
 
     async def on_guild_channel_create(self, channel: discord.abc.GuildChannel) -> None:
-        await _noted(self._membership.changed(channel.guild))
+        await _record_change(self._membership.changed(channel.guild))
 
     async def on_guild_channel_update(
         self, _: discord.abc.GuildChannel, channel: discord.abc.GuildChannel
     ) -> None:
-        await _noted(self._membership.changed(channel.guild))
+        await _record_change(self._membership.changed(channel.guild))
 
     async def on_thread_join(self, thread: discord.Thread) -> None:
-        await _noted(self._membership.changed(thread.guild))
+        await _record_change(self._membership.changed(thread.guild))
 
     async def on_thread_update(self, _: discord.Thread, thread: discord.Thread) -> None:
-        await _noted(self._membership.changed(thread.guild))
+        await _record_change(self._membership.changed(thread.guild))
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         logger.exception("a bug in the handling of %s", event_method)
 
 
-async def _noted(noting: Awaitable[None]) -> None:
-    """Nothing is lost when the database does not answer: the next READY brings the same news."""
+async def _record_change(recording: Awaitable[None]) -> None:
+    """Record a change. When the database does not answer, the next READY brings the same change."""
     try:
-        await noting
+        await recording
     except StorageUnavailable as error:
-        logger.warning("a change in a server was not noted: %s", error)
+        logger.warning("a change in a server was not recorded: %s", error)
 
 
-async def register_commands(client: CourierClient, facts: FactStore, guild_id: int | None) -> bool:
+async def register_commands(client: CourierClient, key_values: KeyValues, guild_id: int | None) -> bool:
     """Tell Discord the commands, if they are not what it was told last. Returns whether it did.
 
     Discord allows 200 new commands a day per guild, and a bot that registers at every start uses them up.
@@ -157,7 +142,7 @@ async def register_commands(client: CourierClient, facts: FactStore, guild_id: i
     payload = [command.to_dict(client.tree) for command in client.tree.get_commands(guild=guild)]
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
     name = f"discord.commands:{client.application_id}:{guild_id or 'global'}"
-    if await facts.get(name) == digest:
+    if await key_values.get(name) == digest:
         return False
     try:
         await client.tree.sync(guild=guild)
@@ -166,6 +151,6 @@ async def register_commands(client: CourierClient, facts: FactStore, guild_id: i
             f"Discord did not accept the commands: {error}"
             + (" (is the bot in the server of DISCORD_GUILD_ID?)" if guild_id else "")
         ) from error
-    await facts.put(name, digest)
+    await key_values.put(name, digest)
     logger.info("commands registered")
     return True

@@ -1,122 +1,91 @@
-"""The slash commands and the message command: read what was typed, call the registry, answer."""
+"""The slash commands and the message command: read what was typed, call the service, answer."""
 
 import logging
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 import discord
 from discord import app_commands
 
-from bot.chat import buttons, cards, texts
-from bot.chat.access import access_problem
-from bot.chat.answers import describe, tell
-from bot.chat.safe_text import one_line
+from bot.chat import buttons
+from bot.chat.messenger import DiscordMessenger
+from bot.chat.permissions import permission_problem
+from bot.chat.responses import describe_error, reply_privately
+from bot.chat.texts import cards, replies
+from bot.chat.texts.escape import one_line
 from bot.core.errors import DiscordUnavailable, GiveUp
 from bot.core.ids import MAX_IDS, find_ids, read_ids
-from bot.core.registration import (
-    Earlier,
-    Held,
-    Overview,
-    QuotaReached,
-    Redelivered,
-    Registered,
-    TrackRequest,
-    Untracked,
-)
 from bot.core.tasks import CardView
-from bot.core.trouble import ApiTrouble
+from bot.core.tracking import Registration, TrackRequest
+from bot.work.tracking import Tracking
 
 logger = logging.getLogger(__name__)
 
 _ALREADY_ACKNOWLEDGED = 40060
-_MOST_NOTE = 200
-_LONGEST_CHOICE = 100
-_MOST_TYPED = 1000
+_MAX_NOTE = 200
+_MAX_CHOICE = 100
+_MAX_TYPED = 1000
 
 IdsText = app_commands.Range[str, 1, 6000]
-OneId = app_commands.Range[str, 1, _MOST_TYPED]
-Note = app_commands.Range[str, 1, _MOST_NOTE]
+OneId = app_commands.Range[str, 1, _MAX_TYPED]
+Note = app_commands.Range[str, 1, _MAX_NOTE]
 Interaction = discord.Interaction[Any]
 
 
-class CommandService(Protocol):
-    """The registry, as the commands see it."""
-
-    async def track(self, request: TrackRequest) -> Registered: ...
-    async def name_card(self, card_id: int, message_id: int) -> None: ...
-    async def untrack(self, channel_id: int, task_id: str, by: int, *, may_cancel_any: bool) -> Untracked: ...
-    async def redeliver(
-        self, channel_id: int, task_id: str, by: int
-    ) -> tuple[Redelivered, Earlier | None]: ...
-    async def find(self, channel_id: int, task_id: str) -> Earlier | None: ...
-    async def overview(self, channel_id: int) -> Overview: ...
-    async def suggest(self, channel_id: int, part: str) -> tuple[Earlier, ...]: ...
-    async def api_trouble(self) -> ApiTrouble | None: ...
-    async def held_about(self, user_id: int) -> Held: ...
+async def _is_refused(interaction: Interaction, ids: tuple[str, ...]) -> bool:
+    """Whether nothing can be tracked here; the person has then been told why."""
+    problem = permission_problem(interaction)
+    if problem is None and len(ids) > MAX_IDS:
+        problem = replies.too_many_ids(len(ids))
+    if problem is not None:
+        await reply_privately(interaction, problem)
+    return problem is not None
 
 
-class CardPoster(Protocol):
-    """The way around a lost interaction."""
+async def _show(
+    interaction: Interaction, registration: Registration, tracking: Tracking, messenger: DiscordMessenger
+) -> None:
+    """Answer with the card, and say which ids were tracked before."""
+    if registration.card is not None:
+        message_id = await _show_card(interaction, registration.card, messenger)
+        if message_id is not None:
+            await tracking.set_card_message(registration.card.card.id, message_id)
+    if registration.existing:
+        await reply_privately(interaction, replies.already_tracked(registration.existing))
 
-    async def post_card(self, view: CardView) -> int: ...
+
+async def _show_card(interaction: Interaction, view: CardView, messenger: DiscordMessenger) -> int | None:
+    """The id of the card's message. The rows are committed, so only the card can be lost from here on."""
+    try:
+        return await _answer_with_card(interaction, view)
+    except (discord.HTTPException, aiohttp.ClientError, TimeoutError) as error:
+        logger.warning("the card is posted as a message: the answer failed (%s)", describe_error(error))
+    try:
+        return await messenger.post_card(view)
+    except (DiscordUnavailable, GiveUp, discord.HTTPException) as error:
+        logger.warning("no card could be posted: %s", describe_error(error))
+        return None
 
 
-class TrackingCommands:
-    """What `/veo track` and the message command share: register first, then answer with the card."""
-
-    def __init__(self, registry: CommandService, poster: CardPoster) -> None:
-        self._registry = registry
-        self._poster = poster
-
-    async def track(self, interaction: Interaction, ids: tuple[str, ...], note: str | None) -> None:
-        if problem := access_problem(interaction):
-            await tell(interaction, problem)
-            return
-        if len(ids) > MAX_IDS:
-            await tell(interaction, texts.too_many_ids(len(ids)))
-            return
-        try:
-            registered = await self._registry.track(_request(interaction, ids, note))
-        except QuotaReached as error:
-            await tell(interaction, texts.quota_reached(error))
-            return
-        if registered.card is not None:
-            await self._show_card(interaction, registered.card)
-        if registered.earlier:
-            await tell(interaction, texts.already_tracked(registered.earlier))
-
-    async def _show_card(self, interaction: Interaction, view: CardView) -> None:
-        """From here on nothing can be lost: the rows are committed, and only the card may be missing."""
-        try:
-            message_id = await self._answer_with_card(interaction, view)
-        except (discord.HTTPException, aiohttp.ClientError, TimeoutError) as error:
-            logger.warning("the card is posted as a message: the answer failed (%s)", describe(error))
-            try:
-                message_id = await self._poster.post_card(view)
-            except (DiscordUnavailable, GiveUp, discord.HTTPException) as failure:
-                logger.warning("no card could be posted: %s", describe(failure))
-                return
-        await self._registry.name_card(view.card.id, message_id)
-
-    async def _answer_with_card(self, interaction: Interaction, view: CardView) -> int:
-        try:
-            answered = await interaction.response.send_message(
-                cards.card(view), view=buttons.on_card(view), suppress_embeds=True
-            )
-        except discord.HTTPException as error:
-            if error.code != _ALREADY_ACKNOWLEDGED:
-                raise
-            # discord.py repeats an answer after a 5xx, though the first may have arrived.
-            return (await interaction.original_response()).id
-        if answered.message_id is not None:
-            return answered.message_id
+async def _answer_with_card(interaction: Interaction, view: CardView) -> int:
+    try:
+        answered = await interaction.response.send_message(
+            cards.card(view), view=buttons.card_buttons(view), suppress_embeds=True
+        )
+    except discord.HTTPException as error:
+        if error.code != _ALREADY_ACKNOWLEDGED:
+            raise
+        # discord.py repeats an answer after a 5xx, though the first may have arrived.
         return (await interaction.original_response()).id
+    if answered.message_id is not None:
+        return answered.message_id
+    return (await interaction.original_response()).id
 
 
 def _request(interaction: Interaction, ids: tuple[str, ...], note: str | None) -> TrackRequest:
-    assert interaction.guild_id is not None  # noqa: S101 - access_problem has refused the rest
+    assert interaction.guild_id is not None  # noqa: S101 - _is_refused has refused the rest
     assert interaction.channel_id is not None  # noqa: S101
-    tidy = one_line(note, _MOST_NOTE) if note else ""
+    tidy = one_line(note, _MAX_NOTE) if note else ""
     return TrackRequest(interaction.guild_id, interaction.channel_id, interaction.user.id, ids, tidy or None)
 
 
@@ -126,10 +95,11 @@ def _request(interaction: Interaction, ids: tuple[str, ...], note: str | None) -
 class VeoCommands(app_commands.Group):
     """The `/veo` group."""
 
-    def __init__(self, registry: CommandService, poster: CardPoster) -> None:
+    def __init__(self, tracking: Tracking, messenger: DiscordMessenger) -> None:
         super().__init__(name="veo", description="Get your Veo videos posted here when they are ready")
-        self._registry = registry
-        self._tracking = TrackingCommands(registry, poster)
+        self._tracking = tracking
+        self._lookups = tracking.store.lookups
+        self._messenger = messenger
 
     @app_commands.command(description="Post the result here when these Veo tasks are finished")
     @app_commands.rename(ids_text="id")
@@ -140,87 +110,87 @@ class VeoCommands(app_commands.Group):
     async def track(self, interaction: Interaction, ids_text: IdsText, note: Note | None = None) -> None:
         read = read_ids(ids_text)
         if read.malformed:
-            await tell(interaction, texts.malformed_ids(read.malformed))
+            await reply_privately(interaction, replies.malformed_ids(read.malformed))
         elif not read.ids:
-            await tell(interaction, texts.no_ids())
-        else:
-            await self._tracking.track(interaction, read.ids, note)
+            await reply_privately(interaction, replies.no_ids())
+        elif not await _is_refused(interaction, read.ids):
+            registration = await self._tracking.track(_request(interaction, read.ids, note))
+            await _show(interaction, registration, self._tracking, self._messenger)
 
     @app_commands.command(description="What is known of one task")
     @app_commands.rename(id_text="id")
     @app_commands.describe(id_text="A task tracked in this channel")
     async def status(self, interaction: Interaction, id_text: OneId) -> None:
-        channel_id, task_id = _place(interaction), _one_id(id_text)
-        earlier = await self._registry.find(channel_id, task_id)
-        if earlier is None:
-            await tell(interaction, texts.not_tracked(task_id))
+        channel_id, task_id = _channel_id(interaction), _one_id(id_text)
+        existing = await self._lookups.find(channel_id, task_id)
+        if existing is None:
+            await reply_privately(interaction, replies.not_tracked(task_id))
             return
-        await tell(interaction, cards.status(earlier, await self._registry.api_trouble()))
+        await reply_privately(interaction, cards.status(existing, await self._tracking.api_pause()))
 
     @app_commands.command(name="list", description="What is open in this channel, and what ended lately")
     async def list_(self, interaction: Interaction) -> None:
-        await tell(interaction, cards.overview(await self._registry.overview(_place(interaction))))
+        await reply_privately(
+            interaction, cards.overview(await self._lookups.overview(_channel_id(interaction)))
+        )
 
     @app_commands.command(description="Stop waiting for a task in this channel")
     @app_commands.rename(id_text="id")
     @app_commands.describe(id_text="A task tracked in this channel")
     async def untrack(self, interaction: Interaction, id_text: OneId) -> None:
         task_id = _one_id(id_text)
-        outcome = await self._registry.untrack(
-            _place(interaction),
+        result = await self._tracking.untrack(
+            _channel_id(interaction),
             task_id,
             interaction.user.id,
             may_cancel_any=interaction.permissions.manage_messages,
         )
-        await tell(interaction, texts.untracked(outcome, task_id))
+        await reply_privately(interaction, replies.untracked(result, task_id))
 
     @app_commands.command(description="Post a finished task's result here again")
     @app_commands.rename(id_text="id")
     @app_commands.describe(id_text="A task that has ended in this channel")
     async def redeliver(self, interaction: Interaction, id_text: OneId) -> None:
-        if problem := access_problem(interaction):
-            await tell(interaction, problem)
+        if problem := permission_problem(interaction):
+            await reply_privately(interaction, problem)
             return
         task_id = _one_id(id_text)
-        try:
-            outcome, earlier = await self._registry.redeliver(
-                _place(interaction), task_id, interaction.user.id
-            )
-        except QuotaReached as error:
-            await tell(interaction, texts.quota_reached(error))
-            return
-        await tell(interaction, texts.redelivered(outcome, task_id, earlier))
+        result, existing = await self._tracking.redeliver(
+            _channel_id(interaction), task_id, interaction.user.id
+        )
+        await reply_privately(interaction, replies.redelivered(result, task_id, existing))
 
     @app_commands.command(name="forget-me", description="Remove everything that is stored about you")
     async def forget_me(self, interaction: Interaction) -> None:
-        held = await self._registry.held_about(interaction.user.id)
-        if held:
-            await tell(interaction, texts.before_forgetting(held), view=buttons.on_forgetting())
+        stored = await self._tracking.store.people.stored_about(interaction.user.id)
+        if stored:
+            await reply_privately(interaction, replies.before_erasing(stored), view=buttons.forget_buttons())
         else:
-            await tell(interaction, texts.NOTHING_STORED)
+            await reply_privately(interaction, replies.NOTHING_STORED)
 
     @status.autocomplete("id_text")
     @untrack.autocomplete("id_text")
     @redeliver.autocomplete("id_text")
     async def _suggest(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
-        found = await self._registry.suggest(_place(interaction), one_line(typed, _MOST_TYPED))
+        found = await self._lookups.suggest(_channel_id(interaction), one_line(typed, _MAX_TYPED))
         return [
             app_commands.Choice(name=cards.choice_name(e), value=e.task.id)
             for e in found
-            if len(e.task.id) <= _LONGEST_CHOICE
+            if len(e.task.id) <= _MAX_CHOICE
         ]
 
 
-def message_command(registry: CommandService, poster: CardPoster) -> app_commands.ContextMenu:
-    """“Track Veo tasks” in a message's menu: finds the ids in what somebody wrote."""
-    tracking = TrackingCommands(registry, poster)
+def message_command(tracking: Tracking, messenger: DiscordMessenger) -> app_commands.ContextMenu:
+    """“Track Veo tasks” in a message's menu: tracks the ids in its text."""
 
     async def track_message(interaction: Interaction, message: discord.Message) -> None:
         ids = find_ids(message.content)
         if not ids:
-            await tell(interaction, texts.NO_IDS_IN_MESSAGE)
+            await reply_privately(interaction, replies.NO_IDS_IN_MESSAGE)
             return
-        await tracking.track(interaction, ids, None)
+        if not await _is_refused(interaction, ids):
+            registration = await tracking.track(_request(interaction, ids, None))
+            await _show(interaction, registration, tracking, messenger)
 
     menu = app_commands.ContextMenu(name="Track Veo tasks", callback=track_message)
     menu.guild_only = True
@@ -231,13 +201,13 @@ def message_command(registry: CommandService, poster: CardPoster) -> app_command
     return menu
 
 
-def _place(interaction: Interaction) -> int:
+def _channel_id(interaction: Interaction) -> int:
     if interaction.channel_id is None or interaction.guild_id is None:
         raise app_commands.NoPrivateMessage
     return interaction.channel_id
 
 
 def _one_id(text: str) -> str:
-    """What was typed, read as kindly as `/veo track` reads it; never what a database refuses to look for."""
+    """One id, read as `/veo track` reads it; else the text itself, without what a database refuses."""
     read = read_ids(text)
-    return read.ids[0] if read.ids else one_line(text, _MOST_TYPED)
+    return read.ids[0] if read.ids else one_line(text, _MAX_TYPED)

@@ -1,4 +1,4 @@
-"""What an answer of Discord means for us: its errors become ours, cut by the reaction.
+"""Maps Discord's HTTP errors to our exceptions, one class per reaction.
 
 The codes are from Discord's "Opcodes and Status Codes"; match on the status first, since what comes from
 the edge in front of Discord carries no code.

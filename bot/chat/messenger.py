@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,54 +13,55 @@ import aiohttp
 import discord
 from discord.http import MultipartParameters, Route, handle_message_parameters
 
-from bot.chat import buttons, cards, result_texts
-from bot.chat.answers import describe
+from bot.chat import buttons
 from bot.chat.discord_errors import is_unknown_message
-from bot.chat.file_names import attachment_name
-from bot.chat.outbound import Outbound, Turns
+from bot.chat.outbound import Outbound
+from bot.chat.responses import describe_error
+from bot.chat.texts import cards, results
 from bot.chat.upload_limits import DEFAULT, UploadLimits
 from bot.core.clock import MINUTE, Clock, to_datetime
 from bot.core.errors import DiscordUnavailable, TooLargeForDiscord, Undeliverable
-from bot.core.meter import UNMETERED, Meter
-from bot.core.nonces import private_nonce
-from bot.core.results import ResultMessage
+from bot.core.rate_limit import Limiter
+from bot.core.results import ResultMessage, private_nonce
 from bot.core.tasks import CardView
+from bot.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 # discord.py's session ends every call after 300 s in all; a large upload on a slow line takes longer.
 _UPLOAD_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=300)
 _HISTORY_PAGE = 100
-_MOST_PAGES = 10
+_MAX_PAGES = 10
 # Above a thread there may be a forum, which takes no messages.
 _TAKES_MESSAGES = {discord.ChannelType.text.value, discord.ChannelType.news.value}
 _CLOCK_SKEW = 2 * MINUTE  # between Discord's snowflakes and our clock
+_UNFIT_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class DiscordMessenger:
-    """Discord as the deliverer and the card keeper see it. REST alone: needs no gateway and no cache."""
+    """Discord as the deliverer and the card updater see it. REST alone: needs no gateway and no cache."""
 
     def __init__(
         self,
         client: discord.Client,
         clock: Clock,
-        turns: Turns | None = None,
-        meter: Meter = UNMETERED,
+        limiter: Limiter,
+        metrics: Metrics,
     ) -> None:
         self._client = client
         self._clock = clock
-        self._meter = meter
-        self._outbound = Outbound(clock, turns, meter)
+        self._metrics = metrics
+        self._outbound = Outbound(clock, limiter, metrics)
         self._limits = UploadLimits()
 
-    async def limit(self, guild_id: int, wanted: int) -> int:
+    async def upload_limit(self, guild_id: int, wanted: int) -> int:
         everywhere = self._limits.limit(guild_id, boost_level=0)
         if wanted <= everywhere:
             return everywhere
         return self._limits.limit(guild_id, await self._boost_level(guild_id))
 
     async def _boost_level(self, guild_id: int) -> int:
-        """From the gateway where this process has one; else asked for, as large videos are rare."""
+        """From the gateway's cache if this process has one, else from REST, because large videos are rare."""
         guild = self._client.get_guild(guild_id)
         if guild is not None and not guild.unavailable:
             return guild.premium_tier
@@ -68,8 +70,8 @@ class DiscordMessenger:
                 lambda: self._client.http.get_guild(guild_id, with_counts=False)
             )
         except (Undeliverable, discord.HTTPException) as error:
-            # The highest: what Discord answers to the upload is the last word.
-            logger.info("server %d: its boost level is not known (%s)", guild_id, describe(error))
+            # Unknown: assume the highest limit; Discord rejects the upload if it is too large.
+            logger.info("server %d: its boost level is not known (%s)", guild_id, describe_error(error))
             return 3
         return int(asked["premium_tier"])
 
@@ -77,9 +79,9 @@ class DiscordMessenger:
         delivery = result.due.delivery
         mentioned = [discord.Object(i) for i in (delivery.requester_id, *result.due.watchers)]
         parameters = handle_message_parameters(
-            content=result_texts.result(result, self._clock()),
+            content=results.result(result, self._clock()),
             file=_attachment(result),
-            view=buttons.on_result(result, self._clock()),
+            view=buttons.result_buttons(result, self._clock()),
             nonce=delivery.nonce,
             allowed_mentions=discord.AllowedMentions(everyone=False, roles=False, users=mentioned),
         )
@@ -92,23 +94,23 @@ class DiscordMessenger:
             raise
         except discord.NotFound as error:
             if is_unknown_message(error):
-                return None  # posted by an earlier attempt, and deleted by somebody since
+                return None  # posted by an earlier attempt, and deleted since
             raise
         self._check_channel(message, result.channel_id)
         return int(message["id"])
 
-    async def tell_privately(self, result: ResultMessage, why: str) -> None:
+    async def send_privately(self, result: ResultMessage, why: str) -> None:
         if result.video is not None and (await asyncio.to_thread(result.video.stat)).st_size > DEFAULT:
             result = replace(result, video=None)
         try:
-            await self._tell(result, why)
+            await self._send_to_requester(result, why)
         except TooLargeForDiscord:
-            await self._tell(replace(result, video=None), why)
+            await self._send_to_requester(replace(result, video=None), why)
 
-    async def _tell(self, result: ResultMessage, why: str) -> None:
+    async def _send_to_requester(self, result: ResultMessage, why: str) -> None:
         delivery = result.due.delivery
         parameters = handle_message_parameters(
-            content=result_texts.undeliverable(result, why, self._clock()),
+            content=results.undeliverable(result, why, self._clock()),
             file=_attachment(result),
             nonce=private_nonce(delivery.nonce),
             allowed_mentions=discord.AllowedMentions.none(),
@@ -119,7 +121,9 @@ class DiscordMessenger:
                 opened = await self._outbound.call(lambda: http.start_private_message(delivery.requester_id))
                 await self._create(int(opened["id"]), parameters)
         except (Undeliverable, discord.HTTPException) as error:
-            logger.info("%s: whoever asked takes no direct message (%s)", delivery.task_id, describe(error))
+            logger.info(
+                "%s: its requester takes no direct message (%s)", delivery.task_id, describe_error(error)
+            )
 
     async def _create(self, channel_id: int, parameters: MultipartParameters) -> Any:
         """Create Message."""
@@ -141,9 +145,9 @@ class DiscordMessenger:
                 lambda: http.request(route, files=files, form=form, timeout=_UPLOAD_TIMEOUT)
             )
         except TooLargeForDiscord:
-            self._meter.too_large()
+            self._metrics.too_large()
             raise
-        self._meter.uploaded(size, time.monotonic() - began)
+        self._metrics.uploaded(size, time.monotonic() - began)
         return message
 
     async def parent_of(self, thread_id: int) -> int | None:
@@ -152,7 +156,7 @@ class DiscordMessenger:
             thread: Any = await self._outbound.call(lambda: http.get_channel(thread_id))
             parent = await self._outbound.call(lambda: http.get_channel(int(thread["parent_id"])))
         except (Undeliverable, discord.HTTPException, KeyError, TypeError) as error:
-            logger.info("thread %d: no channel above it is known (%s)", thread_id, describe(error))
+            logger.info("thread %d: no channel above it is known (%s)", thread_id, describe_error(error))
             return None
         return int(parent["id"]) if parent["type"] in _TAKES_MESSAGES else None
 
@@ -164,10 +168,10 @@ class DiscordMessenger:
     async def find(self, result: ResultMessage) -> int | None:
         """The result message of an attempt whose answer we never saw, known by its delete button."""
         due = result.due
-        since = (due.delivery.sending_at or due.delivery.created_at) - _CLOCK_SKEW
+        since = (due.delivery.first_sent_at or due.delivery.created_at) - _CLOCK_SKEW
         after = discord.utils.time_snowflake(to_datetime(since))
         mark = buttons.delete_id(due.delivery.id)
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MAX_PAGES):
             page = await self._page(result.channel_id, after)
             for message in page:
                 if _has_button(message, mark) and self._is_own(message):
@@ -188,13 +192,13 @@ class DiscordMessenger:
     def _is_own(self, message: Any) -> bool:
         return self._client.user is not None and int(message["author"]["id"]) == self._client.user.id
 
-    async def draw(self, view: CardView) -> None:
+    async def edit_card(self, view: CardView) -> None:
         http, channel_id, message_id = self._client.http, view.card.channel_id, view.card.message_id
         if message_id is None:
             return
         parameters = handle_message_parameters(
             content=cards.card(view),
-            view=buttons.on_card(view),
+            view=buttons.card_buttons(view),
             allowed_mentions=discord.AllowedMentions.none(),
         )
         try:
@@ -211,12 +215,17 @@ class DiscordMessenger:
         """The card as a plain message, when the command's own answer did not get through."""
         parameters = handle_message_parameters(
             content=cards.card(view),
-            view=buttons.on_card(view),
+            view=buttons.card_buttons(view),
             allowed_mentions=discord.AllowedMentions.none(),
         )
         with parameters:
             message = await self._create(view.card.channel_id, parameters)
         return int(message["id"])
+
+
+def attachment_name(task_id: str) -> str:
+    """veo_<id>.mp4, at most 136 characters. An id may hold a colon, which a file name may not."""
+    return f"veo_{_UNFIT_IN_FILE_NAME.sub('_', task_id)}.mp4"
 
 
 def _attachment(result: ResultMessage) -> discord.File | Any:

@@ -1,4 +1,4 @@
-"""The time, as every part of the program counts it: whole milliseconds since 1970, UTC."""
+"""Time as the whole program counts it: whole milliseconds since 1970, UTC."""
 
 import time
 from datetime import UTC, datetime

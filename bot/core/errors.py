@@ -1,15 +1,15 @@
-"""The error tree, cut by what the caller does.
+"""All exceptions of the bot, grouped by how callers react.
 
 CourierError
-├── TryLater                 the world is in the way: the durable loop sets a new due time
+├── TryLater                 temporary failure outside our control: retried by the durable loop
 │   ├── VideoApiUnavailable  no usable answer: network, 5xx, something that is not JSON
-│   ├── VideoApiThrottled    the API asks everybody to slow down
-│   ├── KeyRefused           the API does not accept our key: nobody may ask until it is mended
-│   ├── DownloadInterrupted  the video stopped on its way
+│   ├── VideoApiThrottled    the API asks us to slow down
+│   ├── KeyRefused           the API does not accept our key: polling pauses
+│   ├── DownloadInterrupted  the video did not arrive as a whole
 │   ├── LinkRefused          the video's host answered 4xx: often for ever, sometimes not yet
 │   ├── DiscordUnavailable   Discord did not take the message, and may later
 │   └── StorageUnavailable   the database did not answer
-├── GiveUp                   trying again cannot help: whoever asked is told
+├── GiveUp                   permanent failure: the person who asked is told
 │   ├── VideoUnusable        there is a link, but no video that we may post
 │   ├── CannotFit            a video cannot be made small enough: its link is given instead
 │   ├── TooLargeForDiscord   Discord does not take a file of this size here
@@ -37,7 +37,7 @@ class CourierError(Exception):
 class TryLater(CourierError):
     """The same attempt may succeed later.
 
-    `retry_after` is what the other side asked for, in seconds, or None when it named no time.
+    `retry_after` is the wait that the other side wants, in seconds, or None.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -63,10 +63,6 @@ class DownloadInterrupted(TryLater):
 
 class LinkRefused(TryLater):
     """The video's host answered 4xx. A new link may need a moment; a dead one never comes back."""
-
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class DiscordUnavailable(TryLater):
@@ -130,7 +126,7 @@ class SettingsWrong(CannotStart):
 
 
 class DependencyDown(CannotStart):
-    """Discord, the database, the data folder or the file lock is not to be had."""
+    """Discord, the database, the data folder or the file lock is unavailable."""
 
     exit_code = 69
 

@@ -17,7 +17,7 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SEPARATORS = re.compile(r"[\s,;]+")
 _ID_KEYS = ("id", "task_id", "taskId", "projectId")
 # Families of GET /v1/result/{id}: see the README's list of tested services.
-# No upper bound here: a longer word is no id, and its beginning would be another one.
+# No upper bound here: a longer text is no id, and its beginning would be another id.
 _KNOWN = re.compile(r"(?<![A-Za-z0-9._-])(?:vgen|sora|proj|video)_[A-Za-z0-9][A-Za-z0-9._:-]{2,}")
 _IN_PATH = re.compile(r"/result/([^/?#\s\"'<>]+)")
 _FILE_ENDING = ".mp4"  # a link to the video itself carries the id as its file name
@@ -41,7 +41,7 @@ def is_task_id(text: str) -> bool:
 
 
 def read_ids(text: str) -> IdText:
-    """Ids from a command's option, where whatever is not an id is a mistake worth naming."""
+    """Read the ids of a command's option. Everything else in it is returned as malformed."""
     text = text.strip()
     from_json = _from_json(text)
     pieces = from_json if from_json is not None else [p for p in _SEPARATORS.split(text) if p]
@@ -57,7 +57,7 @@ def read_ids(text: str) -> IdText:
 
 
 def find_ids(message: str) -> tuple[str, ...]:
-    """Ids in somebody's message: known shapes, and whatever stands behind /result/ in a URL."""
+    """Find ids in a message: known shapes, and what follows /result/ in a URL."""
     found: dict[int, str] = {m.start(): _tidy(m.group()) for m in _KNOWN.finditer(message)}
     for match in _IN_PATH.finditer(message):
         candidate = _tidy(unquote(match.group(1)))

@@ -11,9 +11,9 @@ _current: ContextVar[Fields] = ContextVar("log_fields")
 
 
 def log_about(action: str, work: TrackedTask | DueDelivery | CardView) -> None:
-    """From here on every line of this job carries the ids of `work`, those of the libraries as well.
+    """Add the ids of `work` to every later log line of this job, also to those of libraries.
 
-    Nothing has to be taken back: asyncio gives each job a context of its own, which ends with it.
+    Needs no reset, because asyncio gives each job its own context, which ends with it.
     """
     attempt = work.delivery.attempt if isinstance(work, DueDelivery) else work.attempt
     _current.set({"action": action, **_ids(work), "attempt": attempt + 1})

@@ -35,12 +35,12 @@ class DeliveryState(StrEnum):
 
 TASK_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.WAITING: frozenset(
-        # waiting -> waiting: the API's own word changed
+        # waiting -> waiting: the API's status changed
         {TaskState.WAITING, TaskState.COMPLETED, TaskState.FAILED, TaskState.LOST}
     ),
     TaskState.COMPLETED: frozenset(),
     TaskState.FAILED: frozenset(),
-    # Lost is our verdict, not the API's: somebody who tracks the id again has it asked again.
+    # Lost is our verdict, not the API's: tracking the id again polls it again.
     TaskState.LOST: frozenset({TaskState.WAITING}),
 }
 
@@ -84,16 +84,16 @@ class TrackedTask:
 
     id: str
     state: TaskState
-    word: str | None  # the API's own last word; None until it answered
-    word_at: int | None  # when the API first said that word
+    api_status: str | None  # the API's last status; None until it answered
+    api_status_since: int | None  # when the API first gave that status
     reason: str | None  # why there is no video; text from outside
     video_url: str | None
     seconds: float | None  # the clip's length
     registered_at: int
-    asked_at: int | None  # when the API was last asked
+    polled_at: int | None  # when the API was last polled
     finished_at: int | None
-    due_at: int | None  # when to ask next; None: final, or nobody waits for it
-    attempt: int  # questions without an answer, in a row
+    due_at: int | None  # when to poll next; None: final, or no channel waits for it
+    attempt: int  # polls without an answer, in a row
     doubts: int  # doubtful answers, in a row
 
 
@@ -113,11 +113,11 @@ class Delivery:
     created_at: int
     due_at: int | None  # when to try next; None: nothing to do yet, or ended
     attempt: int  # failed attempts to post, in a row
-    sending_at: int | None  # when it was first handed to Discord
+    first_sent_at: int | None  # when it was first handed to Discord
     message_id: int | None  # the result message
     ended_at: int | None  # set on a due delivery: it was undeliverable before, and its asker was told
-    trouble: str | None  # the last thing that went wrong, for people
-    ended_by: int | None  # who untracked it
+    last_error: str | None  # the last thing that went wrong, for people
+    cancelled_by: int | None  # who untracked it
     posted_in: int | None = None  # the result message's channel, when it is another one (a thread's parent)
 
     @property
@@ -139,9 +139,9 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Claim(Generic[Work]):
-    """Work that is ours until the lease's time runs out, unless renewed. Empty when nothing was due.
+    """Work that is ours until the lease ends, unless it is renewed. Empty when nothing was due.
 
-    Every recording of an outcome names the lease, and changes nothing once somebody else holds the work.
+    Recording an outcome names the lease, and changes nothing once another process holds the work.
     """
 
     lease: int
@@ -158,11 +158,12 @@ class DueDelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class CardRow:
-    """One line of a card or a list."""
+class ExistingDelivery:
+    """A delivery with its task, as a card, a list or a command shows it. Look-ups add the card's message."""
 
     delivery: Delivery
     task: TrackedTask
+    card_message_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,5 +171,5 @@ class CardView:
     """A card with its lines, in the order in which they were asked for."""
 
     card: Card
-    rows: tuple[CardRow, ...]
-    attempt: int = 0  # failed attempts to draw it, in a row
+    rows: tuple[ExistingDelivery, ...]
+    attempt: int = 0  # failed attempts to edit it, in a row

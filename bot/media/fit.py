@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,42 +13,34 @@ from pathlib import Path
 from bot.core.errors import CannotFit, StorageUnavailable
 from bot.media.ffmpeg import Ffmpeg, find_ffmpeg
 from bot.media.mp4 import Mp4, NotAnMp4, inspect_mp4
-from bot.media.room import check_room
+from bot.media.part_file import check_disk_space, temporary_path
 
 logger = logging.getLogger(__name__)
 
 _TIME_LIMIT = 120.0
-# Each has its own frames in memory; more of them would not fit its limit on a large machine.
+# Each thread has its own frames in memory; more threads would exceed the memory limit on a large machine.
 _THREADS = ("-threads", "4")
-# 4K takes between 600 and 800 MiB; what asks for more than twice that is not a video of eight seconds.
+# 4K takes between 600 and 800 MiB; a file that needs more than twice that is no video of eight seconds.
 _MEMORY_LIMIT = 2 << 30
-# Parts of the limit to aim at, for the first and the second try: the rest is for what a rate control misses.
+# Shares of the limit to aim at in the first and second try; the rest is a margin for the rate control.
 _SHARES = (0.96, 0.75)
-# Sound that is AAC already stays as it is up to the first, and while it is a small part of the whole.
-_MOST_AUDIO_COPIED = 192_000
+# AAC sound is copied up to this rate, if it is at most the eighth part of the whole.
+_MAX_COPIED_AUDIO_RATE = 192_000
 _AUDIO_PART = 8
 _AUDIO_RATE = 128_000
-# The buffer over which the rate may vary, in seconds: what it can overshoot in all. With a longer one the
-# file misses its size; two passes take two fifths longer. Neither looks better (bench/README.md).
+# VBV buffer in seconds. A longer one overshoots the target size; two-pass takes 40 % longer; neither looks
+# better (bench/README.md).
 _BUFFER = 0.5
-# On the shorter side. What must be encoded anew anyway is never above the first: it would take too long.
+# Pixels of the shorter side, tried in this order. Nothing is encoded above the first, because it takes too
+# long.
 _SIDES = (1080, 720, 480)
-# Below so many bits for a pixel, fewer pixels look better.
-_FEWEST_BITS = 0.05
-_LOWEST_RATE = 60_000
-# The quality above which nobody sees a difference; simple films stay far below the limit.
+# With fewer bits per pixel, a smaller picture looks better.
+_MIN_BITS_PER_PIXEL = 0.05
+_MIN_VIDEO_RATE = 60_000
+# x264's CRF above which no difference is visible; simple films stay far below the size limit.
 _BEST_QUALITY = "17"
-# Of the film's length: what comes out shorter was damaged, and not only rounded to frames.
-_SHORTEST = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """What came out. `size` in bytes, sides in pixels."""
-
-    size: int
-    width: int
-    height: int
+# Share of the film's length: a shorter result was damaged, and not only rounded to frames.
+_MIN_KEPT_LENGTH = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +63,9 @@ class _Plan:
 
 
 class Fitter:
-    """One video at a time: it takes every core there is. Without ffmpeg, nothing can be made to fit.
+    """Makes one video at a time smaller, because ffmpeg uses every core. Without ffmpeg it always fails.
 
-    `time_limit` in seconds is for one video, from its turn on; `memory_limit` in bytes holds on Linux only.
+    `time_limit` in seconds is for one video, once it starts; `memory_limit` in bytes works on Linux only.
     """
 
     def __init__(
@@ -87,51 +78,51 @@ class Fitter:
         program = ffmpeg or find_ffmpeg()
         self._ffmpeg = None if program is None else Ffmpeg(program, memory_limit=memory_limit)
         self._time_limit = time_limit
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
-    async def fit(self, source: Path, destination: Path, *, limit: int) -> Fitted:
+    async def fit(self, source: Path, destination: Path, *, limit: int) -> None:
         """`destination` is whole, checked, and at most `limit` bytes; or it is not there.
 
         Raises CannotFit, StorageUnavailable.
         """
         if self._ffmpeg is None:
             raise CannotFit("there is no ffmpeg on the bot's machine")
-        async with self._turn:
-            await asyncio.to_thread(check_room, destination.parent, limit)
+        async with self._lock:
+            await asyncio.to_thread(check_disk_space, destination.parent, limit)
             try:
                 async with asyncio.timeout(self._time_limit):
-                    return await _fit(self._ffmpeg, source, destination, limit)
+                    await _fit(self._ffmpeg, source, destination, limit)
             except TimeoutError as error:
                 raise CannotFit(f"making it smaller took longer than {self._time_limit:g} s") from error
 
 
-async def _fit(ffmpeg: Ffmpeg, source: Path, destination: Path, limit: int) -> Fitted:
-    film = await _look_at(ffmpeg, source)
-    with _part_of(destination) as part:
+async def _fit(ffmpeg: Ffmpeg, source: Path, destination: Path, limit: int) -> None:
+    film = await _probe(ffmpeg, source)
+    with _temporary(destination) as part:
         for share in _SHARES:
             plan = _plan(film, int(limit * share))
-            await _encode(ffmpeg, source, part, plan, most_written=2 * limit)
+            await _encode(ffmpeg, source, part, plan, max_written=2 * limit)
             made = await asyncio.to_thread(_checked, part, film)
             if made.size <= limit:
-                # Not in a thread, which would go on after a cancellation and keep what nobody wants.
+                # Not in a thread, which would go on after a cancellation and keep an unwanted file.
                 _rename(part, destination)
-                return Fitted(made.size, plan.width, plan.height)
+                return
     raise CannotFit("it does not become small enough")
 
 
 @contextmanager
-def _part_of(destination: Path) -> Iterator[Path]:
-    """Written beside it; what a crash leaves is swept at the next start, by its ending."""
-    part = destination.with_name(f"{destination.name}.{secrets.token_hex(8)}.part")
+def _temporary(destination: Path) -> Iterator[Path]:
+    """A file beside `destination`, removed at the end."""
+    part = temporary_path(destination)
     try:
         yield part
     finally:
-        with contextlib.suppress(OSError):  # as in a download: the error before it matters more
+        with contextlib.suppress(OSError):  # the error before it matters more
             part.unlink(missing_ok=True)
 
 
 def _checked(part: Path, film: _Film) -> Mp4:
-    """Safe on the disk, an MP4, and the whole film: where damage begins, ffmpeg ends without an error."""
+    """Check that it is on the disk, an MP4, and the whole film: at damage ffmpeg ends without an error."""
     try:
         with part.open("rb") as file:
             os.fsync(file.fileno())
@@ -140,7 +131,7 @@ def _checked(part: Path, film: _Film) -> Mp4:
         raise CannotFit("ffmpeg did not write a video") from error
     except OSError as error:
         raise StorageUnavailable(f"The video could not be written ({error.strerror}).") from error
-    if (made.seconds or 0) < film.seconds * _SHORTEST:
+    if (made.seconds or 0) < film.seconds * _MIN_KEPT_LENGTH:
         raise CannotFit("a part of it cannot be read")
     return made
 
@@ -153,22 +144,22 @@ def _rename(part: Path, destination: Path) -> None:
 
 
 def _read(source: Path) -> tuple[str, ...]:
-    """Only an MP4, whatever the name says (a list could name other files to read), and only from the disk."""
+    """Arguments to read only an MP4 (a playlist could name other files), and only from the disk."""
     return (*_THREADS, "-protocol_whitelist", "file", "-f", "mov", "-i", f"file:{source}")
 
 
-async def _look_at(ffmpeg: Ffmpeg, source: Path) -> _Film:
-    """ffmpeg's own description; without an output it says what it sees and ends with an error code.
+async def _probe(ffmpeg: Ffmpeg, source: Path) -> _Film:
+    """Read ffmpeg's description of the file: without an output it prints one and ends with an error code.
 
-    Whoever made the file chose its titles: only the lines that ffmpeg itself begins are believed.
+    Titles in the file are chosen by a stranger, so only lines that begin as ffmpeg's own are read.
     """
-    _, said = await ffmpeg.run(*_read(source))
-    length = re.search(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+)", said, re.MULTILINE)
-    picture = re.search(r"^  Stream #0:\d.*?: Video: .*?\b(\d{2,5})x(\d{2,5})\b.*", said, re.MULTILINE)
+    _, output = await ffmpeg.run(*_read(source))
+    length = re.search(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+)", output, re.MULTILINE)
+    picture = re.search(r"^  Stream #0:\d.*?: Video: .*?\b(\d{2,5})x(\d{2,5})\b.*", output, re.MULTILINE)
     if length is None or picture is None:
         raise CannotFit("ffmpeg sees no video in it")
     rate = re.search(r"([\d.]+) fps", picture[0])
-    sound = re.search(r"^  Stream #0:\d.*?: Audio: (\w+)(?:.* (\d+) kb/s)?", said, re.MULTILINE)
+    sound = re.search(r"^  Stream #0:\d.*?: Audio: (\w+)(?:.* (\d+) kb/s)?", output, re.MULTILINE)
     hours, minutes, seconds = length.groups()
     return _Film(
         width=int(picture[1]),
@@ -181,28 +172,28 @@ async def _look_at(ffmpeg: Ffmpeg, source: Path) -> _Film:
 
 
 def _plan(film: _Film, budget: int) -> _Plan:
-    """The most pixels that the bits are enough for. `budget` in bytes. Raises CannotFit."""
+    """The most pixels for which the bits suffice. `budget` in bytes. Raises CannotFit."""
     bits = int(budget * 8 / (film.seconds + _BUFFER))
     sound, sound_bits = _plan_sound(film, bits)
     bits -= sound_bits
-    if bits < _LOWEST_RATE:
+    if bits < _MIN_VIDEO_RATE:
         raise CannotFit("it is too long to become small enough")
     shorter = min(film.width, film.height)
     for side in dict.fromkeys(min(shorter, side) for side in _SIDES):
         width, height = (_even(each * side // shorter) for each in (film.width, film.height))
-        if bits / (width * height * film.rate) >= _FEWEST_BITS:
+        if bits / (width * height * film.rate) >= _MIN_BITS_PER_PIXEL:
             break
-    # Reading 4K alone takes as long as this preset saves, and the picture is no worse for it.
+    # Decoding 4K alone takes as long as this preset saves, and the picture is no worse.
     preset = "superfast" if shorter > _SIDES[0] else "veryfast"
     return _Plan(preset, width, height, bits, sound)
 
 
 def _plan_sound(film: _Film, bits: int) -> tuple[tuple[str, ...], int]:
-    """What to tell ffmpeg of it, and the bits per second that it takes."""
+    """ffmpeg's arguments for the sound, and the bits per second that it takes."""
     if film.sound is None:
         return ("-an",), 0
-    most = min(_MOST_AUDIO_COPIED, bits // _AUDIO_PART)
-    if film.sound == "aac" and 0 < film.sound_rate <= most:
+    max_rate = min(_MAX_COPIED_AUDIO_RATE, bits // _AUDIO_PART)
+    if film.sound == "aac" and 0 < film.sound_rate <= max_rate:
         return ("-c:a", "copy"), film.sound_rate
     return ("-c:a", "aac", "-b:a", str(_AUDIO_RATE)), _AUDIO_RATE
 
@@ -212,18 +203,18 @@ def _even(pixels: int) -> int:
     return max(2, pixels // 2 * 2)
 
 
-async def _encode(ffmpeg: Ffmpeg, source: Path, part: Path, plan: _Plan, *, most_written: int) -> None:
-    code, said = await ffmpeg.run(
+async def _encode(ffmpeg: Ffmpeg, source: Path, part: Path, plan: _Plan, *, max_written: int) -> None:
+    code, output = await ffmpeg.run(
         *("-loglevel", "error", "-y", *_read(source)),
         *("-map", "0:v:0", "-map", "0:a:0?", "-map_metadata", "-1", "-sn", "-dn", *_THREADS),
         *("-vf", f"scale={plan.width}:{plan.height}:flags=bicubic,setsar=1,format=yuv420p"),
         *("-c:v", "libx264", "-preset", plan.preset, "-profile:v", "high", "-crf", _BEST_QUALITY),
         *("-maxrate", str(plan.bits), "-bufsize", str(int(plan.bits * _BUFFER))),
         *(*plan.sound, "-movflags", "+faststart", "-f", "mp4", f"file:{part}"),
-        most_written=most_written,
+        max_written=max_written,
     )
-    if "No space left on device" in said:
+    if "No space left on device" in output:
         raise StorageUnavailable("The disk was full before the smaller video was whole.")
     if code != 0:
-        logger.warning("ffmpeg ended with %d: %r", code, said.strip()[-300:])
+        logger.warning("ffmpeg ended with %d: %r", code, output.strip()[-300:])
         raise CannotFit("ffmpeg could not convert it")

@@ -1,7 +1,7 @@
-"""Is a file an MP4, and how long is the film: read from the box headers (ISO/IEC 14496-12).
+"""Is a file an MP4, and how long is the film? Read from the box headers (ISO/IEC 14496-12).
 
-The bytes come from a stranger, so every size is doubted and the work is bounded: only headers are
-read, and only so many of them.
+The bytes come from a stranger, so every size is checked and the work is bounded: only headers are read, and
+only up to a number of them.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 # A fragmented file has two boxes per fragment; 8 seconds need a few dozen.
-_MOST_BOXES = 4096
-_MOST_IN_MOOV = 256
-_LARGEST_FTYP = 4096
-_LONGEST_FILM = 86_400.0
+_MAX_BOXES = 4096
+_MAX_BOXES_IN_MOOV = 256
+_MAX_FTYP = 4096
+_MAX_SECONDS = 86_400.0
 
 
 class NotAnMp4(ValueError):
@@ -50,7 +50,7 @@ def inspect_mp4(path: Path) -> Mp4:
 def _find_moov(file: BinaryIO, size: int) -> _Box:
     """Walks the whole top level: the boxes must fill the file exactly, or bytes are missing."""
     moov = None
-    for box in _boxes(file, 0, size, _MOST_BOXES):
+    for box in _boxes(file, 0, size, _MAX_BOXES):
         if box.kind == b"moov" and moov is None:
             moov = box
     if moov is None:
@@ -59,18 +59,18 @@ def _find_moov(file: BinaryIO, size: int) -> _Box:
 
 
 def _check_ftyp(box: _Box) -> None:
-    if box.kind != b"ftyp" or not 8 <= box.end - box.content <= _LARGEST_FTYP:
+    if box.kind != b"ftyp" or not 8 <= box.end - box.content <= _MAX_FTYP:
         raise NotAnMp4("no ftyp box at the start")
 
 
-def _boxes(file: BinaryIO, start: int, end: int, most: int) -> Iterator[_Box]:
+def _boxes(file: BinaryIO, start: int, end: int, max_boxes: int) -> Iterator[_Box]:
     count = 0
     while start < end:
         count += 1
-        if count > most:
+        if count > max_boxes:
             raise NotAnMp4("too many boxes")
         box = _box_at(file, start, end)
-        if start == 0:  # before the length: what is no MP4 at all was not cut short
+        if start == 0:  # before the length, because a file that is no MP4 was not cut short
             _check_ftyp(box)
         if box.end > end:
             raise Mp4CutShort("a box is longer than what is left")
@@ -100,9 +100,9 @@ def _read(file: BinaryIO, start: int, length: int) -> bytes:
 
 
 def _seconds(file: BinaryIO, moov: _Box) -> float | None:
-    """Damage inside moov is no reason to withhold a film: players are more forgiving than we."""
+    """The length, or None: damage inside moov does not matter, because players tolerate it."""
     try:
-        inside = _boxes(file, moov.content, moov.end, _MOST_IN_MOOV)
+        inside = _boxes(file, moov.content, moov.end, _MAX_BOXES_IN_MOOV)
         mvhd = next((box for box in inside if box.kind == b"mvhd"), None)
         return None if mvhd is None else _movie_length(file, mvhd)
     except NotAnMp4:
@@ -117,4 +117,4 @@ def _movie_length(file: BinaryIO, mvhd: _Box) -> float | None:
     if timescale == 0 or duration == (1 << 8 * width) - 1:
         return None
     seconds = duration / timescale
-    return seconds if 0 < seconds <= _LONGEST_FILM else None
+    return seconds if 0 < seconds <= _MAX_SECONDS else None

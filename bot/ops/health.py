@@ -1,64 +1,36 @@
 """Whether the bot does its work: what is wrong, in one sentence each."""
 
-from collections.abc import Callable
-from typing import Protocol
-
 from bot.core.clock import SECOND, Clock
 from bot.core.errors import TryLater
-from bot.core.trouble import ApiTrouble
-from bot.storage.diagnosis import Diagnosis
-from bot.work.pacing import TROUBLE_FACT
+from bot.core.verdicts import PauseState
+from bot.storage.store import Store
+from bot.work.api_pause import API_PAUSE_KEY
 
-# Three intervals: one question may be lost, and the next be on its way.
-_LATE = 3
-_CHECKED = "health.checked_at"
+_CHECKED_AT_KEY = "health.checked_at"
 
 
-class Facts(Protocol):
-    """A place in the database to write to."""
+async def health_problems(
+    store: Store, clock: Clock, *, interval: int, gateway_is_up: bool, polls: bool
+) -> list[str]:
+    """What is wrong; empty when all is well. `interval` is POLL_INTERVAL in milliseconds.
 
-    async def put(self, name: str, value: str | None) -> None: ...
-
-
-class Health:
-    """`interval` is POLL_INTERVAL in milliseconds.
-
-    `gateway_is_up` is None for a process that holds no gateway, and late questions are the fault of one that
-    `asks` alone: starting any other again mends nothing.
+    Only a process that `polls` reports late polls, because restarting another one would not help.
     """
+    problems = [] if gateway_is_up else ["Discord's gateway is not connected"]
+    try:
+        # A write, because reading alone would not notice a full disk.
+        await store.key_values.put(_CHECKED_AT_KEY, str(clock()))
+        if polls:
+            problems += await _late_polls(store, interval, clock())
+    except TryLater as error:
+        problems.append(str(error))
+    return problems
 
-    def __init__(
-        self,
-        *,
-        gateway_is_up: Callable[[], bool] | None,
-        asks: bool,
-        diagnosis: Diagnosis,
-        facts: Facts,
-        clock: Clock,
-        interval: int,
-    ) -> None:
-        self._gateway_is_up = gateway_is_up
-        self._asks = asks
-        self._diagnosis = diagnosis
-        self._facts = facts
-        self._clock = clock
-        self._interval = interval
 
-    async def problems(self) -> list[str]:
-        """Empty when all is well."""
-        is_up = self._gateway_is_up is None or self._gateway_is_up()
-        found = [] if is_up else ["Discord's gateway is not connected"]
-        try:
-            # Reading alone would not notice a full disk.
-            await self._facts.put(_CHECKED, str(self._clock()))
-            return found + (await self._late_questions() if self._asks else [])
-        except TryLater as error:
-            return [*found, str(error)]
-
-    async def _late_questions(self) -> list[str]:
-        late, now = await self._diagnosis.latest_question(), self._clock()
-        if late is None or now - late.since <= _LATE * self._interval:
-            return []
-        trouble = await self._diagnosis.fact(TROUBLE_FACT)
-        why = f" ({ApiTrouble.from_text(trouble).kind})" if trouble else ""
-        return [f"the last round of questions to the video API is {(now - late.since) // SECOND} s late{why}"]
+async def _late_polls(store: Store, interval: int, now: int) -> list[str]:
+    late = await store.diagnosis.late_poll(interval, now)
+    if late is None:
+        return []
+    pause = await store.diagnosis.value(API_PAUSE_KEY)
+    why = f" ({PauseState.from_text(pause).reason})" if pause else ""
+    return [f"the last round of polls of the video API is {(now - late.since) // SECOND} s late{why}"]

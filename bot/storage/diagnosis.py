@@ -1,4 +1,4 @@
-"""What an operator wants to know of the database: what is late, stuck or set aside. Reads only."""
+"""What an operator wants to know of the database: what is late, stuck or quarantined. Reads only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,16 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.core.tasks import LIVE, DeliveryState, TaskState
-from bot.storage.engine import Database
-from bot.storage.rows import AnyRow
-from bot.storage.tables import cards, deliveries, departures, facts, tasks
+from bot.core.tasks import DeliveryState, TaskState
+from bot.storage.engine import Queries, transaction
+from bot.storage.tables import IS_LIVE, AnyRow, cards, deliveries, key_values, left_guilds, tasks
 
-_MOST = 20
-_MOST_CHANNELS = 50
+_MAX_ROWS = 20
+_MAX_CHANNELS = 50
+# A poll is late after three intervals: one poll may be lost, and the next be in progress.
+_MAX_INTERVALS_LATE = 3
 
-# Ended, and asked for: a result that was there long before is owed since somebody asked.
+# Owed since the task ended or since it was requested, whichever is later.
 _SINCE = sa.case(
     (tasks.c.finished_at > deliveries.c.created_at, tasks.c.finished_at), else_=deliveries.c.created_at
 ).label("since")
@@ -23,7 +24,7 @@ _OWED = (
         deliveries.c.task_id,
         deliveries.c.channel_id,
         deliveries.c.attempt,
-        deliveries.c.trouble,
+        deliveries.c.last_error,
         _SINCE,
     )
     .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
@@ -32,41 +33,38 @@ _OWED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
-    """The oldest of what is due. Times in UTC milliseconds."""
+class OverdueRow:
+    """A row that has been due since `since` (UTC milliseconds)."""
 
     task_id: str
     channel_id: int | None
     since: int
     attempt: int
-    trouble: str | None
+    last_error: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
-    """A row whose handling failed in a way that nobody foresaw."""
+class QuarantinedRow:
+    """A row that our own bug stopped."""
 
     queue: str
     row_id: str
-    why: str
+    reason: str
     due_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """What a channel did not take."""
+class UndeliverableResults:
+    """How many results a channel refused, and why."""
 
     guild_id: int
     channel_id: int
-    why: str
+    reason: str
     count: int
 
 
-class Diagnosis:
-    """One question each. All may raise StorageUnavailable."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class Diagnosis(Queries):
+    """One query each. All may raise StorageUnavailable."""
 
     async def tasks_by_state(self) -> dict[str, int]:
         return dict(await self._rows(sa.select(tasks.c.state, sa.func.count()).group_by(tasks.c.state)))
@@ -76,83 +74,91 @@ class Diagnosis:
         return dict(await self._rows(states))
 
     async def last_good_answer(self) -> int | None:
-        """When a question was asked that the video API gave a usable answer to."""
-        answered = tasks.c.word.is_not(None) | tasks.c.finished_at.is_not(None)
+        """When the latest poll with a usable answer was made (UTC milliseconds)."""
+        answered = tasks.c.api_status.is_not(None) | tasks.c.finished_at.is_not(None)
         [row] = await self._rows(
-            sa.select(sa.func.max(tasks.c.asked_at)).where(answered, tasks.c.attempt == 0)
+            sa.select(sa.func.max(tasks.c.polled_at)).where(answered, tasks.c.attempt == 0)
         )
         return None if row[0] is None else int(row[0])
 
-    async def latest_question(self) -> Late | None:
-        """The task that should have been asked about longest ago."""
+    async def most_overdue_poll(self) -> OverdueRow | None:
+        """The waiting task that has been due longest, or is due next."""
         found = await self._rows(
             sa.select(tasks.c.id, tasks.c.due_at, tasks.c.attempt)
             .where(tasks.c.state == TaskState.WAITING, tasks.c.due_at.is_not(None))
             .order_by(tasks.c.due_at)
             .limit(1)
         )
-        return next((Late(row.id, None, row.due_at, row.attempt, None) for row in found), None)
+        return next((OverdueRow(row.id, None, row.due_at, row.attempt, None) for row in found), None)
 
-    async def latest_delivery(self) -> Late | None:
-        """The result that is owed for longest, whatever has been tried."""
-        return next(iter(await self._late(_OWED.order_by(_SINCE).limit(1))), None)
+    async def late_poll(self, interval: int, now: int) -> OverdueRow | None:
+        """The most overdue poll, if it is more than three intervals late."""
+        poll = await self.most_overdue_poll()
+        return poll if poll is not None and now - poll.since > _MAX_INTERVALS_LATE * interval else None
 
-    async def tried_often(self, least: int) -> list[Late]:
-        """Results that are owed though they were tried so many times, the most often tried first."""
-        often = _OWED.where(deliveries.c.attempt >= least).order_by(deliveries.c.attempt.desc())
-        return await self._late(often.limit(_MOST))
+    async def most_overdue_delivery(self) -> OverdueRow | None:
+        """The result that has been owed longest, tried or not."""
+        return next(iter(await self._overdue(_OWED.order_by(_SINCE).limit(1))), None)
 
-    async def _late(self, query: sa.Select[*tuple[object, ...]]) -> list[Late]:
+    async def tried_often(self, min_attempts: int) -> list[OverdueRow]:
+        """Owed results after at least `min_attempts` attempts, the most often tried first."""
+        often = _OWED.where(deliveries.c.attempt >= min_attempts).order_by(deliveries.c.attempt.desc())
+        return await self._overdue(often.limit(_MAX_ROWS))
+
+    async def _overdue(self, query: sa.Select[*tuple[object, ...]]) -> list[OverdueRow]:
         rows = await self._rows(query)
-        return [Late(r.task_id, r.channel_id, r.since, r.attempt, r.trouble) for r in rows]
+        return [OverdueRow(r.task_id, r.channel_id, r.since, r.attempt, r.last_error) for r in rows]
 
-    async def set_aside(self) -> list[SetAside]:
-        """In all three queues."""
+    async def quarantined(self) -> list[QuarantinedRow]:
+        """The quarantined rows of all three queues."""
         found = []
         for table in (tasks, deliveries, cards):
             rows = await self._rows(
-                sa.select(table.c.id, table.c.set_aside, table.c.due_at)
-                .where(table.c.set_aside.is_not(None))
-                .limit(_MOST)
+                sa.select(table.c.id, table.c.quarantine_reason, table.c.due_at)
+                .where(table.c.quarantine_reason.is_not(None))
+                .limit(_MAX_ROWS)
             )
-            found += [SetAside(table.name, str(row.id), row.set_aside, row.due_at) for row in rows]
+            found += [
+                QuarantinedRow(table.name, str(row.id), row.quarantine_reason, row.due_at) for row in rows
+            ]
         return found
 
-    async def refused(self) -> list[Refused]:
+    async def undeliverable(self) -> list[UndeliverableResults]:
         """By channel and reason, the most first."""
         count = sa.func.count().label("count")
-        columns = (deliveries.c.guild_id, deliveries.c.channel_id, deliveries.c.trouble)
+        grouped = (deliveries.c.guild_id, deliveries.c.channel_id, deliveries.c.last_error)
         found = await self._rows(
-            sa.select(*columns, count)
+            sa.select(*grouped, count)
             .where(deliveries.c.state == DeliveryState.UNDELIVERABLE)
-            .group_by(*columns)
+            .group_by(*grouped)
             .order_by(count.desc())
-            .limit(_MOST)
+            .limit(_MAX_ROWS)
         )
-        return [Refused(row[0], row[1], row[2] or "", row[3]) for row in found]
+        return [UndeliverableResults(row[0], row[1], row[2] or "", row[3]) for row in found]
 
-    async def departures(self) -> dict[int, int]:
-        """Guilds that the bot is no longer in, and since when."""
-        return dict(await self._rows(sa.select(departures.c.guild_id, departures.c.since).limit(_MOST)))
+    async def left_guilds(self) -> dict[int, int]:
+        """Servers that the bot has left, and since when."""
+        return dict(await self._rows(sa.select(left_guilds.c.guild_id, left_guilds.c.since).limit(_MAX_ROWS)))
 
     async def places(self) -> list[tuple[int, int]]:
-        """Guild and channel of what is owed or could not be posted, the latest first."""
+        """Server and channel of what is owed or was undeliverable, the latest first."""
         latest = sa.func.max(deliveries.c.id)
         found = await self._rows(
             sa.select(deliveries.c.guild_id, deliveries.c.channel_id)
-            .where(deliveries.c.state.in_([*LIVE, DeliveryState.UNDELIVERABLE]))
+            .where(IS_LIVE | (deliveries.c.state == DeliveryState.UNDELIVERABLE))
             .group_by(deliveries.c.guild_id, deliveries.c.channel_id)
             .order_by(latest.desc())
-            .limit(_MOST_CHANNELS)
+            .limit(_MAX_CHANNELS)
         )
         return [(row[0], row[1]) for row in found]
 
-    async def fact(self, name: str) -> str | None:
-        found = await self._rows(sa.select(facts.c.value).where(facts.c.name == name))
+    async def value(self, name: str) -> str | None:
+        """One of the key-value pairs."""
+        found = await self._rows(sa.select(key_values.c.value).where(key_values.c.name == name))
         return found[0][0] if found else None
 
-    async def _rows(self, query: sa.Select[*tuple[object, ...]]) -> Sequence[AnyRow]:
-        async def work(connection: AsyncConnection) -> Sequence[AnyRow]:
-            return (await connection.execute(query)).all()
-
-        return await self._database.run(work)
+    @transaction
+    async def _rows(
+        self, connection: AsyncConnection, query: sa.Select[*tuple[object, ...]]
+    ) -> Sequence[AnyRow]:
+        return (await connection.execute(query)).all()

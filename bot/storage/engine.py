@@ -1,28 +1,38 @@
-"""Transactions: each unit of work in one of its own, on either database."""
+"""Transactions on either database, and `@transaction` for the methods that run in one."""
 
 import asyncio
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bot.aio import finish
 from bot.core.errors import StorageUnavailable
 
-POSTGRESQL = "postgresql"
-# LISTEN and NOTIFY: which processes look for work when they hear of it.
+SQLITE_PREFIX = "sqlite:///"
+POSTGRESQL_PREFIXES = ("postgresql://", "postgres://")
+_POSTGRESQL = "postgresql"
+# LISTEN and NOTIFY: tells other processes that there is work.
 CHANNEL = "veo_courier_work"
 
 Result = TypeVar("Result")
 Work = Callable[[AsyncConnection], Awaitable[Result]]
 
 
-class Database(ABC):
-    """Runs units of work, each in one transaction of its own.
+def is_postgresql(url: str) -> bool:
+    """Whether a DATABASE_URL names PostgreSQL, which several processes may share."""
+    return url.startswith(POSTGRESQL_PREFIXES)
 
-    A unit awaits nothing but its connection: it holds the only one that SQLite has. What people do runs
-    `alone`: it decides by what it has read. SQLite runs everything alone.
+
+class Database(ABC):
+    """Runs units of work, each in a transaction of its own.
+
+    A unit of work must await only its connection, because SQLite has a single one. Pass `exclusive=True` when
+    the work reads and then writes depending on what it read (everything that a user triggers). SQLite
+    transactions are always exclusive.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -36,52 +46,86 @@ class Database(ABC):
     @property
     def is_shared(self) -> bool:
         """Whether other processes may work on it."""
-        return self.dialect == POSTGRESQL
+        return self.dialect == _POSTGRESQL
 
-    async def run(self, work: Work[Result], *, alone: bool = False, unhurried: bool = False) -> Result:
+    async def run(self, work: Work[Result], *, exclusive: bool = False, no_timeout: bool = False) -> Result:
         """Commit what `work` does, or nothing of it. Raises StorageUnavailable.
 
-        `unhurried` is for what touches every row, and may take long: a new schema, a copy.
+        `no_timeout` is for work that touches every row and may take long: a migration, a copy.
         """
-        job = asyncio.create_task(self._transaction(work, alone, unhurried))
+        job = asyncio.create_task(self._transaction(work, exclusive, no_timeout))
         self._running.add(job)
         job.add_done_callback(self._running.discard)
-        try:
-            return await asyncio.shield(job)
-        except asyncio.CancelledError:
-            # The caller may go only when its transaction has: whoever looks next sees the outcome.
-            await asyncio.wait({job})
-            raise
+        # The transaction ends even if the caller is cancelled, so the next reader sees its result.
+        return await finish(job)
 
-    async def _transaction(self, work: Work[Result], alone: bool, unhurried: bool) -> Result:
+    async def _transaction(self, work: Work[Result], exclusive: bool, no_timeout: bool) -> Result:
         try:
             async with self._engine.begin() as connection:
-                if unhurried:
-                    await self._take_time(connection)
-                await self._take_turn(connection, alone)
+                if no_timeout:
+                    await self._lift_timeout(connection)
+                await self._lock(connection, exclusive)
                 return await work(connection)
         except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as error:
-            if isinstance(error, sa.exc.DBAPIError) and not self._passes(error):
+            if isinstance(error, sa.exc.DBAPIError) and not self._is_transient(error):
                 raise
             raise StorageUnavailable(f"the database did not answer: {_cause(error)}") from error
 
     @abstractmethod
-    async def _take_time(self, connection: AsyncConnection) -> None:
-        """Lets this transaction take as long as it does."""
+    async def _lift_timeout(self, connection: AsyncConnection) -> None:
+        """Disable the transaction timeout (migrations, copies)."""
 
     @abstractmethod
-    async def _take_turn(self, connection: AsyncConnection, alone: bool) -> None:
-        """Waits until this transaction may be beside the others there are, or alone."""
+    async def _lock(self, connection: AsyncConnection, exclusive: bool) -> None:
+        """Wait until this transaction may run: beside other shared ones, or `exclusive`."""
 
     @abstractmethod
-    def _passes(self, error: sa.exc.DBAPIError) -> bool:
-        """Whether another attempt may succeed; everything else is a bug of ours."""
+    def _is_transient(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether another attempt may succeed. Every other error is a bug of ours."""
 
     async def close(self) -> None:
-        """Waits for the transactions that have begun."""
+        """Wait for the running transactions, then close the connections."""
         if self._running:
             await asyncio.wait(set(self._running))
         await self._engine.dispose()
+
+
+class Queries:
+    """Base of the classes whose methods are queries: holds the database for `@transaction`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+
+Owner = TypeVar("Owner", bound=Queries)
+Parameters = ParamSpec("Parameters")
+_Query = Callable[Concatenate[Owner, AsyncConnection, Parameters], Awaitable[Result]]
+_Call = Callable[Concatenate[Owner, Parameters], Coroutine[Any, Any, Result]]
+
+
+@overload
+def transaction(query: _Query[Owner, Parameters, Result], /) -> _Call[Owner, Parameters, Result]: ...
+@overload
+def transaction(
+    *, exclusive: bool
+) -> Callable[[_Query[Owner, Parameters, Result]], _Call[Owner, Parameters, Result]]: ...
+def transaction(query: Any = None, /, *, exclusive: bool = False) -> Any:
+    """Run a method `async def query(self, connection, ...)` in a transaction of its own.
+
+    Callers leave `connection` out. `exclusive` as in Database. Every such method may raise
+    StorageUnavailable.
+    """
+
+    def decorate(query: Any) -> Any:
+        @functools.wraps(query)
+        def call(self: Queries, *arguments: Any, **named: Any) -> Coroutine[Any, Any, Any]:
+            return self._database.run(
+                lambda connection: query(self, connection, *arguments, **named), exclusive=exclusive
+            )
+
+        return call
+
+    return decorate if query is None else decorate(query)
 
 
 def _cause(error: BaseException) -> str:
@@ -89,8 +133,11 @@ def _cause(error: BaseException) -> str:
     return str(getattr(error, "orig", None) or error)
 
 
-async def announce(connection: AsyncConnection, *queues: sa.Table) -> None:
-    """Once this transaction is committed, every process looks for work there. SQLite has one process."""
-    if connection.dialect.name == POSTGRESQL:
+async def notify(connection: AsyncConnection, *queues: sa.Table) -> None:
+    """Tell every process, once this transaction is committed, that these queues have work.
+
+    Does nothing on SQLite, which has a single process.
+    """
+    if connection.dialect.name == _POSTGRESQL:
         for queue in queues:
             await connection.execute(sa.select(sa.func.pg_notify(CHANNEL, queue.name)))

@@ -1,4 +1,4 @@
-"""What is kept about servers: which are known, which were left, and what waits for a way to be free."""
+"""What is stored about servers: which have rows, which the bot has left, which results may be tried again."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -7,117 +7,109 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.clock import DAY
 from bot.core.tasks import DeliveryState, TaskState
-from bot.storage import removal
-from bot.storage.engine import Database, announce
-from bot.storage.tables import cards, deliveries, departures, tasks
-from bot.storage.task_queue import mark_cards
+from bot.storage.card_queue import mark_cards_due
+from bot.storage.engine import Queries, notify, transaction
+from bot.storage.people import MAX_DELETED_AT_ONCE, delete_deliveries, delete_orphans
+from bot.storage.tables import cards, deliveries, left_guilds, tasks
 
-# Longer ago, people have moved on: a video that comes after a month is noise.
-_REVIVED_WITHIN = 30 * DAY
+# After a month people have moved on, and a late video is noise.
+_REVIVABLE_FOR = 30 * DAY
 
 
-class Guilds:
+class Guilds(Queries):
     """Rows of a server stay for a month after the bot was removed, in case it comes back."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def known(self) -> set[int]:
+    @transaction
+    async def known(self, connection: AsyncConnection) -> set[int]:
         """The servers that have rows here."""
-        return await self._database.run(_known)
+        return await _with_rows(connection)
 
+    @transaction(exclusive=True)
     async def compare(
-        self, present_now: Iterable[int], is_told_of: Callable[[int], bool], now: int
+        self,
+        connection: AsyncConnection,
+        present_now: Iterable[int],
+        is_visible: Callable[[int], bool],
+        now: int,
     ) -> tuple[set[int], set[int]]:
-        """Note who is missing and who is back; returns the two, each only when it is news.
+        """Store which servers are missing and which are back; returns both, each only the first time.
 
-        Missing is only what would be in the list if it were there: what `is_told_of`.
+        A server counts as missing only if this shard would have been told about it: `is_visible`.
         """
         present = set(present_now)
+        gone = set((await connection.execute(sa.select(left_guilds.c.guild_id))).scalars())
+        missing = {g for g in await _with_rows(connection) - present - gone if is_visible(g)}
+        returned = gone & present
+        await _insert_left(connection, missing, now)
+        await _delete_left(connection, returned)
+        return missing, returned
 
-        async def work(connection: AsyncConnection) -> tuple[set[int], set[int]]:
-            gone = set((await connection.execute(sa.select(departures.c.guild_id))).scalars())
-            missing = {g for g in await _known(connection) - present - gone if is_told_of(g)}
-            returned = gone & present
-            await _note_departures(connection, missing, now)
-            await _forget_departures(connection, returned)
-            return missing, returned
+    @transaction(exclusive=True)
+    async def left(self, connection: AsyncConnection, guild_id: int, now: int) -> None:
+        """The bot was removed. A server without rows is not stored."""
+        stored = sa.select(left_guilds.c.guild_id).where(left_guilds.c.guild_id == guild_id)
+        if (await connection.execute(stored)).first() is None and await _has_rows(connection, guild_id):
+            await _insert_left(connection, {guild_id}, now)
 
-        return await self._database.run(work, alone=True)
+    @transaction(exclusive=True)
+    async def present(self, connection: AsyncConnection, guild_ids: Iterable[int]) -> None:
+        """The bot is in these servers."""
+        await _delete_left(connection, set(guild_ids))
 
-    async def left(self, guild_id: int, now: int) -> None:
-        """The bot was removed. Nothing is noted about a server without rows."""
-
-        async def work(connection: AsyncConnection) -> None:
-            noted = sa.select(departures.c.guild_id).where(departures.c.guild_id == guild_id)
-            if (await connection.execute(noted)).first() is None and await _has_rows(connection, guild_id):
-                await _note_departures(connection, {guild_id}, now)
-
-        await self._database.run(work, alone=True)
-
-    async def present(self, guild_ids: Iterable[int]) -> None:
-        """The bot is there."""
-        await self._database.run(
-            lambda connection: _forget_departures(connection, set(guild_ids)), alone=True
+    @transaction
+    async def undeliverable_channels(self, connection: AsyncConnection, guild_id: int) -> set[int]:
+        """The channels of a server with undeliverable results."""
+        found = await connection.execute(
+            sa.select(deliveries.c.channel_id)
+            .where(deliveries.c.guild_id == guild_id)
+            .where(deliveries.c.state == DeliveryState.UNDELIVERABLE)
+            .distinct()
         )
+        return set(found.scalars())
 
-    async def undeliverable_channels(self, guild_id: int) -> set[int]:
-        """The channels of a server that did not take something."""
+    @transaction(exclusive=True)
+    async def revive(self, connection: AsyncConnection, channel_ids: Iterable[int], now: int) -> int:
+        """Make due again what was undeliverable in these channels within the last month; returns how many.
 
-        async def work(connection: AsyncConnection) -> set[int]:
-            found = await connection.execute(
-                sa.select(deliveries.c.channel_id)
-                .where(deliveries.c.guild_id == guild_id)
-                .where(deliveries.c.state == DeliveryState.UNDELIVERABLE)
-                .distinct()
-            )
-            return set(found.scalars())
-
-        return await self._database.run(work)
-
-    async def revive(self, channel_ids: Iterable[int], now: int) -> int:
-        """Make due again what these channels did not take within the last month; returns how many.
-
-        Only the latest delivery of a task, and none that somebody has had delivered again since: a live
-        one is always the latest. Nor of a task that is asked about again: it has nothing to post yet.
+        Only the latest delivery of a task, and none that was redelivered since: a live one is always the
+        latest. Not for a task that is polled again, because it has nothing to post yet.
         """
         returning = deliveries.c.id.in_(_latest_undeliverable(list(channel_ids), now))
-
-        async def work(connection: AsyncConnection) -> int:
-            await mark_cards(connection, returning, now)
-            revived = await connection.execute(
-                sa.update(deliveries)
-                .where(returning)
-                .values(state=DeliveryState.DUE, due_at=now, attempt=0, lease=None)
-            )
-            await announce(connection, deliveries)
-            return revived.rowcount
-
-        return await self._database.run(work, alone=True)
+        await mark_cards_due(connection, returning, now)
+        revived = await connection.execute(
+            sa.update(deliveries)
+            .where(returning)
+            .values(state=DeliveryState.DUE, due_at=now, attempt=0, lease=None)
+        )
+        await notify(connection, deliveries)
+        return revived.rowcount
 
     async def purge(self, before: int, now: int) -> int:
-        """Forget servers left before that time, and tasks that are nobody's; returns how many servers.
+        """Delete servers left before that time, and tasks without deliveries; returns how many servers.
 
-        In small transactions: SQLite has one connection, and whoever tracks something waits for it.
+        In small transactions, because SQLite has one connection and people wait for it.
         """
-        gone = await self._database.run(lambda connection: _departed(connection, before))
+        gone = await self._left_before(before)
         for guild_id in gone:
-            while await self._purge_some(guild_id, before, now):
+            while await self._purge_batch(guild_id, before, now):
                 continue
-        await self._database.run(
-            lambda connection: removal.delete_orphans(connection, now, sa.true()), alone=True
-        )
+        await self._purge_orphans(now)
         return len(gone)
 
-    async def _purge_some(self, guild_id: int, before: int, now: int) -> bool:
-        """One batch; False when nothing is left to do: also when the bot has come back meanwhile."""
+    @transaction
+    async def _left_before(self, connection: AsyncConnection, before: int) -> Sequence[int]:
+        return await _left_before(connection, before)
 
-        async def work(connection: AsyncConnection) -> bool:
-            if guild_id not in await _departed(connection, before):
-                return False
-            return await _remove_some(connection, guild_id, now)
+    @transaction(exclusive=True)
+    async def _purge_batch(self, connection: AsyncConnection, guild_id: int, before: int, now: int) -> bool:
+        """One batch; False when nothing is left to do, or when the bot has come back meanwhile."""
+        if guild_id not in await _left_before(connection, before):
+            return False
+        return await _remove_some(connection, guild_id, now)
 
-        return await self._database.run(work, alone=True)
+    @transaction(exclusive=True)
+    async def _purge_orphans(self, connection: AsyncConnection, now: int) -> None:
+        await delete_orphans(connection, now, sa.true())
 
 
 def _latest_undeliverable(channel_ids: list[int], now: int) -> sa.Select[tuple[int]]:
@@ -131,11 +123,11 @@ def _latest_undeliverable(channel_ids: list[int], now: int) -> sa.Select[tuple[i
         .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
         .where(deliveries.c.id.in_(latest), tasks.c.state != TaskState.WAITING)
         .where(deliveries.c.state == DeliveryState.UNDELIVERABLE)
-        .where(deliveries.c.ended_at > now - _REVIVED_WITHIN)
+        .where(deliveries.c.ended_at > now - _REVIVABLE_FOR)
     )
 
 
-async def _known(connection: AsyncConnection) -> set[int]:
+async def _with_rows(connection: AsyncConnection) -> set[int]:
     both = sa.union(sa.select(deliveries.c.guild_id), sa.select(cards.c.guild_id))
     return set((await connection.execute(both)).scalars())
 
@@ -148,35 +140,35 @@ async def _has_rows(connection: AsyncConnection, guild_id: int) -> bool:
     return False
 
 
-async def _note_departures(connection: AsyncConnection, guild_ids: set[int], now: int) -> None:
+async def _insert_left(connection: AsyncConnection, guild_ids: set[int], now: int) -> None:
     if guild_ids:
         rows = [{"guild_id": guild_id, "since": now} for guild_id in guild_ids]
-        await connection.execute(sa.insert(departures), rows)
+        await connection.execute(sa.insert(left_guilds), rows)
 
 
-async def _forget_departures(connection: AsyncConnection, guild_ids: set[int]) -> None:
-    gone = sa.delete(departures).where(departures.c.guild_id == sa.bindparam("gone"))
+async def _delete_left(connection: AsyncConnection, guild_ids: set[int]) -> None:
+    gone = sa.delete(left_guilds).where(left_guilds.c.guild_id == sa.bindparam("gone"))
     if guild_ids:
         await connection.execute(gone, [{"gone": guild_id} for guild_id in guild_ids])
 
 
-async def _departed(connection: AsyncConnection, before: int) -> Sequence[int]:
-    found = sa.select(departures.c.guild_id).where(departures.c.since < before)
+async def _left_before(connection: AsyncConnection, before: int) -> Sequence[int]:
+    found = sa.select(left_guilds.c.guild_id).where(left_guilds.c.since < before)
     return (await connection.execute(found)).scalars().all()
 
 
 async def _remove_some(connection: AsyncConnection, guild_id: int, now: int) -> bool:
-    """Deliveries first, then the cards that showed them, then the note that the server was left."""
+    """Delete one batch: deliveries first, then their cards, then the row of the server."""
     found = await connection.execute(
         sa.select(deliveries.c.id, deliveries.c.task_id)
         .where(deliveries.c.guild_id == guild_id)
-        .limit(removal.AT_ONCE)
+        .limit(MAX_DELETED_AT_ONCE)
     )
     if batch := found.all():
-        await removal.delete_deliveries(connection, batch, now)
+        await delete_deliveries(connection, batch, now)
         return True
-    some = sa.select(cards.c.id).where(cards.c.guild_id == guild_id).limit(removal.AT_ONCE)
+    some = sa.select(cards.c.id).where(cards.c.guild_id == guild_id).limit(MAX_DELETED_AT_ONCE)
     if (await connection.execute(sa.delete(cards).where(cards.c.id.in_(some)))).rowcount:
         return True
-    await connection.execute(sa.delete(departures).where(departures.c.guild_id == guild_id))
+    await connection.execute(sa.delete(left_guilds).where(left_guilds.c.guild_id == guild_id))
     return False

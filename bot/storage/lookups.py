@@ -5,58 +5,54 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.core.registration import Earlier, Overview
-from bot.core.tasks import LIVE, Delivery, TrackedTask
-from bot.storage import rows
-from bot.storage.engine import Database
-from bot.storage.tables import cards, deliveries, tasks
+from bot.core.tasks import Delivery, ExistingDelivery, TrackedTask
+from bot.core.tracking import Overview
+from bot.storage.engine import Queries, transaction
+from bot.storage.tables import IS_LIVE, AnyRow, cards, columns, deliveries, read, tasks
 
-_IS_LIVE = deliveries.c.state.in_(LIVE)
+# Discord shows no more suggestions.
+_MAX_SUGGESTIONS = 25
+_MAX_ENDED = 10
 _WITH_TASK = (
-    sa.select(*rows.columns(Delivery), *rows.columns(TrackedTask), cards.c.message_id)
+    sa.select(*columns(Delivery), *columns(TrackedTask), cards.c.message_id)
     .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
     .outerjoin(cards, deliveries.c.card_id == cards.c.id)
 )
 
 
-class Lookups:
+class Lookups(Queries):
     """Reads for people. Nothing of another channel is ever in an answer."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def find(self, channel_id: int, task_id: str) -> Earlier | None:
+    @transaction
+    async def find(
+        self, connection: AsyncConnection, channel_id: int, task_id: str
+    ) -> ExistingDelivery | None:
         """The channel's latest delivery of the task."""
+        return await find_existing(connection, channel_id, task_id)
 
-        async def work(connection: AsyncConnection) -> Earlier | None:
-            return await find_earlier(connection, channel_id, task_id)
-
-        return await self._database.run(work)
-
-    async def delivery(self, delivery_id: int) -> Earlier | None:
+    @transaction
+    async def delivery(self, connection: AsyncConnection, delivery_id: int) -> ExistingDelivery | None:
         """One delivery, for the buttons on its result message."""
+        found = await connection.execute(_WITH_TASK.where(deliveries.c.id == delivery_id))
+        row = found.one_or_none()
+        return None if row is None else _existing(row)
 
-        async def work(connection: AsyncConnection) -> Earlier | None:
-            found = await connection.execute(_WITH_TASK.where(deliveries.c.id == delivery_id))
-            row = found.one_or_none()
-            return None if row is None else _earlier(row)
-
-        return await self._database.run(work)
-
-    async def overview(self, channel_id: int, *, ended: int) -> Overview:
-        """All live deliveries, oldest first, and the latest `ended` others, newest first."""
+    @transaction
+    async def overview(
+        self, connection: AsyncConnection, channel_id: int, *, max_ended: int = _MAX_ENDED
+    ) -> Overview:
+        """All live deliveries, oldest first, and the latest `max_ended` others, newest first."""
         here = _WITH_TASK.where(deliveries.c.channel_id == channel_id)
+        live = await connection.execute(here.where(IS_LIVE).order_by(deliveries.c.id))
+        ended = await connection.execute(
+            here.where(~IS_LIVE).order_by(deliveries.c.id.desc()).limit(max_ended)
+        )
+        return Overview(_all(live.all()), _all(ended.all()))
 
-        async def work(connection: AsyncConnection) -> Overview:
-            live = await connection.execute(here.where(_IS_LIVE).order_by(deliveries.c.id))
-            past = await connection.execute(
-                here.where(~_IS_LIVE).order_by(deliveries.c.id.desc()).limit(ended)
-            )
-            return Overview(_all(live.all()), _all(past.all()))
-
-        return await self._database.run(work)
-
-    async def suggest(self, channel_id: int, part: str, *, limit: int) -> tuple[Earlier, ...]:
+    @transaction
+    async def suggest(
+        self, connection: AsyncConnection, channel_id: int, part: str, *, limit: int = _MAX_SUGGESTIONS
+    ) -> tuple[ExistingDelivery, ...]:
         """The latest deliveries here whose id or note contains `part`, each task once."""
         latest = (
             sa.select(sa.func.max(deliveries.c.id))
@@ -67,31 +63,29 @@ class Lookups:
             )
             .group_by(deliveries.c.task_id)
         )
-
-        async def work(connection: AsyncConnection) -> tuple[Earlier, ...]:
-            found = await connection.execute(
-                _WITH_TASK.where(deliveries.c.id.in_(latest)).order_by(deliveries.c.id.desc()).limit(limit)
-            )
-            return _all(found.all())
-
-        return await self._database.run(work)
+        found = await connection.execute(
+            _WITH_TASK.where(deliveries.c.id.in_(latest)).order_by(deliveries.c.id.desc()).limit(limit)
+        )
+        return _all(found.all())
 
 
-async def find_earlier(connection: AsyncConnection, channel_id: int, task_id: str) -> Earlier | None:
-    """The channel's latest delivery of the task, inside somebody's transaction."""
+async def find_existing(
+    connection: AsyncConnection, channel_id: int, task_id: str
+) -> ExistingDelivery | None:
+    """The channel's latest delivery of the task, inside the caller's transaction."""
     found = await connection.execute(
         _WITH_TASK.where(deliveries.c.channel_id == channel_id, deliveries.c.task_id == task_id)
         .order_by(deliveries.c.id.desc())
         .limit(1)
     )
     row = found.one_or_none()
-    return None if row is None else _earlier(row)
+    return None if row is None else _existing(row)
 
 
-def _all(found: Sequence[rows.AnyRow]) -> tuple[Earlier, ...]:
-    return tuple(_earlier(row) for row in found)
+def _all(found: Sequence[AnyRow]) -> tuple[ExistingDelivery, ...]:
+    return tuple(_existing(row) for row in found)
 
 
-def _earlier(row: rows.AnyRow) -> Earlier:
-    width = len(rows.columns(Delivery))
-    return Earlier(rows.read(Delivery, row), rows.read(TrackedTask, row, width), row[-1])
+def _existing(row: AnyRow) -> ExistingDelivery:
+    width = len(columns(Delivery))
+    return ExistingDelivery(read(Delivery, row), read(TrackedTask, row, width), row[-1])

@@ -140,4 +140,4 @@ async def _apply(database: Database, step: Step) -> None:
             {"version": step.number},
         )
 
-    await database.run(work, alone=True, unhurried=True)
+    await database.run(work, exclusive=True, no_timeout=True)

@@ -1,69 +1,60 @@
-"""What is kept about one person, and forgetting it."""
+"""What is stored about one person, and erasing it; deleting deliveries with all that depends on them."""
+
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.core.registration import Forgotten, Held
-from bot.core.tasks import LIVE
-from bot.storage.engine import Database
-from bot.storage.removal import AT_ONCE, delete_deliveries
-from bot.storage.tables import cards, deliveries, watchers
-from bot.storage.task_queue import mark_cards
+from bot.core.clock import MINUTE
+from bot.core.tracking import ErasureResult, StoredData
+from bot.storage.card_queue import mark_cards_due
+from bot.storage.engine import Queries, transaction
+from bot.storage.tables import IS_BEING_SENT, IS_LIVE, AnyRow, cards, deliveries, tasks, watchers
 
-_IS_LIVE = deliveries.c.state.in_(LIVE)
-# Being handed to Discord right now: its outcome must find its row.
-_IS_BEING_POSTED = deliveries.c.lease.is_not(None) & deliveries.c.sending_at.is_not(None)
+# Rows deleted in one statement: SQLite takes 32,766 values, and the ids of many rows are looked up at once.
+MAX_DELETED_AT_ONCE = 500
+# A person who tracks, is erased and tracks again must not have the API polled sooner than it allows.
+_RECENTLY_POLLED = 5 * MINUTE
 
 
-class People:
+class People(Queries):
     """Everything that names a person, in all servers."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def held_about(self, user_id: int) -> Held:
-        """What forgetting would remove."""
+    @transaction
+    async def stored_about(self, connection: AsyncConnection, user_id: int) -> StoredData:
+        """What erasing would remove."""
         theirs = deliveries.c.requester_id == user_id
+        requested = sa.select(sa.func.count().filter(IS_LIVE), sa.func.count().filter(~IS_LIVE)).where(theirs)
+        live, ended = (await connection.execute(requested)).one()
+        watched = sa.select(sa.func.count()).select_from(watchers).where(watchers.c.user_id == user_id)
+        stopped = sa.select(sa.func.count()).where(deliveries.c.cancelled_by == user_id, ~theirs)
+        return StoredData(
+            live,
+            ended,
+            watched=(await connection.execute(watched)).scalar_one(),
+            stopped=(await connection.execute(stopped)).scalar_one(),
+        )
 
-        async def work(connection: AsyncConnection) -> Held:
-            asked_for = sa.select(sa.func.count().filter(_IS_LIVE), sa.func.count().filter(~_IS_LIVE)).where(
-                theirs
-            )
-            live, ended = (await connection.execute(asked_for)).one()
-            watched = sa.select(sa.func.count()).select_from(watchers).where(watchers.c.user_id == user_id)
-            stopped = sa.select(sa.func.count()).where(deliveries.c.ended_by == user_id, ~theirs)
-            return Held(
-                live,
-                ended,
-                watched=(await connection.execute(watched)).scalar_one(),
-                stopped=(await connection.execute(stopped)).scalar_one(),
-            )
-
-        return await self._database.run(work)
-
-    async def forget(self, user_id: int, now: int) -> Forgotten:
-        """All of it in one transaction, except for what is being posted at this moment."""
+    @transaction(exclusive=True)
+    async def erase(self, connection: AsyncConnection, user_id: int, now: int) -> ErasureResult:
+        """Erase all of it in one transaction, except for what is being posted at this moment."""
         theirs = deliveries.c.requester_id == user_id
-        goes = theirs & ~_IS_BEING_POSTED
-        named = deliveries.c.ended_by == user_id
-
-        async def work(connection: AsyncConnection) -> Forgotten:
-            await mark_cards(connection, goes | named, now)
-            await connection.execute(sa.delete(watchers).where(watchers.c.user_id == user_id))
-            await connection.execute(sa.update(deliveries).where(named).values(ended_by=None))
-            await _forget_copied_notes(connection, user_id)
-            removed = await _remove(connection, goes, now)
-            await _drop_unseen_cards(connection)
-            left = sa.select(sa.func.count()).select_from(deliveries).where(theirs)
-            return Forgotten(removed, (await connection.execute(left)).scalar_one())
-
-        return await self._database.run(work, alone=True)
+        erased = theirs & ~IS_BEING_SENT
+        named = deliveries.c.cancelled_by == user_id
+        await mark_cards_due(connection, erased | named, now)
+        await connection.execute(sa.delete(watchers).where(watchers.c.user_id == user_id))
+        await connection.execute(sa.update(deliveries).where(named).values(cancelled_by=None))
+        await _erase_copied_notes(connection, user_id)
+        removed = await _delete(connection, erased, now)
+        await _delete_unseen_cards(connection)
+        left = sa.select(sa.func.count()).select_from(deliveries).where(theirs)
+        return ErasureResult(removed, (await connection.execute(left)).scalar_one())
 
 
-async def _forget_copied_notes(connection: AsyncConnection, user_id: int) -> None:
-    """Whoever has a result delivered again has its note as well, in the words of who wrote it."""
+async def _erase_copied_notes(connection: AsyncConnection, user_id: int) -> None:
+    """Erase the notes of `user_id` in other people's redeliveries, which copy the note."""
     mine, copy = deliveries.alias(), deliveries.alias()
-    # The sum keeps SQLite from the index by channel: in a busy one it would read all for each of theirs.
+    # The sum keeps SQLite from the index by channel: in a busy one it would read all rows for each delivery.
     same_place = (copy.c.task_id == mine.c.task_id) & (copy.c.channel_id + 0 == mine.c.channel_id)
     copies = (
         sa.select(copy.c.id)
@@ -74,15 +65,39 @@ async def _forget_copied_notes(connection: AsyncConnection, user_id: int) -> Non
     await connection.execute(sa.update(deliveries).where(deliveries.c.id.in_(copies)).values(note=None))
 
 
-async def _remove(connection: AsyncConnection, which: sa.ColumnElement[bool], now: int) -> int:
+async def _delete(connection: AsyncConnection, which: sa.ColumnElement[bool], now: int) -> int:
     found = await connection.execute(sa.select(deliveries.c.id, deliveries.c.task_id).where(which))
-    gone = found.all()
-    for start in range(0, len(gone), AT_ONCE):
-        await delete_deliveries(connection, gone[start : start + AT_ONCE], now)
-    return len(gone)
+    rows = found.all()
+    for start in range(0, len(rows), MAX_DELETED_AT_ONCE):
+        await delete_deliveries(connection, rows[start : start + MAX_DELETED_AT_ONCE], now)
+    return len(rows)
 
 
-async def _drop_unseen_cards(connection: AsyncConnection) -> None:
-    """A card that Discord shows is redrawn without a name first; the keeper drops it then."""
+async def _delete_unseen_cards(connection: AsyncConnection) -> None:
+    """Delete empty cards that Discord does not show. The card updater edits the others, then deletes them."""
     has_lines = sa.exists().where(deliveries.c.card_id == cards.c.id)
     await connection.execute(sa.delete(cards).where(cards.c.message_id.is_(None), ~has_lines))
+
+
+async def delete_deliveries(connection: AsyncConnection, rows: Sequence[AnyRow], now: int) -> None:
+    """Delete these rows (`id` and `task_id`, at most MAX_DELETED_AT_ONCE) and their watchers.
+
+    A task without deliveries is deleted as well; one without a live delivery is no longer polled.
+    """
+    ids = [row.id for row in rows]
+    await connection.execute(sa.delete(watchers).where(watchers.c.delivery_id.in_(ids)))
+    await connection.execute(sa.delete(deliveries).where(deliveries.c.id.in_(ids)))
+    waiting = sa.exists().where(deliveries.c.task_id == tasks.c.id, IS_LIVE)
+    of_these = tasks.c.id.in_({row.task_id for row in rows})
+    await delete_orphans(connection, now, of_these)
+    await connection.execute(sa.update(tasks).where(of_these, ~waiting).values(due_at=None, lease=None))
+
+
+async def delete_orphans(connection: AsyncConnection, now: int, which: sa.ColumnElement[bool]) -> int:
+    """Delete tasks without deliveries, except those polled in the last 5 minutes.
+
+    The next housekeeping deletes those.
+    """
+    wanted = sa.exists().where(deliveries.c.task_id == tasks.c.id)
+    rested = tasks.c.polled_at.is_(None) | (tasks.c.polled_at < now - _RECENTLY_POLLED)
+    return (await connection.execute(sa.delete(tasks).where(which, ~wanted, rested))).rowcount

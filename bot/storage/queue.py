@@ -1,7 +1,7 @@
-"""Claiming due rows by lease: the same four statements for tasks, deliveries and cards.
+"""A queue with leases over one table: the same four statements for tasks, deliveries and cards.
 
-A row is due when its `due_at` has come. Claiming writes a new lease number and moves `due_at` to the end
-of the lease, in one statement, so a row whose holder died becomes due again by itself.
+A row is due when its `due_at` has come. Claiming writes a new lease number and moves `due_at` to the end of
+the lease, in one statement, so a row whose process died becomes due again without help.
 """
 
 import secrets
@@ -11,19 +11,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.storage.engine import Database
-from bot.storage.rows import AnyRow
+from bot.storage.engine import Database, Queries, transaction
 
 # Bound parameters of one IN list; SQLite allows 32,766 and PostgreSQL more.
-_MOST_IN_ONE_LIST = 10_000
-# When a statement that was made once is run.
+_MAX_IN_LIST = 10_000
+# The time at which a prepared claim statement runs.
 NOW: sa.BindParameter[int] = sa.bindparam("now", type_=sa.BigInteger)
 
 
-class LeaseQueue:
+class LeaseQueue(Queries):
     """One table with `id`, `due_at` and `lease`. Times and spans in milliseconds.
 
-    `only` keeps rows out that are due but cannot be worked on yet.
+    `only` excludes rows that are due but cannot be worked on yet.
     """
 
     def __init__(
@@ -34,34 +33,35 @@ class LeaseQueue:
         lease_time: int,
         only: sa.ColumnElement[bool] | None = None,
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._table = table
         self._lease_time = lease_time
         self._workable = sa.true() if only is None else only
 
-    def claiming(
+    def _claim_statement(
         self,
         returning: Sequence[sa.ColumnElement[Any]],
         *,
         only: sa.ColumnElement[bool] | None = None,
-        first: sa.ColumnElement[Any] | None = None,
+        order_by: sa.ColumnElement[Any] | None = None,
         **changes: Any,
     ) -> sa.UpdateBase:
-        """The statement for `claim`, made once: making it takes longer than running it.
+        """The statement that claims due rows, built once because building takes longer than running.
 
-        The least by `first` come first, then the longest due. `NOW` may stand in all of them.
-        SKIP LOCKED is PostgreSQL's; SQLite has one writer at a time and leaves it out.
+        Rows come by `order_by`, then by how long they have been due. `NOW` may be used in all arguments.
+        SKIP LOCKED works on PostgreSQL; SQLite has one writer at a time and leaves it out.
         """
         table = self._table
         due = (
             sa.select(table.c.id)
             .where(table.c.due_at <= NOW, self._workable)
-            .order_by(*(() if first is None else (first,)), table.c.due_at)
-            .limit(sa.bindparam("most", type_=sa.BigInteger))
+            .order_by(*(() if order_by is None else (order_by,)), table.c.due_at)
+            .limit(sa.bindparam("max_rows", type_=sa.BigInteger))
         )
         if only is not None:
             due = due.where(only)
-        # A CTE, as PostgreSQL runs one that locks exactly once; a subquery it may run again, past its limit.
+        # A CTE, because PostgreSQL runs one that locks exactly once; a subquery it may run again, past its
+        # limit.
         chosen = due.with_for_update(skip_locked=True, of=table).cte("due")
         return (
             sa.update(table)
@@ -70,59 +70,47 @@ class LeaseQueue:
             .returning(*returning)
         )
 
-    async def claim(
-        self, connection: AsyncConnection, claiming: sa.UpdateBase, limit: int, now: int
-    ) -> tuple[int, Sequence[AnyRow]]:
-        """The lease number and up to `limit` due rows."""
+    def _new_lease(self, limit: int, now: int) -> dict[str, int]:
+        """The parameters of a claim statement: a new lease number for up to `limit` rows."""
         lease = secrets.randbits(62) + 1
-        values = {"now": now, "most": limit, "new_lease": lease, "lease_end": now + self._lease_time}
-        return lease, (await connection.execute(claiming, values)).all()
+        return {"now": now, "max_rows": limit, "new_lease": lease, "lease_end": now + self._lease_time}
 
-    async def next_due(self) -> int | None:
-        """When the earliest row is due, claimed ones counted by the end of their lease."""
+    @transaction
+    async def next_due(self, connection: AsyncConnection) -> int | None:
+        """When the earliest row is due; a claimed row counts with the end of its lease."""
+        earliest = sa.select(sa.func.min(self._table.c.due_at)).where(
+            self._table.c.due_at.is_not(None), self._workable
+        )
+        found: int | None = (await connection.execute(earliest)).scalar()
+        return found
 
-        async def work(connection: AsyncConnection) -> int | None:
-            earliest = sa.select(sa.func.min(self._table.c.due_at)).where(
-                self._table.c.due_at.is_not(None), self._workable
+    @transaction
+    async def renew(self, connection: AsyncConnection, leases: Iterable[int], now: int) -> None:
+        """Extend the rows held under `leases` by a full lease from `now`."""
+        wanted = list(leases)
+        for start in range(0, len(wanted), _MAX_IN_LIST):
+            held = (
+                sa.select(self._table.c.id)
+                .where(self._table.c.lease.in_(wanted[start : start + _MAX_IN_LIST]))
+                .where(self._table.c.due_at.is_not(None))
+                # A row that another transaction writes now is being finished: waiting for it could deadlock.
+                .with_for_update(skip_locked=True)
             )
-            found: int | None = (await connection.execute(earliest)).scalar()
-            return found
+            await connection.execute(
+                sa.update(self._table).where(self._table.c.id.in_(held)).values(due_at=now + self._lease_time)
+            )
 
-        return await self._database.run(work)
+    @transaction
+    async def postpone(
+        self, connection: AsyncConnection, /, key: int | str, lease: int, due_at: int, **changes: Any
+    ) -> bool:
+        """Give a row back until `due_at`, with `changes` of other columns. False when the lease was lost.
 
-    async def renew(self, leases: Iterable[int], now: int) -> None:
-        """Another full lease for all that is held under `leases`."""
-
-        async def work(connection: AsyncConnection) -> None:
-            wanted = list(leases)
-            for start in range(0, len(wanted), _MOST_IN_ONE_LIST):
-                held = (
-                    sa.select(self._table.c.id)
-                    .where(self._table.c.lease.in_(wanted[start : start + _MOST_IN_ONE_LIST]))
-                    .where(self._table.c.due_at.is_not(None))
-                    # What somebody writes at this moment has come to its end: waiting for it could deadlock.
-                    .with_for_update(skip_locked=True)
-                )
-                await connection.execute(
-                    sa.update(self._table)
-                    .where(self._table.c.id.in_(held))
-                    .values(due_at=now + self._lease_time)
-                )
-
-        await self._database.run(work)
-
-    async def postpone(self, key: int | str, lease: int, due_at: int, **changes: Any) -> bool:
-        """Give a row back until `due_at`. False when the lease was no longer ours.
-
-        With `set_aside`, for a reason that an operator should see.
+        `quarantine_reason` marks a row that our own bug stopped; an operator sees it.
         """
+        return await self._finish(connection, key, lease, due_at=due_at, **changes)
 
-        async def work(connection: AsyncConnection) -> bool:
-            return await self.finish(connection, key, lease, due_at=due_at, **changes)
-
-        return await self._database.run(work)
-
-    async def finish(
+    async def _finish(
         self,
         connection: AsyncConnection,
         key: int | str,
@@ -132,7 +120,7 @@ class LeaseQueue:
         **changes: Any,
     ) -> bool:
         """Write `changes` and end the lease, if it is still ours."""
-        changes = {"set_aside": None} | changes
+        changes = {"quarantine_reason": None} | changes
         statement = (
             sa.update(self._table)
             .where(self._table.c.id == key, self._table.c.lease == lease)
@@ -142,15 +130,12 @@ class LeaseQueue:
             statement = statement.where(only)
         return (await connection.execute(statement)).rowcount == 1
 
-    async def release_orphans(self, due_at: sa.ColumnElement[int] | int) -> int:
-        """End every lease there is. Only for a process that holds the database alone."""
-
-        async def work(connection: AsyncConnection) -> int:
-            rows = await connection.execute(
-                sa.update(self._table)
-                .where(self._table.c.lease.is_not(None))
-                .values(lease=None, due_at=due_at)
-            )
-            return rows.rowcount
-
-        return await self._database.run(work)
+    @transaction
+    async def release_all_leases(
+        self, connection: AsyncConnection, due_at: sa.ColumnElement[int] | int
+    ) -> int:
+        """End every lease; returns how many. Only for a process that has the database to itself."""
+        rows = await connection.execute(
+            sa.update(self._table).where(self._table.c.lease.is_not(None)).values(lease=None, due_at=due_at)
+        )
+        return rows.rowcount

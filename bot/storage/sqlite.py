@@ -1,4 +1,4 @@
-"""SQLite: one file, one process, one connection.
+"""SQLite: one file, one process, one connection; and the lock that keeps a second bot away.
 
 Measured traps, each with its test in tests/storage/test_engine.py:
 - the driver begins a transaction only at the first write, so read-then-write loses updates:
@@ -7,13 +7,17 @@ Measured traps, each with its test in tests/storage/test_engine.py:
   one connection, and a transaction that has begun is always finished, cancelled caller or not.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+from filelock import FileLock, Timeout
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from bot.storage.engine import Database
+from bot.core.errors import DependencyDown
+from bot.storage.engine import SQLITE_PREFIX, Database
 
 
 class SqliteDatabase(Database):
@@ -22,13 +26,13 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path) -> None:
         super().__init__(_open_engine(path))
 
-    async def _take_time(self, connection: AsyncConnection) -> None:
-        """Nothing limits it."""
+    async def _lift_timeout(self, connection: AsyncConnection) -> None:
+        """Nothing to do: SQLite has no transaction timeout."""
 
-    async def _take_turn(self, connection: AsyncConnection, alone: bool) -> None:
-        """BEGIN IMMEDIATE has waited already: every transaction is alone."""
+    async def _lock(self, connection: AsyncConnection, exclusive: bool) -> None:
+        """Nothing to do: BEGIN IMMEDIATE has waited already."""
 
-    def _passes(self, error: sa.exc.DBAPIError) -> bool:
+    def _is_transient(self, error: sa.exc.DBAPIError) -> bool:
         if isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError)):
             return True
         # The base class itself means a damaged file; its other subclasses are bugs of ours.
@@ -55,7 +59,7 @@ def _prepare(connection: DBAPIConnection, _record: object) -> None:
             "synchronous=FULL",
             "foreign_keys=ON",
             "temp_store=MEMORY",
-            # What was removed for somebody is overwritten, not left in free pages.
+            # What was erased for a person is overwritten, not left in free pages.
             "secure_delete=ON",
         ):
             cursor.execute(f"PRAGMA {pragma}")
@@ -68,3 +72,31 @@ def _prepare(connection: DBAPIConnection, _record: object) -> None:
 
 def _begin_immediate(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that a sqlite:/// address names."""
+    return Path(url.removeprefix(SQLITE_PREFIX))
+
+
+@contextmanager
+def exclusive_file_lock(url: str) -> Iterator[None]:
+    """Hold the lock file of a SQLite database, because only one bot may use it. Nothing for PostgreSQL.
+
+    The operating system drops the lock when the process ends. Raises DependencyDown.
+    """
+    if not url.startswith(SQLITE_PREFIX):
+        yield
+        return
+    path = sqlite_path(url)
+    lock = FileLock(f"{path}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise DependencyDown(f"another veo-courier already runs on {path}: stop it first") from None
+    except OSError as error:
+        raise DependencyDown(f"DATABASE_URL: {path} cannot be locked: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()

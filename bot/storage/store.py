@@ -1,96 +1,109 @@
-"""The store: every query there is, grouped by who asks, over one database."""
+"""The store: opens the database that an address means, and holds all queries grouped by who uses them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bot.core.budget import Pace
-from bot.core.clock import SECOND
-from bot.core.registration import Limits
+from bot.core.clock import SECOND, system_clock
+from bot.core.errors import SettingsWrong
+from bot.core.rate_limit import RateLimit
+from bot.core.tracking import Limits
 from bot.storage import tables
 from bot.storage.card_queue import CardQueue
+from bot.storage.copying import mark_used
 from bot.storage.delivery_queue import DeliveryQueue
 from bot.storage.diagnosis import Diagnosis
-from bot.storage.engine import Database
-from bot.storage.facts import Facts
+from bot.storage.engine import SQLITE_PREFIX, Database, is_postgresql
 from bot.storage.guilds import Guilds
+from bot.storage.key_values import KeyValues
 from bot.storage.lookups import Lookups
 from bot.storage.migrations import migrate
-from bot.storage.moving import note_use
-from bot.storage.opening import open_database
-from bot.storage.paces import SharedPace
 from bot.storage.people import People
-from bot.storage.registrations import Registrations
+from bot.storage.rate_limit import SharedRateLimiter
+from bot.storage.sqlite import SqliteDatabase, sqlite_path
 from bot.storage.task_queue import TaskQueue
+from bot.storage.tracking import TrackingQueries
 
-# How soon the work of a dead process is taken over. What takes longer is renewed while it runs.
+# How soon the work of a dead process is claimed again. Work that takes longer renews its lease.
 LEASE_TIME = 30 * SECOND
-# The queues by their names, as `announce` tells them.
+# The queues by the names that `notify` uses.
 TASKS, DELIVERIES, CARDS = tables.tasks.name, tables.deliveries.name, tables.cards.name
-# By the names of their rows, see migrations.py.
+# The names of the shared rate limits, see migrations.py.
 VIDEO_API, DISCORD = "video_api", "discord"
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """`interval` below is POLL_INTERVAL in milliseconds."""
+    """Every query there is, over one database."""
 
     database: Database
     tasks: TaskQueue
     deliveries: DeliveryQueue
     cards: CardQueue
-    registrations: Registrations
+    tracking: TrackingQueries
     lookups: Lookups
-    facts: Facts
+    key_values: KeyValues
     guilds: Guilds
     people: People
     diagnosis: Diagnosis
-    interval: int
 
-    async def take_over(self, now: int) -> int:
-        """A bot begins to run on it. What a dead process held is ours, and counted, if no other may be alive.
+    async def recover(self, now: int, interval: int) -> int:
+        """Call once at start. On SQLite (a single process) releases every lease and returns how many.
 
-        Where others may, the end of its lease tells.
+        On PostgreSQL leases expire without help and 0 is returned. `interval` is POLL_INTERVAL in ms.
         """
         if self.database.is_shared:
-            await note_use(self.database)
+            await mark_used(self.database)
             return 0
         return (
-            await self.tasks.release_orphans(now, self.interval)
-            + await self.deliveries.release_orphans(now)
-            + await self.cards.release_orphans(now)
+            await self.tasks.release_leases(now, interval)
+            + await self.deliveries.release_all_leases(now)
+            + await self.cards.release_all_leases(now)
         )
 
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, limits: Limits, interval: int, lease_time: int = LEASE_TIME, pace: Pace | None = None
+    url: str, *, limits: Limits, interval: int, lease_time: int = LEASE_TIME, rate: RateLimit | None = None
 ) -> AsyncIterator[Store]:
-    """Migrates, then gives the store. Raises StorageUnavailable, DependencyDown, SettingsWrong.
+    """Migrates, then yields the store. Raises StorageUnavailable, DependencyDown, SettingsWrong.
 
-    `interval` and `lease_time` are in milliseconds. `pace` is that of the questions of all processes which
-    share the database; a process that is alone keeps it by itself.
+    `interval` (POLL_INTERVAL) and `lease_time` are in milliseconds. `rate` limits the polls of all processes
+    that share the database; a process that has it to itself keeps the limit in memory.
     """
     database = open_database(url)
     try:
         await migrate(database)
-        yield _store(database, limits, interval, lease_time, pace if database.is_shared else None)
+        limiter = None
+        if rate is not None and database.is_shared:
+            limiter = SharedRateLimiter(database, VIDEO_API, rate, system_clock)
+        yield Store(
+            database=database,
+            tasks=TaskQueue(database, lease_time=max(lease_time, interval), limiter=limiter),
+            deliveries=DeliveryQueue(database, lease_time=lease_time),
+            cards=CardQueue(database, lease_time=lease_time),
+            tracking=TrackingQueries(database, limits=limits, interval=interval),
+            lookups=Lookups(database),
+            key_values=KeyValues(database),
+            guilds=Guilds(database),
+            people=People(database),
+            diagnosis=Diagnosis(database),
+        )
     finally:
         await database.close()
 
 
-def _store(database: Database, limits: Limits, interval: int, lease_time: int, pace: Pace | None) -> Store:
-    shared = None if pace is None else SharedPace(VIDEO_API, pace)
-    return Store(
-        database=database,
-        tasks=TaskQueue(database, lease_time=max(lease_time, interval), pace=shared),
-        deliveries=DeliveryQueue(database, lease_time=lease_time),
-        cards=CardQueue(database, lease_time=lease_time),
-        registrations=Registrations(database, limits=limits, interval=interval),
-        lookups=Lookups(database),
-        facts=Facts(database),
-        guilds=Guilds(database),
-        people=People(database),
-        diagnosis=Diagnosis(database),
-        interval=interval,
-    )
+def open_database(url: str) -> Database:
+    """The database at `url`, not yet connected. Raises SettingsWrong, also without PostgreSQL's driver."""
+    if url.startswith(SQLITE_PREFIX):
+        return SqliteDatabase(sqlite_path(url))
+    if not is_postgresql(url):
+        raise SettingsWrong(["DATABASE_URL: must begin with sqlite:/// or postgresql://"])
+    try:
+        # An extra, and some MiB that SQLite does not need.
+        from bot.storage.postgresql import PostgresDatabase
+    except ImportError as error:
+        raise SettingsWrong(
+            ["DATABASE_URL: PostgreSQL needs its driver: pip install 'veo-courier[postgres]'"]
+        ) from error
+    return PostgresDatabase(url)

@@ -1,22 +1,28 @@
-"""The tables as they are today. A change here needs a step in migrations.py; a test compares the two.
+"""The tables as they are today, and how their rows become objects.
 
-Three of them are queues (tasks, deliveries, cards), and share three columns:
-`due_at`     when there is work to do, in UTC milliseconds; NULL when there is none;
-`lease`      the number of the claim that holds the row; NULL when nobody does;
-`set_aside`  why handling it failed in a way that nobody foresaw; NULL once that went well.
+A change here needs a step in migrations.py; a test compares the two. A column with a `key` still has its old
+name in the database. Three tables are queues (tasks, deliveries, cards), and share three columns:
+`due_at`             when there is work to do, in UTC milliseconds; NULL when there is none;
+`lease`              the number of the claim that holds the row; NULL when no process does;
+`quarantine_reason`  the error of our own that stopped the row; NULL once it was handled again.
 """
 
+from dataclasses import fields
 from enum import StrEnum
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from bot.core.tasks import LIVE, DeliveryState, TaskState
+from bot.core.tasks import LIVE, Card, Delivery, DeliveryState, TaskState, TrackedTask
+
+AnyRow = sa.Row[*tuple[Any, ...]]
+Record = TypeVar("Record", TrackedTask, Delivery, Card)
 
 metadata = sa.MetaData()
 
 
-def _words(enum: type[StrEnum]) -> sa.Enum:
-    """Plain text in the database, members of `enum` in Python, on both dialects."""
+def _text_of(enum: type[StrEnum]) -> sa.Enum:
+    """A text column that holds the values of `enum`, on both dialects."""
     return sa.Enum(enum, native_enum=False, create_constraint=False, length=None, values_callable=list)
 
 
@@ -31,20 +37,20 @@ tasks = sa.Table(
     "tasks",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("state", _words(TaskState), nullable=False),
-    sa.Column("word", sa.Text),
-    sa.Column("word_at", sa.BigInteger),
+    sa.Column("state", _text_of(TaskState), nullable=False),
+    sa.Column("word", sa.Text, key="api_status"),
+    sa.Column("word_at", sa.BigInteger, key="api_status_since"),
     sa.Column("reason", sa.Text),
     sa.Column("video_url", sa.Text),
     sa.Column("seconds", sa.Double),
     sa.Column("registered_at", sa.BigInteger, nullable=False),
-    sa.Column("asked_at", sa.BigInteger),
+    sa.Column("asked_at", sa.BigInteger, key="polled_at"),
     sa.Column("finished_at", sa.BigInteger),
     sa.Column("due_at", sa.BigInteger),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("doubts", sa.Integer, nullable=False),
     sa.Column("lease", sa.BigInteger),
-    sa.Column("set_aside", sa.Text),
+    sa.Column("set_aside", sa.Text, key="quarantine_reason"),
 )
 
 cards = sa.Table(
@@ -57,8 +63,8 @@ cards = sa.Table(
     sa.Column("due_at", sa.BigInteger),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("lease", sa.BigInteger),
-    sa.Column("set_aside", sa.Text),
-    # Grows with every change of what it should show: what changed while it was drawn is drawn again.
+    sa.Column("set_aside", sa.Text, key="quarantine_reason"),
+    # Grows with every change of what it should show: a change during an edit leads to another edit.
     sa.Column("version", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     sqlite_autoincrement=True,
 )
@@ -72,23 +78,23 @@ deliveries = sa.Table(
     sa.Column("channel_id", sa.BigInteger, nullable=False),
     sa.Column("requester_id", sa.BigInteger, nullable=False),
     sa.Column("note", sa.Text),
-    sa.Column("state", _words(DeliveryState), nullable=False),
+    sa.Column("state", _text_of(DeliveryState), nullable=False),
     sa.Column("nonce", sa.Text, nullable=False, unique=True),
     sa.Column("card_id", sa.BigInteger, sa.ForeignKey("cards.id")),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("due_at", sa.BigInteger),
     sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("sending_at", sa.BigInteger),
+    sa.Column("sending_at", sa.BigInteger, key="first_sent_at"),
     sa.Column("message_id", sa.BigInteger),
     sa.Column("ended_at", sa.BigInteger),
-    sa.Column("trouble", sa.Text),
-    sa.Column("ended_by", sa.BigInteger),
+    sa.Column("trouble", sa.Text, key="last_error"),
+    sa.Column("ended_by", sa.BigInteger, key="cancelled_by"),
     sa.Column("lease", sa.BigInteger),
-    sa.Column("set_aside", sa.Text),
+    sa.Column("set_aside", sa.Text, key="quarantine_reason"),
     sa.Column("posted_in", sa.BigInteger),
-    # When it was last taken up, which decides whose turn is next.
+    # When it was last claimed: the person who was served longest ago is next.
     sa.Column("served_at", sa.BigInteger),
-    # Buttons carry these ids for as long as their message stands: an id is never given twice.
+    # Buttons carry these ids for as long as their message exists: an id is never given twice.
     sqlite_autoincrement=True,
 )
 
@@ -99,23 +105,24 @@ watchers = sa.Table(
     sa.Column("user_id", sa.BigInteger, primary_key=True),
 )
 
-# Guilds with rows here that the bot is not a member of any more.
-departures = sa.Table(
+# Servers with rows here that the bot has left.
+left_guilds = sa.Table(
     "departures",
     metadata,
     sa.Column("guild_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("since", sa.BigInteger, nullable=False),
 )
 
-facts = sa.Table(
+# Single values that must outlive the process.
+key_values = sa.Table(
     "facts",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
 )
 
-# How fast all processes together call somebody: until when, in microseconds, the calls so far use up.
-paces = sa.Table(
+# The rate limits that all processes share: `used_until` as in core/rate_limit.py.
+rate_limits = sa.Table(
     "paces",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
@@ -127,7 +134,7 @@ for _queue in (tasks, deliveries, cards):
     sa.Index(f"{_queue.name}_due", _queue.c.due_at, sqlite_where=_waits, postgresql_where=_waits)
 
 _live = _is_live(deliveries.c.state)
-# At most one live delivery per task and channel: the constraint decides between two who ask at once.
+# At most one live delivery per task and channel: the constraint decides between two requests at once.
 sa.Index(
     "deliveries_live",
     deliveries.c.channel_id,
@@ -142,3 +149,20 @@ sa.Index("deliveries_by_guild", deliveries.c.guild_id, deliveries.c.state)
 sa.Index("deliveries_by_requester", deliveries.c.requester_id, deliveries.c.state)
 sa.Index("deliveries_by_card", deliveries.c.card_id)
 sa.Index("deliveries_served", deliveries.c.requester_id, deliveries.c.served_at)
+
+IS_LIVE = deliveries.c.state.in_(LIVE)
+# Being handed to Discord at this moment: its outcome must find its row.
+IS_BEING_SENT = deliveries.c.lease.is_not(None) & deliveries.c.first_sent_at.is_not(None)
+
+_TABLES: dict[type, sa.Table] = {TrackedTask: tasks, Delivery: deliveries, Card: cards}
+_WIDTHS = {record: len(fields(record)) for record in _TABLES}
+
+
+def columns(record: type[Record]) -> list[sa.Column[Any]]:
+    """The columns of `record`, in the order of its fields."""
+    return [_TABLES[record].c[field.name] for field in fields(record)]
+
+
+def read(record: type[Record], row: AnyRow, start: int = 0) -> Record:
+    """The record whose columns begin at position `start` of `row`."""
+    return record(*row[start : start + _WIDTHS[record]])

@@ -1,120 +1,109 @@
-"""What the poller asks of the database: due tasks, and a place for the API's answers."""
+"""The queue of tasks to poll, and a place for the API's answers."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.core.clock import SECOND
+from bot.core.clock import SECOND, Clock
 from bot.core.tasks import Claim, DeliveryState, TaskState, TrackedTask, may_become
 from bot.core.verdicts import Final, PollOutcome, StillWaiting
-from bot.storage import rows
-from bot.storage.engine import Database, announce
-from bot.storage.paces import SharedPace
+from bot.storage.card_queue import mark_cards_due
+from bot.storage.engine import Database, notify, transaction
 from bot.storage.queue import NOW, LeaseQueue
-from bot.storage.tables import cards, deliveries, tasks
+from bot.storage.rate_limit import SharedRateLimiter
+from bot.storage.tables import columns, deliveries, read, tasks
 
-# How soon most results are posted once their task has ended.
+# How soon most results are posted after their task has ended.
 RESULT_FOLLOWS = 5 * SECOND
 
 
-class TaskQueue:
-    """The tasks that wait, by when to ask about them."""
+class TaskQueue(LeaseQueue):
+    """The waiting tasks, by when to poll them."""
 
-    def __init__(self, database: Database, *, lease_time: int, pace: SharedPace | None = None) -> None:
-        self._database = database
-        self._pace = pace
-        self._queue = LeaseQueue(database, tasks, lease_time=lease_time)
-        self._claiming = self._queue.claiming(rows.columns(TrackedTask), asked_at=NOW)
-        self.next_due = self._queue.next_due
-        self.renew = self._queue.renew
+    def __init__(
+        self, database: Database, *, lease_time: int, limiter: SharedRateLimiter | None = None
+    ) -> None:
+        super().__init__(database, tasks, lease_time=lease_time)
+        self._limiter = limiter
+        self._claim = self._claim_statement(columns(TrackedTask), polled_at=NOW)
 
-    async def claim(self, limit: int, now: int) -> Claim[TrackedTask]:
-        """Up to `limit` due tasks, and no more than the pace of all processes allows.
+    @transaction
+    async def claim(self, connection: AsyncConnection, limit: int, now: int) -> Claim[TrackedTask]:
+        """Up to `limit` due tasks, and no more than the rate limit of all processes allows.
 
-        `asked_at` is written already: after a crash it is not too early.
+        `polled_at` is written already, so that a poll after a crash is not too early.
         """
+        if self._limiter is not None:
+            limit = min(limit, await self._limiter.allowed(connection, now))
+        if limit < 1:
+            return Claim(0, ())
+        values = self._new_lease(limit, now)
+        found = (await connection.execute(self._claim, values)).all()
+        if self._limiter is not None and found:
+            await self._limiter.spend(connection, len(found), now)
+        return Claim(values["new_lease"], tuple(read(TrackedTask, row) for row in found))
 
-        async def work(connection: AsyncConnection) -> Claim[TrackedTask]:
-            room = limit if self._pace is None else min(limit, await self._pace.room(connection, now))
-            if room < 1:
-                return Claim(0, ())
-            lease, found = await self._queue.claim(connection, self._claiming, room, now)
-            if self._pace is not None and found:
-                await self._pace.spend(connection, len(found), now)
-            return Claim(lease, tuple(rows.read(TrackedTask, row) for row in found))
-
-        return await self._database.run(work)
-
-    async def postpone(self, task_id: str, lease: int, due_at: int, *, set_aside: str | None = None) -> bool:
-        """Ask later, nothing having been learnt."""
-        return await self._queue.postpone(task_id, lease, due_at, set_aside=set_aside)
-
-    async def record(self, outcomes: Sequence[PollOutcome], now: int) -> int:
+    @transaction
+    async def record(self, connection: AsyncConnection, outcomes: Sequence[PollOutcome], now: int) -> int:
         """Write many outcomes in one transaction; returns how many tasks became final.
 
-        An outcome whose lease is no longer ours changes nothing.
+        An outcome whose lease was lost changes nothing.
         """
-
-        # In one order everywhere: two processes must not wait for each other's rows.
+        # In the same order everywhere, because two processes must not wait for each other's rows.
         ordered = sorted(outcomes, key=lambda outcome: outcome.task.id)
-
-        async def work(connection: AsyncConnection) -> int:
-            await self._keep_waiting(connection, ordered)
-            ended, changed = [], []
-            for outcome in ordered:
-                match outcome.verdict:
-                    case Final() as verdict if await self._end(connection, outcome, verdict, now):
-                        ended.append(outcome.task.id)
-                    case StillWaiting(word) if word not in (None, outcome.task.word):
-                        if await self._change_word(connection, outcome, word, now):
-                            changed.append(outcome.task.id)
-            if changed:
-                await mark_cards(connection, tasks.c.id.in_(changed), now)
-            if ended:
-                # Its result follows, and has the card redrawn as well: one edit for both, if it comes soon.
-                await mark_cards(connection, tasks.c.id.in_(ended), now + RESULT_FOLLOWS)
-            return len(ended)
-
-        return await self._database.run(work)
+        await self._keep_waiting(connection, ordered)
+        ended, changed = [], []
+        for outcome in ordered:
+            match outcome.verdict:
+                case Final() as verdict if await self._end(connection, outcome, verdict, now):
+                    ended.append(outcome.task.id)
+                case StillWaiting() as verdict if _is_new_status(outcome):
+                    if await self._change_status(connection, outcome, verdict, now):
+                        changed.append(outcome.task.id)
+        if changed:
+            await mark_cards_due(connection, tasks.c.id.in_(changed), now)
+        if ended:
+            # The result makes the card due as well: one edit for both, if the result comes soon.
+            await mark_cards_due(connection, tasks.c.id.in_(ended), now + RESULT_FOLLOWS)
+        return len(ended)
 
     async def _keep_waiting(self, connection: AsyncConnection, outcomes: Sequence[PollOutcome]) -> None:
-        """The common case, as one prepared statement for all of them."""
+        """The common case, as one prepared statement for all outcomes."""
         unchanged = [
             {
                 "key": o.task.id,
                 "claim": o.lease,
-                "asked": o.asked_at,
+                "polled": o.polled_at,
                 "due": o.verdict.due_at,
                 "attempts": o.verdict.attempt,
                 "doubted": o.verdict.doubts,
             }
             for o in outcomes
-            if isinstance(o.verdict, StillWaiting) and o.verdict.word in (None, o.task.word)
+            if isinstance(o.verdict, StillWaiting) and not _is_new_status(o)
         ]
         if unchanged:
             await connection.execute(_KEEP_WAITING, unchanged)
 
-    async def _change_word(
-        self, connection: AsyncConnection, outcome: PollOutcome, word: str | None, now: int
+    async def _change_status(
+        self, connection: AsyncConnection, outcome: PollOutcome, verdict: StillWaiting, now: int
     ) -> bool:
-        verdict = outcome.verdict
-        assert isinstance(verdict, StillWaiting)  # noqa: S101 - narrows for the type checker
-        return await self._queue.finish(
+        return await self._finish(
             connection,
             outcome.task.id,
             outcome.lease,
             only=_may_become(TaskState.WAITING),
-            word=word,
-            word_at=now,
-            asked_at=outcome.asked_at,
+            api_status=verdict.api_status,
+            api_status_since=now,
+            polled_at=outcome.polled_at,
             due_at=verdict.due_at,
             attempt=verdict.attempt,
             doubts=verdict.doubts,
         )
 
     async def _end(self, connection: AsyncConnection, outcome: PollOutcome, verdict: Final, now: int) -> bool:
-        ended = await self._queue.finish(
+        ended = await self._finish(
             connection,
             outcome.task.id,
             outcome.lease,
@@ -123,7 +112,7 @@ class TaskQueue:
             reason=verdict.reason,
             video_url=verdict.video_url,
             seconds=verdict.seconds,
-            asked_at=outcome.asked_at,
+            polled_at=outcome.polled_at,
             finished_at=now,
             due_at=None,
         )
@@ -135,13 +124,13 @@ class TaskQueue:
                 .where(deliveries.c.state == DeliveryState.OPEN)
                 .values(state=DeliveryState.DUE, due_at=now)
             )
-            await announce(connection, deliveries)
+            await notify(connection, deliveries)
         return ended
 
-    async def release_orphans(self, now: int, interval: int) -> int:
-        """End the leases of a process that died, keeping `interval` ms between two questions."""
-        earliest = tasks.c.asked_at + interval
-        return await self._queue.release_orphans(sa.case((earliest > now, earliest), else_=sa.literal(now)))
+    async def release_leases(self, now: int, interval: int) -> int:
+        """End every lease, keeping `interval` ms between two polls. Only for a process without others."""
+        earliest = tasks.c.polled_at + interval
+        return await self.release_all_leases(sa.case((earliest > now, earliest), else_=sa.literal(now)))
 
 
 _KEEP_WAITING = (
@@ -149,8 +138,8 @@ _KEEP_WAITING = (
     .where(tasks.c.id == sa.bindparam("key"), tasks.c.lease == sa.bindparam("claim"))
     .values(
         lease=None,
-        set_aside=None,
-        asked_at=sa.bindparam("asked"),
+        quarantine_reason=None,
+        polled_at=sa.bindparam("polled"),
         due_at=sa.bindparam("due"),
         attempt=sa.bindparam("attempts"),
         doubts=sa.bindparam("doubted"),
@@ -162,27 +151,53 @@ def _may_become(state: TaskState) -> sa.ColumnElement[bool]:
     return tasks.c.state.in_(may_become(state))
 
 
-async def mark_cards(connection: AsyncConnection, of: sa.ColumnElement[bool], due_at: int) -> None:
-    """Have every card redrawn, by that time, that shows a delivery of a task matching `of`.
+def _is_new_status(outcome: PollOutcome) -> bool:
+    verdict = outcome.verdict
+    return isinstance(verdict, StillWaiting) and verdict.api_status not in (None, outcome.task.api_status)
 
-    One that is being drawn right now is about what was true before: it is due again once that has ended,
-    so that two edits of one message cannot overtake each other.
+
+class OutcomeRecorder:
+    """Writes outcomes that come at the same time in one transaction, because a commit costs an fsync.
+
+    A single outcome is written at once; the others wait only for the transaction before theirs. `on_commit`
+    is called with the outcomes of each transaction.
     """
-    shown = (
-        sa.select(deliveries.c.card_id)
-        .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
-        .where(of, deliveries.c.card_id.is_not(None))
-    )
-    # In one order everywhere, see `record`.
-    in_order = sa.select(cards.c.id).where(cards.c.id.in_(shown)).order_by(cards.c.id).with_for_update()
-    later = cards.c.due_at.is_(None) | (cards.c.due_at > due_at)
-    await connection.execute(
-        sa.update(cards)
-        .where(cards.c.id.in_(in_order))
-        .values(
-            due_at=sa.case((cards.c.lease.is_(None) & later, sa.literal(due_at)), else_=cards.c.due_at),
-            version=cards.c.version + 1,
-            attempt=0,
-        )
-    )
-    await announce(connection, cards)
+
+    def __init__(
+        self, queue: TaskQueue, clock: Clock, on_commit: Callable[[Sequence[PollOutcome]], None]
+    ) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._on_commit = on_commit
+        self._waiting: list[tuple[PollOutcome, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def record(self, outcome: PollOutcome) -> None:
+        """Returns once `outcome` is committed. Raises StorageUnavailable."""
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((outcome, committed))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all(), name="outcomes")
+        await committed
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._write(batch)
+        finally:
+            self._writing = None
+
+    async def _write(self, batch: list[tuple[PollOutcome, asyncio.Future[None]]]) -> None:
+        outcomes = [outcome for outcome, _ in batch]
+        try:
+            await self._queue.record(outcomes, self._clock())
+        except Exception as error:
+            for _, committed in batch:
+                if not committed.done():
+                    committed.set_exception(error)
+            return
+        for _, committed in batch:
+            if not committed.done():  # its job may have been cancelled meanwhile
+                committed.set_result(None)
+        self._on_commit(outcomes)

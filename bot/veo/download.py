@@ -1,7 +1,7 @@
-"""Fetching the finished video from a host that nobody vouches for, onto our disk.
+"""Downloads the finished video from an untrusted host to our disk.
 
-Bounded in every direction: addresses (addresses.py), redirects, bytes, silence, memory, disk. The
-API's key never travels to the video's host: this module has another session and does not know it.
+Everything is bounded: addresses (public_address.py), redirects, bytes, silence, memory, disk. The API's key
+never travels to the video's host, because this module has a session of its own and does not know the key.
 """
 
 from pathlib import Path
@@ -11,24 +11,24 @@ import aiohttp
 from yarl import URL
 
 from bot.core.errors import DownloadInterrupted, LinkRefused, VideoUnusable
-from bot.media.mp4 import Mp4, Mp4CutShort, NotAnMp4
-from bot.veo.addresses import PublicResolver, check_link, next_hop, parse_link
-from bot.veo.part_file import PartFile
+from bot.media.mp4 import Mp4CutShort, NotAnMp4
+from bot.media.part_file import PartFile
+from bot.veo.client import USER_AGENT
+from bot.veo.public_address import PublicResolver, check_link, next_hop, parse_link
 from bot.veo.retry_after import retry_after
-from bot.veo.user_agent import USER_AGENT
 
-CONNECT_LIMIT: Final = 15.0
-STALL_LIMIT: Final = 30.0
+CONNECT_TIMEOUT: Final = 15.0
+STALL_TIMEOUT: Final = 30.0
 
-_MOST_REDIRECTS = 5
+_MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# The host speaks about this moment, not about the link.
-_PASSING = frozenset({408, 425, 429})
+# These are about this moment, not about the link.
+_TRANSIENT = frozenset({408, 425, 429})
 _MIB = 1 << 20
 
 
 def open_download_session(*, allow_loopback: bool) -> aiohttp.ClientSession:
-    """One connection per request: each gets its own look-up, which PublicResolver judges."""
+    """One connection per request: each resolves the name anew, and PublicResolver judges the result."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             resolver=PublicResolver(allow_loopback=allow_loopback),
@@ -37,7 +37,7 @@ def open_download_session(*, allow_loopback: bool) -> aiohttp.ClientSession:
             limit=0,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
-        # Compressed, a video is no smaller, and its length could not be checked.
+        # A compressed video is no smaller, and its length could not be checked.
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
         read_bufsize=_MIB // 4,
         trust_env=False,
@@ -53,39 +53,39 @@ class VideoDownloader:
         session: aiohttp.ClientSession,
         max_bytes: int,
         allow_loopback: bool,
-        connect_limit: float = CONNECT_LIMIT,
-        stall_limit: float = STALL_LIMIT,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        stall_timeout: float = STALL_TIMEOUT,
     ) -> None:
         self._session = session
         self._max_bytes = max_bytes
         self._allow_loopback = allow_loopback
-        # No total limit: a slow line may take its time as long as it delivers. `connect` bounds
-        # the look-up as well, which `sock_connect` leaves to the system.
-        self._limits = aiohttp.ClientTimeout(
+        # No total: a slow line may take its time as long as it delivers. `connect` bounds the name resolution
+        # as well, which `sock_connect` leaves to the system.
+        self._timeout = aiohttp.ClientTimeout(
             total=None,
-            connect=2 * connect_limit,
-            sock_connect=connect_limit,
-            sock_read=stall_limit,
+            connect=2 * connect_timeout,
+            sock_connect=connect_timeout,
+            sock_read=stall_timeout,
         )
 
-    async def fetch(self, url: str, destination: Path) -> Mp4:
-        """Raises DownloadInterrupted, LinkRefused, StorageUnavailable or VideoUnusable.
+    async def fetch(self, url: str, destination: Path) -> None:
+        """Download `url` to `destination`, which is then complete and checked, or untouched.
 
-        `destination` is complete and checked, or untouched.
+        Raises DownloadInterrupted, LinkRefused, StorageUnavailable or VideoUnusable.
         """
         try:
             async with await self._open(parse_link(url)) as response:
-                return await self._save(response, destination)
+                await self._save(response, destination)
         except aiohttp.InvalidURL as error:
             raise VideoUnusable("The video's link is not a usable web address.") from error
         except (aiohttp.ClientError, OSError) as error:
             raise DownloadInterrupted(f"The video stopped on its way ({type(error).__name__}).") from error
 
     async def _open(self, url: URL) -> aiohttp.ClientResponse:
-        """Redirects are followed here, not by aiohttp, since each hop must be judged."""
-        for _ in range(_MOST_REDIRECTS + 1):
+        """Follow redirects here and not in aiohttp, because each hop must be judged."""
+        for _ in range(_MAX_REDIRECTS + 1):
             check_link(url, allow_loopback=self._allow_loopback)
-            response = await self._session.get(url, allow_redirects=False, timeout=self._limits)
+            response = await self._session.get(url, allow_redirects=False, timeout=self._timeout)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return response
@@ -93,14 +93,14 @@ class VideoDownloader:
             url = next_hop(url, location)
         raise VideoUnusable("The video's link is redirected too often.")
 
-    async def _save(self, response: aiohttp.ClientResponse, destination: Path) -> Mp4:
+    async def _save(self, response: aiohttp.ClientResponse, destination: Path) -> None:
         _check_status(response)
         length = _content_length(response)
         if length is not None and length > self._max_bytes:
             raise self._too_large(length)
-        async with PartFile(destination, room=length or 0) as part:
+        async with PartFile(destination, expected_size=length or 0) as part:
             await self._receive(response, part)
-            return await _keep(part, length_known=length is not None)
+            await _keep(part, length_known=length is not None)
 
     async def _receive(self, response: aiohttp.ClientResponse, part: PartFile) -> None:
         """aiohttp raises ClientPayloadError when fewer bytes come than Content-Length told."""
@@ -117,10 +117,10 @@ class VideoDownloader:
         return VideoUnusable(f"The video is larger than this bot may download ({told}).")
 
 
-async def _keep(part: PartFile, *, length_known: bool) -> Mp4:
-    """Without a length, a connection that broke looks like one that ended; the boxes tell."""
+async def _keep(part: PartFile, *, length_known: bool) -> None:
+    """Check the file. Without a length only its boxes show whether the connection broke."""
     try:
-        return await part.keep()
+        await part.keep()
     except NotAnMp4 as error:
         if isinstance(error, Mp4CutShort) and not length_known:
             raise DownloadInterrupted("The video ended in the middle of a box.") from error
@@ -132,8 +132,8 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
     if status == 200:
         return
     message = f"The video's host answered {status}."
-    if 400 <= status < 500 and status not in _PASSING:
-        raise LinkRefused(message, status=status)
+    if 400 <= status < 500 and status not in _TRANSIENT:
+        raise LinkRefused(message)
     raise DownloadInterrupted(message, retry_after=retry_after(response.headers))
 
 

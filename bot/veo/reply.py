@@ -1,10 +1,9 @@
 """What a reply of the video API means: (status, headers, body) -> Answer. Pure.
 
-The order of the checks is the point: HTTP status, then JSON, then the task's own status word. The
-presence of an `error` key decides nothing: some services send `{"code": 0}` there when all is well.
-The API wraps its refusals in HTTP 200, so a body without a status is read as an envelope
-`{code, msg, data}`. Whatever is not understood raises VideoApiUnavailable, which is asked again:
-no misreading may end a task.
+The order of the checks matters: HTTP status, then JSON, then the task's own status. An `error` key decides
+nothing, because some services send `{"code": 0}` there on success. The API wraps its refusals in HTTP 200, so
+a body without a status is read as an envelope `{code, msg, data}`. Every reply that is not understood raises
+VideoApiUnavailable and is polled again, because a misreading must not end a task.
 """
 
 import json
@@ -13,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.core.answers import Answer, Completed, Doubt, Doubtful, Failed, Waiting
 from bot.core.errors import KeyRefused, VideoApiThrottled, VideoApiUnavailable
+from bot.core.verdicts import Answer, Completed, Doubt, Doubtful, Failed, Waiting
 from bot.veo import wording
 from bot.veo.retry_after import header, retry_after
 
@@ -25,10 +24,10 @@ _FAILED = frozenset(
     {"failed", "fail", "failure", "error", "cancelled", "canceled", "cancel", "expired", "timeout"}
 )
 _ID_KEYS = ("id", "task_id", "taskId", "projectId")
-_WORD_LIMIT = 40
-_REASON_LIMIT = 4000
-# Signed links carry a session token of some 2,000 characters; nobody sends four times that.
-_URL_LIMIT = 8192
+_MAX_STATUS = 40
+_MAX_REASON = 4000
+# Signed links carry a session token of some 2,000 characters.
+_MAX_URL = 8192
 
 _Json = dict[str, Any]
 
@@ -53,15 +52,15 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
 
 def _read_document(reply: _Json, headers: Mapping[str, str]) -> Answer:
     task = _unwrap(reply)
-    word = task.get("status")
-    if not isinstance(word, str) or not word.strip():
+    status = task.get("status")
+    if not isinstance(status, str) or not status.strip():
         return _read_envelope(reply, headers)
     if all(task.get(key) is None for key in _ID_KEYS):
         # {"status": "error", "message": "invalid token"} names no task: it is about the caller.
         doubt = _doubt_in(wording.message_of(reply))
         if doubt is not None:
             return doubt
-    return _read_status(word.strip().lower(), task)
+    return _read_status(status.strip().lower(), task)
 
 
 def _unwrap(reply: _Json) -> _Json:
@@ -76,13 +75,13 @@ def _unwrap(reply: _Json) -> _Json:
     return reply | known
 
 
-def _read_status(word: str, task: _Json) -> Answer:
-    if word in _DONE:
+def _read_status(status: str, task: _Json) -> Answer:
+    if status in _DONE:
         url = _video_url(task)
         return Completed(url, _seconds(task)) if url else Doubtful(Doubt.NO_VIDEO)
-    if word in _FAILED:
+    if status in _FAILED:
         return Failed(_reason(task))
-    return Waiting(wording.printable(word, _WORD_LIMIT) or "unknown")
+    return Waiting(wording.printable(status, _MAX_STATUS) or "unknown")
 
 
 def _video_url(task: _Json) -> str | None:
@@ -97,7 +96,7 @@ def _video_url(task: _Json) -> str | None:
 
 
 def _is_http_url(text: str) -> bool:
-    if len(text) > _URL_LIMIT or not text.isprintable():
+    if len(text) > _MAX_URL or not text.isprintable():
         return False
     try:
         parts = urlsplit(text)
@@ -118,7 +117,7 @@ def _seconds(task: _Json) -> float | None:
 
 
 def _reason(task: _Json) -> str:
-    return wording.storable(wording.reason_of(task), _REASON_LIMIT) or NO_REASON
+    return wording.storable(wording.reason_of(task), _MAX_REASON) or NO_REASON
 
 
 # -- everything that is not a task ---------------------------------------------------------------
@@ -137,7 +136,7 @@ def _document(body: bytes) -> _Json:
 
 
 def _parse(body: bytes) -> Any:
-    """None for whatever is not JSON: broken text, numbers too long, nesting too deep."""
+    """The parsed JSON, or None: broken text, numbers too long, nesting too deep."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""How long the other side asked us to stay away (RFC 9110, 10.2.3): seconds or a date."""
+"""Reads Retry-After (RFC 9110, 10.2.3): seconds or a date."""
 
 import re
 from collections.abc import Mapping
@@ -7,26 +7,26 @@ from email.utils import parsedate_to_datetime
 
 from bot.core.clock import system_clock, to_datetime
 
-# A header that asks for more is a mistake or an attack; an hour's silence is already long.
-_LONGEST = 3600.0
+# A header that asks for more is a mistake or an attack.
+_MAX_SECONDS = 3600.0
 _SECONDS = re.compile(r"[+-]?\d{1,12}(\.\d{1,9})?", re.ASCII)
 
 
 def header(headers: Mapping[str, str], name: str) -> str | None:
-    """Header names have no case, but a plain dict does; only error paths come here."""
+    """One header of any mapping. Header names have no case, but the keys of a plain dict do."""
     wanted = name.lower()
     return next((value for key, value in headers.items() if key.lower() == wanted), None)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds to wait, within [0, 3600], or None when nothing usable was said."""
+    """The seconds to wait, within [0, 3600], or None without a usable header."""
     text = (header(headers, "Retry-After") or "").strip()
     wait = float(text) if _SECONDS.fullmatch(text) else _seconds_until(text, headers)
-    return None if wait is None else min(max(wait, 0.0), _LONGEST)
+    return None if wait is None else min(max(wait, 0.0), _MAX_SECONDS)
 
 
 def _seconds_until(text: str, headers: Mapping[str, str]) -> float | None:
-    """Measured from the reply's own Date: the two machines' clocks may differ."""
+    """Seconds from the reply's own Date, because the clocks of the two machines may differ."""
     moment = _http_date(text)
     if moment is None:
         return None

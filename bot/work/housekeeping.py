@@ -1,76 +1,49 @@
-"""Once an hour: forgets servers left long ago, removes videos that nobody takes, tries closed ways again."""
+"""Once an hour: deletes servers left long ago, and files that no channel is owed."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
 
+from bot.aio import wait_for_event
 from bot.core.clock import DAY, Clock
 from bot.core.errors import TryLater
+from bot.storage.delivery_queue import DeliveryQueue
+from bot.storage.guilds import Guilds
+from bot.work.video_cache import VideoCache
 
 logger = logging.getLogger(__name__)
 
-# Somebody who removed the bot by mistake finds everything again within a month.
+# Time to undo a removal of the bot that was a mistake.
 GUILDS_STAY = 30 * DAY
-
-
-class Departures(Protocol):
-    """The guilds of the store."""
-
-    async def purge(self, before: int, now: int) -> int: ...
-
-
-class Keeps(Protocol):
-    """The part of the delivery queue that knows which files are of use."""
-
-    async def tasks_to_keep(self, now: int) -> set[str]: ...
-
-
-class Videos(Protocol):
-    """The shelf."""
-
-    async def tidy(self, keep: Iterable[str]) -> int: ...
-
 
 Chore = Callable[[], Awaitable[None]]
 
 
-async def forget_departed(guilds: Departures, clock: Clock) -> None:
-    """Servers that the bot left long ago. Raises StorageUnavailable."""
+async def purge_left_guilds(guilds: Guilds, clock: Clock) -> None:
+    """Delete what is stored about servers that the bot left a month ago. Raises StorageUnavailable."""
     now = clock()
-    if forgotten := await guilds.purge(now - GUILDS_STAY, now):
-        logger.info("forgot %d servers that the bot left a month ago", forgotten)
+    if purged := await guilds.purge(now - GUILDS_STAY, now):
+        logger.info("deleted %d servers that the bot left a month ago", purged)
 
 
-async def tidy_videos(deliveries: Keeps, shelf: Videos, clock: Clock) -> None:
-    """Files that nobody is owed. Raises StorageUnavailable."""
-    if removed := await shelf.tidy(await deliveries.tasks_to_keep(clock())):
-        logger.info("removed %d videos that nobody took", removed)
+async def tidy_videos(deliveries: DeliveryQueue, videos: VideoCache, clock: Clock) -> None:
+    """Remove files that no channel is owed. Raises StorageUnavailable."""
+    if removed := await videos.tidy(await deliveries.tasks_to_keep(clock())):
+        logger.info("removed %d videos that no channel is owed", removed)
 
 
-class Housekeeper:
-    """Does every chore, every `every` seconds. What fails is tried again in the next round."""
-
-    def __init__(self, chores: Sequence[Chore], *, every: float) -> None:
-        self._chores = chores
-        self._every = every
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set."""
-        while not stop.is_set():
-            for chore in self._chores:
-                await _guarded(chore)
-            try:
-                async with asyncio.timeout(self._every):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+async def run_chores(chores: Sequence[Chore], interval: float, stop: asyncio.Event) -> None:
+    """Run every chore each `interval` seconds until `stop` is set; a failed one runs again next time."""
+    while not stop.is_set():
+        for chore in chores:
+            await _run_chore(chore)
+        await wait_for_event(stop, timeout=interval)
 
 
-async def _guarded(chore: Chore) -> None:
+async def _run_chore(chore: Chore) -> None:
     try:
         await chore()
     except TryLater as error:
         logger.warning("housekeeping waits for its next round: %s", error)
     except Exception:
-        logger.exception("a bug in housekeeping; it goes on in an hour")
+        logger.exception("a bug in housekeeping; it runs again in an hour")

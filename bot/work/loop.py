@@ -1,6 +1,6 @@
 """The durable loop: claim what is due, handle each piece in a job of its own, sleep until the next is due.
 
-Nothing it knows is only in memory: a piece of work whose job dies becomes due again when its lease ends.
+Nothing is known only in memory: work whose job dies becomes due again when its lease ends.
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
+from bot.aio import cancel_all, wait_for_event
 from bot.core.backoff import retry_delay
 from bot.core.clock import SECOND, Clock
 from bot.core.errors import CannotStart, TryLater
@@ -15,152 +16,162 @@ from bot.core.tasks import Claim
 
 logger = logging.getLogger(__name__)
 Work = TypeVar("Work")
+Handled = TypeVar("Handled", contravariant=True)
 
-# Another process may have added work without waking us.
-_LONGEST_SLEEP = 30 * SECOND
-# Something is due, and yet nothing could be claimed (its channel is busy, or it was just taken).
+# Another process may have added work without waking this one.
+_MAX_SLEEP = 30 * SECOND
+# Something is due, but nothing could be claimed (its channel is busy, or it was just claimed).
 _SLEEP_WHEN_BLOCKED = SECOND
 # Under full load jobs end one by one; claiming for several of them at once saves transactions.
-_GATHER_ROOM = 0.01
-_MOST_BACKOFF = 30 * SECOND
-_MOST_REASON = 500
+_COLLECT_SLOTS = 0.01
+_MAX_BACKOFF = 30 * SECOND
+_MAX_REASON = 500
 
 
-class Source(Protocol[Work]):
-    """Where the work comes from and what is done with it. All awaits may raise TryLater."""
+class Queue(Protocol[Work]):
+    """Where the work comes from. All methods may raise TryLater. Times in UTC milliseconds."""
 
-    name: str
-
-    async def claim(self, room: int) -> Claim[Work]:
-        """Up to `room` pieces of due work."""
-        ...
-
-    async def handle(self, lease: int, work: Work) -> None:
-        """Do it and record the outcome under `lease`."""
-        ...
-
-    async def set_aside(self, lease: int, work: Work, why: str) -> None:
-        """Plan another attempt for work whose handling failed in a way that nobody foresaw."""
+    async def claim(self, limit: int, now: int) -> Claim[Work]:
+        """Up to `limit` pieces of due work."""
         ...
 
     async def next_due(self) -> int | None:
-        """When to claim again, in UTC milliseconds; None when nothing waits."""
+        """When to claim again; None when nothing waits."""
         ...
 
-    async def renew(self, leases: Iterable[int]) -> None:
+    async def renew(self, leases: Iterable[int], now: int) -> None:
         """Keep work that takes longer than a lease."""
         ...
 
 
-class DurableLoop(Generic[Work]):
-    """Runs one source until told to stop.
+class Handler(Protocol[Handled]):
+    """What is done with the work. All methods may raise TryLater."""
 
-    `room` bounds the jobs at once, `grace` the seconds that running jobs get at the end; jobs that are
-    still running then are cancelled only with `may_cancel` (never for a call to Discord).
-    `renew_every` is in seconds, well below the lease time.
+    name: str
+
+    async def handle(self, lease: int, work: Handled) -> None:
+        """Do it and record the outcome under `lease`."""
+        ...
+
+    async def quarantine(self, lease: int, work: Handled, reason: str) -> None:
+        """Keep work back for a while, because our own bug stopped it."""
+        ...
+
+
+class DurableLoop(Generic[Work]):
+    """Runs one queue with its handler until told to stop.
+
+    At most `slots` jobs run at once. At the end running jobs get `shutdown_timeout` seconds; those that run
+    longer are cancelled only with `may_cancel` (never for a call to Discord). `renew_interval` is in seconds,
+    well below the lease time.
     """
 
     def __init__(
         self,
-        source: Source[Work],
+        queue: Queue[Work],
+        handler: Handler[Work],
         *,
-        room: int,
+        slots: int,
         clock: Clock,
-        grace: float,
+        shutdown_timeout: float,
         may_cancel: bool,
-        renew_every: float = 10,
+        renew_interval: float = 10,
     ) -> None:
-        self._source: Source[Work] = source
-        self._room = room
+        self._queue: Queue[Work] = queue
+        self._handler: Handler[Work] = handler
+        self._name = handler.name
+        self._slots = slots
         self._clock = clock
-        self._grace = grace
+        self._shutdown_timeout = shutdown_timeout
         self._may_cancel = may_cancel
-        self._renew_every = renew_every
+        self._renew_interval = renew_interval
         self._wake = asyncio.Event()
         self._jobs: dict[asyncio.Task[None], int] = {}
         self._failures = 0
         self._fatal: CannotStart | None = None
 
     def wake(self) -> None:
-        """There may be new work."""
+        """Look for work now, because there may be some."""
         self._wake.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Returns after `stop` is set and the running jobs have ended or used up their grace.
+        """Run until `stop` is set and the running jobs have ended or used up their time.
 
-        Raises CannotStart (a token that Discord no longer accepts) when a job did: no later one can work.
+        Raises CannotStart (a token that Discord no longer accepts) when a job did, because no later one can
+        work.
         """
-        renewing = asyncio.create_task(self._keep_renewing(), name=f"{self._source.name} leases")
-        stopping = asyncio.create_task(self._wake_on(stop), name=f"{self._source.name} stop")
+        renewing = asyncio.create_task(self._keep_renewing(), name=f"{self._name} leases")
+        stopping = asyncio.create_task(self._wake_on(stop), name=f"{self._name} stop")
         try:
             while not stop.is_set():
                 if self._fatal is not None:
                     raise self._fatal
-                # Cleared before looking: what arrives during the look wakes the sleep after it.
+                # Cleared before claiming: a wake during the claim ends the sleep after it.
                 self._wake.clear()
-                if not await self._claim_some():
+                if not await self._claim_due():
                     await self._sleep()
             await self._drain()
         finally:
-            renewing.cancel()
-            stopping.cancel()
-            await asyncio.gather(renewing, stopping, return_exceptions=True)
+            await cancel_all(renewing, stopping)
 
     async def _wake_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._wake.set()
 
-    async def _claim_some(self) -> bool:
+    async def _claim_due(self) -> bool:
         """Whether work was claimed, and more may be waiting."""
-        if 0 < self._room - len(self._jobs) < self._room / 2:
-            await asyncio.sleep(_GATHER_ROOM)
-        room = self._room - len(self._jobs)
-        if room <= 0:
+        if 0 < self._free_slots < self._slots / 2:
+            await asyncio.sleep(_COLLECT_SLOTS)
+        if self._free_slots <= 0:
             return False
         try:
-            claim = await self._source.claim(room)
+            claim = await self._queue.claim(self._free_slots, self._clock())
         except Exception as error:
-            self._failed_look(error)
+            self._log_failed_claim(error)
             return False
         self._failures = 0
         for work in claim.work:
             self._start(claim.lease, work)
         return bool(claim.work)
 
-    def _start(self, lease: int, work: Work) -> None:
-        job = asyncio.create_task(self._guarded(lease, work), name=self._source.name)
-        self._jobs[job] = lease
-        job.add_done_callback(self._ended)
+    @property
+    def _free_slots(self) -> int:
+        return self._slots - len(self._jobs)
 
-    def _ended(self, job: asyncio.Task[None]) -> None:
+    def _start(self, lease: int, work: Work) -> None:
+        job = asyncio.create_task(self._run_job(lease, work), name=self._name)
+        self._jobs[job] = lease
+        job.add_done_callback(self._job_ended)
+
+    def _job_ended(self, job: asyncio.Task[None]) -> None:
         del self._jobs[job]
         self._wake.set()
 
-    async def _guarded(self, lease: int, work: Work) -> None:
-        """One bad piece of work never ends the loop."""
+    async def _run_job(self, lease: int, work: Work) -> None:
+        """Handle one piece of work; its errors never end the loop."""
         try:
-            await self._source.handle(lease, work)
+            await self._handler.handle(lease, work)
         except TryLater as error:
-            logger.warning("%s: %s; trying again when the lease ends", self._source.name, error)
+            logger.warning("%s: %s; trying again when the lease ends", self._name, error)
         except CannotStart as error:
             self._fatal = error
         except Exception as error:
-            logger.exception("%s: a bug in handling %r; set aside", self._source.name, work)
-            await self._set_aside(lease, work, f"{type(error).__name__}: {error}"[:_MOST_REASON])
+            logger.exception("%s: a bug in handling %r; quarantined", self._name, work)
+            await self._quarantine(lease, work, f"{type(error).__name__}: {error}"[:_MAX_REASON])
 
-    async def _set_aside(self, lease: int, work: Work, why: str) -> None:
+    async def _quarantine(self, lease: int, work: Work, reason: str) -> None:
         try:
-            await self._source.set_aside(lease, work, why)
+            await self._handler.quarantine(lease, work, reason)
         except TryLater as error:
-            logger.warning("%s: %s; it is due again when the lease ends", self._source.name, error)
+            logger.warning("%s: %s; it is due again when the lease ends", self._name, error)
 
-    def _failed_look(self, error: Exception) -> None:
+    def _log_failed_claim(self, error: Exception) -> None:
         self._failures += 1
         known = isinstance(error, TryLater)
         logger.log(
             logging.WARNING if known else logging.ERROR,
             "%s: could not look for work (%d in a row): %s",
-            self._source.name,
+            self._name,
             self._failures,
             error,
             exc_info=None if known else error,
@@ -168,57 +179,50 @@ class DurableLoop(Generic[Work]):
 
     async def _sleep(self) -> None:
         delay = await self._delay()
-        if delay is None:
-            await self._wake.wait()
-            return
-        try:
-            async with asyncio.timeout(delay / SECOND):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        await wait_for_event(self._wake, timeout=None if delay is None else delay / SECOND)
 
     async def _delay(self) -> int | None:
-        """Milliseconds to sleep unless woken; None: only the end of a job can bring news."""
-        if len(self._jobs) >= self._room:
+        """Milliseconds to sleep unless woken; None: nothing can be claimed until a job ends."""
+        if self._free_slots <= 0:
             return None
         if self._failures:
-            return retry_delay(self._failures, first=SECOND, most=_MOST_BACKOFF)
+            return retry_delay(self._failures, base=SECOND, cap=_MAX_BACKOFF)
         try:
-            due = await self._source.next_due()
+            due = await self._queue.next_due()
         except TryLater as error:
-            self._failed_look(error)
+            self._log_failed_claim(error)
             return SECOND
         if due is None:
-            return _LONGEST_SLEEP
+            return _MAX_SLEEP
         ahead = due - self._clock()
-        return min(ahead, _LONGEST_SLEEP) if ahead > 0 else _SLEEP_WHEN_BLOCKED
+        return min(ahead, _MAX_SLEEP) if ahead > 0 else _SLEEP_WHEN_BLOCKED
 
     async def _keep_renewing(self) -> None:
-        """Leases seen on two rounds belong to work that takes long."""
+        """Renew the leases seen on two rounds: their work takes long."""
         seen: set[int] = set()
         while True:
-            await asyncio.sleep(self._renew_every)
+            await asyncio.sleep(self._renew_interval)
             current = set(self._jobs.values())
             long_running = seen & current
             seen = current
             if not long_running:
                 continue
             try:
-                await self._source.renew(long_running)
+                await self._queue.renew(long_running, self._clock())
             except TryLater as error:
-                logger.warning("%s: leases not renewed: %s", self._source.name, error)
+                logger.warning("%s: leases not renewed: %s", self._name, error)
             except Exception:
-                # This job must not die quietly: with its lease over, somebody else would do the same work.
-                logger.exception("%s: a bug in renewing leases", self._source.name)
+                # This job must not die: when a lease ends, another process does the same work.
+                logger.exception("%s: a bug in renewing leases", self._name)
 
     async def _drain(self) -> None:
         if not self._jobs:
             return
-        logger.info("%s: letting %d running jobs finish", self._source.name, len(self._jobs))
-        _, running = await asyncio.wait(set(self._jobs), timeout=self._grace)
+        logger.info("%s: letting %d running jobs finish", self._name, len(self._jobs))
+        _, running = await asyncio.wait(set(self._jobs), timeout=self._shutdown_timeout)
         if not running:
             return
-        logger.warning("%s: %d jobs go on after the next start", self._source.name, len(running))
+        logger.warning("%s: %d jobs go on after the next start", self._name, len(running))
         if self._may_cancel:
             for job in running:
                 job.cancel()

@@ -1,6 +1,6 @@
-"""Posts one result message in whatever form its channel takes: whole, smaller, as a link, in few words.
+"""Posts one result message in the form that its channel takes: whole, smaller, as a link, in few words.
 
-Every form carries the delivery's one nonce: a form that Discord refused was not posted.
+Every form carries the delivery's one nonce, because a form that Discord refused was not posted.
 """
 
 import asyncio
@@ -20,40 +20,44 @@ from bot.core.errors import (
 )
 from bot.core.results import ResultMessage
 from bot.core.tasks import TaskState
-from bot.work.shelf import Shelf
+from bot.work.video_cache import VideoCache
 
 logger = logging.getLogger(__name__)
 
 # Discord keeps a nonce for "the past few minutes" (Create Message): within two we rely on it alone.
 _NONCE_IS_FRESH = 2 * MINUTE
-UPLOADS_AT_ONCE = 4
+MAX_UPLOADS = 4
 
 TOO_LARGE = "It is too large to attach in this channel."
 MAY_NOT_ATTACH = "I may not attach files in this channel any more."
 
 
 class Messenger(Protocol):
-    """Discord, as posting needs it."""
+    """Discord, as the deliverer sees it. All methods may raise DiscordUnavailable."""
 
     async def post(self, result: ResultMessage) -> int | None:
         """The result message's id; None when it was posted before and deleted since.
 
-        Raises DiscordUnavailable, Undeliverable, TooLargeForDiscord.
+        Raises Undeliverable, TooLargeForDiscord.
         """
         ...
 
     async def find(self, result: ResultMessage) -> int | None:
-        """The id of a result message that an earlier attempt left in that channel."""
+        """Look up the id of a result message that an earlier attempt left in that channel."""
         ...
 
     async def parent_of(self, thread_id: int) -> int | None:
-        """The channel of a thread, if messages can be posted in it. Raises DiscordUnavailable."""
+        """The channel of a thread, if messages can be posted in it."""
         ...
 
-    async def limit(self, guild_id: int, wanted: int) -> int:
-        """How large a file may be in this guild, in bytes; not looked into further than `wanted`.
+    async def upload_limit(self, guild_id: int, wanted: int) -> int:
+        """The largest file that this server takes, in bytes; only as exact as `wanted` needs."""
+        ...
 
-        Raises DiscordUnavailable.
+    async def send_privately(self, result: ResultMessage, why: str) -> None:
+        """Send the result in a direct message to the person who asked, because the channel refuses it.
+
+        A person who takes no direct messages is not told; the card and the list still show the result.
         """
         ...
 
@@ -66,20 +70,20 @@ class Posted:
     channel_id: int
 
 
-class Poster:
+class ResultPoster:
     """Tries one form after the other, each at most once."""
 
-    def __init__(self, messenger: Messenger, shelf: Shelf, clock: Clock) -> None:
+    def __init__(self, messenger: Messenger, videos: VideoCache, clock: Clock) -> None:
         self._messenger = messenger
-        self._shelf = shelf
+        self._videos = videos
         self._clock = clock
-        self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._uploads = asyncio.Semaphore(MAX_UPLOADS)
 
     async def post(self, result: ResultMessage) -> Posted:
         """Raises DiscordUnavailable, or Undeliverable when no form is taken."""
         while True:
             try:
-                return Posted(await self._post(result), result.channel_id)
+                return Posted(await self._post_form(result), result.channel_id)
             except (Undeliverable, TooLargeForDiscord) as error:
                 other = await self._other_form(result, error)
                 if other is None:
@@ -88,47 +92,47 @@ class Poster:
                 result = other
 
     async def fitting(self, result: ResultMessage) -> ResultMessage:
-        """The video as it is, or made smaller, or no video but a link."""
+        """The result with its video as it is, made smaller, or replaced by a link."""
         video = result.video
         if video is None:
             return result
-        size = await self._shelf.size(video)
-        limit = await self._messenger.limit(result.due.delivery.guild_id, size)
+        size = await self._videos.size(video)
+        limit = await self._messenger.upload_limit(result.due.delivery.guild_id, size)
         if size <= limit:
             return result
         try:
-            smaller = await self._shelf.fitted(result.due.task.id, limit)
+            smaller = await self._videos.fitted(result.due.task.id, limit)
         except CannotFit as error:
             logger.warning("%s cannot be made to fit: %s", result.due.task.id, error)
             return replace(result, video=None, problem=TOO_LARGE, original_size=None)
         return replace(result, video=smaller, original_size=result.original_size or size)
 
-    async def _post(self, result: ResultMessage) -> int | None:
+    async def _post_form(self, result: ResultMessage) -> int | None:
         if result.video is None:
-            return await self._once(result)
+            return await self._look_up_and_post(result)
         async with self._uploads:
-            return await self._once(result)
+            return await self._look_up_and_post(result)
 
-    async def _once(self, result: ResultMessage) -> int | None:
-        """Looked for right before it is sent: what came before may have taken longer than a nonce lives.
+    async def _look_up_and_post(self, result: ResultMessage) -> int | None:
+        """Look it up right before it is sent, because earlier steps may have taken longer than a nonce lives.
 
-        Also on the first attempt: while we waited for a place, our lease may have ended and another process
-        may have posted it.
+        Also on the first attempt: while we waited for an upload slot, our lease may have ended and another
+        process may have posted it.
         """
         if result.begun_at is not None and self._clock() - result.begun_at >= _NONCE_IS_FRESH:
             found = await self._messenger.find(result)
             if found is not None:
                 return found
-            if result.due.delivery.sending_at is not None:
-                _warn_of_two(result)
+            if result.due.delivery.first_sent_at is not None:
+                _warn_of_duplicate(result)
         try:
             return await self._messenger.post(result)
         except FileNotFoundError as error:
-            # Another channel's delivery ended between our look and our opening, and tidied up.
+            # The delivery of another channel removed it between our check and our opening.
             raise DownloadInterrupted("the video's file was removed meanwhile") from error
 
     async def _other_form(self, result: ResultMessage, error: Exception) -> ResultMessage | None:
-        """What may be taken instead of what was refused with `error`; None when nothing may."""
+        """The form to try after a refusal with `error`; None when there is none."""
         if isinstance(error, TooLargeForDiscord) and result.video:
             return await self._smaller(result)
         if isinstance(error, PermissionLost) and result.video:
@@ -141,14 +145,14 @@ class Poster:
         return None
 
     async def _smaller(self, result: ResultMessage) -> ResultMessage:
-        """The messenger has learnt from the refusal: what does not fit now cannot be what was refused."""
+        """A smaller video. The messenger has learnt the limit from the refusal."""
         other = await self.fitting(result)
         if other.video == result.video:
             return replace(result, video=None, problem=TOO_LARGE)
         return other
 
 
-def _warn_of_two(result: ResultMessage) -> None:
+def _warn_of_duplicate(result: ResultMessage) -> None:
     logger.warning(
         "%s: no message of an earlier attempt found in channel %d, posting again "
         "(without Read Message History none can be found, and it may be there twice)",
@@ -158,5 +162,5 @@ def _warn_of_two(result: ResultMessage) -> None:
 
 
 def _is_only_a_link(result: ResultMessage) -> bool:
-    """Without words from outside nothing of it is left; whoever asked gets it in a direct message."""
+    """Whether nothing is left without words from outside; a direct message takes its place."""
     return result.video is None and result.due.task.state is TaskState.COMPLETED

@@ -33,7 +33,7 @@ VIA = "1.1 stand-in"
 BROKEN_STAND_IN = 503
 
 # received: nothing is done yet. accepted: the work is done, and the answer is not sent yet.
-HoldStage = Literal["received", "accepted"]
+HoldPoint = Literal["received", "accepted"]
 
 
 class ConnectionCut(Exception):
@@ -108,8 +108,8 @@ class RestApi:
             await self._stop_at(request, "accepted")
         return answer
 
-    async def _stop_at(self, request: Request, stage: HoldStage) -> None:
-        if not await self._holds.pass_through(request, stage):
+    async def _stop_at(self, request: Request, point: HoldPoint) -> None:
+        if not await self._holds.pass_through(request, point):
             raise ConnectionCut
 
     def _limited(self, request: Request, incoming: web.Request) -> Answer:

@@ -18,7 +18,7 @@ from sandbox.discord.people import Connections, Person
 from sandbox.discord.posting import Nonces, Posting
 from sandbox.discord.ratelimits import Bucket
 from sandbox.discord.record import Record, Request
-from sandbox.discord.rest import PREFIX, HoldStage, RestApi
+from sandbox.discord.rest import PREFIX, HoldPoint, RestApi
 from sandbox.discord.world import Guild, User, World
 from sandbox.faults import Faults
 from sandbox.holds import Hold, Holds
@@ -174,9 +174,9 @@ class StandInDiscord(LoopbackServer):
 
     # --- what goes wrong
 
-    def hold(self, route: str, stage: HoldStage = "received") -> Hold:
+    def hold(self, route: str, point: HoldPoint = "received") -> Hold:
         """Stop the next request to this route, such as "POST /channels/*/messages"."""
-        return self._holds.add(route, stage)
+        return self._holds.add(route, point)
 
     def rate_limit(self, route: str, limit: int, window: float) -> None:
         """Allow `limit` requests to this route per `window` seconds, for each channel, guild or webhook."""

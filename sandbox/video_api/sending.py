@@ -14,9 +14,9 @@ from sandbox.video_api.journal import Download
 
 # received: nothing is done yet. answered: the reply is ready, and not one byte of it is sent.
 # half: half of the video's bytes are sent. sent: all of them, and the connection is still open.
-HoldStage = Literal["received", "answered", "half", "sent"]
+HoldPoint = Literal["received", "answered", "half", "sent"]
 
-Pause = Callable[[HoldStage, web.Request], Awaitable[None]]
+Pause = Callable[[HoldPoint, web.Request], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

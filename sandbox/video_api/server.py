@@ -13,7 +13,7 @@ from sandbox.holds import Hold, Holds
 from sandbox.loopback import LoopbackServer
 from sandbox.video_api import replies
 from sandbox.video_api.journal import Download, Journal, Poll
-from sandbox.video_api.sending import HoldStage, send_video
+from sandbox.video_api.sending import HoldPoint, send_video
 from sandbox.video_api.tasks import StandInTask
 
 _JSON = {"Content-Type": "application/json"}
@@ -90,9 +90,9 @@ class StandInVideoApi(LoopbackServer):
         """Remove a task and its video: from now on its id is unknown."""
         del self.tasks[task_id]
 
-    def hold(self, route: str, *, stage: HoldStage) -> Hold:
+    def hold(self, route: str, *, point: HoldPoint) -> Hold:
         """Stop the next request to this route, such as "GET /videos/*"."""
-        return self._holds.add(route, stage)
+        return self._holds.add(route, point)
 
     async def until(self, condition: Callable[[], bool], *, within: float = 10) -> None:
         """Wait for the condition to become true. Raises AssertionError after `within` seconds."""
@@ -195,9 +195,9 @@ class StandInVideoApi(LoopbackServer):
 
     # --- what the routes share
 
-    async def pause(self, stage: HoldStage, request: web.Request) -> None:
+    async def pause(self, point: HoldPoint, request: web.Request) -> None:
         """Stop the request here if a hold wants it. A dropped one loses its connection."""
-        if not await self._holds.pass_through(request, stage):
+        if not await self._holds.pass_through(request, point):
             close_connection(request)
 
     def _accepts_key(self, request: web.Request) -> bool:

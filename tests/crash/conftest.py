@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bot.storage.opening import open_database
+from bot.storage.store import open_database
 from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Message
 from tests.secrecy import leaked
@@ -18,8 +18,8 @@ def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'data' / 'bot.db'}"
 
 
-class Theatre(BotEnvironment):
-    """A stage with what crash tests ask again and again."""
+class CrashEnv(BotEnvironment):
+    """What crash tests need again and again."""
 
     async def track(self, ids: str) -> Message:
         reply = await self.alice.slash(self.channel, "veo track", id=ids)
@@ -47,14 +47,14 @@ class Theatre(BotEnvironment):
     async def more_requests_than(self, count: int) -> None:
         await self.discord.until(lambda: len(self.discord.record) > count, within=20)
 
-    async def more_questions_than(self, count: int, task_id: str) -> None:
+    async def more_polls_than(self, count: int, task_id: str) -> None:
         await self.api.until(lambda: len(self.api.polls_of(task_id)) > count, within=20)
 
     async def change(self, statement: str) -> int:
         """In the database, beside the bot; returns how many rows it was about."""
         database = open_database(self.settings()["DATABASE_URL"])
         try:
-            return (await database.run(lambda c: c.execute(sa.text(statement)), alone=True)).rowcount
+            return (await database.run(lambda c: c.execute(sa.text(statement)), exclusive=True)).rowcount
         finally:
             await database.close()
 
@@ -65,17 +65,17 @@ class Theatre(BotEnvironment):
 
 
 @pytest.fixture
-async def theatre(tmp_path: Path, database_url: str) -> AsyncIterator[Theatre]:
+async def env(tmp_path: Path, database_url: str) -> AsyncIterator[CrashEnv]:
     # After a kill, work on PostgreSQL waits for the lease of the dead: as short as it may be.
     settings = {"DATABASE_URL": database_url, "LEASE_TIME": "1"}
-    async with Theatre(
+    async with CrashEnv(
         tmp_path, POLL_INTERVAL="0.3", POLL_RATE="1000", LOG_LEVEL="DEBUG", **settings
-    ) as theatre:
+    ) as env:
         # Discord allows 3 s; how fast the bot answers is measured elsewhere, on a machine at rest.
-        theatre.discord.interaction_deadline = 15
-        yield theatre
-        await theatre.bot.stop()
-        said = theatre.bot.output() if theatre.bot.log.exists() else ""
+        env.discord.interaction_deadline = 15
+        yield env
+        await env.bot.stop()
+        said = env.bot.output() if env.bot.log.exists() else ""
         assert leaked(said) == []
         assert "Traceback" not in said, said
-        theatre.check()
+        env.check()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.registration import Limits
+from bot.core.tracking import Limits
 from bot.storage.store import open_store
 from sandbox.postgres import Server
 from tests.conftest import INTERVAL

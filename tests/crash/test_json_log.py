@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.bot_process import BotProcess
 from sandbox.faults import Fault
-from tests.crash.conftest import Theatre
+from tests.crash.conftest import CrashEnv
 from tests.timing import eventually
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
@@ -17,28 +17,28 @@ ID, OTHER = "vgen_abc123def456", "vgen_other"
 VIA = {"Via": "1.1 google", "Retry-After": "1"}
 
 
-def entries(theatre: Theatre) -> list[dict[str, Any]]:
+def entries(env: CrashEnv) -> list[dict[str, Any]]:
     """Every line that is whole; each must be one JSON object."""
-    return [json.loads(line) for line in theatre.bot.output().splitlines(keepends=True) if line[-1] == "\n"]
+    return [json.loads(line) for line in env.bot.output().splitlines(keepends=True) if line[-1] == "\n"]
 
 
-async def test_one_task_is_followed_from_tracked_to_posted_by_its_id_field(theatre: Theatre):
+async def test_one_task_is_followed_from_tracked_to_posted_by_its_id_field(env: CrashEnv):
     """Through a silent API and a rate limit of Discord; the other task's lines stay apart."""
-    settings = theatre.settings() | {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
-    theatre.bot = BotProcess(settings, theatre.folder / "bot.log")
-    theatre.api.faults.add(Fault(f"GET /v1/result/{ID}", status=503, body=""))
+    settings = env.settings() | {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
+    env.bot = BotProcess(settings, env.folder / "bot.log")
+    env.api.faults.add(Fault(f"GET /v1/result/{ID}", status=503, body=""))
     slow = {"message": "slow down", "retry_after": 0.1, "global": False}
-    theatre.discord.faults.add(Fault("POST /channels/*/messages", status=429, body=slow, headers=VIA))
-    task = theatre.api.create(ID)
-    theatre.api.create(OTHER).set_status("processing")
-    await theatre.start_bot()
-    await theatre.track(f"{ID} {OTHER}")
-    await eventually(lambda: f"{ID} is queued" in theatre.bot.output())
+    env.discord.faults.add(Fault("POST /channels/*/messages", status=429, body=slow, headers=VIA))
+    task = env.api.create(ID)
+    env.api.create(OTHER).set_status("processing")
+    await env.start_bot()
+    await env.track(f"{ID} {OTHER}")
+    await eventually(lambda: f"{ID} is queued" in env.bot.output())
     task.complete()
-    await theatre.settled(ID)
-    await eventually(lambda: f"{ID} posted" in theatre.bot.output())
+    await env.settled(ID)
+    await eventually(lambda: f"{ID} posted" in env.bot.output())
 
-    story = [entry for entry in entries(theatre) if entry.get("task_id") == ID]
+    story = [entry for entry in entries(env) if entry.get("task_id") == ID]
     milestones = ["tracked", "no answer", "is queued", "is completed", "downloaded", "rate limited", "posted"]
     assert [m for entry in story for m in milestones if m in entry["message"]] == milestones
     assert [action for action, _ in groupby(entry["action"] for entry in story)] == [
@@ -49,24 +49,24 @@ async def test_one_task_is_followed_from_tracked_to_posted_by_its_id_field(theat
     delivering = [entry for entry in story if entry["action"] == "deliver"]
     for name in ("delivery_id", "guild_id", "channel_id", "attempt"):
         assert len({entry[name] for entry in delivering}) == 1, name
-    assert (delivering[0]["guild_id"], delivering[0]["channel_id"]) == (theatre.guild.id, theatre.channel.id)
+    assert (delivering[0]["guild_id"], delivering[0]["channel_id"]) == (env.guild.id, env.channel.id)
 
 
-async def test_line_that_names_a_task_in_its_text_has_it_as_a_field(theatre: Theatre):
+async def test_line_that_names_a_task_in_its_text_has_it_as_a_field(env: CrashEnv):
     """Nothing is left to search in sentences: a failed task, an untracked one, a channel that is closed."""
-    settings = theatre.settings() | {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
-    theatre.bot = BotProcess(settings, theatre.folder / "bot.log")
-    task = theatre.api.create(ID)
-    theatre.api.create(OTHER)
-    await theatre.start_bot()
-    await theatre.track(f"{ID} {OTHER}")
-    await theatre.alice.slash(theatre.channel, "veo untrack", id=OTHER)
-    theatre.channel.deny(theatre.discord.bot, "view_channel")
-    theatre.alice.accepts_direct_messages = False
+    settings = env.settings() | {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
+    env.bot = BotProcess(settings, env.folder / "bot.log")
+    task = env.api.create(ID)
+    env.api.create(OTHER)
+    await env.start_bot()
+    await env.track(f"{ID} {OTHER}")
+    await env.alice.slash(env.channel, "veo untrack", id=OTHER)
+    env.channel.deny(env.discord.bot, "view_channel")
+    env.alice.accepts_direct_messages = False
     task.complete()
-    await eventually(lambda: "takes no direct message" in theatre.bot.output(), within=20)
+    await eventually(lambda: "takes no direct message" in env.bot.output(), within=20)
 
     for name in (ID, OTHER):
-        about = [entry for entry in entries(theatre) if name in entry["message"]]
+        about = [entry for entry in entries(env) if name in entry["message"]]
         assert len(about) >= 2
         assert {entry.get("task_id") for entry in about} == {name}

@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
-from tests.conftest import one_of_both
-from tests.crash.conftest import Theatre
+from tests.conftest import database_url_of
+from tests.crash.conftest import CrashEnv
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
 
@@ -18,195 +18,195 @@ POSTS = "POST /channels/*/messages"
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return one_of_both(request, tmp_path / "data")
+    return database_url_of(request, tmp_path / "data")
 
 
-def videos(theatre: Theatre) -> list[Path]:
-    return list((theatre.folder / "data" / "videos").iterdir())
+def videos(env: CrashEnv) -> list[Path]:
+    return list((env.folder / "data" / "videos").iterdir())
 
 
-async def assert_exactly_one_result(theatre: Theatre) -> None:
-    [result] = await theatre.settled(ID)
+async def assert_exactly_one_result(env: CrashEnv) -> None:
+    [result] = await env.settled(ID)
     assert result.attachments
-    assert result.mentions == {theatre.alice.id}
+    assert result.mentions == {env.alice.id}
     # Recorded, so nothing is tried again; the file goes with the record.
     async with asyncio.timeout(20):
-        while f"/{result.id}" not in (listed := await theatre.listed()):
+        while f"/{result.id}" not in (listed := await env.listed()):
             assert "posting" in listed
-    await theatre.bot.stop()
-    assert theatre.results() == [result]
-    assert videos(theatre) == []
+    await env.bot.stop()
+    assert env.results() == [result]
+    assert videos(env) == []
 
 
-async def test_kill_before_the_command_is_answered(theatre: Theatre):
-    """Registered before acknowledged: the answer is lost, the result is not."""
-    theatre.api.create(ID).complete()
-    hold = theatre.discord.hold("POST /interactions/*", stage="received")
-    theatre.discord.interaction_deadline = 1
-    await theatre.start_bot()
+async def test_kill_before_the_command_is_answered(env: CrashEnv):
+    """Registration before acknowledged: the answer is lost, the result is not."""
+    env.api.create(ID).complete()
+    hold = env.discord.hold("POST /interactions/*", point="received")
+    env.discord.interaction_deadline = 1
+    await env.start_bot()
     with pytest.raises(Exception, match="did not respond"):
-        await theatre.alice.slash(theatre.channel, "veo track", id=ID)
+        await env.alice.slash(env.channel, "veo track", id=ID)
     await hold.reached()
     hold.drop()
-    theatre.discord.interaction_deadline = 15
+    env.discord.interaction_deadline = 15
 
-    await theatre.restart()
+    await env.restart()
 
-    await assert_exactly_one_result(theatre)
+    await assert_exactly_one_result(env)
 
 
-async def test_kill_while_the_api_answers(theatre: Theatre):
-    """The answer was not recorded: it is asked for again."""
-    task = theatre.api.create(ID)
-    await theatre.start_bot()
-    hold = theatre.api.hold("GET /v1/result/*", stage="answered")
-    await theatre.track(ID)
+async def test_kill_while_the_api_answers(env: CrashEnv):
+    """The answer was not recorded: the task is polled again."""
+    task = env.api.create(ID)
+    await env.start_bot()
+    hold = env.api.hold("GET /v1/result/*", point="answered")
+    await env.track(ID)
     await hold.reached()
     task.complete()
-    await theatre.bot.kill()
+    await env.bot.kill()
     hold.release()
 
-    await theatre.start_bot()
+    await env.start_bot()
 
-    await assert_exactly_one_result(theatre)
+    await assert_exactly_one_result(env)
 
 
-@pytest.mark.parametrize("stage", ["received", "half", "sent"])
-async def test_kill_during_the_download(theatre: Theatre, stage: str):
+@pytest.mark.parametrize("point", ["received", "half", "sent"])
+async def test_kill_during_the_download(env: CrashEnv, point: str):
     """A half file is swept, a whole one is used; the video is fetched again if need be."""
-    theatre.api.create(ID).complete()
-    await theatre.start_bot()
-    hold = theatre.api.hold("GET /videos/*", stage=stage)  # type: ignore[arg-type]
-    await theatre.track(ID)
+    env.api.create(ID).complete()
+    await env.start_bot()
+    hold = env.api.hold("GET /videos/*", point=point)  # type: ignore[arg-type]
+    await env.track(ID)
     await hold.reached()
-    await theatre.bot.kill()
+    await env.bot.kill()
     hold.release()
 
-    await theatre.start_bot()
+    await env.start_bot()
 
-    await assert_exactly_one_result(theatre)
+    await assert_exactly_one_result(env)
 
 
-async def kill_during_the_upload(theatre: Theatre, stage: Literal["received", "accepted"]) -> None:
+async def kill_during_the_upload(env: CrashEnv, point: Literal["received", "accepted"]) -> None:
     """When Discord has received the message, or also made it; the bot never hears of it."""
-    theatre.api.create(ID).complete()
-    await theatre.start_bot()
-    await theatre.track(ID)
-    hold = theatre.discord.hold(POSTS, stage=stage)
+    env.api.create(ID).complete()
+    await env.start_bot()
+    await env.track(ID)
+    hold = env.discord.hold(POSTS, point=point)
     await hold.reached()
-    await theatre.bot.kill()
+    await env.bot.kill()
     hold.drop()
 
 
-async def test_kill_before_discord_took_the_upload(theatre: Theatre):
+async def test_kill_before_discord_took_the_upload(env: CrashEnv):
     """Nothing was posted: it is posted after the restart."""
-    await kill_during_the_upload(theatre, "received")
+    await kill_during_the_upload(env, "received")
 
-    await theatre.start_bot()
+    await env.start_bot()
 
-    await assert_exactly_one_result(theatre)
+    await assert_exactly_one_result(env)
 
 
-async def test_kill_after_discord_took_the_upload_and_the_nonce_is_remembered(theatre: Theatre):
+async def test_kill_after_discord_took_the_upload_and_the_nonce_is_remembered(env: CrashEnv):
     """Discord gives the first message back for the same nonce."""
-    await kill_during_the_upload(theatre, "accepted")
+    await kill_during_the_upload(env, "accepted")
 
-    await theatre.start_bot()
+    await env.start_bot()
 
-    await assert_exactly_one_result(theatre)
-    assert len(theatre.discord.requests("POST", "/channels/*/messages")) == 2
+    await assert_exactly_one_result(env)
+    assert len(env.discord.requests("POST", "/channels/*/messages")) == 2
 
 
-async def test_kill_after_discord_took_the_upload_and_forgot_the_nonce(theatre: Theatre):
+async def test_kill_after_discord_took_the_upload_and_forgot_the_nonce(env: CrashEnv):
     """A longer stop: the bot finds its own message in the channel, and does not send again."""
-    await kill_during_the_upload(theatre, "accepted")
-    theatre.discord.forget_nonces()
-    await make_the_stop_long(theatre)
+    await kill_during_the_upload(env, "accepted")
+    env.discord.forget_nonces()
+    await make_the_stop_long(env)
 
-    await theatre.start_bot()
+    await env.start_bot()
 
-    await assert_exactly_one_result(theatre)
-    assert len(theatre.discord.requests("POST", "/channels/*/messages")) == 1
+    await assert_exactly_one_result(env)
+    assert len(env.discord.requests("POST", "/channels/*/messages")) == 1
 
 
-async def test_kill_without_the_right_to_read_the_history_is_at_least_once(theatre: Theatre):
+async def test_kill_without_the_right_to_read_the_history_is_at_least_once(env: CrashEnv):
     """Nothing can be looked up, so it is sent again rather than never, and the log says so."""
-    theatre.channel.deny(theatre.discord.bot, "read_message_history")
-    await kill_during_the_upload(theatre, "accepted")
-    theatre.discord.forget_nonces()
-    await make_the_stop_long(theatre)
+    env.channel.deny(env.discord.bot, "read_message_history")
+    await kill_during_the_upload(env, "accepted")
+    env.discord.forget_nonces()
+    await make_the_stop_long(env)
 
-    await theatre.start_bot()
-    await theatre.discord.until(lambda: len(theatre.results()) == 2, within=20)
+    await env.start_bot()
+    await env.discord.until(lambda: len(env.results()) == 2, within=20)
 
-    assert "without Read Message History none can be found" in theatre.bot.output()
+    assert "without Read Message History none can be found" in env.bot.output()
 
 
-async def make_the_stop_long(theatre: Theatre) -> None:
+async def make_the_stop_long(env: CrashEnv) -> None:
     """As if the bot had been down for three minutes."""
-    assert await theatre.change("UPDATE deliveries SET sending_at = sending_at - 180000") == 1
+    assert await env.change("UPDATE deliveries SET sending_at = sending_at - 180000") == 1
 
 
-async def test_kill_while_a_card_is_edited(theatre: Theatre):
-    """The card is drawn again; it shows the end."""
-    task = theatre.api.create(ID)
-    await theatre.start_bot()
-    hold = theatre.discord.hold("PATCH /channels/*", stage="received")
-    card = await theatre.track(ID)
+async def test_kill_while_a_card_is_edited(env: CrashEnv):
+    """The card is edited again; it shows the end."""
+    task = env.api.create(ID)
+    await env.start_bot()
+    hold = env.discord.hold("PATCH /channels/*", point="received")
+    card = await env.track(ID)
     await hold.reached()
-    await theatre.bot.kill()
+    await env.bot.kill()
     hold.drop()
     task.complete()
 
-    await theatre.start_bot()
+    await env.start_bot()
 
-    await theatre.discord.until(lambda: "completed: https://" in card.content, within=20)
-    await assert_exactly_one_result(theatre)
+    await env.discord.until(lambda: "completed: https://" in card.content, within=20)
+    await assert_exactly_one_result(env)
 
 
-async def test_kill_during_shutdown(theatre: Theatre):
-    """SIGTERM, and then no patience: an upload under way is found again."""
-    theatre.api.create(ID).complete()
-    await theatre.start_bot()
-    await theatre.track(ID)
-    hold = theatre.discord.hold(POSTS, stage="accepted")
+async def test_kill_during_shutdown(env: CrashEnv):
+    """SIGTERM, and SIGKILL at once: an upload under way is found again."""
+    env.api.create(ID).complete()
+    await env.start_bot()
+    await env.track(ID)
+    hold = env.discord.hold(POSTS, point="accepted")
     await hold.reached()
-    theatre.bot.ask_to_stop()
-    await theatre.bot.kill()
+    env.bot.ask_to_stop()
+    await env.bot.kill()
     hold.drop()
 
-    await theatre.start_bot()
+    await env.start_bot()
 
-    await assert_exactly_one_result(theatre)
+    await assert_exactly_one_result(env)
 
 
-async def test_many_kills_in_a_row_lose_and_double_nothing(theatre: Theatre):
+async def test_many_kills_in_a_row_lose_and_double_nothing(env: CrashEnv):
     """Killed at the first sign of each step of the work, ten times."""
     ids = [f"vgen_{n:012d}" for n in range(10)]
-    tasks = [theatre.api.create(i) for i in ids]
-    await theatre.start_bot()
-    await theatre.track(" ".join(ids))
+    tasks = [env.api.create(i) for i in ids]
+    await env.start_bot()
+    await env.track(" ".join(ids))
     for n, task in enumerate(tasks):
-        seen = len(theatre.discord.record)
+        seen = len(env.discord.record)
         task.complete()
-        await theatre.more_requests_than(seen)
+        await env.more_requests_than(seen)
         if n % 2:
-            await theatre.restart()
+            await env.restart()
 
-    results = await theatre.settled(*ids)
-    await theatre.bot.stop()
+    results = await env.settled(*ids)
+    await env.bot.stop()
 
     assert sorted(m.content.split("`")[1] for m in results) == ids
 
 
-async def test_restart_keeps_the_interval_between_two_questions(theatre: Theatre):
+async def test_restart_keeps_the_interval_between_two_polls(env: CrashEnv):
     """Never faster than POLL_INTERVAL per task, not even across a crash."""
-    theatre.api.create(ID)
-    await theatre.start_bot()
-    await theatre.track(ID)
+    env.api.create(ID)
+    await env.start_bot()
+    await env.track(ID)
     for count in range(1, 5):
-        await theatre.more_questions_than(count, ID)
-        await theatre.restart()
+        await env.more_polls_than(count, ID)
+        await env.restart()
 
-    times = [q.at for q in theatre.api.polls_of(ID)]
+    times = [poll.at for poll in env.api.polls_of(ID)]
     assert min(b - a for a, b in itertools.pairwise(times)) > 0.28

@@ -8,8 +8,8 @@ import pytest
 
 from bot.core.clock import system_clock
 from bot.storage.migrations import NEWEST, STEPS, migrate
-from bot.storage.opening import open_database
-from tests.crash.conftest import Theatre
+from bot.storage.store import open_database
+from tests.crash.conftest import CrashEnv
 from tests.timing import eventually
 
 ID = "vgen_abc123def456"
@@ -18,14 +18,14 @@ _PROCESSES = Path("/proc")
 _MANY = 200_000
 
 
-async def database_of_version_1(theatre: Theatre, history: int) -> Path:
+async def database_of_version_1(env: CrashEnv, history: int) -> Path:
     """As an older bot left it: one task that is waited for, and what has ended."""
-    path = theatre.folder / "data" / "bot.db"
+    path = env.folder / "data" / "bot.db"
     path.parent.mkdir()
     database = open_database(f"sqlite:///{path}")
     assert await migrate(database, STEPS[:1]) == (0, 1)
     await database.close()
-    now, place = system_clock(), (theatre.guild.id, theatre.channel.id, theatre.alice.id)
+    now, place = system_clock(), (env.guild.id, env.channel.id, env.alice.id)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(
             "INSERT INTO tasks (id, state, registered_at, due_at, attempt, doubts) VALUES (?, ?, ?, ?, 0, 0)",
@@ -81,43 +81,43 @@ def opened_by(pid: int) -> set[Path]:
     return found
 
 
-async def delivered_once_by_the_newest(theatre: Theatre, path: Path, history: int) -> None:
+async def delivered_once_by_the_newest(env: CrashEnv, path: Path, history: int) -> None:
     """Started again: the schema is whole, no row is missing, and what was waited for comes."""
-    theatre.api.create(ID).complete()
-    await theatre.start_bot()
-    [result] = await theatre.settled(ID)
+    env.api.create(ID).complete()
+    await env.start_bot()
+    [result] = await env.settled(ID)
 
     assert version_of(path) == NEWEST
-    assert schema_of(path) == await schema_of_version(NEWEST, theatre.folder)
+    assert schema_of(path) == await schema_of_version(NEWEST, env.folder)
     assert rows_of(path) == [(2,), (1 + history,)]
     assert result.nonce == "v-the-one"
     assert len(result.attachments) == 1
 
 
-async def test_kill_during_a_migration(theatre: Theatre):
+async def test_kill_during_a_migration(env: CrashEnv):
     """Half of the step's pages are on the disk, and none of them counts."""
-    path = await database_of_version_1(theatre, _MANY)
+    path = await database_of_version_1(env, _MANY)
     wal = path.with_name("bot.db-wal")
-    await theatre.bot.start()
+    await env.bot.start()
     await eventually(lambda: wal.exists() and wal.stat().st_size > 0)
-    await theatre.bot.kill()
+    await env.bot.kill()
 
     assert version_of(path) == 1
-    assert schema_of(path) == await schema_of_version(1, theatre.folder)
-    await delivered_once_by_the_newest(theatre, path, _MANY)
+    assert schema_of(path) == await schema_of_version(1, env.folder)
+    await delivered_once_by_the_newest(env, path, _MANY)
 
 
 @pytest.mark.skipif(not _PROCESSES.exists(), reason="only Linux tells which files a process has open")
-async def test_kill_while_a_migration_waits_for_the_database(theatre: Theatre):
+async def test_kill_while_a_migration_waits_for_the_database(env: CrashEnv):
     """Somebody's backup holds the write lock; the bot has the file open and is not let in."""
-    path = await database_of_version_1(theatre, 3)
+    path = await database_of_version_1(env, 3)
     with closing(sqlite3.connect(path, isolation_level=None)) as backup:
         backup.execute("BEGIN IMMEDIATE")
-        await theatre.bot.start()
-        await eventually(lambda: path in opened_by(theatre.bot.pid))
-        assert theatre.bot.exit_code is None
-        await theatre.bot.kill()
+        await env.bot.start()
+        await eventually(lambda: path in opened_by(env.bot.pid))
+        assert env.bot.exit_code is None
+        await env.bot.kill()
         backup.execute("ROLLBACK")
 
     assert version_of(path) == 1
-    await delivered_once_by_the_newest(theatre, path, 3)
+    await delivered_once_by_the_newest(env, path, 3)

@@ -4,37 +4,37 @@ import pytest
 
 from sandbox.bot_process import BotProcess
 from sandbox.postgres import Server
-from tests.crash.conftest import Theatre
+from tests.crash.conftest import CrashEnv
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
 
 ID, LATER = "vgen_abc123def456", "vgen_later"
 
 
-async def move(theatre: Theatre, *addresses: str) -> tuple[int, str]:
-    process = BotProcess(theatre.settings(), theatre.folder / "move.log")
+async def move(env: CrashEnv, *addresses: str) -> tuple[int, str]:
+    process = BotProcess(env.settings(), env.folder / "move.log")
     await process.start("move", *addresses)
     return await process.ended(), process.output()
 
 
-async def test_bot_goes_on_in_its_new_database(theatre: Theatre, server: Server, database_url: str):
+async def test_bot_goes_on_in_its_new_database(env: CrashEnv, server: Server, database_url: str):
     """What was posted is not posted again, and what waited arrives."""
     target = server.database()
-    theatre.api.create(ID).complete()
-    later = theatre.api.create(LATER)
-    await theatre.start_bot()
-    await theatre.track(f"{ID} {LATER}")
-    [first] = await theatre.settled(ID)
-    while f"/{first.id}" not in await theatre.listed():
+    env.api.create(ID).complete()
+    later = env.api.create(LATER)
+    await env.start_bot()
+    await env.track(f"{ID} {LATER}")
+    [first] = await env.settled(ID)
+    while f"/{first.id}" not in await env.listed():
         continue
-    refused = await move(theatre, database_url, target)
-    await theatre.bot.stop()
-    moved = await move(theatre, database_url, target)
+    refused = await move(env, database_url, target)
+    await env.bot.stop()
+    moved = await move(env, database_url, target)
 
-    theatre.bot = BotProcess(theatre.settings() | {"DATABASE_URL": target}, theatre.folder / "new.log")
-    await theatre.start_bot()
+    env.bot = BotProcess(env.settings() | {"DATABASE_URL": target}, env.folder / "new.log")
+    await env.start_bot()
     later.complete()
-    results = await theatre.settled(ID, LATER)
+    results = await env.settled(ID, LATER)
 
     assert refused[0] == 69
     assert "another veo-courier already runs" in refused[1]
@@ -43,7 +43,7 @@ async def test_bot_goes_on_in_its_new_database(theatre: Theatre, server: Server,
     assert "moved and counted" in moved[1]
     assert results[0] == first
     assert len(results) == 2
-    assert (await move(theatre, database_url, target))[0] == 69
+    assert (await move(env, database_url, target))[0] == 69
 
 
 @pytest.mark.parametrize(
@@ -53,21 +53,21 @@ async def test_bot_goes_on_in_its_new_database(theatre: Theatre, server: Server,
         ("sqlite:///missing.db", "postgresql://h/a", 69, "there is no file missing.db"),
     ],
 )
-async def test_move_that_cannot_be_says_why(theatre: Theatre, source: str, target: str, code: int, said: str):
+async def test_move_that_cannot_be_says_why(env: CrashEnv, source: str, target: str, code: int, said: str):
     """Before anything is written."""
-    ended, output = await move(theatre, source, target)
+    ended, output = await move(env, source, target)
 
     assert ended == code
     assert said in output
 
 
-async def test_target_that_is_not_there_exits_69_and_the_file_stays(theatre: Theatre, database_url: str):
+async def test_target_that_is_not_there_exits_69_and_the_file_stays(env: CrashEnv, database_url: str):
     """In words without the password."""
-    migrating = BotProcess(theatre.settings(), theatre.folder / "migrate.log")
+    migrating = BotProcess(env.settings(), env.folder / "migrate.log")
     await migrating.start("migrate")
     assert await migrating.ended() == 0
 
-    code, said = await move(theatre, database_url, "postgresql://bot:hunter2hunter2@127.0.0.1:1/veo")
+    code, said = await move(env, database_url, "postgresql://bot:hunter2hunter2@127.0.0.1:1/veo")
 
     assert code == 69
     assert "PostgreSQL cannot be reached" in said

@@ -11,7 +11,7 @@ import pytest
 from bot.storage.migrations import NEWEST
 from sandbox.bot_process import BotProcess
 from sandbox.faults import Fault
-from tests.crash.conftest import Theatre
+from tests.crash.conftest import CrashEnv
 from tests.timing import eventually
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
@@ -38,21 +38,19 @@ async def test_wrong_settings_exit_2_with_one_line_per_problem(tmp_path: Path):
     ]
 
 
-async def test_refused_token_exits_77(theatre: Theatre):
+async def test_refused_token_exits_77(env: CrashEnv):
     """One line that says what to do."""
-    code, said = await run(theatre.folder, theatre.settings() | {"DISCORD_TOKEN": "wrong-one"})
-    theatre.discord.surprises.clear()
+    code, said = await run(env.folder, env.settings() | {"DISCORD_TOKEN": "wrong-one"})
+    env.discord.surprises.clear()
 
     assert code == 77
     assert "DISCORD_TOKEN" in said.splitlines()[-1]
     assert "wrong-one" not in said
 
 
-async def test_unreachable_discord_exits_69(theatre: Theatre):
+async def test_unreachable_discord_exits_69(env: CrashEnv):
     """Discord is a dependency at start."""
-    code, said = await run(
-        theatre.folder, theatre.settings() | {"DISCORD_API_URL": "http://127.0.0.1:9/api/v10"}
-    )
+    code, said = await run(env.folder, env.settings() | {"DISCORD_API_URL": "http://127.0.0.1:9/api/v10"})
 
     assert code == 69
     assert "Discord cannot be reached" in said.splitlines()[-1]
@@ -67,105 +65,105 @@ async def test_unreachable_discord_exits_69(theatre: Theatre):
     ],
 )
 async def test_gateway_that_refuses_a_shard_ends_the_process(
-    theatre: Theatre, code: int, settings: dict[str, str], exit_code: int, said: str
+    env: CrashEnv, code: int, settings: dict[str, str], exit_code: int, said: str
 ):
     """Also when it is only the second shard; one line, and no traceback."""
-    theatre.discord.shards = theatre.discord.session_starts["max_concurrency"] = 2
-    theatre.discord.refuse_shard(1, code)
-    ended, output = await run(theatre.folder, theatre.settings() | settings)
+    env.discord.shards = env.discord.session_starts["max_concurrency"] = 2
+    env.discord.refuse_shard(1, code)
+    ended, output = await run(env.folder, env.settings() | settings)
 
     assert ended == exit_code
     assert said in output.splitlines()[-1]
     assert "Traceback" not in output
 
 
-async def test_gateway_that_stays_closed_exits_69(theatre: Theatre):
+async def test_gateway_that_stays_closed_exits_69(env: CrashEnv):
     """After four attempts, each of which has a line and no traceback."""
-    theatre.discord.shards = theatre.discord.session_starts["max_concurrency"] = 2
-    theatre.discord.refuse_connections(1000)
-    code, said = await run(theatre.folder, theatre.settings())
+    env.discord.shards = env.discord.session_starts["max_concurrency"] = 2
+    env.discord.refuse_connections(1000)
+    code, said = await run(env.folder, env.settings())
 
     assert code == 69
     assert "gateway (shard " in said.splitlines()[-1]
     assert "cannot be reached" in said.splitlines()[-1]
     assert said.count("no connection to Discord's gateway (shard 0)") in (3, 4)
     assert "Traceback" not in said
-    assert theatre.discord.identifies == 0
+    assert env.discord.identifies == 0
 
 
-async def test_folder_that_cannot_be_written_exits_69(theatre: Theatre):
+async def test_folder_that_cannot_be_written_exits_69(env: CrashEnv):
     """A file stands where the folder should be."""
-    obstacle = theatre.folder / "obstacle"
+    obstacle = env.folder / "obstacle"
     obstacle.write_text("")
-    code, said = await run(theatre.folder, theatre.settings() | {"DATA_DIR": str(obstacle / "data")})
+    code, said = await run(env.folder, env.settings() | {"DATA_DIR": str(obstacle / "data")})
 
     assert code == 69
     assert "DATA_DIR" in said.splitlines()[-1]
 
 
-async def test_newer_database_exits_69_and_is_left_alone(theatre: Theatre):
+async def test_newer_database_exits_69_and_is_left_alone(env: CrashEnv):
     """An older program would misread it."""
-    assert (await run(theatre.folder, theatre.settings(), "migrate"))[0] == 0
-    path = theatre.folder / "data" / "bot.db"
+    assert (await run(env.folder, env.settings(), "migrate"))[0] == 0
+    path = env.folder / "data" / "bot.db"
     with sqlite3.connect(path) as database:
         database.execute("INSERT INTO schema_version VALUES (99)")
     database.close()
     before = path.read_bytes()
-    code, said = await run(theatre.folder, theatre.settings())
+    code, said = await run(env.folder, env.settings())
 
     assert code == 69
     assert "schema version 99" in said.splitlines()[-1]
     assert path.read_bytes() == before
 
 
-async def test_file_that_is_no_database_exits_69(theatre: Theatre):
+async def test_file_that_is_no_database_exits_69(env: CrashEnv):
     """Whatever it is, it is not overwritten."""
-    path = theatre.folder / "data" / "bot.db"
+    path = env.folder / "data" / "bot.db"
     path.parent.mkdir()
     path.write_text("not a database, though long enough to be looked at as one " * 20)
-    code, said = await run(theatre.folder, theatre.settings())
+    code, said = await run(env.folder, env.settings())
 
     assert code == 69
     assert "DATABASE_URL" in said.splitlines()[-1]
 
 
-async def test_second_bot_on_one_file_exits_69(theatre: Theatre):
+async def test_second_bot_on_one_file_exits_69(env: CrashEnv):
     """The first goes on."""
-    await theatre.start_bot()
-    code, said = await run(theatre.folder, theatre.settings())
+    await env.start_bot()
+    code, said = await run(env.folder, env.settings())
 
     assert code == 69
     assert "another veo-courier already runs" in said.splitlines()[-1]
-    assert theatre.bot.exit_code is None
+    assert env.bot.exit_code is None
 
 
-async def test_migrate_says_what_it_did(theatre: Theatre):
+async def test_migrate_says_what_it_did(env: CrashEnv):
     """Twice is harmless."""
-    first = await run(theatre.folder, theatre.settings(), "migrate")
-    second = await run(theatre.folder, theatre.settings(), "migrate")
+    first = await run(env.folder, env.settings(), "migrate")
+    second = await run(env.folder, env.settings(), "migrate")
 
     assert first == (0, f"database at schema version {NEWEST} (was 0)\n")
     assert second[0] == 0
 
 
-async def test_check_tries_everything(theatre: Theatre):
+async def test_check_tries_everything(env: CrashEnv):
     """One line per dependency, all well."""
-    await run(theatre.folder, theatre.settings(), "migrate")
-    code, said = await run(theatre.folder, theatre.settings(), "check")
+    await run(env.folder, env.settings(), "migrate")
+    code, said = await run(env.folder, env.settings(), "check")
 
     assert code == 0
     assert f"ok    database: schema version {NEWEST}\n" in said
     assert [line.split()[0] for line in said.splitlines() if line.startswith(("ok", "FAIL"))] == ["ok"] * 5
 
 
-async def test_check_names_what_is_wrong(theatre: Theatre):
+async def test_check_names_what_is_wrong(env: CrashEnv):
     """A wrong key, and a Discord that is not there."""
     code, said = await run(
-        theatre.folder,
-        theatre.settings() | {"VEO_API_KEY": "bad-key", "DISCORD_API_URL": "http://127.0.0.1:9"},
+        env.folder,
+        env.settings() | {"VEO_API_KEY": "bad-key", "DISCORD_API_URL": "http://127.0.0.1:9"},
         "check",
     )
-    theatre.api.surprises.clear()
+    env.api.surprises.clear()
 
     assert code == 69
     assert "FAIL  Discord" in said
@@ -174,46 +172,46 @@ async def test_check_names_what_is_wrong(theatre: Theatre):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_signal_during_an_upload_finishes_it_and_exits_0(theatre: Theatre, number: signal.Signals):
+async def test_signal_during_an_upload_finishes_it_and_exits_0(env: CrashEnv, number: signal.Signals):
     """Stops taking work, lets what is being posted finish, exits 0."""
-    theatre.api.create(ID).complete()
-    await theatre.start_bot()
-    await theatre.track(ID)
-    hold = theatre.discord.hold("POST /channels/*/messages", stage="received")
+    env.api.create(ID).complete()
+    await env.start_bot()
+    await env.track(ID)
+    hold = env.discord.hold("POST /channels/*/messages", point="received")
     await hold.reached()
     signal_sent = asyncio.get_running_loop().time()
-    os.kill(theatre.bot.pid, number)
-    await wait_for_line(theatre, "stopping")
+    os.kill(env.bot.pid, number)
+    await wait_for_line(env, "stopping")
     hold.release()
-    code = await theatre.bot.ended()
+    code = await env.bot.ended()
 
     assert code == 0
     assert asyncio.get_running_loop().time() - signal_sent < 15
-    assert len(theatre.results()) == 1
-    assert theatre.results()[0].attachments
+    assert len(env.results()) == 1
+    assert env.results()[0].attachments
 
 
-async def wait_for_line(theatre: Theatre, text: str) -> None:
-    await eventually(lambda: text in theatre.bot.output(), within=15)
+async def wait_for_line(env: CrashEnv, text: str) -> None:
+    await eventually(lambda: text in env.bot.output(), within=15)
 
 
-async def test_idle_bot_stops_quickly(theatre: Theatre):
+async def test_idle_bot_stops_quickly(env: CrashEnv):
     """Nothing to wait for."""
-    await theatre.start_bot()
+    await env.start_bot()
     began = asyncio.get_running_loop().time()
-    code = await theatre.bot.stop()
+    code = await env.bot.stop()
 
     assert code == 0
     assert asyncio.get_running_loop().time() - began < 3
 
 
-async def test_api_that_is_down_at_start_does_not_stop_the_bot(theatre: Theatre):
-    """Commands are answered and due results posted; the API is asked until it answers."""
-    theatre.api.create(ID).complete()
-    theatre.api.faults.add(Fault("GET /v1/result/*", status=503, body="", times=2))
-    await theatre.start_bot()
-    await theatre.track(ID)
+async def test_api_that_is_down_at_start_does_not_stop_the_bot(env: CrashEnv):
+    """Commands are answered and due results posted; tasks are polled until the API answers."""
+    env.api.create(ID).complete()
+    env.api.faults.add(Fault("GET /v1/result/*", status=503, body="", times=2))
+    await env.start_bot()
+    await env.track(ID)
 
-    assert await theatre.settled(ID)
-    lines = [line for line in theatre.bot.output().splitlines() if "WARNING" in line]
+    assert await env.settled(ID)
+    lines = [line for line in env.bot.output().splitlines() if "WARNING" in line]
     assert len([line for line in lines if "the video API gives no usable answer" in line]) == 1

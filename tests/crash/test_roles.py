@@ -8,13 +8,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.chat.texts import DATABASE_DOWN
-from bot.core.shards import shard_of
+from bot.chat.gateway.shards import shard_of
+from bot.chat.texts.replies import DATABASE_DOWN
 from bot.storage.migrations import NEWEST
 from sandbox.bot_process import BotProcess
 from sandbox.discord import Message
 from sandbox.postgres import Server, postgres
-from tests.crash.conftest import Theatre
+from tests.crash.conftest import CrashEnv
 from tests.secrecy import leaked
 from tests.timing import eventually
 
@@ -24,29 +24,29 @@ ID = "vgen_abc123def456"
 POSTS = "POST /channels/*/messages"
 
 
-class Troupe(Theatre):
+class MultiProcessEnv(CrashEnv):
     """Several processes of one bot."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         super().__init__(folder, **settings)
-        self.players: list[BotProcess] = []
+        self.processes: list[BotProcess] = []
 
     async def join(self, role: str, **changes: str) -> BotProcess:
         """Another process, once it does its part."""
-        player = BotProcess(self.settings() | changes, self.folder / f"{len(self.players)}-{role}.log")
-        self.players.append(player)
-        await player.start("--role", role)
+        process = BotProcess(self.settings() | changes, self.folder / f"{len(self.processes)}-{role}.log")
+        self.processes.append(process)
+        await process.start("--role", role)
         ready = "ready without a gateway" if role == "work" else "ready as"
-        await eventually(lambda: player.exit_code is not None or ready in player.output(), within=20)
-        assert player.exit_code is None, player.output()
-        return player
+        await eventually(lambda: process.exit_code is not None or ready in process.output(), within=20)
+        assert process.exit_code is None, process.output()
+        return process
 
     async def assert_one_result(self) -> None:
         [result] = await self.settled(ID)
         assert result.attachments
         await self.discord.until(lambda: "completed: https://" in self.card.content, within=20)
-        for player in self.players:
-            await player.stop()
+        for process in self.processes:
+            await process.stop()
         assert self.results() == [result]
 
     async def track_it(self) -> None:
@@ -54,156 +54,156 @@ class Troupe(Theatre):
 
 
 @pytest.fixture
-async def troupe(tmp_path: Path, server: Server, brought_up: str) -> AsyncIterator[Troupe]:
+async def env(tmp_path: Path, server: Server, brought_up: str) -> AsyncIterator[MultiProcessEnv]:
     settings = {"DATABASE_URL": server.database(brought_up), "LEASE_TIME": "2", "POLL_INTERVAL": "0.3"}
-    async with Troupe(tmp_path, POLL_RATE="1000", LOG_LEVEL="DEBUG", **settings) as troupe:
-        troupe.discord.interaction_deadline = 15
-        yield troupe
-        for player in troupe.players:
-            await player.stop()
-            assert leaked(player.output()) == []
-            assert "Traceback" not in player.output(), player.output()
-        troupe.check()
+    async with MultiProcessEnv(tmp_path, POLL_RATE="1000", LOG_LEVEL="DEBUG", **settings) as env:
+        env.discord.interaction_deadline = 15
+        yield env
+        for process in env.processes:
+            await process.stop()
+            assert leaked(process.output()) == []
+            assert "Traceback" not in process.output(), process.output()
+        env.check()
 
 
-async def test_command_in_one_process_is_worked_on_in_another_within_a_second(troupe: Troupe):
+async def test_command_in_one_process_is_worked_on_in_another_within_a_second(env: MultiProcessEnv):
     """The worker sleeps for up to half a minute when nothing waits: it is woken."""
-    troupe.api.create(ID).complete()
-    await troupe.join("work")
-    await troupe.join("chat")
-    await troupe.track_it()
-    told = asyncio.get_running_loop().time()
-    await troupe.more_questions_than(0, ID)
+    env.api.create(ID).complete()
+    await env.join("work")
+    await env.join("chat")
+    await env.track_it()
+    tracked_at = asyncio.get_running_loop().time()
+    await env.more_polls_than(0, ID)
 
-    assert asyncio.get_running_loop().time() - told < 1
-    await troupe.assert_one_result()
+    assert asyncio.get_running_loop().time() - tracked_at < 1
+    await env.assert_one_result()
 
 
-@pytest.mark.parametrize("stage", ["received", "accepted"])
-async def test_worker_killed_during_an_upload_is_replaced_by_another(troupe: Troupe, stage: str):
+@pytest.mark.parametrize("point", ["received", "accepted"])
+async def test_worker_killed_during_an_upload_is_replaced_by_another(env: MultiProcessEnv, point: str):
     """Within its lease, and with the nonce that it had used."""
-    troupe.api.create(ID).complete()
-    first = await troupe.join("work")
-    await troupe.join("chat")
-    hold = troupe.discord.hold(POSTS, stage=stage)  # type: ignore[arg-type]
-    await troupe.track_it()
+    env.api.create(ID).complete()
+    first = await env.join("work")
+    await env.join("chat")
+    hold = env.discord.hold(POSTS, point=point)  # type: ignore[arg-type]
+    await env.track_it()
     await hold.reached()
-    await troupe.join("work")
+    await env.join("work")
     await first.kill()
     hold.drop()
 
-    await troupe.assert_one_result()
+    await env.assert_one_result()
 
 
-async def test_worker_that_freezes_and_comes_back_does_not_post_twice(troupe: Troupe):
+async def test_worker_that_freezes_and_comes_back_does_not_post_twice(env: MultiProcessEnv):
     """Its lease is over, another has posted, and it still holds a request that it had begun."""
-    troupe.api.create(ID).complete()
-    frozen = await troupe.join("work")
-    await troupe.join("chat")
-    hold = troupe.api.hold("GET /videos/*", stage="half")
-    await troupe.track_it()
+    env.api.create(ID).complete()
+    frozen = await env.join("work")
+    await env.join("chat")
+    hold = env.api.hold("GET /videos/*", point="half")
+    await env.track_it()
     await hold.reached()
     frozen.freeze()
-    await troupe.join("work")
+    await env.join("work")
     hold.release()
-    await troupe.settled(ID)
+    await env.settled(ID)
     frozen.thaw()
 
-    await troupe.assert_one_result()
+    await env.assert_one_result()
 
 
-async def test_results_arrive_though_nobody_answers_commands(troupe: Troupe):
+async def test_results_arrive_though_nobody_answers_commands(env: MultiProcessEnv):
     """The gateway's process may be gone for as long as it likes."""
-    task = troupe.api.create(ID)
-    await troupe.join("work")
-    chat = await troupe.join("chat")
-    await troupe.track_it()
-    await troupe.discord.until(lambda: "queued" in troupe.card.content)
+    task = env.api.create(ID)
+    await env.join("work")
+    chat = await env.join("chat")
+    await env.track_it()
+    await env.discord.until(lambda: "queued" in env.card.content)
     await chat.kill()
     task.complete()
-    await troupe.settled(ID)
-    await troupe.join("chat")
+    await env.settled(ID)
+    await env.join("chat")
 
-    assert "completed" in await troupe.listed()
-    await troupe.assert_one_result()
+    assert "completed" in await env.listed()
+    await env.assert_one_result()
 
 
-async def test_database_that_goes_and_comes_back_loses_nothing(troupe: Troupe):
+async def test_database_that_goes_and_comes_back_loses_nothing(env: MultiProcessEnv):
     """It is stopped while a result is on its way to Discord, which takes it: nobody can record that yet."""
     with postgres() as own:
         address = own.database()
-        task = troupe.api.create(ID)
-        worker = await troupe.join("work", DATABASE_URL=address)
-        await troupe.join("chat", DATABASE_URL=address)
-        await troupe.track_it()
-        hold = troupe.discord.hold(POSTS, stage="received")
+        task = env.api.create(ID)
+        worker = await env.join("work", DATABASE_URL=address)
+        await env.join("chat", DATABASE_URL=address)
+        await env.track_it()
+        hold = env.discord.hold(POSTS, point="received")
         task.complete()
         await hold.reached()
         own.stop()
         hold.release()
         await eventually(lambda: "PostgreSQL cannot be reached" in worker.output(), within=20)
-        assert await troupe.listed() == DATABASE_DOWN
+        assert await env.listed() == DATABASE_DOWN
         own.start()
 
-        await troupe.assert_one_result()
+        await env.assert_one_result()
 
 
-async def test_two_workers_share_many_results(troupe: Troupe):
+async def test_two_workers_share_many_results(env: MultiProcessEnv):
     """Each once."""
     ids = [f"vgen_{n:012d}" for n in range(15)]
-    tasks = [troupe.api.create(task_id) for task_id in ids]
+    tasks = [env.api.create(task_id) for task_id in ids]
     for role in ("work", "work", "chat"):
-        await troupe.join(role)
-    await troupe.track(" ".join(ids))
+        await env.join(role)
+    await env.track(" ".join(ids))
     for task in tasks:
         task.complete()
-    results = await troupe.settled(*ids)
-    for player in troupe.players:
-        await player.stop()
+    results = await env.settled(*ids)
+    for process in env.processes:
+        await process.stop()
 
     assert sorted(m.content.split("`")[1] for m in results) == ids
 
 
-async def test_two_processes_share_the_shards(troupe: Troupe):
-    """Each answers in its own servers and judges those alone; of one that died, the results still arrive."""
-    here = shard_of(troupe.guild.id, 2)
-    other = troupe.discord.add_guild("Elsewhere", shard=(1 - here, 2))
-    other.join(troupe.alice)
+async def test_two_processes_share_the_shards(env: MultiProcessEnv):
+    """Each answers in its own servers and judges only those; results of one that died still arrive."""
+    here = shard_of(env.guild.id, 2)
+    other = env.discord.add_guild("Elsewhere", shard=(1 - here, 2))
+    other.join(env.alice)
     elsewhere = other.add_channel("renders")
-    troupe.discord.session_starts["max_concurrency"] = 2
-    await troupe.join("all", SHARD_COUNT="2", SHARD_IDS=str(here))
-    dying = await troupe.join("all", SHARD_COUNT="2", SHARD_IDS=str(1 - here))
-    task = troupe.api.create(ID)
-    await troupe.track_it()
-    await troupe.alice.slash(elsewhere, "veo track", id=ID)
+    env.discord.session_starts["max_concurrency"] = 2
+    await env.join("all", SHARD_COUNT="2", SHARD_IDS=str(here))
+    dying = await env.join("all", SHARD_COUNT="2", SHARD_IDS=str(1 - here))
+    task = env.api.create(ID)
+    await env.track_it()
+    await env.alice.slash(elsewhere, "veo track", id=ID)
     await dying.kill()
     task.complete()
 
     def posted() -> list[Message]:
         return [message for message in elsewhere.messages if message.attachments]
 
-    assert len(await troupe.discord.until(posted, within=20)) == 1
-    await troupe.assert_one_result()
-    assert all("1 of 2 shards" in player.output() for player in troupe.players)
-    assert not any("no longer in server" in player.output() for player in troupe.players)
+    assert len(await env.discord.until(posted, within=20)) == 1
+    await env.assert_one_result()
+    assert all("1 of 2 shards" in process.output() for process in env.processes)
+    assert not any("no longer in server" in process.output() for process in env.processes)
     assert len(posted()) == 1
 
 
-async def test_half_of_a_bot_on_sqlite_is_a_wrong_setting(troupe: Troupe):
+async def test_single_role_on_sqlite_is_a_wrong_setting(env: MultiProcessEnv):
     """A file is for one process."""
-    alone = BotProcess(troupe.settings() | {"DATABASE_URL": ""}, troupe.folder / "alone.log")
+    alone = BotProcess(env.settings() | {"DATABASE_URL": ""}, env.folder / "alone.log")
     await alone.start("run", "--role", "chat")
 
     assert await alone.ended() == 2
     assert "--role chat: needs a DATABASE_URL of PostgreSQL" in alone.output()
 
 
-async def test_commands_know_postgresql(troupe: Troupe):
+async def test_commands_know_postgresql(env: MultiProcessEnv):
     """Each says what it found there; a backup is PostgreSQL's own business."""
     said = {}
     for command in ("migrate", "check", "doctor"):
-        said[command] = await _ended(troupe, command)
-    said["backup"] = await _ended(troupe, "backup", str(troupe.folder / "copy"))
+        said[command] = await _ended(env, command)
+    said["backup"] = await _ended(env, "backup", str(env.folder / "copy"))
 
     assert said["migrate"] == (0, f"database at schema version {NEWEST}\n")
     assert f"ok    database: PostgreSQL, schema version {NEWEST}\n" in said["check"][1]
@@ -213,29 +213,29 @@ async def test_commands_know_postgresql(troupe: Troupe):
     assert "pg_dump" in said["backup"][1]
 
 
-async def test_database_that_is_gone_at_start_exits_69(troupe: Troupe):
+async def test_database_that_is_gone_at_start_exits_69(env: MultiProcessEnv):
     """One line, without the password."""
     address = "postgresql://bot:hunter2hunter2@127.0.0.1:1/veo"
-    code, said = await _ended(troupe, "run", DATABASE_URL=address)
+    code, said = await _ended(env, "run", DATABASE_URL=address)
 
     assert code == 69
     assert "DATABASE_URL: PostgreSQL cannot be reached" in said.splitlines()[-1]
     assert "hunter2" not in said
 
 
-async def _ended(troupe: Troupe, *arguments: str, **changes: str) -> tuple[int, str]:
-    process = BotProcess(troupe.settings() | changes, troupe.folder / f"{arguments[0]}.log")
+async def _ended(env: MultiProcessEnv, *arguments: str, **changes: str) -> tuple[int, str]:
+    process = BotProcess(env.settings() | changes, env.folder / f"{arguments[0]}.log")
     await process.start(*arguments)
     return await process.ended(), process.output()
 
 
-async def test_each_role_tells_its_own_health(troupe: Troupe):
-    """A worker needs no gateway, and late questions are not the fault of a process that only chats."""
-    troupe.api.create(ID)
+async def test_each_role_reports_its_own_health(env: MultiProcessEnv):
+    """A worker needs no gateway, and late polls are no problem of a process that only chats."""
+    env.api.create(ID)
     ports = {role: str(_free_port()) for role in ("work", "chat")}
     for role, port in ports.items():
-        await troupe.join(role, HTTP_PORT=port)
-    await troupe.track_it()
+        await env.join(role, HTTP_PORT=port)
+    await env.track_it()
     said = {
         role: [await _fetch(port, page) for page in ("healthz", "metrics")] for role, port in ports.items()
     }
@@ -246,11 +246,11 @@ async def test_each_role_tells_its_own_health(troupe: Troupe):
     assert 'veo_tasks{state="waiting"} 1.0' in said["work"][1]
 
 
-async def test_late_questions_are_not_the_fault_of_who_only_chats(troupe: Troupe):
-    """Starting it again would mend nothing: nobody works."""
+async def test_late_polls_are_no_problem_of_a_chat_process(env: MultiProcessEnv):
+    """Restarting it would not help: there is no worker."""
     port = str(_free_port())
-    await troupe.join("chat", HTTP_PORT=port)
-    await troupe.track_it()
+    await env.join("chat", HTTP_PORT=port)
+    await env.track_it()
     while _lateness(await _fetch(port, "metrics")) < 2:
         continue
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from sandbox.video_api import Clip
-from tests.crash.conftest import Theatre
+from tests.crash.conftest import CrashEnv
 from tests.secrecy import leaked
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
@@ -20,28 +20,28 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
 ID = "vgen_abc123def456"
 
 
-async def test_debug_log_of_a_whole_tracking_holds_no_secret(theatre: Theatre):
-    """Command, card, questions, download, upload: at the level that tells most."""
-    assert theatre.settings()["LOG_LEVEL"] == "DEBUG"
-    theatre.api.create(ID).complete()
-    await theatre.start_bot()
-    await theatre.track(ID)
-    [result] = await theatre.settled(ID)
-    await theatre.listed()
-    await theatre.bot.stop()
+async def test_debug_log_of_a_whole_tracking_holds_no_secret(env: CrashEnv):
+    """Command, card, polls, download, upload: at the level that logs most."""
+    assert env.settings()["LOG_LEVEL"] == "DEBUG"
+    env.api.create(ID).complete()
+    await env.start_bot()
+    await env.track(ID)
+    [result] = await env.settled(ID)
+    await env.listed()
+    await env.bot.stop()
 
-    log = theatre.bot.output()
+    log = env.bot.output()
     assert result.attachments
     assert "discord.gateway" in log
     assert leaked(log) == []
 
 
-async def test_arguments_of_the_process_hold_no_secret(theatre: Theatre):
+async def test_arguments_of_the_process_hold_no_secret(env: CrashEnv):
     """Everybody on the machine can read them."""
-    theatre.api.create(ID)
-    await theatre.start_bot()
-    await theatre.track(ID)
-    bot = psutil.Process(theatre.bot.pid)
+    env.api.create(ID)
+    await env.start_bot()
+    await env.track(ID)
+    bot = psutil.Process(env.bot.pid)
 
     told = [" ".join(each.cmdline()) for each in (bot, *bot.children(recursive=True))]
 
@@ -49,29 +49,29 @@ async def test_arguments_of_the_process_hold_no_secret(theatre: Theatre):
     assert leaked("\n".join(told)) == []
 
 
-async def test_child_gets_no_secret(theatre: Theatre, monkeypatch: pytest.MonkeyPatch):
+async def test_child_gets_no_secret(env: CrashEnv, monkeypatch: pytest.MonkeyPatch):
     """Neither as an argument nor in its environment: ffmpeg reads what strangers made."""
-    monkeypatch.setenv("PATH", str(theatre.folder / "bin"), prepend=":")
-    theatre.api.create(ID).complete(Clip.padded(21 * 1024 * 1024))
-    with nosy_ffmpeg(theatre.folder / "bin") as told:
-        await theatre.start_bot()
-        await theatre.track(ID)
-        [result] = await theatre.settled(ID)
+    monkeypatch.setenv("PATH", str(env.folder / "bin"), prepend=":")
+    env.api.create(ID).complete(Clip.padded(21 * 1024 * 1024))
+    with nosy_ffmpeg(env.folder / "bin") as told:
+        await env.start_bot()
+        await env.track(ID)
+        [result] = await env.settled(ID)
         given = os.read(told, 1 << 16).decode()
 
     assert not result.attachments
-    assert str(theatre.folder / "data" / "videos") in given
+    assert str(env.folder / "data" / "videos") in given
     assert leaked(given) == []
 
 
-async def test_video_host_gets_no_secret(theatre: Theatre):
+async def test_video_host_gets_no_secret(env: CrashEnv):
     """It is somebody else's machine."""
-    theatre.api.create(ID).complete()
-    await theatre.start_bot()
-    await theatre.track(ID)
-    await theatre.settled(ID)
+    env.api.create(ID).complete()
+    await env.start_bot()
+    await env.track(ID)
+    await env.settled(ID)
 
-    [download] = theatre.api.downloads
+    [download] = env.api.downloads
     assert "Authorization" not in download.headers
     assert leaked(f"{download.path} {dict(download.headers)}") == []
 

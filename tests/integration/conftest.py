@@ -20,7 +20,7 @@ POLL_INTERVAL = 0.2
 
 
 @dataclass
-class Scene:
+class InProcessEnv:
     """A server with two people, and the stand-in API."""
 
     discord: StandInDiscord
@@ -96,7 +96,7 @@ def discord_addresses() -> Iterator[None]:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+async def env(tmp_path: Path) -> AsyncIterator[InProcessEnv]:
     async with StandInDiscord() as discord, StandInVideoApi() as api:
         guild = discord.add_guild("Studio")
         alice, bob = discord.add_person("alice"), discord.add_person("bob")
@@ -104,6 +104,6 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         guild.join(bob)
         # Discord allows 3 s; how fast the bot answers is measured elsewhere, on a machine at rest.
         discord.interaction_deadline = 15
-        scene = Scene(discord, api, guild, guild.add_channel("renders"), alice, bob, tmp_path)
-        yield scene
-        scene.check()
+        env = InProcessEnv(discord, api, guild, guild.add_channel("renders"), alice, bob, tmp_path)
+        yield env
+        env.check()

@@ -3,14 +3,14 @@
 import sqlite3
 from contextlib import closing
 
-from tests.integration.conftest import Scene
+from tests.integration.conftest import InProcessEnv
 
 ID = "vgen_abc123def456"
 
 
-def rows_naming(scene: Scene, user_id: int) -> list[str]:
+def rows_naming(env: InProcessEnv, user_id: int) -> list[str]:
     """Every table of the bot's file that holds the id."""
-    with closing(sqlite3.connect(scene.folder / "data" / "bot.db")) as database:
+    with closing(sqlite3.connect(env.folder / "data" / "bot.db")) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return [
             table
@@ -21,136 +21,136 @@ def rows_naming(scene: Scene, user_id: int) -> list[str]:
         ]
 
 
-async def test_person_is_forgotten_after_a_press_and_others_are_not(scene: Scene):
-    scene.api.create(ID).complete()
-    scene.api.create("vgen_open")
-    scene.api.create("vgen_bobs")
-    async with scene.bot():
-        await scene.track(ID, note="mine")
-        [result] = await scene.results()
-        card = await scene.track("vgen_open")
-        bobs = await scene.bob.slash(scene.channel, "veo track", id="vgen_bobs")
+async def test_person_is_forgotten_after_a_press_and_others_are_not(env: InProcessEnv):
+    env.api.create(ID).complete()
+    env.api.create("vgen_open")
+    env.api.create("vgen_bobs")
+    async with env.bot():
+        await env.track(ID, note="mine")
+        [result] = await env.results()
+        card = await env.track("vgen_open")
+        bobs = await env.bob.slash(env.channel, "veo track", id="vgen_bobs")
         assert bobs.message
-        await scene.alice.press(bobs.message, "Notify me too")
+        await env.alice.press(bobs.message, "Notify me too")
 
-        asked = await scene.alice.slash(scene.channel, "veo forget-me")
+        asked = await env.alice.slash(env.channel, "veo forget-me")
         assert asked.message
         assert asked.ephemeral
         assert "1 open and 1 ended" in asked.message.content
-        assert rows_naming(scene, scene.alice.id)
-        done = await scene.alice.press(asked.message, "Forget me")
+        assert rows_naming(env, env.alice.id)
+        done = await env.alice.press(asked.message, "Forget me")
         assert done.message
         assert "nothing is stored about you" in done.message.content
-        await scene.discord.until(lambda: "had themselves forgotten" in card.content)
-        again = await scene.alice.slash(scene.channel, "veo forget-me")
+        await env.discord.until(lambda: "had themselves forgotten" in card.content)
+        again = await env.alice.slash(env.channel, "veo forget-me")
         assert again.message
-        refused = await scene.alice.press(result, "Delete")
-        scene.guild.join(scene.bob, manage_messages=True)
-        await scene.bob.press(result, "Delete")
-        await scene.discord.until(lambda: result.deleted)
+        refused = await env.alice.press(result, "Delete")
+        env.guild.join(env.bob, manage_messages=True)
+        await env.bob.press(result, "Delete")
+        await env.discord.until(lambda: result.deleted)
 
-    assert rows_naming(scene, scene.alice.id) == []
-    assert rows_naming(scene, scene.bob.id) == ["deliveries"]
-    assert f"<@{scene.alice.id}>" not in card.content
+    assert rows_naming(env, env.alice.id) == []
+    assert rows_naming(env, env.bob.id) == ["deliveries"]
+    assert f"<@{env.alice.id}>" not in card.content
     assert not card.buttons
     assert again.message.content == "Nothing is stored about you."
     assert refused.message
     assert "Manage Messages" in refused.message.content
 
 
-async def test_forgotten_task_posts_nothing(scene: Scene):
-    task = scene.api.create(ID)
-    async with scene.bot():
-        await scene.track(ID)
-        asked = await scene.alice.slash(scene.channel, "veo forget-me")
+async def test_forgotten_task_posts_nothing(env: InProcessEnv):
+    task = env.api.create(ID)
+    async with env.bot():
+        await env.track(ID)
+        asked = await env.alice.slash(env.channel, "veo forget-me")
         assert asked.message
-        await scene.alice.press(asked.message, "Forget me")
+        await env.alice.press(asked.message, "Forget me")
         task.complete()
-        second = scene.api.create("vgen_second")
+        second = env.api.create("vgen_second")
         second.fail("no")
-        await scene.track("vgen_second")
-        results = await scene.results()
+        await env.track("vgen_second")
+        results = await env.results()
 
     assert [ID in result.content for result in results] == [False]
 
 
-async def test_button_from_before_a_restart_forgets_whoever_presses_it(scene: Scene):
+async def test_button_from_before_a_restart_forgets_whoever_presses_it(env: InProcessEnv):
     """Its custom id names nobody, and the new process knows it."""
-    scene.api.create(ID)
-    scene.api.create("vgen_bobs")
-    async with scene.bot():
-        await scene.track(ID)
-        await scene.bob.slash(scene.channel, "veo track", id="vgen_bobs")
-        asked = await scene.alice.slash(scene.channel, "veo forget-me")
+    env.api.create(ID)
+    env.api.create("vgen_bobs")
+    async with env.bot():
+        await env.track(ID)
+        await env.bob.slash(env.channel, "veo track", id="vgen_bobs")
+        asked = await env.alice.slash(env.channel, "veo forget-me")
         assert asked.message
-    async with scene.bot():
-        done = await scene.alice.press(asked.message, "Forget me")
+    async with env.bot():
+        done = await env.alice.press(asked.message, "Forget me")
 
     assert done.message
     assert done.ephemeral
     assert "nothing is stored about you" in done.message.content
-    assert rows_naming(scene, scene.alice.id) == []
-    assert rows_naming(scene, scene.bob.id) == ["deliveries"]
+    assert rows_naming(env, env.alice.id) == []
+    assert rows_naming(env, env.bob.id) == ["deliveries"]
 
 
-async def test_what_is_being_posted_is_told_and_goes_with_the_next_press(scene: Scene):
+async def test_what_is_being_posted_is_told_and_goes_with_the_next_press(env: InProcessEnv):
     """Its message is on the way; the answer asks for a second press."""
-    task = scene.api.create(ID)
-    async with scene.bot():
-        await scene.track(ID)
-        asked = await scene.alice.slash(scene.channel, "veo forget-me")
+    task = env.api.create(ID)
+    async with env.bot():
+        await env.track(ID)
+        asked = await env.alice.slash(env.channel, "veo forget-me")
         assert asked.message
-        upload = scene.discord.hold(f"POST /channels/{scene.channel.id}/messages")
+        upload = env.discord.hold(f"POST /channels/{env.channel.id}/messages")
         task.complete()
         await upload.reached()
-        early = await scene.alice.press(asked.message, "Forget me")
+        early = await env.alice.press(asked.message, "Forget me")
         upload.release()
-        [result] = await scene.results()
-        card = scene.channel.messages[0]
-        await scene.discord.until(lambda: str(result.id) in card.content)
-        late = await scene.alice.press(asked.message, "Forget me")
-        await scene.discord.until(lambda: "had themselves forgotten" in card.content)
+        [result] = await env.results()
+        card = env.channel.messages[0]
+        await env.discord.until(lambda: str(result.id) in card.content)
+        late = await env.alice.press(asked.message, "Forget me")
+        await env.discord.until(lambda: "had themselves forgotten" in card.content)
 
     assert early.message
     assert "except for 1 being posted" in early.message.content
     assert late.message
     assert "nothing is stored about you" in late.message.content
     assert result.attachments
-    assert rows_naming(scene, scene.alice.id) == []
+    assert rows_naming(env, env.alice.id) == []
 
 
-async def test_moderator_is_forgotten_where_they_stopped_others(scene: Scene):
+async def test_moderator_is_forgotten_where_they_stopped_others(env: InProcessEnv):
     """Nothing of their own is stored, and their name stands on somebody's card."""
-    scene.api.create(ID)
-    scene.guild.join(scene.bob, manage_messages=True)
-    async with scene.bot():
-        card = await scene.track(ID)
-        await scene.bob.slash(scene.channel, "veo untrack", id=ID)
-        await scene.discord.until(lambda: f"stopped by <@{scene.bob.id}>" in card.content)
-        asked = await scene.bob.slash(scene.channel, "veo forget-me")
+    env.api.create(ID)
+    env.guild.join(env.bob, manage_messages=True)
+    async with env.bot():
+        card = await env.track(ID)
+        await env.bob.slash(env.channel, "veo untrack", id=ID)
+        await env.discord.until(lambda: f"stopped by <@{env.bob.id}>" in card.content)
+        asked = await env.bob.slash(env.channel, "veo forget-me")
         assert asked.message
-        await scene.bob.press(asked.message, "Forget me")
-        await scene.discord.until(lambda: "stopped" in card.content and "stopped by" not in card.content)
+        await env.bob.press(asked.message, "Forget me")
+        await env.discord.until(lambda: "stopped" in card.content and "stopped by" not in card.content)
 
-    assert str(scene.bob.id) not in card.content
-    assert rows_naming(scene, scene.bob.id) == []
-    assert rows_naming(scene, scene.alice.id) == ["deliveries"]
+    assert str(env.bob.id) not in card.content
+    assert rows_naming(env, env.bob.id) == []
+    assert rows_naming(env, env.alice.id) == ["deliveries"]
 
 
-async def test_buttons_of_forgotten_rows_answer(scene: Scene):
+async def test_buttons_of_forgotten_rows_answer(env: InProcessEnv):
     """A result whose delivery is forgotten may be deleted by a moderator; a stranger is told who may."""
-    scene.api.create(ID).complete()
-    async with scene.bot():
-        await scene.track(ID)
-        [result] = await scene.results()
-        asked = await scene.alice.slash(scene.channel, "veo forget-me")
+    env.api.create(ID).complete()
+    async with env.bot():
+        await env.track(ID)
+        [result] = await env.results()
+        asked = await env.alice.slash(env.channel, "veo forget-me")
         assert asked.message
-        await scene.alice.press(asked.message, "Forget me")
-        refused = await scene.bob.press(result, "Delete")
-        again = await scene.alice.press(asked.message, "Forget me")
-        redelivered = await scene.alice.slash(scene.channel, "veo redeliver", id=ID)
-        status = await scene.alice.slash(scene.channel, "veo status", id=ID)
-        listed = await scene.alice.slash(scene.channel, "veo list")
+        await env.alice.press(asked.message, "Forget me")
+        refused = await env.bob.press(result, "Delete")
+        again = await env.alice.press(asked.message, "Forget me")
+        redelivered = await env.alice.slash(env.channel, "veo redeliver", id=ID)
+        status = await env.alice.slash(env.channel, "veo status", id=ID)
+        listed = await env.alice.slash(env.channel, "veo list")
 
     answers = [reply.message.content if reply.message else "" for reply in (redelivered, status, listed)]
     assert refused.message

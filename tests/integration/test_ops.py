@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bot.core.errors import DependencyDown
 from sandbox.faults import Fault
 from sandbox.video_api import Clip
-from tests.integration.conftest import Scene
+from tests.integration.conftest import InProcessEnv
 
 ID = "vgen_abc123def456"
 DOCS = Path(__file__).parents[2] / "docs"
@@ -42,54 +42,54 @@ async def samples(port: int) -> dict[tuple[str, str | None], float]:
     }
 
 
-async def test_healthy_bot_says_ok(scene: Scene, port: int):
-    task = scene.api.create(ID)
-    async with scene.bot(http_port=port):
-        card = await scene.track(ID)
-        await scene.discord.until(lambda: "queued" in card.content)
+async def test_healthy_bot_says_ok(env: InProcessEnv, port: int):
+    task = env.api.create(ID)
+    async with env.bot(http_port=port):
+        card = await env.track(ID)
+        await env.discord.until(lambda: "queued" in card.content)
         assert await fetch(port, "/healthz") == (200, "ok\n")
         task.fail("no")
-        await scene.results()
+        await env.results()
 
 
-async def test_lost_gateway_is_named_until_it_is_back(scene: Scene, port: int):
-    async with scene.bot(http_port=port):
-        scene.discord.refuse_connections(2)
-        await scene.discord.disconnect_gateway()
-        await scene.discord.until(lambda: not scene.discord.connected)
+async def test_lost_gateway_is_named_until_it_is_back(env: InProcessEnv, port: int):
+    async with env.bot(http_port=port):
+        env.discord.refuse_connections(2)
+        await env.discord.disconnect_gateway()
+        await env.discord.until(lambda: not env.discord.connected)
         while (lost := await fetch(port, "/healthz"))[0] == 200:
             continue
-        await scene.discord.until(lambda: scene.discord.connected, within=30)
+        await env.discord.until(lambda: env.discord.connected, within=30)
         while (await fetch(port, "/healthz"))[0] != 200:
             continue
 
     assert lost == (503, "Discord's gateway is not connected\n")
 
 
-async def test_lost_shard_is_named_though_the_other_is_there(scene: Scene, port: int):
-    """Its servers' commands are not heard."""
-    scene.discord.shards = scene.discord.session_starts["max_concurrency"] = 2
-    async with scene.bot(http_port=port):
+async def test_lost_shard_is_named_though_the_other_is_there(env: InProcessEnv, port: int):
+    """Its servers' commands do not arrive."""
+    env.discord.shards = env.discord.session_starts["max_concurrency"] = 2
+    async with env.bot(http_port=port):
         while (await fetch(port, "/healthz"))[0] != 200:
             continue
-        scene.discord.refuse_connections(2)
-        await scene.discord.disconnect_gateway(shard=1)
+        env.discord.refuse_connections(2)
+        await env.discord.disconnect_gateway(shard=1)
         while (lost := await fetch(port, "/healthz"))[0] == 200:
             continue
-        assert scene.discord.connected_shards == {0}
+        assert env.discord.connected_shards == {0}
         while (await fetch(port, "/healthz"))[0] != 200:
             continue
-        assert scene.discord.connected_shards == {0, 1}
+        assert env.discord.connected_shards == {0, 1}
 
     assert lost == (503, "Discord's gateway is not connected\n")
 
 
-async def test_questions_that_are_late_are_named_with_their_reason(scene: Scene, port: int):
-    """A wrong key: the gate is closed, and nobody asks."""
-    scene.api.faults.add(Fault("GET /v1/result/*", status=401, body={"error": "bad key"}, times=None))
-    scene.api.create(ID)
-    async with scene.bot(http_port=port):
-        await scene.track(ID)
+async def test_late_polls_are_named_with_their_reason(env: InProcessEnv, port: int):
+    """A wrong key: the API pause holds, and nothing is polled."""
+    env.api.faults.add(Fault("GET /v1/result/*", status=401, body={"error": "bad key"}, times=None))
+    env.api.create(ID)
+    async with env.bot(http_port=port):
+        await env.track(ID)
         while (health := await fetch(port, "/healthz"))[0] == 200:
             continue
 
@@ -97,60 +97,60 @@ async def test_questions_that_are_late_are_named_with_their_reason(scene: Scene,
     assert "late (key refused)" in health[1]
 
 
-async def test_metrics_tell_every_state_in_prometheus_words(scene: Scene, port: int):
-    scene.api.create(ID).fail("no")
-    scene.api.create("vgen_open")
-    async with scene.bot(http_port=port):
-        await scene.track(f"{ID} vgen_open")
-        await scene.results()
-        card = scene.channel.messages[0]
-        await scene.discord.until(lambda: "failed: " in card.content and "queued" in card.content)
-        told = await samples(port)
+async def test_metrics_have_every_state(env: InProcessEnv, port: int):
+    env.api.create(ID).fail("no")
+    env.api.create("vgen_open")
+    async with env.bot(http_port=port):
+        await env.track(f"{ID} vgen_open")
+        await env.results()
+        card = env.channel.messages[0]
+        await env.discord.until(lambda: "failed: " in card.content and "queued" in card.content)
+        values = await samples(port)
 
-    assert told["veo_tasks", "failed"] == 1
-    assert told["veo_tasks", "waiting"] == 1
-    assert told["veo_tasks", "lost"] == 0
-    assert told["veo_deliveries", "posted"] == 1
-    assert told["veo_gateway_up", None] == 1
-    assert told["veo_oldest_owed_result_seconds", None] == 0
-    assert told["veo_last_usable_answer_timestamp_seconds", None] > 0
+    assert values["veo_tasks", "failed"] == 1
+    assert values["veo_tasks", "waiting"] == 1
+    assert values["veo_tasks", "lost"] == 0
+    assert values["veo_deliveries", "posted"] == 1
+    assert values["veo_gateway_up", None] == 1
+    assert values["veo_oldest_owed_result_seconds", None] == 0
+    assert values["veo_last_usable_answer_timestamp_seconds", None] > 0
 
 
-async def test_metrics_count_what_happened_on_the_way_of_a_video(scene: Scene, port: int):
-    """A question without an answer, a file that is too large, a rate limit, and the video in the end."""
+async def test_metrics_count_what_happened_on_the_way_of_a_video(env: InProcessEnv, port: int):
+    """A poll without an answer, a file that is too large, a rate limit, and the video in the end."""
     clip = Clip.padded(9 * 1024 * 1024)
-    posts = f"POST /channels/{scene.channel.id}/messages"
-    scene.api.faults.add(Fault("GET /v1/result/*", status=503, body=""))
-    scene.discord.faults.add(Fault(posts, status=413, body={"code": 40005, "message": "too large"}))
-    scene.discord.faults.add(
+    posts = f"POST /channels/{env.channel.id}/messages"
+    env.api.faults.add(Fault("GET /v1/result/*", status=503, body=""))
+    env.discord.faults.add(Fault(posts, status=413, body={"code": 40005, "message": "too large"}))
+    env.discord.faults.add(
         Fault(posts, status=429, body={"message": "slow", "retry_after": 0.1, "global": False}, headers=VIA)
     )
-    scene.api.create(ID).complete(clip)
-    async with scene.bot(http_port=port):
-        await scene.track(ID)
-        [result] = await scene.results()
-        while (told := await samples(port))["veo_delivery_attempts_total", "posted"] == 0:
+    env.api.create(ID).complete(clip)
+    async with env.bot(http_port=port):
+        await env.track(ID)
+        [result] = await env.results()
+        while (values := await samples(port))["veo_delivery_attempts_total", "posted"] == 0:
             continue
 
-    assert told["veo_polls_total", "no_answer"] == 1
-    assert told["veo_polls_total", "completed"] == 1
-    assert told["veo_download_bytes_total", None] == clip.size
-    assert told["veo_download_seconds_count", None] == 1
-    assert told["veo_uploads_too_large_total", None] == 1
-    assert told["veo_wait_seconds_total", "discord"] == 1
-    assert told["veo_upload_bytes_total", None] == result.attachments[0].size < clip.size
-    assert told["veo_upload_seconds_count", None] == 1
-    assert told["veo_completed_to_posted_seconds_count", None] == 1
-    assert 0 < told["veo_upload_seconds_sum", None] < told["veo_completed_to_posted_seconds_sum", None]
+    assert values["veo_polls_total", "no_answer"] == 1
+    assert values["veo_polls_total", "completed"] == 1
+    assert values["veo_download_bytes_total", None] == clip.size
+    assert values["veo_download_seconds_count", None] == 1
+    assert values["veo_uploads_too_large_total", None] == 1
+    assert values["veo_wait_seconds_total", "discord"] == 1
+    assert values["veo_upload_bytes_total", None] == result.attachments[0].size < clip.size
+    assert values["veo_upload_seconds_count", None] == 1
+    assert values["veo_completed_to_posted_seconds_count", None] == 1
+    assert 0 < values["veo_upload_seconds_sum", None] < values["veo_completed_to_posted_seconds_sum", None]
 
 
-async def test_metrics_show_every_value_of_a_label_from_the_start_and_no_other(scene: Scene, port: int):
+async def test_metrics_show_every_value_of_a_label_from_the_start_and_no_other(env: InProcessEnv, port: int):
     """`rate` does not see a series that begins at 1; and an id as a label would be a series for each task."""
-    scene.api.create(ID).fail("no")
-    async with scene.bot(http_port=port):
+    env.api.create(ID).fail("no")
+    async with env.bot(http_port=port):
         before = await samples(port)
-        await scene.track(ID)
-        await scene.results()
+        await env.track(ID)
+        await env.results()
         while (after := await samples(port))["veo_delivery_attempts_total", "posted"] == 0:
             continue
 
@@ -158,27 +158,27 @@ async def test_metrics_show_every_value_of_a_label_from_the_start_and_no_other(s
     assert before["veo_delivery_attempts_total", "posted"] == 0
 
 
-async def test_untracked_task_does_not_look_as_if_somebody_waited(scene: Scene, port: int):
-    """Nobody asks about it any more: an alert on `waiting` tasks would fire for ever."""
-    scene.api.create(ID)
-    async with scene.bot(http_port=port):
-        await scene.track(ID)
+async def test_untracked_task_is_not_counted_as_open(env: InProcessEnv, port: int):
+    """It is not polled any more: an alert on `waiting` tasks would fire for ever."""
+    env.api.create(ID)
+    async with env.bot(http_port=port):
+        await env.track(ID)
         waiting = await samples(port)
-        await scene.alice.slash(scene.channel, "veo untrack", id=ID)
+        await env.alice.slash(env.channel, "veo untrack", id=ID)
         untracked = await samples(port)
 
     assert (waiting["veo_tasks", "waiting"], waiting["veo_deliveries", "open"]) == (1, 1)
     assert (untracked["veo_tasks", "waiting"], untracked["veo_deliveries", "open"]) == (1, 0)
 
 
-async def test_event_loop_is_measured_while_somebody_may_read_it(scene: Scene, port: int):
+async def test_event_loop_is_measured_while_somebody_may_read_it(env: InProcessEnv, port: int):
     """Twice a second, beside everything else."""
-    async with scene.bot(http_port=port):
+    async with env.bot(http_port=port):
         while (await samples(port))["veo_event_loop_lag_seconds_count", None] == 0:
             continue
-        told = await samples(port)
+        values = await samples(port)
 
-    assert told["veo_event_loop_lag_seconds_sum", None] >= 0
+    assert values["veo_event_loop_lag_seconds_sum", None] >= 0
 
 
 # -- what is written about them --------------------------------------------------------------------
@@ -197,9 +197,9 @@ def panel_queries() -> list[str]:
     return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
 
 
-async def test_every_metric_of_alerts_and_dashboard_is_exposed(scene: Scene, port: int):
+async def test_every_metric_of_alerts_and_dashboard_is_exposed(env: InProcessEnv, port: int):
     """An alert on a name that nobody exports never fires, and its panel stays empty."""
-    async with scene.bot(http_port=port):
+    async with env.bot(http_port=port):
         exposed = {name for name, _ in await samples(port)}
 
     assert len(alert_rules()) == 5
@@ -207,9 +207,9 @@ async def test_every_metric_of_alerts_and_dashboard_is_exposed(scene: Scene, por
     assert used(panel_queries()) <= exposed
 
 
-async def test_every_metric_is_in_the_table_and_on_the_dashboard(scene: Scene, port: int):
+async def test_every_metric_is_in_the_table_and_on_the_dashboard(env: InProcessEnv, port: int):
     """What nobody knows of, nobody looks at."""
-    async with scene.bot(http_port=port):
+    async with env.bot(http_port=port):
         _, text = await fetch(port, "/metrics")
 
     families = {family.name: family for family in text_string_to_metric_families(text)}
@@ -234,17 +234,17 @@ def test_numbers_of_several_processes_are_put_together_rightly(expression: str):
         assert counted if is_counter else read or name == "veo_gateway_up", name
 
 
-async def test_port_in_use_ends_the_start(scene: Scene):
+async def test_port_in_use_ends_the_start(env: InProcessEnv):
     """69, with the setting's name."""
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
         taken.listen()
         with pytest.raises(DependencyDown, match="HTTP_PORT"):
-            async with scene.bot(http_port=taken.getsockname()[1]):
+            async with env.bot(http_port=taken.getsockname()[1]):
                 pass
 
 
-async def test_without_the_setting_nothing_listens(scene: Scene, port: int):
-    async with scene.bot():
+async def test_without_the_setting_nothing_listens(env: InProcessEnv, port: int):
+    async with env.bot():
         with pytest.raises(aiohttp.ClientConnectorError):
             await fetch(port, "/healthz")

@@ -140,7 +140,7 @@ async def _track_message(asked: Asked, message: discord.Message) -> None:
 
 
 @dataclass
-class Stage:
+class ClientEnv:
     """A guild with one channel and two members, and clients to start against it."""
 
     discord: StandInDiscord
@@ -151,7 +151,7 @@ class Stage:
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def client(self, client: Client | None = None) -> Client:
-        """A client that is ready; it is closed with the stage, or by the test."""
+        """A client that is ready; it is closed with the environment, or by the test."""
         client = client or Client()
         await self._stack.enter_async_context(client)
         running = asyncio.create_task(client.start(self.discord.token))
@@ -163,7 +163,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage() -> AsyncIterator[Stage]:
+async def open_env() -> AsyncIterator[ClientEnv]:
     addresses = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
     async with AsyncExitStack() as stack:
         stand_in = await stack.enter_async_context(StandInDiscord())
@@ -175,125 +175,125 @@ async def open_stage() -> AsyncIterator[Stage]:
             Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = addresses
 
 
-async def _furnished(stand_in: StandInDiscord, stack: AsyncExitStack) -> Stage:
+async def _furnished(stand_in: StandInDiscord, stack: AsyncExitStack) -> ClientEnv:
     guild = stand_in.add_guild("Studio")
     alice, bob = stand_in.add_person("alice"), stand_in.add_person("bob")
     guild.join(alice)
     guild.join(bob)
     clients = await stack.enter_async_context(AsyncExitStack())
-    return Stage(stand_in, guild, guild.add_channel("renders"), alice, bob, clients)
+    return ClientEnv(stand_in, guild, guild.add_channel("renders"), alice, bob, clients)
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    async with open_stage() as stage:
-        yield stage
-        stage.discord.check()
+async def env() -> AsyncIterator[ClientEnv]:
+    async with open_env() as env:
+        yield env
+        env.discord.check()
 
 
-async def test_client_logs_in_and_sees_the_guild(stage: Stage) -> None:
-    client = await stage.client()
+async def test_client_logs_in_and_sees_the_guild(env: ClientEnv) -> None:
+    client = await env.client()
 
     assert client.seen[0] == "connect"
     assert [guild.name for guild in client.guilds] == ["Studio"]
-    assert client.get_channel(stage.channel.id) is not None
+    assert client.get_channel(env.channel.id) is not None
     assert client.guilds[0].me.guild_permissions.attach_files
-    assert stage.discord.identifies == 1
+    assert env.discord.identifies == 1
 
 
-async def test_a_wrong_token_is_refused_and_is_a_surprise(stage: Stage) -> None:
+async def test_a_wrong_token_is_refused_and_is_a_surprise(env: ClientEnv) -> None:
     async with Client() as client:
         with pytest.raises(discord.LoginFailure):
             await client.login("another")
 
-    assert stage.discord.requests("GET", "/users/@me")[0].status == 401
-    assert stage.discord.surprises.pop().startswith("bad token")
+    assert env.discord.requests("GET", "/users/@me")[0].status == 401
+    assert env.discord.surprises.pop().startswith("bad token")
 
 
-async def test_command_sync_is_recorded_and_keeps_ids(stage: Stage) -> None:
-    client = await stage.client()
-    before = {command["name"]: command["id"] for command in stage.discord.commands}
+async def test_command_sync_is_recorded_and_keeps_ids(env: ClientEnv) -> None:
+    client = await env.client()
+    before = {command["name"]: command["id"] for command in env.discord.commands}
 
     synced = await client.tree.sync()
-    await client.tree.sync(guild=discord.Object(stage.guild.id))
+    await client.tree.sync(guild=discord.Object(env.guild.id))
 
-    scopes = [scope for scope, _ in stage.discord.registrations]
-    assert scopes == [None, None, stage.guild.id]
+    scopes = [scope for scope, _ in env.discord.registrations]
+    assert scopes == [None, None, env.guild.id]
     assert {command.name: str(command.id) for command in synced} == before
     assert [command.name for command in await client.tree.fetch_commands()] == list(before)
 
 
-async def test_slash_command_is_answered_directly(stage: Stage) -> None:
-    await stage.client()
+async def test_slash_command_is_answered_directly(env: ClientEnv) -> None:
+    await env.client()
 
-    reply = await stage.alice.slash(stage.channel, "veo track", id="vgen_1", note="x")
+    reply = await env.alice.slash(env.channel, "veo track", id="vgen_1", note="x")
 
     assert reply.message is not None
     assert reply.message.content == "tracking vgen_1: x"
     assert [button.label for button in reply.message.buttons] == ["Notify me too", "Watch"]
-    assert stage.channel.messages == [reply.message]
+    assert env.channel.messages == [reply.message]
     assert not reply.ephemeral
     assert 0 < reply.acknowledged_after < 3
 
 
-async def test_slash_command_is_answered_after_a_defer(stage: Stage) -> None:
-    await stage.client()
+async def test_slash_command_is_answered_after_a_defer(env: ClientEnv) -> None:
+    await env.client()
 
-    reply = await stage.alice.slash(stage.channel, "veo slow", id="vgen_1")
+    reply = await env.alice.slash(env.channel, "veo slow", id="vgen_1")
 
     assert reply.deferred
-    assert [message.content for message in stage.channel.messages] == ["done with vgen_1"]
+    assert [message.content for message in env.channel.messages] == ["done with vgen_1"]
 
 
-async def test_ephemeral_answers_are_seen_by_their_person_alone(stage: Stage) -> None:
-    await stage.client()
+async def test_ephemeral_answers_are_seen_by_their_person_alone(env: ClientEnv) -> None:
+    await env.client()
 
-    reply = await stage.alice.slash(stage.channel, "veo whisper")
-    await stage.discord.until(lambda: reply.followups)
+    reply = await env.alice.slash(env.channel, "veo whisper")
+    await env.discord.until(lambda: reply.followups)
 
     assert reply.ephemeral
-    assert [message.content for message in stage.alice.sees(stage.channel)] == ["first", "second"]
-    assert stage.bob.sees(stage.channel) == stage.channel.messages == []
+    assert [message.content for message in env.alice.sees(env.channel)] == ["first", "second"]
+    assert env.bob.sees(env.channel) == env.channel.messages == []
 
 
-async def test_autocomplete_offers_the_choices(stage: Stage) -> None:
-    await stage.client()
+async def test_autocomplete_offers_the_choices(env: ClientEnv) -> None:
+    await env.client()
 
-    choices = await stage.alice.autocomplete(stage.channel, "veo status", focused="id", id="vg")
+    choices = await env.alice.autocomplete(env.channel, "veo status", focused="id", id="vg")
 
     assert choices == [("vg-1", "vg1"), ("vg-2", "vg2")]
 
 
-async def test_button_is_pressed_after_the_client_was_restarted(stage: Stage) -> None:
-    first = await stage.client()
-    reply = await stage.alice.slash(stage.channel, "veo track", id="vgen_1")
+async def test_button_is_pressed_after_the_client_was_restarted(env: ClientEnv) -> None:
+    first = await env.client()
+    reply = await env.alice.slash(env.channel, "veo track", id="vgen_1")
     await first.close()
-    await stage.client()
+    await env.client()
     assert reply.message is not None
 
-    pressed = await stage.bob.press(reply.message, "Notify me too")
+    pressed = await env.bob.press(reply.message, "Notify me too")
 
     assert pressed.message is not None
     assert pressed.message.content == "noted for vgen_1"
-    assert pressed.message in stage.bob.sees(stage.channel)
-    assert pressed.message not in stage.alice.sees(stage.channel)
+    assert pressed.message in env.bob.sees(env.channel)
+    assert pressed.message not in env.alice.sees(env.channel)
 
 
-async def test_message_context_menu_gets_the_message(stage: Stage) -> None:
-    await stage.client()
-    post = stage.bob.say(stage.channel, "look: vgen_7")
+async def test_message_context_menu_gets_the_message(env: ClientEnv) -> None:
+    await env.client()
+    post = env.bob.say(env.channel, "look: vgen_7")
 
-    reply = await stage.alice.message_command(post, "Track Veo tasks")
+    reply = await env.alice.message_command(post, "Track Veo tasks")
 
     assert reply.message is not None
     assert reply.message.content == "in 'look: vgen_7' by bob"
 
 
-async def test_a_client_would_not_send_these(stage: Stage) -> None:
-    await stage.client()
-    reply = await stage.alice.slash(stage.channel, "veo track", id="vgen_1")
+async def test_a_client_would_not_send_these(env: ClientEnv) -> None:
+    await env.client()
+    reply = await env.alice.slash(env.channel, "veo track", id="vgen_1")
     assert reply.message is not None
-    alice, channel = stage.alice, stage.channel
+    alice, channel = env.alice, env.channel
 
     with pytest.raises(ValueError, match="no command"):
         await alice.slash(channel, "sing")
@@ -311,29 +311,29 @@ async def test_a_client_would_not_send_these(stage: Stage) -> None:
         await alice.press(reply.message, "Explode")
 
 
-async def test_no_acknowledgement_fails_on_the_persons_screen(stage: Stage) -> None:
-    await stage.client()
-    stage.discord.interaction_deadline = 0.05
+async def test_no_acknowledgement_fails_on_the_persons_screen(env: ClientEnv) -> None:
+    await env.client()
+    env.discord.interaction_deadline = 0.05
 
     with pytest.raises(InteractionFailed, match="did not respond"):
-        await stage.alice.slash(stage.channel, "veo ignore")
+        await env.alice.slash(env.channel, "veo ignore")
 
 
-async def test_interaction_while_the_bot_is_away_fails(stage: Stage) -> None:
-    client = await stage.client()
+async def test_interaction_while_the_bot_is_away_fails(env: ClientEnv) -> None:
+    client = await env.client()
     await client.close()
 
     with pytest.raises(InteractionFailed):
-        await stage.alice.slash(stage.channel, "veo slow", id="vgen_1")
+        await env.alice.slash(env.channel, "veo slow", id="vgen_1")
 
 
-async def test_command_works_where_the_bot_is_no_member(stage: Stage) -> None:
-    elsewhere = stage.discord.add_guild("Elsewhere", bot_member=False)
+async def test_command_works_where_the_bot_is_no_member(env: ClientEnv) -> None:
+    elsewhere = env.discord.add_guild("Elsewhere", bot_member=False)
     channel = elsewhere.add_channel("renders")
-    elsewhere.join(stage.alice)
-    client = await stage.client()
+    elsewhere.join(env.alice)
+    client = await env.client()
 
-    reply = await stage.alice.slash(channel, "veo slow", id="vgen_1")
+    reply = await env.alice.slash(channel, "veo slow", id="vgen_1")
 
     assert reply.message is not None
     assert [guild.name for guild in client.guilds] == ["Studio"]

@@ -7,68 +7,68 @@ import pytest
 from discord.http import Route
 
 from sandbox.discord import StandInDiscord
-from tests.integration.test_stand_in_discord import Stage, open_stage
+from tests.integration.test_stand_in_discord import ClientEnv, open_env
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    async with open_stage() as stage:
-        yield stage
+async def env() -> AsyncIterator[ClientEnv]:
+    async with open_env() as env:
+        yield env
 
 
 @pytest.fixture
-def described(stage: Stage) -> None:
-    if not stage.discord.contract_checked:
+def described(env: ClientEnv) -> None:
+    if not env.discord.contract_checked:
         pytest.skip("Discord's OpenAPI description is not beside this repository")
 
 
-async def test_an_unknown_route_is_a_surprise(stage: Stage) -> None:
-    client = await stage.client()
+async def test_an_unknown_route_is_a_surprise(env: ClientEnv) -> None:
+    client = await env.client()
 
     with pytest.raises(discord.NotFound):
         await client.fetch_sticker(1)
 
-    assert stage.discord.surprises == ["unknown route: GET /stickers/1"]
+    assert env.discord.surprises == ["unknown route: GET /stickers/1"]
     with pytest.raises(AssertionError, match="unknown route"):
-        stage.discord.check()
+        env.discord.check()
 
 
 @pytest.mark.usefixtures("described")
-async def test_unknown_fields_and_wrong_types_are_surprises(stage: Stage) -> None:
-    client = await stage.client()
-    route = Route("POST", "/channels/{channel_id}/messages", channel_id=stage.channel.id)
+async def test_unknown_fields_and_wrong_types_are_surprises(env: ClientEnv) -> None:
+    client = await env.client()
+    route = Route("POST", "/channels/{channel_id}/messages", channel_id=env.channel.id)
 
     await client.http.request(route, json={"content": "x", "colour": "red"})
     await client.http.request(route, json={"content": "x", "tts": "loud"})
 
-    unknown, wrong = stage.discord.surprises
+    unknown, wrong = env.discord.surprises
     assert "POST /channels/{channel_id}/messages was sent" in unknown
     assert "'colour' was unexpected" in unknown
     assert "$.tts" in wrong
     with pytest.raises(AssertionError, match="contract"):
-        stage.discord.check()
+        env.discord.check()
 
 
 @pytest.mark.usefixtures("described")
-async def test_answers_keep_to_discords_description(stage: Stage) -> None:
+async def test_answers_keep_to_discords_description(env: ClientEnv) -> None:
     """Every route is asked once; a violation of the description would be a surprise."""
-    stage.guild.add_channel("talk", kind="voice")
-    stage.guild.add_channel("news", kind="news").add_thread("today")
-    stage.guild.add_channel("ideas", kind="forum")
-    client = await stage.client()
+    env.guild.add_channel("talk", kind="voice")
+    env.guild.add_channel("news", kind="news").add_thread("today")
+    env.guild.add_channel("ideas", kind="forum")
+    client = await env.client()
 
-    await _walk_messages(stage, client)
-    await _walk_interactions(stage)
-    await _walk_places(stage, client)
+    await _walk_messages(env, client)
+    await _walk_interactions(env)
+    await _walk_places(env, client)
 
-    stage.discord.check()
-    asked = {(request.method, request.path.split("/")[1]) for request in stage.discord.record}
+    env.discord.check()
+    asked = {(request.method, request.path.split("/")[1]) for request in env.discord.record}
     assert len(asked) >= 12
 
 
-async def _walk_messages(stage: Stage, client: discord.Client) -> None:
-    channel = client.get_partial_messageable(stage.channel.id)
-    post = stage.alice.say(stage.channel, "hello")
+async def _walk_messages(env: ClientEnv, client: discord.Client) -> None:
+    channel = client.get_partial_messageable(env.channel.id)
+    post = env.alice.say(env.channel, "hello")
     embed = discord.Embed(title="t", description="d", url="https://example.org")
     embed.add_field(name="a", value="b").set_footer(text="f")
     sent = await channel.send("x", embed=embed, reference=await channel.fetch_message(post.id))
@@ -77,24 +77,24 @@ async def _walk_messages(stage: Stage, client: discord.Client) -> None:
     await sent.delete()
 
 
-async def _walk_interactions(stage: Stage) -> None:
-    tracked = await stage.alice.slash(stage.channel, "veo track", id="vgen_1")
+async def _walk_interactions(env: ClientEnv) -> None:
+    tracked = await env.alice.slash(env.channel, "veo track", id="vgen_1")
     assert tracked.message is not None
-    await stage.alice.press(tracked.message, "Notify me too")
-    await stage.alice.slash(stage.channel, "veo slow", id="vgen_1")
-    whispered = await stage.alice.slash(stage.channel, "veo whisper")
-    await stage.discord.until(lambda: whispered.followups)
-    await stage.alice.autocomplete(stage.channel, "veo status", focused="id", id="v")
-    await stage.alice.message_command(tracked.message, "Track Veo tasks")
+    await env.alice.press(tracked.message, "Notify me too")
+    await env.alice.slash(env.channel, "veo slow", id="vgen_1")
+    whispered = await env.alice.slash(env.channel, "veo whisper")
+    await env.discord.until(lambda: whispered.followups)
+    await env.alice.autocomplete(env.channel, "veo status", focused="id", id="v")
+    await env.alice.message_command(tracked.message, "Track Veo tasks")
 
 
-async def _walk_places(stage: Stage, client: discord.Client) -> None:
-    for channel in stage.guild.channels:
+async def _walk_places(env: ClientEnv, client: discord.Client) -> None:
+    for channel in env.guild.channels:
         await client.fetch_channel(channel.id)
-    guild = await client.fetch_guild(stage.guild.id, with_counts=False)
+    guild = await client.fetch_guild(env.guild.id, with_counts=False)
     assert len(await guild.fetch_channels()) == 4
     await client.application_info()
-    direct = await client.create_dm(discord.Object(stage.alice.id))
+    direct = await client.create_dm(discord.Object(env.alice.id))
     await direct.send("psst")
     await client.http.request(Route("GET", "/gateway"))
     await client.http.get_bot_gateway()
@@ -102,9 +102,9 @@ async def _walk_places(stage: Stage, client: discord.Client) -> None:
         await client.fetch_channel(1)
 
 
-async def test_the_second_and_the_late_callback_are_refused(stage: Stage) -> None:
-    client = await stage.client()
-    reply = await stage.alice.slash(stage.channel, "veo slow", id="vgen_1")
+async def test_the_second_and_the_late_callback_are_refused(env: ClientEnv) -> None:
+    client = await env.client()
+    reply = await env.alice.slash(env.channel, "veo slow", id="vgen_1")
     interaction = reply.interaction
     route = Route(
         "POST",
@@ -123,14 +123,14 @@ async def test_the_second_and_the_late_callback_are_refused(stage: Stage) -> Non
     assert late.value.code == 10062
 
 
-async def test_an_interactions_token_dies(stage: Stage) -> None:
-    client = await stage.client()
-    reply = await stage.alice.slash(stage.channel, "veo slow", id="vgen_1")
-    stage.discord.interaction_lifetime = 0
+async def test_an_interactions_token_dies(env: ClientEnv) -> None:
+    client = await env.client()
+    reply = await env.alice.slash(env.channel, "veo slow", id="vgen_1")
+    env.discord.interaction_lifetime = 0
     route = Route(
         "GET",
         "/webhooks/{webhook_id}/{webhook_token}/messages/@original",
-        webhook_id=stage.discord.bot.id,
+        webhook_id=env.discord.bot.id,
         webhook_token=reply.interaction.token,
     )
 
@@ -140,13 +140,13 @@ async def test_an_interactions_token_dies(stage: Stage) -> None:
     assert (refused.value.status, refused.value.code) == (401, 50027)
 
 
-async def test_ids_are_real_snowflakes(stage: Stage) -> None:
+async def test_ids_are_real_snowflakes(env: ClientEnv) -> None:
     before = discord.utils.utcnow()
-    ids = [stage.alice.say(stage.channel, "x").id for _ in range(100)]
+    ids = [env.alice.say(env.channel, "x").id for _ in range(100)]
 
     assert ids == sorted(set(ids))
     assert abs((discord.utils.snowflake_time(ids[0]) - before).total_seconds()) < 1
-    assert stage.channel.messages[0].created_at == discord.utils.snowflake_time(ids[0])
+    assert env.channel.messages[0].created_at == discord.utils.snowflake_time(ids[0])
 
 
 async def test_listeners_hear_of_every_change() -> None:

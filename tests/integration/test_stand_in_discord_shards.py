@@ -1,4 +1,4 @@
-"""The stand-in's gateway keeps Discord's rules of sharding: who is told what, and who is refused."""
+"""The stand-in's gateway keeps Discord's rules of sharding: who gets which events, and who is refused."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from sandbox.discord import Channel, Guild, InteractionFailed, StandInDiscord
-from tests.integration.test_stand_in_discord import Client, Stage, open_stage
+from tests.integration.test_stand_in_discord import Client, ClientEnv, open_env
 
 HEARTBEAT, IDENTIFY, RESUME = 1, 2, 6
 DISPATCH, HELLO, ACK = 0, 10, 11
@@ -41,7 +41,7 @@ class Wire:
         data = {"token": self.discord.token, "session_id": session_id, "seq": sequence}
         await self.socket.send_json({"op": RESUME, "d": data})
 
-    async def told(self) -> list[Frame]:
+    async def received(self) -> list[Frame]:
         """Every event up to now: what follows is the answer to a heartbeat."""
         await self.socket.send_json({"op": HEARTBEAT, "d": None})
         frames: list[Frame] = []
@@ -57,8 +57,8 @@ class Wire:
 
 
 @dataclass
-class Halves:
-    """A guild on either of two shards."""
+class ShardedEnv:
+    """Two shards with a guild each."""
 
     discord: StandInDiscord
     guilds: list[Guild]
@@ -74,10 +74,10 @@ class Halves:
 
 
 @pytest.fixture
-async def halves() -> AsyncIterator[Halves]:
+async def sharded_env() -> AsyncIterator[ShardedEnv]:
     async with StandInDiscord() as discord, AsyncExitStack() as stack:
-        guilds = [discord.add_guild(f"half {n}", shard=(n, 2)) for n in (0, 1)]
-        yield Halves(discord, guilds, [guild.add_channel("renders") for guild in guilds], stack)
+        guilds = [discord.add_guild(f"shard {n}", shard=(n, 2)) for n in (0, 1)]
+        yield ShardedEnv(discord, guilds, [guild.add_channel("renders") for guild in guilds], stack)
         discord.check()
 
 
@@ -97,35 +97,35 @@ async def test_guild_can_be_made_for_any_shard(count: int) -> None:
     assert ids == sorted(set(ids))
 
 
-async def test_session_is_told_of_its_shards_guilds_alone(halves: Halves) -> None:
-    for number, guild in enumerate(halves.guilds):
-        wire = await halves.wire(number, 2)
-        ready, *others = await wire.told()
+async def test_session_gets_the_events_of_its_shards_guilds_only(sharded_env: ShardedEnv) -> None:
+    for number, guild in enumerate(sharded_env.guilds):
+        wire = await sharded_env.wire(number, 2)
+        ready, *others = await wire.received()
 
         assert ready["t"] == "READY"
         assert ready["d"]["shard"] == [number, 2]
         assert [each["id"] for each in ready["d"]["guilds"]] == [str(guild.id)]
         assert about(others) == [("GUILD_CREATE", str(guild.id))]
-    assert halves.discord.connected_shards == {0, 1}
+    assert sharded_env.discord.connected_shards == {0, 1}
 
 
-async def test_session_without_shard_is_told_of_everything(halves: Halves) -> None:
-    wire = await halves.wire()
+async def test_session_without_shard_gets_all_events(sharded_env: ShardedEnv) -> None:
+    wire = await sharded_env.wire()
     await wire.identify()
-    ready, *others = await wire.told()
+    ready, *others = await wire.received()
 
-    ids = [str(guild.id) for guild in halves.guilds]
+    ids = [str(guild.id) for guild in sharded_env.guilds]
     assert "shard" not in ready["d"]
     assert about(others) == [("GUILD_CREATE", each) for each in ids]
-    assert [(shard.id, shard.count) for shard in halves.discord.identified] == [(0, 1)]
+    assert [(shard.id, shard.count) for shard in sharded_env.discord.identified] == [(0, 1)]
 
 
-async def test_changes_go_to_the_guilds_shard(halves: Halves) -> None:
+async def test_changes_go_to_the_guilds_shard(sharded_env: ShardedEnv) -> None:
     """Guilds, channels and threads."""
-    wires = [await halves.wire(number, 2) for number in (0, 1)]
+    wires = [await sharded_env.wire(number, 2) for number in (0, 1)]
     for wire in wires:
-        await wire.told()
-    guild, channel = halves.guilds[1], halves.channels[1]
+        await wire.received()
+    guild, channel = sharded_env.guilds[1], sharded_env.channels[1]
     thread = channel.add_thread("clips")
     thread.archived = True
     await channel.delete()
@@ -134,8 +134,8 @@ async def test_changes_go_to_the_guilds_shard(halves: Halves) -> None:
     await guild.recover()
     await guild.remove_bot()
 
-    assert await wires[0].told() == []
-    assert about(await wires[1].told()) == [
+    assert await wires[0].received() == []
+    assert about(await wires[1].received()) == [
         (name, str(guild.id))
         for name in (
             "THREAD_CREATE",
@@ -149,61 +149,64 @@ async def test_changes_go_to_the_guilds_shard(halves: Halves) -> None:
     ]
 
 
-async def test_resumed_session_keeps_its_shard(halves: Halves) -> None:
+async def test_resumed_session_keeps_its_shard(sharded_env: ShardedEnv) -> None:
     """What happened meanwhile on the other shard is not replayed."""
-    wire = await halves.wire(1, 2)
-    ready, *_, last = await wire.told()
-    await halves.discord.disconnect_gateway(4000)
-    for guild in halves.guilds:
+    wire = await sharded_env.wire(1, 2)
+    ready, *_, last = await wire.received()
+    await sharded_env.discord.disconnect_gateway(4000)
+    for guild in sharded_env.guilds:
         guild.add_channel("made meanwhile")
-    again = await halves.wire()
+    again = await sharded_env.wire()
     await again.resume(ready["d"]["session_id"], last["s"])
 
-    assert about(await again.told()) == [("CHANNEL_CREATE", str(halves.guilds[1].id)), ("RESUMED", "")]
+    assert about(await again.received()) == [
+        ("CHANNEL_CREATE", str(sharded_env.guilds[1].id)),
+        ("RESUMED", ""),
+    ]
 
 
 @pytest.mark.parametrize("shard", [[2, 2], [-1, 2], [0, 0], [0], "0", [0.0, 1]])
-async def test_shard_that_cannot_be_is_closed_with_4010(halves: Halves, shard: Any) -> None:
-    wire = await halves.wire()
+async def test_shard_that_cannot_be_is_closed_with_4010(sharded_env: ShardedEnv, shard: Any) -> None:
+    wire = await sharded_env.wire()
     await wire.identify(shard=shard)
 
     assert await wire.close_code() == 4010
-    assert halves.discord.surprises.pop().startswith("no such shard")
-    assert halves.discord.identifies == 0
+    assert sharded_env.discord.surprises.pop().startswith("no such shard")
+    assert sharded_env.discord.identifies == 0
 
 
-async def test_too_few_shards_are_closed_with_4011(halves: Halves) -> None:
-    halves.discord.required_shards = 2
-    none = await halves.wire()
+async def test_too_few_shards_are_closed_with_4011(sharded_env: ShardedEnv) -> None:
+    sharded_env.discord.required_shards = 2
+    none = await sharded_env.wire()
     await none.identify()
-    one = await halves.wire(0, 1)
-    two = await halves.wire(0, 2)
+    one = await sharded_env.wire(0, 1)
+    two = await sharded_env.wire(0, 2)
 
     assert await none.close_code() == 4011
     assert await one.close_code() == 4011
-    assert (await two.told())[0]["t"] == "READY"
+    assert (await two.received())[0]["t"] == "READY"
 
 
-async def test_one_shard_can_be_refused_or_cut_off(halves: Halves) -> None:
-    halves.discord.refuse_shard(1, 4004)
-    first, second = await halves.wire(0, 2), await halves.wire(1, 2)
+async def test_one_shard_can_be_refused_or_cut_off(sharded_env: ShardedEnv) -> None:
+    sharded_env.discord.refuse_shard(1, 4004)
+    first, second = await sharded_env.wire(0, 2), await sharded_env.wire(1, 2)
 
     assert await second.close_code() == 4004
-    await first.told()
-    await halves.discord.disconnect_gateway(4000, shard=1)
-    assert halves.discord.connected_shards == {0}
-    await halves.discord.disconnect_gateway(4000, shard=0)
+    await first.received()
+    await sharded_env.discord.disconnect_gateway(4000, shard=1)
+    assert sharded_env.discord.connected_shards == {0}
+    await sharded_env.discord.disconnect_gateway(4000, shard=0)
     assert await first.close_code() == 4000
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    async with open_stage() as stage:
-        yield stage
-        stage.discord.check()
+async def env() -> AsyncIterator[ClientEnv]:
+    async with open_env() as env:
+        yield env
+        env.discord.check()
 
 
-def sharded(number: int) -> Client:
+def client_of_shard(number: int) -> Client:
     client = Client()
     client.shard_id = number
     client.shard_count = client._connection.shard_count = 2
@@ -211,29 +214,29 @@ def sharded(number: int) -> Client:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-async def test_interactions_go_to_the_guilds_shard(stage: Stage, number: int) -> None:
-    """And those in direct messages to the first: a client that holds the other never hears of them."""
-    guilds = [stage.discord.add_guild(f"half {n}", shard=(n, 2)) for n in (0, 1)]
+async def test_interactions_go_to_the_guilds_shard(env: ClientEnv, number: int) -> None:
+    """And those in direct messages to the first: a client that holds the other gets no event."""
+    guilds = [env.discord.add_guild(f"shard {n}", shard=(n, 2)) for n in (0, 1)]
     channels = [guild.add_channel("renders") for guild in guilds]
     for guild in guilds:
-        guild.join(stage.alice)
-    await stage.client(sharded(number))
+        guild.join(env.alice)
+    await env.client(client_of_shard(number))
 
-    reply = await stage.alice.slash(channels[number], "veo slow", id="vgen_1")
+    reply = await env.alice.slash(channels[number], "veo slow", id="vgen_1")
     assert reply.message is not None
     with pytest.raises(InteractionFailed):
-        await stage.alice.slash(channels[1 - number], "veo slow", id="vgen_1")
+        await env.alice.slash(channels[1 - number], "veo slow", id="vgen_1")
     if number == 0:
-        assert (await stage.alice.slash(stage.alice.direct_channel, "veo slow", id="vgen_1")).message
+        assert (await env.alice.slash(env.alice.direct_channel, "veo slow", id="vgen_1")).message
     else:
         with pytest.raises(InteractionFailed):
-            await stage.alice.slash(stage.alice.direct_channel, "veo slow", id="vgen_1")
+            await env.alice.slash(env.alice.direct_channel, "veo slow", id="vgen_1")
 
 
-async def test_recommended_shards_are_told(stage: Stage) -> None:
-    stage.discord.shards = 3
-    client = await stage.client()
+async def test_recommended_shards_are_returned(env: ClientEnv) -> None:
+    env.discord.shards = 3
+    client = await env.client()
 
     shards, url, _ = await client.http.get_bot_gateway()
 
-    assert (shards, url) == (3, stage.discord.gateway_url)
+    assert (shards, url) == (3, env.discord.gateway_url)

@@ -10,132 +10,132 @@ import pytest
 
 from sandbox.discord import InteractionFailed
 from sandbox.faults import Fault
-from tests.integration.test_stand_in_discord import Client, Stage, open_stage
+from tests.integration.test_stand_in_discord import Client, ClientEnv, open_env
 
 POST = "POST /channels/*/messages"
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    async with open_stage() as stage:
-        yield stage
-        stage.discord.check()
+async def env() -> AsyncIterator[ClientEnv]:
+    async with open_env() as env:
+        yield env
+        env.discord.check()
 
 
 @pytest.fixture
-async def client(stage: Stage) -> Client:
-    return await stage.client()
+async def client(env: ClientEnv) -> Client:
+    return await env.client()
 
 
-async def send(stage: Stage, client: Client, nonce: str = "delivery-1") -> discord.Message:
-    return await client.get_partial_messageable(stage.channel.id).send("hi", nonce=nonce)
+async def send(env: ClientEnv, client: Client, nonce: str = "delivery-1") -> discord.Message:
+    return await client.get_partial_messageable(env.channel.id).send("hi", nonce=nonce)
 
 
-async def test_a_fault_answers_in_discords_place_once(stage: Stage, client: Client) -> None:
-    stage.discord.faults.add(Fault(POST, status=503))
+async def test_a_fault_answers_in_discords_place_once(env: ClientEnv, client: Client) -> None:
+    env.discord.faults.add(Fault(POST, status=503))
 
     with pytest.raises(discord.DiscordServerError):
-        await send(stage, client)
-    assert stage.channel.messages == []
+        await send(env, client)
+    assert env.channel.messages == []
 
-    await send(stage, client)
-    assert len(stage.channel.messages) == 1
-    assert [request.status for request in stage.discord.requests("POST", "/channels/*")] == [503, 200]
+    await send(env, client)
+    assert len(env.channel.messages) == 1
+    assert [request.status for request in env.discord.requests("POST", "/channels/*")] == [503, 200]
 
 
-async def test_a_429_makes_the_client_wait_and_try_again(stage: Stage, client: Client) -> None:
-    stage.discord.faults.add(Fault(POST, status=429, times=2))
+async def test_a_429_makes_the_client_wait_and_try_again(env: ClientEnv, client: Client) -> None:
+    env.discord.faults.add(Fault(POST, status=429, times=2))
 
-    await send(stage, client)
+    await send(env, client)
 
-    statuses = [request.status for request in stage.discord.requests("POST", "/channels/*")]
+    statuses = [request.status for request in env.discord.requests("POST", "/channels/*")]
     assert statuses == [429, 429, 200]
 
 
-async def test_a_429_without_via_means_that_the_address_is_banned(stage: Stage, client: Client) -> None:
-    stage.discord.faults.add(Fault(POST, status=429, headers={"via": None}))
+async def test_a_429_without_via_means_that_the_address_is_banned(env: ClientEnv, client: Client) -> None:
+    env.discord.faults.add(Fault(POST, status=429, headers={"via": None}))
 
     with pytest.raises(discord.HTTPException) as refused:
-        await send(stage, client)
+        await send(env, client)
 
     assert refused.value.status == 429
-    assert len(stage.discord.requests("POST", "/channels/*")) == 1
+    assert len(env.discord.requests("POST", "/channels/*")) == 1
 
 
-async def test_a_delay_alone_slows_the_ordinary_answer(stage: Stage, client: Client) -> None:
-    stage.discord.faults.add(Fault(POST, delay=0.1))
+async def test_a_delay_alone_slows_the_ordinary_answer(env: ClientEnv, client: Client) -> None:
+    env.discord.faults.add(Fault(POST, delay=0.1))
     began = time.monotonic()
 
-    await send(stage, client)
+    await send(env, client)
 
     assert time.monotonic() - began >= 0.1
 
 
-async def test_cut_before_leaves_nothing_behind(stage: Stage, client: Client) -> None:
-    stage.discord.faults.add(Fault(POST, cut="before"))
+async def test_cut_before_leaves_nothing_behind(env: ClientEnv, client: Client) -> None:
+    env.discord.faults.add(Fault(POST, cut="before"))
 
     with pytest.raises(aiohttp.ClientError):
-        await send(stage, client)
+        await send(env, client)
 
-    assert stage.channel.messages == []
-    assert stage.discord.requests("POST", "/channels/*")[0].status is None
+    assert env.channel.messages == []
+    assert env.discord.requests("POST", "/channels/*")[0].status is None
 
 
-async def test_cut_after_accepting_leaves_one_message_for_a_nonce(stage: Stage, client: Client) -> None:
-    stage.discord.faults.add(Fault(POST, cut="after"))
+async def test_cut_after_accepting_leaves_one_message_for_a_nonce(env: ClientEnv, client: Client) -> None:
+    env.discord.faults.add(Fault(POST, cut="after"))
 
     with pytest.raises(aiohttp.ClientError):
-        await send(stage, client)
-    again = await send(stage, client)
+        await send(env, client)
+    again = await send(env, client)
 
-    assert [message.id for message in stage.channel.messages] == [again.id]
+    assert [message.id for message in env.channel.messages] == [again.id]
 
 
-async def test_a_held_request_has_done_nothing_yet(stage: Stage, client: Client) -> None:
-    hold = stage.discord.hold(POST)
-    sending = asyncio.create_task(send(stage, client))
+async def test_a_held_request_has_done_nothing_yet(env: ClientEnv, client: Client) -> None:
+    hold = env.discord.hold(POST)
+    sending = asyncio.create_task(send(env, client))
 
     request = await hold.reached()
     assert request.body["nonce"] == "delivery-1"
-    assert stage.channel.messages == []
+    assert env.channel.messages == []
     hold.release()
 
     await sending
-    assert len(stage.channel.messages) == 1
+    assert len(env.channel.messages) == 1
 
 
-async def test_a_hold_can_stop_after_accepting_and_drop_the_answer(stage: Stage, client: Client) -> None:
-    hold = stage.discord.hold(POST, stage="accepted")
-    sending = asyncio.create_task(send(stage, client))
+async def test_a_hold_can_stop_after_accepting_and_drop_the_answer(env: ClientEnv, client: Client) -> None:
+    hold = env.discord.hold(POST, point="accepted")
+    sending = asyncio.create_task(send(env, client))
 
     await hold.reached()
-    assert len(stage.channel.messages) == 1
+    assert len(env.channel.messages) == 1
     assert not sending.done()
     hold.drop()
 
     with pytest.raises(aiohttp.ClientError):
         await sending
-    await send(stage, client)
-    assert len(stage.channel.messages) == 1
+    await send(env, client)
+    assert len(env.channel.messages) == 1
 
 
-async def test_a_sender_that_dies_in_its_body_leaves_nothing_behind(stage: Stage) -> None:
-    _, writer = await asyncio.open_connection("127.0.0.1", stage.discord.port)
-    head = f"POST /api/v10/channels/{stage.channel.id}/messages HTTP/1.1\r\nHost: stand-in\r\n"
+async def test_a_sender_that_dies_in_its_body_leaves_nothing_behind(env: ClientEnv) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", env.discord.port)
+    head = f"POST /api/v10/channels/{env.channel.id}/messages HTTP/1.1\r\nHost: stand-in\r\n"
     kind = "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n--b\r\n"
     writer.write(f"{head}{kind}Content-Disposition: form-data; name=payload_json\r\n\r\n{{".encode())
     await writer.drain()
     writer.transport.abort()
-    await stage.client()
+    await env.client()
 
-    assert stage.discord.requests("POST", "/channels/*") == []
-    assert stage.channel.messages == []
+    assert env.discord.requests("POST", "/channels/*") == []
+    assert env.channel.messages == []
 
 
-async def test_a_sender_that_dies_while_held_has_still_sent_its_message(stage: Stage) -> None:
-    hold = stage.discord.hold(POST)
-    session = aiohttp.ClientSession(headers={"Authorization": f"Bot {stage.discord.token}"})
-    address = f"{stage.discord.api_url}/channels/{stage.channel.id}/messages"
+async def test_a_sender_that_dies_while_held_has_still_sent_its_message(env: ClientEnv) -> None:
+    hold = env.discord.hold(POST)
+    session = aiohttp.ClientSession(headers={"Authorization": f"Bot {env.discord.token}"})
+    address = f"{env.discord.api_url}/channels/{env.channel.id}/messages"
     sending = asyncio.create_task(session.post(address, json={"content": "last words"}))
     await hold.reached()
 
@@ -143,29 +143,29 @@ async def test_a_sender_that_dies_while_held_has_still_sent_its_message(stage: S
     await session.close()
     hold.release()
 
-    [message] = await stage.discord.until(lambda: stage.channel.messages)
+    [message] = await env.discord.until(lambda: env.channel.messages)
     assert message.content == "last words"
 
 
-async def test_a_rate_limit_is_announced_and_kept_by_the_client(stage: Stage, client: Client) -> None:
-    stage.discord.rate_limit(POST, limit=2, window=0.3)
+async def test_a_rate_limit_is_announced_and_kept_by_the_client(env: ClientEnv, client: Client) -> None:
+    env.discord.rate_limit(POST, limit=2, window=0.3)
     began = time.monotonic()
 
     for number in range(3):
-        await send(stage, client, nonce=f"delivery-{number}")
+        await send(env, client, nonce=f"delivery-{number}")
 
     assert time.monotonic() - began >= 0.25
-    statuses = [request.status for request in stage.discord.requests("POST", "/channels/*")]
+    statuses = [request.status for request in env.discord.requests("POST", "/channels/*")]
     assert statuses == [200, 200, 200]
 
 
-async def test_a_spent_rate_limit_answers_429(stage: Stage) -> None:
-    stage.discord.rate_limit("GET /users/@me", limit=1, window=60)
-    headers = {"Authorization": f"Bot {stage.discord.token}"}
+async def test_a_spent_rate_limit_answers_429(env: ClientEnv) -> None:
+    env.discord.rate_limit("GET /users/@me", limit=1, window=60)
+    headers = {"Authorization": f"Bot {env.discord.token}"}
 
     async with aiohttp.ClientSession(headers=headers) as session:
-        await session.get(f"{stage.discord.api_url}/users/@me")
-        async with session.get(f"{stage.discord.api_url}/users/@me") as answer:
+        await session.get(f"{env.discord.api_url}/users/@me")
+        async with session.get(f"{env.discord.api_url}/users/@me") as answer:
             body = await answer.json()
 
     assert (answer.status, answer.headers["Via"]) == (429, "1.1 stand-in")
@@ -173,53 +173,53 @@ async def test_a_spent_rate_limit_answers_429(stage: Stage) -> None:
     assert 0 < body["retry_after"] <= 60
 
 
-async def test_the_client_resumes_after_a_forced_disconnect(stage: Stage, client: Client) -> None:
-    await stage.discord.disconnect_gateway(code=4000)
-    other = stage.guild.add_channel("made while the client was away")
-    await stage.discord.until(lambda: stage.discord.resumes == 1)
+async def test_the_client_resumes_after_a_forced_disconnect(env: ClientEnv, client: Client) -> None:
+    await env.discord.disconnect_gateway(code=4000)
+    other = env.guild.add_channel("made while the client was away")
+    await env.discord.until(lambda: env.discord.resumes == 1)
     await client.has_seen("resumed")
 
-    assert stage.discord.identifies == 1
+    assert env.discord.identifies == 1
     assert client.get_channel(other.id) is not None
-    assert (await stage.alice.slash(stage.channel, "veo slow", id="vgen_1")).message is not None
+    assert (await env.alice.slash(env.channel, "veo slow", id="vgen_1")).message is not None
 
 
-async def test_the_client_resumes_after_a_broken_connection(stage: Stage, client: Client) -> None:
-    await stage.discord.disconnect_gateway(code=1006)
+async def test_the_client_resumes_after_a_broken_connection(env: ClientEnv, client: Client) -> None:
+    await env.discord.disconnect_gateway(code=1006)
 
-    await stage.discord.until(lambda: stage.discord.resumes == 1)
-    assert stage.discord.identifies == 1
-
-
-async def test_the_client_reconnects_when_asked_to(stage: Stage, client: Client) -> None:
-    await stage.discord.ask_reconnect()
-
-    await stage.discord.until(lambda: stage.discord.resumes == 1)
-    assert stage.discord.identifies == 1
+    await env.discord.until(lambda: env.discord.resumes == 1)
+    assert env.discord.identifies == 1
 
 
-async def test_a_forgotten_session_is_identified_anew(stage: Stage, client: Client) -> None:
-    stage.discord.forget_sessions()
-    await stage.discord.disconnect_gateway()
+async def test_the_client_reconnects_when_asked_to(env: ClientEnv, client: Client) -> None:
+    await env.discord.ask_reconnect()
 
-    await stage.discord.until(lambda: stage.discord.identifies == 2 and stage.discord.connected)
-    assert stage.discord.resumes == 0
+    await env.discord.until(lambda: env.discord.resumes == 1)
+    assert env.discord.identifies == 1
 
 
-async def test_an_interaction_during_the_disconnect_fails(stage: Stage, client: Client) -> None:
-    await stage.discord.disconnect_gateway()
+async def test_a_forgotten_session_is_identified_anew(env: ClientEnv, client: Client) -> None:
+    env.discord.forget_sessions()
+    await env.discord.disconnect_gateway()
+
+    await env.discord.until(lambda: env.discord.identifies == 2 and env.discord.connected)
+    assert env.discord.resumes == 0
+
+
+async def test_an_interaction_during_the_disconnect_fails(env: ClientEnv, client: Client) -> None:
+    await env.discord.disconnect_gateway()
 
     with pytest.raises(InteractionFailed):
-        await stage.alice.slash(stage.channel, "veo slow", id="vgen_1")
+        await env.alice.slash(env.channel, "veo slow", id="vgen_1")
 
 
-async def test_guilds_and_channels_that_change_are_told(stage: Stage, client: Client) -> None:
-    other = stage.discord.add_guild("Other")
-    await stage.guild.outage()
-    await stage.guild.recover()
-    thread = stage.channel.add_thread("clips")
+async def test_guilds_and_channels_that_change_are_told(env: ClientEnv, client: Client) -> None:
+    other = env.discord.add_guild("Other")
+    await env.guild.outage()
+    await env.guild.recover()
+    thread = env.channel.add_thread("clips")
     await thread.delete()
-    await stage.channel.delete()
+    await env.channel.delete()
     await other.remove_bot()
 
     await client.has_seen(
@@ -230,18 +230,18 @@ async def test_guilds_and_channels_that_change_are_told(stage: Stage, client: Cl
         "delete renders",
         "remove Other",
     )
-    assert client.get_channel(stage.channel.id) is None
+    assert client.get_channel(env.channel.id) is None
 
 
-async def test_premium_tier_reaches_the_client(stage: Stage, client: Client) -> None:
-    stage.guild.premium_tier = 3
+async def test_premium_tier_reaches_the_client(env: ClientEnv, client: Client) -> None:
+    env.guild.premium_tier = 3
 
     await client.has_seen("tier 3")
-    guild = client.get_guild(stage.guild.id)
+    guild = client.get_guild(env.guild.id)
     assert guild is not None
     assert guild.premium_tier == 3
 
 
-async def test_until_tells_what_was_asked_instead(stage: Stage, client: Client) -> None:
+async def test_until_tells_what_was_asked_instead(env: ClientEnv, client: Client) -> None:
     with pytest.raises(TimeoutError, match=r"PUT /applications/\d+/commands -> 200"):
-        await stage.discord.until(lambda: stage.channel.messages, within=0.01)
+        await env.discord.until(lambda: env.channel.messages, within=0.01)

@@ -173,25 +173,25 @@ async def test_cut_body_delivers_exactly_so_many_bytes(api: StandInVideoApi, htt
     assert api.downloads[0].bytes_sent == 1000
 
 
-@pytest.mark.parametrize("stage", ["received", "answered"])
-async def test_hold_stops_the_first_question_only(api: StandInVideoApi, http, stage):
+@pytest.mark.parametrize("point", ["received", "answered"])
+async def test_hold_stops_the_first_question_only(api: StandInVideoApi, http, point):
     """Before anything is done, or with the answer ready; later questions pass."""
     api.create(ID).script(["one", "two"])
-    hold = api.hold("GET /v1/result/*", stage=stage)
+    hold = api.hold("GET /v1/result/*", point=point)
     held = asyncio.create_task(ask(http))
     await hold.reached()
     other = await ask(http)
     assert not held.done()
     hold.release()
     words = [(await held)["status"], other["status"]]
-    assert words == (["two", "one"] if stage == "received" else ["one", "two"])
+    assert words == (["two", "one"] if point == "received" else ["one", "two"])
 
 
-@pytest.mark.parametrize(("stage", "sent"), [("half", CLIP.size // 2), ("sent", CLIP.size)])
-async def test_hold_stops_a_download_in_the_middle(api: StandInVideoApi, http, stage, sent: int):
+@pytest.mark.parametrize(("point", "sent"), [("half", CLIP.size // 2), ("sent", CLIP.size)])
+async def test_hold_stops_a_download_in_the_middle(api: StandInVideoApi, http, point, sent: int):
     """So many bytes are on the wire, no more."""
     api.create(ID).complete()
-    hold = api.hold("GET /videos/*", stage=stage)
+    hold = api.hold("GET /videos/*", point=point)
     async with http.get(f"/videos/{ID}.mp4") as response:
         assert await response.content.readexactly(sent) == CLIP.content[:sent]
         await hold.reached()
@@ -205,7 +205,7 @@ async def test_waiting_for_what_never_comes_fails_the_test(api: StandInVideoApi)
     with pytest.raises(AssertionError, match="0 polls"):
         await api.until(lambda: bool(api.polls), within=0.05)
     with pytest.raises(AssertionError, match="nothing reached"):
-        await api.hold("GET /x", stage="received").reached(within=0.05)
+        await api.hold("GET /x", point="received").reached(within=0.05)
 
 
 async def test_until_returns_when_it_is_seen(api: StandInVideoApi, http):

@@ -5,197 +5,197 @@ import itertools
 import pytest
 
 from sandbox.video_api import CLIP
-from tests.integration.conftest import Scene
+from tests.integration.conftest import InProcessEnv
 
 ID = "vgen_abc123def456"
 
 
-async def test_completed_task_is_posted_with_the_apis_bytes_and_mentions_only_the_asker(scene: Scene):
+async def test_completed_task_is_posted_with_the_apis_bytes_and_mentions_only_the_asker(env: InProcessEnv):
     """The main job: one attachment veo_<id>.mp4, the same bytes, one ping."""
-    task = scene.api.create(ID)
-    async with scene.bot():
-        await scene.track(ID, note="harbour")
+    task = env.api.create(ID)
+    async with env.bot():
+        await env.track(ID, note="harbour")
         task.complete()
-        [result] = await scene.results()
+        [result] = await env.results()
 
     [attachment] = result.attachments
     assert attachment.filename == f"veo_{ID}.mp4"
     assert attachment.content == b"".join(CLIP.chunks())
-    assert result.mentions == {scene.alice.id}
+    assert result.mentions == {env.alice.id}
     assert f"`{ID}`" in result.content
     assert "`harbour`" in result.content
     assert [b.label for b in result.buttons] == ["Original", "Delete"]
 
 
-async def test_failed_task_tells_the_apis_reason_as_plain_text(scene: Scene):
+async def test_failed_task_tells_the_apis_reason_as_plain_text(env: InProcessEnv):
     """The reason is shown word for word, and the person who asked is told."""
     reason = "This prompt contains words that violate Vertex AI's usage guidelines. Support codes: 29310472"
-    scene.api.create(ID).fail(reason)
-    async with scene.bot():
-        await scene.track(ID)
-        [result] = await scene.results()
+    env.api.create(ID).fail(reason)
+    async with env.bot():
+        await env.track(ID)
+        [result] = await env.results()
 
     assert reason in result.content
     assert ID in result.content
-    assert result.mentions == {scene.alice.id}
+    assert result.mentions == {env.alice.id}
     assert not result.attachments
 
 
-async def test_unknown_id_is_said_and_nothing_stays_open(scene: Scene):
-    """A mistyped id is asked about twice, then told, and not asked about any more."""
-    async with scene.bot():
-        card = await scene.track("vgen_typo")
-        [result] = await scene.results()
-        await scene.discord.until(lambda: str(result.id) in card.content)
-        listed = await scene.alice.slash(scene.channel, "veo list")
+async def test_unknown_id_is_said_and_nothing_stays_open(env: InProcessEnv):
+    """A mistyped id is polled twice, then reported, and not polled any more."""
+    async with env.bot():
+        card = await env.track("vgen_typo")
+        [result] = await env.results()
+        await env.discord.until(lambda: str(result.id) in card.content)
+        listed = await env.alice.slash(env.channel, "veo list")
 
     assert "does not know this id" in result.content
-    assert len(scene.api.polls_of("vgen_typo")) == 2
+    assert len(env.api.polls_of("vgen_typo")) == 2
     assert listed.message is not None
     assert "**Open**" not in listed.message.content
 
 
-async def test_card_follows_the_api_and_is_edited_only_when_a_state_changes(scene: Scene):
+async def test_card_follows_the_api_and_is_edited_only_when_a_state_changes(env: InProcessEnv):
     """Polls that bring nothing new edit nothing."""
-    task = scene.api.create(ID)
-    async with scene.bot():
-        card = await scene.track(ID)
-        await scene.discord.until(lambda: "`queued`" in card.content)
+    task = env.api.create(ID)
+    async with env.bot():
+        card = await env.track(ID)
+        await env.discord.until(lambda: "`queued`" in card.content)
         edits = len(card.edits)
-        await scene.api.until(lambda: len(scene.api.polls_of(ID)) >= 4)
+        await env.api.until(lambda: len(env.api.polls_of(ID)) >= 4)
         assert len(card.edits) == edits
         task.set_status("upscaling")
-        await scene.discord.until(lambda: "`upscaling`" in card.content)
+        await env.discord.until(lambda: "`upscaling`" in card.content)
         task.complete()
-        [result] = await scene.results()
-        await scene.discord.until(lambda: str(result.id) in card.content and not card.buttons)
+        [result] = await env.results()
+        await env.discord.until(lambda: str(result.id) in card.content and not card.buttons)
 
     assert "2 to 5 minutes" in card.edits[0]
     assert "2 to 5 minutes" not in card.content
 
 
-async def test_twenty_ids_share_one_card_and_each_gets_its_result(scene: Scene):
+async def test_twenty_ids_share_one_card_and_each_gets_its_result(env: InProcessEnv):
     """One card shows them all; a 21st id is refused."""
     ids = [f"vgen_{n:012d}" for n in range(20)]
     for task_id in ids:
-        scene.api.create(task_id).fail("no")
-    async with scene.bot():
-        refused = await scene.track(" ".join([*ids, "vgen_21"]))
+        env.api.create(task_id).fail("no")
+    async with env.bot():
+        refused = await env.track(" ".join([*ids, "vgen_21"]))
         assert refused.ephemeral
         assert "21 ids" in refused.content
-        card = await scene.track(", ".join(ids))
+        card = await env.track(", ".join(ids))
         assert all(task_id in card.content for task_id in ids)
-        results = await scene.results(20)
+        results = await env.results(20)
 
     assert {m.content.split("`")[1] for m in results} == set(ids)
 
 
-async def test_json_reply_and_url_can_be_pasted(scene: Scene):
+async def test_json_reply_and_url_can_be_pasted(env: InProcessEnv):
     """What the API gave is what people paste."""
-    scene.api.create("vgen_json")
-    scene.api.create("vgen_url")
-    async with scene.bot():
-        json_card = await scene.track('{"id":"vgen_json","object":"video","status":"queued"}')
-        url_card = await scene.track("https://zcbservice.example/kyyReactApiServer/v1/result/vgen_url")
+    env.api.create("vgen_json")
+    env.api.create("vgen_url")
+    async with env.bot():
+        json_card = await env.track('{"id":"vgen_json","object":"video","status":"queued"}')
+        url_card = await env.track("https://zcbservice.example/kyyReactApiServer/v1/result/vgen_url")
 
     assert "`vgen_json`" in json_card.edits[0] if json_card.edits else "`vgen_json`" in json_card.content
     assert "vgen_url" in url_card.content
 
 
 @pytest.mark.parametrize("text", ["ä", "vgen abc/def", "x" * 129, "https://example.com/", "..", '{"id": 5}'])
-async def test_malformed_id_is_told_privately_and_nothing_is_stored(scene: Scene, text: str):
+async def test_malformed_id_is_told_privately_and_nothing_is_stored(env: InProcessEnv, text: str):
     """Bad input is one sentence for whoever typed it."""
-    async with scene.bot():
-        answer = await scene.track(text)
-        listed = await scene.alice.slash(scene.channel, "veo list")
+    async with env.bot():
+        answer = await env.track(text)
+        listed = await env.alice.slash(env.channel, "veo list")
 
     assert answer.ephemeral
     assert "Nothing was tracked" in answer.content
-    assert scene.channel.messages == []
+    assert env.channel.messages == []
     assert listed.message is not None
     assert listed.message.content.startswith("Nothing is tracked")
 
 
-async def test_same_id_again_is_answered_with_a_link_to_the_first_card(scene: Scene):
+async def test_same_id_again_is_answered_with_a_link_to_the_first_card(env: InProcessEnv):
     """No second delivery, no second card."""
-    scene.api.create(ID)
-    async with scene.bot():
-        card = await scene.track(ID)
-        again = await scene.bob.slash(scene.channel, "veo track", id=f"{ID} vgen_new")
-        only_again = await scene.bob.slash(scene.channel, "veo track", id=ID)
+    env.api.create(ID)
+    async with env.bot():
+        card = await env.track(ID)
+        again = await env.bob.slash(env.channel, "veo track", id=f"{ID} vgen_new")
+        only_again = await env.bob.slash(env.channel, "veo track", id=ID)
 
     [private] = again.followups
     assert private.ephemeral
-    assert f"/{scene.channel.id}/{card.id}" in private.content
+    assert f"/{env.channel.id}/{card.id}" in private.content
     assert again.message is not None
     assert ID not in again.message.content
     assert only_again.ephemeral
 
 
-async def test_task_of_two_channels_is_asked_once_and_posted_in_both(scene: Scene):
+async def test_task_of_two_channels_is_polled_once_and_posted_in_both(env: InProcessEnv):
     """One row per task, one delivery per channel, one download."""
-    other = scene.guild.add_channel("other")
-    task = scene.api.create(ID)
-    async with scene.bot():
-        await scene.track(ID)
-        await scene.bob.slash(other, "veo track", id=ID)
-        await scene.api.until(lambda: len(scene.api.polls_of(ID)) >= 3)
-        asked = [question.at for question in scene.api.polls_of(ID)]
+    other = env.guild.add_channel("other")
+    task = env.api.create(ID)
+    async with env.bot():
+        await env.track(ID)
+        await env.bob.slash(other, "veo track", id=ID)
+        await env.api.until(lambda: len(env.api.polls_of(ID)) >= 3)
+        polled = [poll.at for poll in env.api.polls_of(ID)]
         task.complete()
-        [first] = await scene.results()
-        [second] = await scene.results(channel=other)
+        [first] = await env.results()
+        [second] = await env.results(channel=other)
 
-    assert all(later - earlier > 0.19 for earlier, later in itertools.pairwise(asked))
+    assert all(later - earlier > 0.19 for earlier, later in itertools.pairwise(polled))
     assert first.attachments[0].content == second.attachments[0].content
-    assert second.mentions == {scene.bob.id}
-    assert len(scene.api.downloads) == 1
+    assert second.mentions == {env.bob.id}
+    assert len(env.api.downloads) == 1
 
 
-async def test_thread_and_voice_chat_get_their_results(scene: Scene):
+async def test_thread_and_voice_chat_get_their_results(env: InProcessEnv):
     """Threads and voice chats are channels like others."""
-    thread = scene.channel.add_thread("clips")
-    voice = scene.guild.add_channel("lounge", kind="voice")
-    async with scene.bot():
+    thread = env.channel.add_thread("clips")
+    voice = env.guild.add_channel("lounge", kind="voice")
+    async with env.bot():
         for n, place in enumerate((thread, voice)):
-            scene.api.create(f"vgen_{n}").complete()
-            await scene.alice.slash(place, "veo track", id=f"vgen_{n}")
-            assert await scene.results(channel=place)
+            env.api.create(f"vgen_{n}").complete()
+            await env.alice.slash(place, "veo track", id=f"vgen_{n}")
+            assert await env.results(channel=place)
 
 
-async def test_hostile_reason_and_note_ping_nobody_else_and_fit(scene: Scene):
+async def test_hostile_reason_and_note_ping_nobody_else_and_fit(env: InProcessEnv):
     """Text from outside can never ping, forge markdown or exceed 2,000 characters."""
-    hostile = f"@everyone <@{scene.bob.id}> ```\n**bold** `x` \x00\u202e" + "A" * 5000
-    scene.api.create(ID).fail(hostile)
-    async with scene.bot():
-        await scene.track(ID, note="@everyone <@1> ``` " + "n" * 100)
-        [result] = await scene.results()
+    hostile = f"@everyone <@{env.bob.id}> ```\n**bold** `x` \x00\u202e" + "A" * 5000
+    env.api.create(ID).fail(hostile)
+    async with env.bot():
+        await env.track(ID, note="@everyone <@1> ``` " + "n" * 100)
+        [result] = await env.results()
 
-    assert result.mentions == {scene.alice.id}
+    assert result.mentions == {env.alice.id}
     assert not result.mention_everyone
     assert len(result.content) <= 2000
     assert "\x00" not in result.content
     assert "\u202e" not in result.content
 
 
-async def test_quota_is_told_with_its_numbers(scene: Scene):
+async def test_quota_is_told_with_its_numbers(env: InProcessEnv):
     """The limit of open deliveries, and what would exceed it."""
-    async with scene.bot(max_open_per_user=2):
-        scene.api.create("a")
-        scene.api.create("b")
-        await scene.track("a b")
-        refused = await scene.track("c")
+    async with env.bot(max_open_per_user=2):
+        env.api.create("a")
+        env.api.create("b")
+        await env.track("a b")
+        refused = await env.track("c")
 
     assert refused.ephemeral
     assert "2 of 2" in refused.content
 
 
-async def test_video_larger_than_the_channels_limit_is_given_as_a_link(scene: Scene):
+async def test_video_larger_than_the_channels_limit_is_given_as_a_link(env: InProcessEnv):
     """Too large to attach: the message says so and carries the link."""
-    scene.guild.upload_limit = 1000
-    scene.api.create(ID).complete()
-    async with scene.bot():
-        await scene.track(ID)
-        [result] = await scene.results()
+    env.guild.upload_limit = 1000
+    env.api.create(ID).complete()
+    async with env.bot():
+        await env.track(ID)
+        [result] = await env.results()
 
     assert not result.attachments
     assert "too large" in result.content
@@ -203,13 +203,13 @@ async def test_video_larger_than_the_channels_limit_is_given_as_a_link(scene: Sc
     assert result.buttons[0].url is not None
 
 
-async def test_what_is_not_an_mp4_is_not_posted(scene: Scene):
+async def test_what_is_not_an_mp4_is_not_posted(env: InProcessEnv):
     """A link to something else ends in a sentence, not in an attachment."""
-    scene.api.create(ID).complete(url=f"{scene.api.url}/v1/result/{ID}")
-    scene.allowed.append("without the right key")
-    async with scene.bot():
-        await scene.track(ID)
-        [result] = await scene.results()
+    env.api.create(ID).complete(url=f"{env.api.url}/v1/result/{ID}")
+    env.allowed.append("without the right key")
+    async with env.bot():
+        await env.track(ID)
+        [result] = await env.results()
 
     assert not result.attachments
-    assert result.mentions == {scene.alice.id}
+    assert result.mentions == {env.alice.id}

@@ -8,14 +8,14 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from bot.core.answers import Completed, Doubt, Doubtful, Failed, Waiting
 from bot.core.errors import KeyRefused, VideoApiThrottled, VideoApiUnavailable
+from bot.core.verdicts import Completed, Doubt, Doubtful, Failed, Waiting
 from bot.veo.client import VideoApiClient, open_api_session
 from sandbox.video_api import Complete, Fail, Fault, StandInVideoApi
 
 KEY = "sk-9f8e7d6c5b4a39281706"
 ID = "vgen_abc123def456"
-QUESTION = "GET /v1/result/*"
+POLL = "GET /v1/result/*"
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 
 
@@ -58,25 +58,25 @@ async def serve() -> AsyncIterator[Serve]:
 async def test_task_is_followed_from_queued_to_completed(api: StandInVideoApi, client: VideoApiClient):
     """The documented life of a task, as the documented replies tell it."""
     api.create(ID).script(["queued", "processing", Complete()])
-    answers = [await client.ask(ID) for _ in range(4)]
+    answers = [await client.poll(ID) for _ in range(4)]
     done = Completed(f"{api.url}/videos/{ID}.mp4", 8.0)
     assert answers == [Waiting("queued"), Waiting("processing"), done, done]
-    assert [question.status for question in api.polls_of(ID)] == [200] * 4
+    assert [poll.status for poll in api.polls_of(ID)] == [200] * 4
     api.check()
 
 
 async def test_failure_carries_the_apis_reason(api: StandInVideoApi, client: VideoApiClient):
     """As a text or as an object."""
     api.create(ID).script([Fail("unsafe prompt"), Fail({"code": 3, "message": "unsafe"})])
-    assert await client.ask(ID) == Failed("unsafe prompt")
-    assert await client.ask(ID) == Failed("unsafe")
+    assert await client.poll(ID) == Failed("unsafe prompt")
+    assert await client.poll(ID) == Failed("unsafe")
 
 
 async def test_forgotten_task_is_a_doubt(api: StandInVideoApi, client: VideoApiClient):
     """The API answers 404 with JSON."""
     api.create(ID)
     api.forget(ID)
-    assert await client.ask(ID) == Doubtful(Doubt.UNKNOWN_ID)
+    assert await client.poll(ID) == Doubtful(Doubt.UNKNOWN_ID)
 
 
 @pytest.mark.parametrize("style", ["204", "401"])
@@ -87,7 +87,7 @@ async def test_wrong_key_is_recognised_in_both_styles(
     api.key_refusal = style
     client = VideoApiClient(base_url=api.url, key=SecretStr("wrong"), session=session)
     with pytest.raises(KeyRefused) as caught:
-        await client.ask(ID)
+        await client.poll(ID)
     assert "wrong" not in str(caught.value)
     assert len(api.surprises) == 1
 
@@ -102,7 +102,7 @@ async def test_id_stays_one_path_segment(serve: Serve, session, task_id: str):
         return web.json_response({"id": "x", "status": "queued"})
 
     client = VideoApiClient(base_url=await serve(handler) + "/base/", key=SecretStr(KEY), session=session)
-    assert await client.ask(task_id) == Waiting("queued")
+    assert await client.poll(task_id) == Waiting("queued")
     (path,) = seen
     assert path.startswith("/base/v1/result/")
     assert path.isascii()
@@ -120,15 +120,15 @@ async def test_request_carries_the_key_and_our_name_only(serve: Serve, session):
         return response
 
     client = VideoApiClient(base_url=await serve(handler), key=SecretStr(KEY), session=session)
-    await client.ask(ID)
-    await client.ask(ID)
+    await client.poll(ID)
+    await client.poll(ID)
     assert [headers["Authorization"] for headers in seen] == [f"Bearer {KEY}"] * 2
     assert all(headers["User-Agent"].startswith("veo-courier/") for headers in seen)
     assert not any("Cookie" in headers for headers in seen)
 
 
-async def test_questions_share_one_connection(serve: Serve, session):
-    """Keep-alive: a poller asks the same host all day."""
+async def test_polls_share_one_connection(serve: Serve, session):
+    """Keep-alive: a poller calls the same host all day."""
     ports = set()
 
     async def handler(request: web.Request) -> web.Response:
@@ -138,7 +138,7 @@ async def test_questions_share_one_connection(serve: Serve, session):
 
     client = VideoApiClient(base_url=await serve(handler), key=SecretStr(KEY), session=session)
     for _ in range(5):
-        await client.ask(ID)
+        await client.poll(ID)
     assert len(ports) == 1
 
 
@@ -158,41 +158,41 @@ async def test_redirect_is_not_followed(serve: Serve, session, status: int):
 
     client = VideoApiClient(base_url=await serve(handler), key=SecretStr(KEY), session=session)
     with pytest.raises(VideoApiUnavailable, match=str(status)):
-        await client.ask(ID)
+        await client.poll(ID)
     assert reached == []
 
 
 async def test_throttling_passes_on_the_wait(api: StandInVideoApi, client: VideoApiClient):
     """Retry-After of a 429, then the same task answers again."""
     api.create(ID)
-    api.faults.add(Fault(QUESTION, status=429, headers={"Retry-After": "7"}))
+    api.faults.add(Fault(POLL, status=429, headers={"Retry-After": "7"}))
     with pytest.raises(VideoApiThrottled) as caught:
-        await client.ask(ID)
+        await client.poll(ID)
     assert caught.value.retry_after == 7
-    assert await client.ask(ID) == Waiting("queued")
+    assert await client.poll(ID) == Waiting("queued")
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(QUESTION, status=500),
-        Fault(QUESTION, status=502, body="<html>Bad Gateway</html>"),
-        Fault(QUESTION, status=200, body=""),
-        Fault(QUESTION, status=200, body="<html>Welcome</html>"),
-        Fault(QUESTION, status=200, body="fine"),
-        Fault(QUESTION, status=204),
-        Fault(QUESTION, status=200, body="x", headers={"Content-Encoding": "gzip"}),
+        Fault(POLL, status=500),
+        Fault(POLL, status=502, body="<html>Bad Gateway</html>"),
+        Fault(POLL, status=200, body=""),
+        Fault(POLL, status=200, body="<html>Welcome</html>"),
+        Fault(POLL, status=200, body="fine"),
+        Fault(POLL, status=204),
+        Fault(POLL, status=200, body="x", headers={"Content-Encoding": "gzip"}),
     ],
     ids=lambda fault: f"{fault.status} {fault.body!r:.10}",
 )
 async def test_broken_reply_is_unavailable(api: StandInVideoApi, client: VideoApiClient, fault: Fault):
-    """Asked once, not retried in here, and the next question is answered."""
+    """Polled once, not retried in here, and the next poll is answered."""
     api.create(ID)
     api.faults.add(fault)
     with pytest.raises(VideoApiUnavailable):
-        await client.ask(ID)
+        await client.poll(ID)
     assert len(api.polls) == 1
-    assert await client.ask(ID) == Waiting("queued")
+    assert await client.poll(ID) == Waiting("queued")
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])
@@ -200,9 +200,9 @@ async def test_cut_connection_is_unavailable(api: StandInVideoApi, client: Video
     """The error's class is named, its cause is kept."""
     api.create(ID)
     # aiohttp itself repeats a GET once when its connection closes without one byte.
-    api.faults.add(Fault(QUESTION, cut=cut, times=2))
-    with pytest.raises(VideoApiUnavailable, match=r"could not be asked \(\w+Error\)") as caught:
-        await client.ask(ID)
+    api.faults.add(Fault(POLL, cut=cut, times=2))
+    with pytest.raises(VideoApiUnavailable, match=r"could not be reached \(\w+Error\)") as caught:
+        await client.poll(ID)
     assert isinstance(caught.value.__cause__, aiohttp.ClientError)
 
 
@@ -210,7 +210,7 @@ async def test_nobody_listening_is_unavailable(session: aiohttp.ClientSession):
     """A refused connection; port 1 is never ours."""
     client = VideoApiClient(base_url="http://127.0.0.1:1", key=SecretStr(KEY), session=session)
     with pytest.raises(VideoApiUnavailable, match="ClientConnectorError"):
-        await client.ask(ID)
+        await client.poll(ID)
 
 
 @pytest.mark.parametrize("after_headers", [False, True])
@@ -230,10 +230,10 @@ async def test_time_limit_covers_head_and_body(serve: Serve, session, after_head
         base_url=await serve(handler),
         key=SecretStr(KEY),
         session=session,
-        time_limit=aiohttp.ClientTimeout(total=0.2),
+        timeout=aiohttp.ClientTimeout(total=0.2),
     )
     with pytest.raises(VideoApiUnavailable, match="TimeoutError"):
-        await client.ask(ID)
+        await client.poll(ID)
 
 
 @pytest.mark.parametrize("encoding", ["identity", "deflate"])
@@ -248,26 +248,26 @@ async def test_endless_body_is_not_read(serve: Serve, session, encoding: str):
 
     client = VideoApiClient(base_url=await serve(handler), key=SecretStr(KEY), session=session)
     with pytest.raises(VideoApiUnavailable, match="more than 1 MiB"):
-        await client.ask(ID)
+        await client.poll(ID)
 
 
 async def test_key_repeated_by_the_api_goes_nowhere(api: StandInVideoApi, client: VideoApiClient):
     """Some services quote the key in their refusal; neither log nor chat may show it."""
     api.create(ID).fail(f"the key {KEY} has no credit")
-    assert await client.ask(ID) == Failed("the key *** has no credit")
-    api.faults.add(Fault(QUESTION, status=401, body={"message": f"invalid key {KEY}"}))
+    assert await client.poll(ID) == Failed("the key *** has no credit")
+    api.faults.add(Fault(POLL, status=401, body={"message": f"invalid key {KEY}"}))
     with pytest.raises(KeyRefused, match=r"invalid key \*\*\*"):
-        await client.ask(ID)
+        await client.poll(ID)
 
 
-async def test_cancelled_question_leaves_the_session_usable(api: StandInVideoApi, client: VideoApiClient):
-    """Shutdown cancels questions at any moment."""
+async def test_cancelled_poll_leaves_the_session_usable(api: StandInVideoApi, client: VideoApiClient):
+    """Shutdown cancels polls at any moment."""
     api.create(ID)
-    hold = api.hold(QUESTION, stage="answered")
-    job = asyncio.create_task(client.ask(ID))
+    hold = api.hold(POLL, point="answered")
+    job = asyncio.create_task(client.poll(ID))
     await hold.reached()
     job.cancel()
     with pytest.raises(asyncio.CancelledError):
         await job
     hold.release()
-    assert await client.ask(ID) == Waiting("queued")
+    assert await client.poll(ID) == Waiting("queued")

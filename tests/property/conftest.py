@@ -1,4 +1,4 @@
-"""How many examples each property gets: few in every run, as many as told when fuzzing.
+"""How many examples each property gets: few in every run, FUZZ_EXAMPLES when fuzzing.
 
 `python -m bench fuzz` sets FUZZ_EXAMPLES; it is not for `make test`, whose minutes are everybody's.
 """

@@ -60,32 +60,32 @@ def test_find_ids_of_any_text_gives_valid_ids_once(text: str):
 
 @given(
     attempt=st.integers(-5, 10**6),
-    first=st.integers(1, 10**6),
+    base=st.integers(1, 10**6),
     more=st.integers(0, 10**7),
-    asked_for=st.none() | st.floats(0, 10**6),
+    retry_after=st.none() | st.floats(0, 10**6),
     seed=st.integers(),
 )
 def test_retry_delay_stays_within_its_bounds(
-    attempt: int, first: int, more: int, asked_for: float | None, seed: int
+    attempt: int, base: int, more: int, retry_after: float | None, seed: int
 ):
-    """Between `first` and `most` and a quarter, unless the other side wants longer."""
-    most = first + more
-    delay = retry_delay(attempt, first=first, most=most, asked_for=asked_for, chance=random.Random(seed))
-    wish = int((asked_for or 0) * 1000)
+    """Between `base` and `cap` and a quarter, unless the other side wants longer."""
+    cap = base + more
+    delay = retry_delay(attempt, base=base, cap=cap, retry_after=retry_after, rng=random.Random(seed))
+    wish = int((retry_after or 0) * 1000)
 
-    assert max(first, wish) <= delay <= max(most * 1.25, wish)
+    assert max(base, wish) <= delay <= max(cap * 1.25, wish)
 
 
 @given(attempt=st.integers(1, 30), seed=st.integers())
 def test_retry_delay_grows_with_the_attempts(attempt: int, seed: int):
     """A quarter of spread never outruns a doubling."""
-    earlier = retry_delay(attempt, chance=random.Random(seed))
-    later = retry_delay(attempt + 2, chance=random.Random(seed))
+    earlier = retry_delay(attempt, rng=random.Random(seed))
+    later = retry_delay(attempt + 2, rng=random.Random(seed))
 
     assert later >= earlier
 
 
 @given(age=st.integers(0, 10**10), older=st.integers(0, 10**9), interval=st.integers(1, 10**7))
 def test_poll_delay_never_shrinks_with_the_age(age: int, older: int, interval: int):
-    """An older task is never asked more often, and none below the interval."""
+    """An older task is never polled more often, and none below the interval."""
     assert interval <= poll_delay(age, interval) <= poll_delay(age + older, interval)

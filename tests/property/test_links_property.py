@@ -8,7 +8,7 @@ from yarl import URL
 
 from bot.core.clock import to_datetime
 from bot.core.errors import VideoUnusable
-from bot.veo.addresses import check_link, next_hop, parse_link
+from bot.veo.public_address import check_link, next_hop, parse_link
 from bot.veo.retry_after import retry_after
 
 MARKS = st.sampled_from(

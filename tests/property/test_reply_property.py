@@ -6,8 +6,8 @@ from typing import Any, get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.answers import Answer, Completed, Failed, Waiting
 from bot.core.errors import KeyRefused, VideoApiThrottled, VideoApiUnavailable
+from bot.core.verdicts import Answer, Completed, Failed, Waiting
 from bot.veo.reply import read_reply
 
 STATUSES = st.sampled_from([200, 202, 204, 302, 400, 401, 403, 404, 410, 429, 500, 503])
@@ -38,9 +38,9 @@ def outcome(status: int, headers: dict[str, str], body: bytes) -> Answer | Excep
 
 def assert_sound(result: Answer | Exception) -> None:
     match result:
-        case Waiting(word):
-            assert 0 < len(word) <= 40
-            assert word.isprintable()
+        case Waiting(api_status):
+            assert 0 < len(api_status) <= 40
+            assert api_status.isprintable()
         case Failed(reason):
             assert 0 < len(reason) <= 4000
             assert "\x00" not in reason
@@ -67,14 +67,14 @@ def test_any_json_is_an_answer_or_one_of_three_errors(status: int, headers: dict
     assert_sound(outcome(status, headers, json.dumps(document).encode()))
 
 
-@given(document=st.dictionaries(KEYS, JSON, max_size=9), word=TEXTS)
-def test_wrapping_in_data_never_changes_a_tasks_answer(document: dict[str, Any], word: str):
+@given(document=st.dictionaries(KEYS, JSON, max_size=9), status=TEXTS)
+def test_wrapping_in_data_never_changes_a_tasks_answer(document: dict[str, Any], status: str):
     """A task with its id reads the same at the top level and inside `data`."""
-    task = document | {"id": "vgen_1", "status": word, "data": None}
+    task = document | {"id": "vgen_1", "status": status, "data": None}
     inside = {"code": 0, "msg": "ok", "data": task}
     plain = outcome(200, {}, json.dumps(task).encode())
     wrapped = outcome(200, {}, json.dumps(inside).encode())
-    if word.strip():
+    if status.strip():
         assert plain == wrapped
     assert_sound(plain)
     assert_sound(wrapped)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bot.core.clock import MINUTE, SECOND
-from bot.core.registration import Limits, QuotaReached, Untracked
 from bot.core.tasks import DueDelivery, TaskState
+from bot.core.tracking import Limits, QuotaReached, UntrackResult
 from bot.core.verdicts import PollOutcome, StillWaiting, Verdict
 from bot.storage.store import LEASE_TIME, Store, open_store
 from sandbox.postgres import Server
-from tests.factories import DONE, FAILED, LOST, OWNER, STRANGER, make_request
+from tests.factories import DONE, FAILED, LOST, OWNER, STRANGER, make_request, mark_posted
 from tests.timing import FakeClock
 
 INTERVAL = 30 * SECOND
@@ -36,7 +36,7 @@ class ModelTask:
     state: str = "waiting"
     due_at: int | None = None
     lease: int | None = None
-    asked_at: int | None = None
+    polled_at: int | None = None
 
 
 @dataclass
@@ -51,7 +51,7 @@ class ModelDelivery:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Register, claim, record, cancel, post, forget, revive and let time pass, in any order."""
+    """Register, claim, record, cancel, post, erase, revive and let time pass, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,11 +91,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(channel=st.sampled_from(CHANNELS), ids=st.lists(st.sampled_from(IDS), min_size=1, unique=True))
     def register(self, channel: int, ids: list[str]) -> None:
-        new = [i for i in ids if self._asks_again(channel, i)]
+        new = [i for i in ids if self._starts_again(channel, i)]
         live = [d for d in self.deliveries.values() if d.state in LIVE]
         try:
             request = make_request(*ids, channel=channel, by=PEOPLE[channel])
-            registered = self.run(self.store.registrations.register(request, self.clock()))
+            registered = self.run(self.store.tracking.register(request, self.clock()))
         except QuotaReached:
             assert len(live) + len(new) > 3
             return
@@ -106,7 +106,7 @@ class StoreMachine(RuleBasedStateMachine):
             due_at = None if state == "waiting" else self.clock()
             self.deliveries[channel, task_id] = ModelDelivery("due" if due_at else "open", due_at)
 
-    def _asks_again(self, channel: int, task_id: str) -> bool:
+    def _starts_again(self, channel: int, task_id: str) -> bool:
         delivery = self.deliveries.get((channel, task_id))
         if delivery is None or delivery.state == "cancelled":
             return True
@@ -117,7 +117,7 @@ class StoreMachine(RuleBasedStateMachine):
         if task.state in ("completed", "failed") or (task.state == "lost" and self._is_owed(task_id)):
             return task.state
         if task.due_at is None:
-            earliest = 0 if task.asked_at is None else task.asked_at + INTERVAL
+            earliest = 0 if task.polled_at is None else task.polled_at + INTERVAL
             self.tasks[task_id] = replace(
                 task, state="waiting", lease=None, due_at=max(self.clock(), earliest)
             )
@@ -129,63 +129,61 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.tasks)
     @rule(channel=st.sampled_from(CHANNELS), task_id=st.sampled_from(IDS))
     def cancel(self, channel: int, task_id: str) -> None:
-        told = self.run(
-            self.store.registrations.cancel(
-                channel, task_id, PEOPLE[channel], self.clock(), may_cancel_any=False
-            )
+        result = self.run(
+            self.store.tracking.cancel(channel, task_id, PEOPLE[channel], self.clock(), may_cancel_any=False)
         )
         delivery = self.deliveries.get((channel, task_id))
         if delivery is None:
-            assert told is Untracked.NOT_TRACKED
+            assert result is UntrackResult.NOT_TRACKED
         elif delivery.state not in LIVE:
-            assert told is Untracked.ENDED
+            assert result is UntrackResult.ENDED
         elif delivery.lease is not None and delivery.sending:
-            assert told is Untracked.BEING_POSTED
+            assert result is UntrackResult.BEING_POSTED
         else:
-            assert told is Untracked.CANCELLED
+            assert result is UntrackResult.CANCELLED
             self.deliveries[channel, task_id] = ModelDelivery("cancelled")
             if not self._is_owed(task_id):
                 self.tasks[task_id].due_at = self.tasks[task_id].lease = None
 
     @precondition(lambda self: self._people_with_results())
     @rule(data=st.data())
-    def forget(self, data: st.DataObject) -> None:
-        self._forget(data.draw(st.sampled_from(self._people_with_results())))
+    def erase(self, data: st.DataObject) -> None:
+        self._erase(data.draw(st.sampled_from(self._people_with_results())))
 
     @precondition(lambda self: self._deliveries_waiting())
     @rule(channel=st.sampled_from(CHANNELS))
-    def forget_during_uploads(self, channel: int) -> None:
+    def erase_during_uploads(self, channel: int) -> None:
         """Random steps alone rarely come there."""
         self._pay_all("send")
-        self._forget(channel)
+        self._erase(channel)
 
-    def _forget(self, channel: int) -> None:
+    def _erase(self, channel: int) -> None:
         """All of one person, but what is being posted; nothing of the other."""
-        forgotten = self.run(self.store.people.forget(PEOPLE[channel], self.clock()))
+        erased = self.run(self.store.people.erase(PEOPLE[channel], self.clock()))
         for key, delivery in [*self.deliveries.items()]:
             if key[0] == channel and (delivery.lease is None or not delivery.sending):
                 del self.deliveries[key]
         stays = [delivery for key, delivery in self.deliveries.items() if key[0] == channel]
         self.served[channel] = max((delivery.served_at for delivery in stays), default=0)
-        assert forgotten.being_posted == len(stays)
-        held = self.run(self.store.people.held_about(PEOPLE[channel]))
-        assert (held.live, held.ended) == (len(stays), 0)
+        assert erased.being_posted == len(stays)
+        stored = self.run(self.store.people.stored_about(PEOPLE[channel]))
+        assert (stored.live, stored.ended) == (len(stays), 0)
         known = {task_id for _, task_id in self.deliveries}
-        # Asked about lately: it stays, so that nobody can have it asked too soon again.
-        lately = {i for i, t in self.tasks.items() if (t.asked_at or 0) >= self.clock() - 5 * MINUTE}
+        # Polled lately: it stays, so that nobody can have it polled too soon again.
+        lately = {i for i, t in self.tasks.items() if (t.polled_at or 0) >= self.clock() - 5 * MINUTE}
         self.tasks = {task_id: task for task_id, task in self.tasks.items() if task_id in known | lately}
         for task_id in self.tasks:
             if not self._is_owed(task_id):
                 self.tasks[task_id].due_at = self.tasks[task_id].lease = None
 
     def _people_with_results(self) -> list[int]:
-        """By their channel. Whoever only waits is not forgotten: random steps would rarely come further."""
+        """By their channel. Whoever only waits is not erased: random steps would rarely come further."""
         return sorted({channel for (channel, _), d in self.deliveries.items() if d.state != "open"})
 
     @precondition(lambda self: "undeliverable" in [d.state for d in self.deliveries.values()])
     @rule(channels=st.lists(st.sampled_from(CHANNELS), min_size=1, unique=True))
     def revive(self, channels: list[int]) -> None:
-        """The way is free again. What is asked about again has nothing to post yet."""
+        """They can be posted again. What is polled again has nothing to post yet."""
         returning = [
             delivery
             for (channel, task_id), delivery in self.deliveries.items()
@@ -228,18 +226,18 @@ class StoreMachine(RuleBasedStateMachine):
                 self.tasks[task.id],
                 lease=claim.lease,
                 due_at=self.clock() + LEASE_TIME,
-                asked_at=self.clock(),
+                polled_at=self.clock(),
             )
         claimed = [PollOutcome(task, claim.lease, self.clock(), DONE) for task in claim.work]
         self.claimed_tasks += claimed
         return claimed
 
     @precondition(lambda self: self.claimed_tasks)
-    @rule(data=st.data(), verdict=st.sampled_from([DONE, FAILED, LOST, "word", "same"]))
+    @rule(data=st.data(), verdict=st.sampled_from([DONE, FAILED, LOST, "new status", "same"]))
     def record(self, data: st.DataObject, verdict: Verdict | str) -> None:
         outcome = data.draw(st.sampled_from(self.claimed_tasks))
         if isinstance(verdict, str):
-            verdict = StillWaiting(verdict if verdict == "word" else None, self.clock() + INTERVAL)
+            verdict = StillWaiting("queued" if verdict == "new status" else None, self.clock() + INTERVAL)
         self._record(outcome, verdict)
 
     def _record(self, outcome: PollOutcome, verdict: Verdict) -> None:
@@ -248,7 +246,7 @@ class StoreMachine(RuleBasedStateMachine):
         if task is None or task.lease != outcome.lease:
             assert finals == 0
             return
-        task.lease, task.asked_at = None, outcome.asked_at
+        task.lease, task.polled_at = None, outcome.polled_at
         if isinstance(verdict, StillWaiting):
             assert finals == 0
             task.due_at = verdict.due_at
@@ -292,13 +290,13 @@ class StoreMachine(RuleBasedStateMachine):
             for key, d in self.deliveries.items()
             if d.due_at is not None and d.due_at <= now and key[0] not in busy
         }
-        claim = self.run(self.store.deliveries.claim(now))
+        claim = self.run(self.store.deliveries.claim(1, now))
         assert len(claim.work) == min(1, len(due))
         for work in claim.work:
             key = work.delivery.channel_id, work.task.id
             # Whoever was served longest ago, and what is due for longest among theirs.
-            turns = {each: (self.served[each[0]], due_at) for each, due_at in due.items()}
-            assert turns[key] == min(turns.values())
+            order = {each: (self.served[each[0]], due_at) for each, due_at in due.items()}
+            assert order[key] == min(order.values())
             assert work.task.state is not TaskState.WAITING
             self.deliveries[key].lease = claim.lease
             self.deliveries[key].due_at = now + LEASE_TIME
@@ -319,12 +317,12 @@ class StoreMachine(RuleBasedStateMachine):
             case "send":
                 took = self.run(queue.begin_sending(number, lease, self.clock()))
             case "posted":
-                took = self.run(queue.posted(work, lease, self.messages, self.clock()))
+                took = self.run(mark_posted(self.store, work, lease, self.messages, self.clock()))
             case "undeliverable":
-                took = self.run(queue.undeliverable(work, lease, "no", self.clock()))
+                took = self.run(queue.mark_undeliverable(work, lease, "no", self.clock()))
             case _:
                 later = self.clock() + SECOND
-                took = self.run(queue.postpone(number, lease, later, attempt=1, trouble="later"))
+                took = self.run(queue.postpone(number, lease, later, attempt=1, last_error="later"))
         key = work.delivery.channel_id, work.task.id
         delivery = self.deliveries.get(key)
         if delivery is None or delivery.lease != lease:
@@ -354,12 +352,12 @@ class StoreMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         """The process died: its leases end."""
         held = self._held()
-        cards = self.run(self.store.cards.release_orphans(self.clock()))
-        assert (self.run(self.store.take_over(self.clock())), cards) == (len(held), 0)
+        cards = self.run(self.store.cards.release_all_leases(self.clock()))
+        assert (self.run(self.store.recover(self.clock(), INTERVAL)), cards) == (len(held), 0)
         for row in held:
             row.lease, row.due_at = None, self.clock()
-            if isinstance(row, ModelTask) and row.asked_at is not None:
-                row.due_at = max(self.clock(), row.asked_at + INTERVAL)
+            if isinstance(row, ModelTask) and row.polled_at is not None:
+                row.due_at = max(self.clock(), row.polled_at + INTERVAL)
 
     # -- what must hold after each step ------------------------------------------------------------
 
@@ -367,17 +365,17 @@ class StoreMachine(RuleBasedStateMachine):
     def store_agrees_with_the_model(self) -> None:
         """Live deliveries are single, ended ones stay ended, due ones have an ended task."""
         for channel in CHANNELS:
-            overview = self.run(self.store.lookups.overview(channel, ended=1000))
-            live = [earlier.task.id for earlier in overview.live]
+            overview = self.run(self.store.lookups.overview(channel, max_ended=1000))
+            live = [existing.task.id for existing in overview.live]
             assert len(live) == len(set(live))
             seen = {}
-            for earlier in sorted((*overview.live, *overview.ended), key=lambda e: e.delivery.id):
-                delivery, task = earlier.delivery, earlier.task
+            for existing in sorted((*overview.live, *overview.ended), key=lambda e: e.delivery.id):
+                delivery, task = existing.delivery, existing.task
                 seen[task.id] = str(delivery.state), delivery.due_at
                 wanted = self.tasks[task.id]
                 assert (str(task.state), task.due_at) == (wanted.state, wanted.due_at)
                 assert self.ended_rows.get(delivery.id, delivery.state) == delivery.state
-                if earlier in overview.ended:
+                if existing in overview.ended:
                     self.ended_rows[delivery.id] = str(delivery.state)
                 else:
                     waiting = task.state is TaskState.WAITING

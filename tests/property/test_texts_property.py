@@ -5,22 +5,22 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.chat import cards, result_texts
-from bot.chat.file_names import attachment_name
-from bot.chat.safe_text import code, code_block, one_line, shorten, shorten_middle
+from bot.chat.messenger import attachment_name
+from bot.chat.texts import cards, results
+from bot.chat.texts.escape import code, code_block, one_line, shorten, shorten_middle
 from bot.core.results import ResultMessage
 from bot.core.tasks import (
     Card,
-    CardRow,
     CardView,
     Delivery,
     DeliveryState,
     DueDelivery,
+    ExistingDelivery,
     TaskState,
     TrackedTask,
 )
+from tests.factories import NOW, make_delivery, make_task
 
-NOW = 1_800_000_000_000
 LARGEST = 2**63 - 1
 
 # Discord's own rules, as its client reads a message: left to right, an escape or code wherever it begins.
@@ -109,41 +109,29 @@ def test_attachment_name_of_any_id_is_a_plain_file_name(task_id: str):
 
 
 TASKS = st.builds(
-    TrackedTask,
+    make_task,
     id=IDS,
     state=st.sampled_from(TaskState),
-    word=st.none() | TEXTS,
-    word_at=st.none() | st.just(NOW),
+    api_status=st.none() | TEXTS,
+    api_status_since=st.none() | st.just(NOW),
     reason=st.none() | TEXTS,
     video_url=st.none() | st.text(max_size=2000).map("https://cdn.example/".__add__),
-    seconds=st.none(),
-    registered_at=st.just(NOW),
-    asked_at=st.none() | st.just(NOW),
+    polled_at=st.none() | st.just(NOW),
     finished_at=st.none() | st.sampled_from([NOW, NOW - 3_600_000, NOW - 90_000_000]),
     due_at=st.none() | st.just(NOW),
     attempt=st.sampled_from([0, 3]),
-    doubts=st.just(0),
 )
 PEOPLE = st.integers(LARGEST - 100, LARGEST)
 DELIVERIES = st.builds(
-    Delivery,
+    make_delivery,
     id=st.just(LARGEST),
-    task_id=st.just("vgen_1"),
     guild_id=st.just(LARGEST),
     channel_id=st.just(LARGEST),
     requester_id=PEOPLE,
     note=st.none() | TEXTS,
     state=st.sampled_from(DeliveryState),
-    nonce=st.just("v1"),
-    card_id=st.just(1),
-    created_at=st.just(NOW),
-    due_at=st.none(),
-    attempt=st.just(0),
-    sending_at=st.none(),
     message_id=st.none() | st.just(LARGEST),
-    ended_at=st.none(),
-    trouble=st.none(),
-    ended_by=st.none() | PEOPLE,
+    cancelled_by=st.none() | PEOPLE,
 )
 WATCHERS = st.lists(PEOPLE, max_size=50, unique=True).map(tuple)
 
@@ -153,7 +141,7 @@ def test_result_of_any_delivery_fits_and_mentions_only_its_people(
     delivery: Delivery, task: TrackedTask, watchers: tuple[int, ...], problem: str | None
 ):
     """2,000 units, and outside of code no mention but of whoever asked and whoever pressed the button."""
-    text = result_texts.result(ResultMessage(DueDelivery(delivery, task, watchers), problem=problem), NOW)
+    text = results.result(ResultMessage(DueDelivery(delivery, task, watchers), problem=problem), NOW)
 
     outside = re.sub(r"<https://[^\s<>]*>", "", outside_code(text))
     assert units(text) <= 2000
@@ -162,9 +150,11 @@ def test_result_of_any_delivery_fits_and_mentions_only_its_people(
     assert outside.count("@") == len({delivery.requester_id, *watchers})
 
 
-@given(st.lists(st.builds(CardRow, delivery=DELIVERIES, task=TASKS), min_size=1, max_size=20).map(tuple))
-def test_card_of_any_rows_fits_and_has_a_line_for_each(rows: tuple[CardRow, ...]):
-    """However long ids, words and notes are: 2,000 units, one line per task."""
+@given(
+    st.lists(st.builds(ExistingDelivery, delivery=DELIVERIES, task=TASKS), min_size=1, max_size=20).map(tuple)
+)
+def test_card_of_any_rows_fits_and_has_a_line_for_each(rows: tuple[ExistingDelivery, ...]):
+    """However long ids, statuses and notes are: 2,000 units, one line per task."""
     text = cards.card(CardView(Card(1, 1, 1, None), rows))
 
     lines = [line for line in text.splitlines()[1:] if not line.startswith("-# ")]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import one_of_both
+from tests.conftest import database_url_of
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return one_of_both(request, tmp_path)
+    return database_url_of(request, tmp_path)

@@ -1,4 +1,4 @@
-"""The cards as a queue: redrawn after every change, and never with an older picture."""
+"""The cards as a queue: edited after every change, and never with an older state."""
 
 import pytest
 
@@ -24,10 +24,10 @@ from tests.timing import FakeClock
 INTERVAL = 30 * SECOND
 
 
-async def named_card(store: Store, clock: FakeClock, *ids: str, channel: int = CHANNEL) -> int:
+async def shown_card(store: Store, clock: FakeClock, *ids: str, channel: int = CHANNEL) -> int:
     registered = await track(store, clock, *ids, channel=channel)
     assert registered.card
-    await store.cards.named(registered.card.card.id, 900 + channel)
+    await store.cards.set_message(registered.card.card.id, 900 + channel)
     return registered.card.card.id
 
 
@@ -40,34 +40,34 @@ async def ids(store: Store, clock: FakeClock) -> list[int]:
 
 
 async def test_new_card_shows_the_truth_already(store: Store, clock: FakeClock):
-    """Nothing to redraw."""
-    await named_card(store, clock)
+    """Nothing to edit."""
+    await shown_card(store, clock)
 
     assert await ids(store, clock) == []
     assert await store.cards.next_due() is None
 
 
-@pytest.mark.parametrize("verdict", [DONE, StillWaiting("queued", 1)], ids=["final", "word"])
+@pytest.mark.parametrize("verdict", [DONE, StillWaiting("queued", 1)], ids=["final", "status"])
 async def test_change_makes_every_card_due_that_shows_the_task(
     store: Store, clock: FakeClock, verdict: Verdict
 ):
-    """A final state and a new word are both news."""
-    first = await named_card(store, clock)
-    second = await named_card(store, clock, channel=OTHER_CHANNEL)
-    await named_card(store, clock, "other", channel=12)
+    """Both by a final state and by a new status of the API."""
+    first = await shown_card(store, clock)
+    second = await shown_card(store, clock, channel=OTHER_CHANNEL)
+    await shown_card(store, clock, "other", channel=12)
     await ask_about(store, clock, verdict)
 
     assert await ids(store, clock) == [first, second]
 
 
-@pytest.mark.parametrize("word", [None, "queued"])
-async def test_same_word_makes_no_card_due(store: Store, clock: FakeClock, word: str | None):
-    """An edit per question would use up the channel's rate limit."""
-    await named_card(store, clock)
+@pytest.mark.parametrize("api_status", [None, "queued"])
+async def test_same_status_makes_no_card_due(store: Store, clock: FakeClock, api_status: str | None):
+    """An edit per poll would use up the channel's rate limit."""
+    await shown_card(store, clock)
     await ask_about(store, clock, StillWaiting("queued", clock()))
     (lease, view) = await _only(store, clock)
-    await store.cards.drawn(view.card, lease, clock())
-    await ask_about(store, clock, StillWaiting(word, clock() + INTERVAL))
+    await store.cards.mark_edited(view.card, lease, clock())
+    await ask_about(store, clock, StillWaiting(api_status, clock() + INTERVAL))
 
     assert await store.cards.next_due() is None
 
@@ -80,7 +80,7 @@ async def _only(store: Store, clock: FakeClock) -> tuple[int, CardView]:
 
 async def test_view_has_its_lines_in_the_order_asked_for(store: Store, clock: FakeClock):
     """With the state of the moment."""
-    card = await named_card(store, clock, "b", "a", "c")
+    card = await shown_card(store, clock, "b", "a", "c")
     await ask_about(store, clock, task_id="a")
 
     _, view = await _only(store, clock)
@@ -90,23 +90,23 @@ async def test_view_has_its_lines_in_the_order_asked_for(store: Store, clock: Fa
     assert await store.cards.view(card) == view
 
 
-async def test_card_without_a_message_waits_until_it_is_named(store: Store, clock: FakeClock):
-    """It cannot be edited yet; what changed before is drawn then."""
+async def test_card_waits_until_its_message_is_known(store: Store, clock: FakeClock):
+    """It cannot be edited yet; what changed before is shown then."""
     registered = await track(store, clock)
     assert registered.card
     await ask_about(store, clock)
     assert await ids(store, clock) == []
     assert await store.cards.next_due() is None
 
-    await store.cards.named(registered.card.card.id, 900)
+    await store.cards.set_message(registered.card.card.id, 900)
 
     assert await store.cards.next_due() == clock()
     assert await ids(store, clock) == [registered.card.card.id]
 
 
 async def test_card_waits_a_moment_for_the_result_of_a_task_that_ended(store: Store, clock: FakeClock):
-    """Most results follow at once and show the end as well, in one edit. Else the card says it alone."""
-    await named_card(store, clock)
+    """Most results follow at once and show the end as well, in one edit. Else it is edited for the end."""
+    await shown_card(store, clock)
     before = clock()
     await ask_about(store, clock)
     assert await store.cards.next_due() == before + RESULT_FOLLOWS
@@ -117,7 +117,7 @@ async def test_card_waits_a_moment_for_the_result_of_a_task_that_ended(store: St
 
 async def test_card_that_is_due_waits_no_longer_for_a_result(store: Store, clock: FakeClock):
     """Twenty tasks that end one after the other do not put it off again and again."""
-    await named_card(store, clock, "t1", "t2")
+    await shown_card(store, clock, "t1", "t2")
     await ask_about(store, clock, task_id="t1")
     due = await store.cards.next_due()
     await ask_about(store, clock, task_id="t2")
@@ -125,33 +125,33 @@ async def test_card_that_is_due_waits_no_longer_for_a_result(store: Store, clock
     assert await store.cards.next_due() == due
 
 
-async def test_drawn_card_is_not_due(store: Store, clock: FakeClock):
+async def test_edited_card_is_not_due(store: Store, clock: FakeClock):
     """Until the next change."""
-    await named_card(store, clock)
+    await shown_card(store, clock)
     await ask_about(store, clock)
     lease, view = await _only(store, clock)
 
-    assert await store.cards.drawn(view.card, lease, clock())
+    assert await store.cards.mark_edited(view.card, lease, clock())
     clock.advance(LEASE_TIME)
     assert await ids(store, clock) == []
 
 
-async def test_change_during_a_drawing_makes_the_card_due_again(store: Store, clock: FakeClock):
-    """The picture on its way is about what was true before; until it hangs, nobody else draws another."""
-    await named_card(store, clock)
+async def test_change_during_an_edit_makes_the_card_due_again(store: Store, clock: FakeClock):
+    """The edit on its way shows what was true before; until it has ended, nobody else edits the message."""
+    await shown_card(store, clock)
     await ask_about(store, clock)
     lease, view = await _only(store, clock)
     await post_next(store, clock)
     assert await ids(store, clock) == []
 
-    assert not await store.cards.drawn(view.card, lease, clock())
+    assert not await store.cards.mark_edited(view.card, lease, clock())
     _, again = await _only(store, clock)
     assert again.rows[0].delivery.state is DeliveryState.POSTED
 
 
 async def test_postponed_card_keeps_its_attempts_until_something_changes(store: Store, clock: FakeClock):
     """A change starts the count again."""
-    await named_card(store, clock)
+    await shown_card(store, clock)
     await ask_about(store, clock)
     lease, view = await _only(store, clock)
     assert await store.cards.postpone(view.card.id, lease, clock() + HOUR, attempt=3)
@@ -166,20 +166,20 @@ async def test_postponed_card_keeps_its_attempts_until_something_changes(store: 
     assert fresh.attempt == 0
 
 
-async def test_foreign_lease_neither_ends_nor_postpones_a_drawing(store: Store, clock: FakeClock):
-    """Whoever claimed it later draws it."""
-    card = await named_card(store, clock)
+async def test_foreign_lease_neither_ends_nor_postpones_an_edit(store: Store, clock: FakeClock):
+    """Whoever claimed it later edits it."""
+    card = await shown_card(store, clock)
     await ask_about(store, clock)
     lease, view = await _only(store, clock)
 
-    assert not await store.cards.drawn(view.card, lease + 1, clock())
+    assert not await store.cards.mark_edited(view.card, lease + 1, clock())
     assert not await store.cards.postpone(card, lease + 1, clock(), attempt=1)
     assert await store.cards.next_due() == clock() + LEASE_TIME
 
 
-async def test_renewed_drawing_is_not_claimed_by_others(store: Store, clock: FakeClock):
+async def test_renewed_edit_is_not_claimed_by_others(store: Store, clock: FakeClock):
     """An edit may wait long for a rate limit."""
-    await named_card(store, clock)
+    await shown_card(store, clock)
     await ask_about(store, clock)
     lease, _ = await _only(store, clock)
     clock.advance(LEASE_TIME - 1)
@@ -192,27 +192,27 @@ async def test_renewed_drawing_is_not_claimed_by_others(store: Store, clock: Fak
 @alone
 async def test_orphaned_card_is_due_at_once(store: Store, clock: FakeClock):
     """A restart goes on where the dead process stopped."""
-    card = await named_card(store, clock)
+    card = await shown_card(store, clock)
     await ask_about(store, clock)
     await due_cards(store, clock)
 
-    assert await store.take_over(clock()) == 1
+    assert await store.recover(clock(), INTERVAL) == 1
     assert await ids(store, clock) == [card]
 
 
 async def test_end_of_a_delivery_makes_its_card_due(store: Store, clock: FakeClock):
     """Posted, undeliverable, cancelled: all are shown."""
-    card = await named_card(store, clock, "t1", "t2")
+    card = await shown_card(store, clock, "t1", "t2")
     await ask_about(store, clock, task_id="t1")
     lease, due = await take_delivery(store, clock)
     claimed_lease, view = await _only(store, clock)
-    await store.cards.drawn(view.card, claimed_lease, clock())
-    await store.deliveries.undeliverable(due, lease, "no", clock())
+    await store.cards.mark_edited(view.card, claimed_lease, clock())
+    await store.deliveries.mark_undeliverable(due, lease, "no", clock())
     assert await store.cards.next_due() == clock()
     claimed_lease, view = await _only(store, clock)
-    await store.cards.drawn(view.card, claimed_lease, clock())
+    await store.cards.mark_edited(view.card, claimed_lease, clock())
 
-    await store.registrations.cancel(CHANNEL, "t2", OWNER, clock(), may_cancel_any=False)
+    await store.tracking.cancel(CHANNEL, "t2", OWNER, clock(), may_cancel_any=False)
 
     assert await ids(store, clock) == [card]
 
@@ -224,9 +224,9 @@ async def test_view_of_an_unknown_card_is_none(store: Store):
 
 async def test_delivery_asked_for_again_is_no_line_of_the_first_card(store: Store, clock: FakeClock):
     """The new card shows it; the old one keeps the cancelled one."""
-    first = await named_card(store, clock)
-    await store.registrations.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
-    second = await named_card(store, clock)
+    first = await shown_card(store, clock)
+    await store.tracking.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
+    second = await shown_card(store, clock)
 
     old, new = await store.cards.view(first), await store.cards.view(second)
     assert old

@@ -7,10 +7,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.clock import DAY, HOUR, MINUTE
-from bot.core.registration import Untracked
 from bot.core.tasks import DeliveryState, TaskState
+from bot.core.tracking import UntrackResult
 from bot.storage.store import LEASE_TIME, Store
 from bot.storage.tables import deliveries
+from tests.conftest import INTERVAL
 from tests.factories import (
     CHANNEL,
     FAILED,
@@ -22,6 +23,7 @@ from tests.factories import (
     alone,
     ask_about,
     look_up,
+    mark_posted,
     post_next,
     take_delivery,
     track,
@@ -31,7 +33,7 @@ from tests.timing import FakeClock
 
 
 async def claimed(store: Store, clock: FakeClock) -> list[tuple[int, str]]:
-    return [(due.delivery.channel_id, due.task.id) for due in (await store.deliveries.claim(clock())).work]
+    return [(due.delivery.channel_id, due.task.id) for due in (await store.deliveries.claim(1, clock())).work]
 
 
 async def two_ended(store: Store, clock: FakeClock) -> None:
@@ -47,7 +49,7 @@ async def test_claim_gives_the_longest_due_with_all_that_its_message_needs(store
     """Task and watchers come with it."""
     registered = await track(store, clock)
     assert registered.card
-    await store.registrations.watch(registered.card.card.id, STRANGER)
+    await store.tracking.watch(registered.card.card.id, STRANGER)
     await ask_about(store, clock, FAILED)
 
     _, due = await take_delivery(store, clock)
@@ -89,7 +91,7 @@ async def test_channel_is_free_while_its_delivery_waits_for_a_retry(store: Store
     """A video that cannot be downloaded does not block the channel."""
     await two_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.postpone(due.delivery.id, lease, clock() + HOUR, attempt=1, trouble="slow")
+    await store.deliveries.postpone(due.delivery.id, lease, clock() + HOUR, attempt=1, last_error="slow")
 
     assert (CHANNEL, "t2") in await claimed(store, clock) + await claimed(store, clock)
 
@@ -123,10 +125,10 @@ async def test_sending_time_is_that_of_the_first_hand_over(store: Store, clock: 
     for _ in range(2):
         lease, due = await take_delivery(store, clock)
         assert await store.deliveries.begin_sending(due.delivery.id, lease, clock())
-        await store.deliveries.postpone(due.delivery.id, lease, clock() + 1, attempt=1, trouble="cut")
+        await store.deliveries.postpone(due.delivery.id, lease, clock() + 1, attempt=1, last_error="cut")
         clock.advance(MINUTE)
 
-    assert (await look_up(store)).delivery.sending_at == first
+    assert (await look_up(store)).delivery.first_sent_at == first
 
 
 async def test_sending_does_not_begin_with_a_foreign_lease(store: Store, clock: FakeClock):
@@ -135,14 +137,14 @@ async def test_sending_does_not_begin_with_a_foreign_lease(store: Store, clock: 
     lease, due = await take_delivery(store, clock)
 
     assert not await store.deliveries.begin_sending(due.delivery.id, lease + 1, clock())
-    assert (await look_up(store)).delivery.sending_at is None
+    assert (await look_up(store)).delivery.first_sent_at is None
 
 
 async def test_sending_does_not_begin_after_untrack(store: Store, clock: FakeClock):
     """Cancelled while the video was on its way."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.registrations.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
+    await store.tracking.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
 
     assert not await store.deliveries.begin_sending(due.delivery.id, lease, clock())
 
@@ -158,15 +160,15 @@ async def test_posted_delivery_has_ended_with_its_message(store: Store, clock: F
     assert await store.deliveries.next_due() is None
 
 
-async def test_posted_clears_the_trouble_of_earlier_attempts(store: Store, clock: FakeClock):
+async def test_posted_clears_the_error_of_earlier_attempts(store: Store, clock: FakeClock):
     """It is over."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.postpone(due.delivery.id, lease, clock(), attempt=1, trouble="slow")
-    assert (await look_up(store)).delivery.trouble == "slow"
+    await store.deliveries.postpone(due.delivery.id, lease, clock(), attempt=1, last_error="slow")
+    assert (await look_up(store)).delivery.last_error == "slow"
     await post_next(store, clock)
 
-    assert (await look_up(store)).delivery.trouble is None
+    assert (await look_up(store)).delivery.last_error is None
 
 
 async def test_undeliverable_delivery_says_why(store: Store, clock: FakeClock):
@@ -174,9 +176,9 @@ async def test_undeliverable_delivery_says_why(store: Store, clock: FakeClock):
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
 
-    assert await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+    assert await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
     delivery = (await look_up(store)).delivery
-    assert (delivery.state, delivery.trouble) == (DeliveryState.UNDELIVERABLE, "Missing Access")
+    assert (delivery.state, delivery.last_error) == (DeliveryState.UNDELIVERABLE, "Missing Access")
     assert (delivery.due_at, delivery.ended_at) == (None, clock())
 
 
@@ -189,10 +191,10 @@ async def test_every_recording_with_a_foreign_lease_changes_nothing(store: Store
     before = await look_up(store)
 
     queue = store.deliveries
-    assert not await queue.posted(due, old, 5000, clock())
-    assert not await queue.undeliverable(due, old, "no", clock())
-    assert not await queue.postpone(due.delivery.id, old, clock(), attempt=9, trouble="no")
-    assert not await queue.give_back(due.delivery.id, old, clock())
+    assert not await mark_posted(store, due, old, 5000, clock())
+    assert not await queue.mark_undeliverable(due, old, "no", clock())
+    assert not await queue.postpone(due.delivery.id, old, clock(), attempt=9, last_error="no")
+    assert not await queue.postpone(due.delivery.id, old, clock())
     assert await look_up(store) == before
 
 
@@ -200,10 +202,10 @@ async def test_posted_is_not_posted_again_under_its_own_lease(store: Store, cloc
     """An end stays an end."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.posted(due, lease, 5000, clock())
+    await mark_posted(store, due, lease, 5000, clock())
 
-    assert not await store.deliveries.posted(due, lease, 6000, clock())
-    assert not await store.deliveries.undeliverable(due, lease, "no", clock())
+    assert not await mark_posted(store, due, lease, 6000, clock())
+    assert not await store.deliveries.mark_undeliverable(due, lease, "no", clock())
     assert (await look_up(store)).delivery.message_id == 5000
 
 
@@ -211,10 +213,10 @@ async def test_cancelled_delivery_cannot_be_posted_by_who_held_it(store: Store, 
     """Untracking ends the lease."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    cancelled = await store.registrations.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
+    cancelled = await store.tracking.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
 
-    assert cancelled is Untracked.CANCELLED
-    assert not await store.deliveries.posted(due, lease, 5000, clock())
+    assert cancelled is UntrackResult.CANCELLED
+    assert not await mark_posted(store, due, lease, 5000, clock())
     assert (await look_up(store)).delivery.state is DeliveryState.CANCELLED
 
 
@@ -223,7 +225,7 @@ async def test_given_back_delivery_is_due_at_once_and_lost_no_attempt(store: Sto
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
 
-    assert await store.deliveries.give_back(due.delivery.id, lease, clock())
+    assert await store.deliveries.postpone(due.delivery.id, lease, clock())
     _, again = await take_delivery(store, clock)
     assert again.delivery.attempt == 0
 
@@ -237,7 +239,7 @@ async def test_renewed_lease_keeps_a_long_upload(store: Store, clock: FakeClock)
     clock.advance(LEASE_TIME - 1)
 
     assert await claimed(store, clock) == []
-    assert await store.deliveries.posted(due, lease, 5000, clock())
+    assert await mark_posted(store, due, lease, 5000, clock())
 
 
 @alone
@@ -246,7 +248,7 @@ async def test_orphaned_delivery_is_due_at_once(store: Store, clock: FakeClock):
     await track_ended(store, clock)
     await take_delivery(store, clock)
 
-    assert await store.take_over(clock()) == 1
+    assert await store.recover(clock(), INTERVAL) == 1
     assert await claimed(store, clock) == [(CHANNEL, TASK)]
 
 
@@ -278,7 +280,7 @@ async def test_video_of_what_could_not_be_posted_is_kept_for_three_days(store: S
     """The API's link is dead by then, and the channel may take it again."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+    await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
 
     clock.advance(3 * DAY - 1)
     assert await store.deliveries.is_owed(TASK, clock())
@@ -288,7 +290,7 @@ async def test_video_of_what_could_not_be_posted_is_kept_for_three_days(store: S
     assert await store.deliveries.tasks_to_keep(clock()) == set()
 
 
-async def test_people_take_turns_however_much_one_of_them_asked_for(store: Store, clock: FakeClock):
+async def test_people_take_turns_however_much_one_of_them_tracks(store: Store, clock: FakeClock):
     """Fifty videos that became ready first must not keep somebody else's one waiting."""
     many = [f"vgen_many{n:04d}" for n in range(10)]
     for number, task_id in enumerate(many):
@@ -306,24 +308,24 @@ async def test_people_take_turns_however_much_one_of_them_asked_for(store: Store
     assert served == [OWNER, STRANGER, OWNER]
 
 
-async def test_reason_of_work_set_aside_is_kept_until_it_goes_well(store: Store, clock: FakeClock):
+async def test_quarantine_reason_is_kept_until_it_goes_well(store: Store, clock: FakeClock):
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
     await store.deliveries.postpone(
-        due.delivery.id, lease, clock(), attempt=1, trouble="a bug", set_aside="KeyError: 1"
+        due.delivery.id, lease, clock(), attempt=1, last_error="a bug", quarantine_reason="KeyError: 1"
     )
-    assert await set_aside_reasons(store) == ["KeyError: 1"]
+    assert await quarantine_reasons(store) == ["KeyError: 1"]
 
     await post_next(store, clock)
 
-    assert await set_aside_reasons(store) == []
+    assert await quarantine_reasons(store) == []
 
 
-async def set_aside_reasons(store: Store) -> list[str]:
+async def quarantine_reasons(store: Store) -> list[str]:
     database = store.deliveries._database
     return await database.run(read_reasons)
 
 
 async def read_reasons(connection: AsyncConnection) -> list[str]:
-    found = sa.select(deliveries.c.set_aside).where(deliveries.c.set_aside.is_not(None))
+    found = sa.select(deliveries.c.quarantine_reason).where(deliveries.c.quarantine_reason.is_not(None))
     return list((await connection.execute(found)).scalars())

@@ -1,11 +1,11 @@
-"""What the doctor reads: late, owed, refused and set aside."""
+"""What the doctor reads: late, owed, refused and quarantined."""
 
 import pytest
 
 from bot.core.clock import HOUR, MINUTE
 from bot.core.errors import VideoApiUnavailable
 from bot.core.verdicts import PollRules, StillWaiting, judge_silence
-from bot.storage.diagnosis import Diagnosis, Refused
+from bot.storage.diagnosis import Diagnosis, UndeliverableResults
 from bot.storage.store import Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.conftest import INTERVAL
@@ -27,16 +27,16 @@ from tests.timing import FakeClock
 
 @pytest.fixture
 def diagnosis(store: Store) -> Diagnosis:
-    return Diagnosis(store.facts._database)
+    return Diagnosis(store.key_values._database)
 
 
-async def test_empty_database_has_nothing_to_tell(diagnosis: Diagnosis):
+async def test_empty_database_has_nothing_to_report(diagnosis: Diagnosis):
     assert await diagnosis.tasks_by_state() == {}
-    assert await diagnosis.latest_question() is None
-    assert await diagnosis.latest_delivery() is None
+    assert await diagnosis.most_overdue_poll() is None
+    assert await diagnosis.most_overdue_delivery() is None
     assert await diagnosis.last_good_answer() is None
-    assert await diagnosis.set_aside() == []
-    assert await diagnosis.refused() == []
+    assert await diagnosis.quarantined() == []
+    assert await diagnosis.undeliverable() == []
     assert await diagnosis.places() == []
 
 
@@ -50,20 +50,20 @@ async def test_counts_by_state(diagnosis: Diagnosis, store: Store, clock: FakeCl
     assert await diagnosis.places() == [(GUILD, CHANNEL)]
 
 
-async def test_question_that_is_due_longest_is_told(diagnosis: Diagnosis, store: Store, clock: FakeClock):
+async def test_poll_that_is_due_longest_is_found(diagnosis: Diagnosis, store: Store, clock: FakeClock):
     since = clock()
     await track(store, clock, "first")
     clock.advance(HOUR)
     await track(store, clock, "second")
 
-    late = await diagnosis.latest_question()
+    late = await diagnosis.most_overdue_poll()
 
     assert late
     assert (late.task_id, late.since) == ("first", since)
 
 
 async def test_silence_is_no_good_answer(diagnosis: Diagnosis, store: Store, clock: FakeClock):
-    """The last one with a meaning counts, not the last question."""
+    """The last one with a meaning counts, not the last poll."""
     await track(store, clock)
     await ask_about(store, clock, StillWaiting("queued", clock() + INTERVAL, attempt=0, doubts=0))
     good = clock()
@@ -85,13 +85,13 @@ async def test_owed_longest_is_counted_from_the_tasks_end(
     ended = clock() - RESULT_FOLLOWS
     clock.advance(MINUTE)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.postpone(due.delivery.id, lease, clock() + HOUR, attempt=4, trouble="503")
+    await store.deliveries.postpone(due.delivery.id, lease, clock() + HOUR, attempt=4, last_error="503")
 
-    late = await diagnosis.latest_delivery()
+    late = await diagnosis.most_overdue_delivery()
 
     assert late
     assert (late.task_id, late.channel_id, late.since) == (TASK, CHANNEL, ended)
-    assert (late.attempt, late.trouble) == (4, "503")
+    assert (late.attempt, late.last_error) == (4, "503")
     assert await diagnosis.tried_often(4) == [late]
     assert await diagnosis.tried_often(5) == []
 
@@ -103,48 +103,53 @@ async def test_refused_results_are_counted_by_channel_and_reason(
     for task_id in ("a", "b"):
         await ask_about(store, clock, task_id=task_id)
         lease, due = await take_delivery(store, clock)
-        await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+        await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
     await track(store, clock, "c", channel=OTHER_CHANNEL)
     await ask_about(store, clock, task_id="c")
     await post_next(store, clock)
 
-    assert await diagnosis.refused() == [Refused(GUILD, CHANNEL, "Missing Access", 2)]
+    assert await diagnosis.undeliverable() == [UndeliverableResults(GUILD, CHANNEL, "Missing Access", 2)]
     assert await diagnosis.places() == [(GUILD, CHANNEL)]
 
 
-async def test_rows_set_aside_are_told_with_their_reason(
+async def test_quarantined_rows_are_found_with_their_reason(
     diagnosis: Diagnosis, store: Store, clock: FakeClock
 ):
     registered = await track(store, clock)
     claim = await store.tasks.claim(1, clock())
-    await store.tasks.postpone(TASK, claim.lease, clock() + 1, set_aside="KeyError: 1")
+    await store.tasks.postpone(TASK, claim.lease, clock() + 1, quarantine_reason="KeyError: 1")
     clock.advance(1)
     await ask_about(store, clock, StillWaiting(None, clock() + 1, attempt=0, doubts=0))
-    assert await diagnosis.set_aside() == []
+    assert await diagnosis.quarantined() == []
     clock.advance(1)
     await ask_about(store, clock)
     lease, due = await take_delivery(store, clock)
     await store.deliveries.postpone(
-        due.delivery.id, lease, clock() + HOUR, attempt=1, trouble="a bug", set_aside="ValueError: 2"
+        due.delivery.id,
+        lease,
+        clock() + HOUR,
+        attempt=1,
+        last_error="a bug",
+        quarantine_reason="ValueError: 2",
     )
     assert registered.card
-    await store.cards.named(registered.card.card.id, 7000)
+    await store.cards.set_message(registered.card.card.id, 7000)
     cards = await store.cards.claim(1, clock())
     await store.cards.postpone(
-        registered.card.card.id, cards.lease, clock() + HOUR, attempt=1, set_aside="TypeError: 3"
+        registered.card.card.id, cards.lease, clock() + HOUR, attempt=1, quarantine_reason="TypeError: 3"
     )
 
-    rows = await diagnosis.set_aside()
+    rows = await diagnosis.quarantined()
 
-    assert [(row.queue, row.why, row.due_at) for row in rows] == [
+    assert [(row.queue, row.reason, row.due_at) for row in rows] == [
         ("deliveries", "ValueError: 2", clock() + HOUR),
         ("cards", "TypeError: 3", clock() + HOUR),
     ]
-    assert (await look_up(store)).delivery.trouble == "a bug"
+    assert (await look_up(store)).delivery.last_error == "a bug"
 
 
-async def test_departed_servers_are_told(diagnosis: Diagnosis, store: Store, clock: FakeClock):
+async def test_servers_that_were_left_are_found(diagnosis: Diagnosis, store: Store, clock: FakeClock):
     await track(store, clock)
     await store.guilds.left(GUILD, clock())
 
-    assert await diagnosis.departures() == {GUILD: clock()}
+    assert await diagnosis.left_guilds() == {GUILD: clock()}

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.errors import SettingsWrong, StorageUnavailable
 from bot.storage.engine import Database
-from bot.storage.opening import open_database
+from bot.storage.store import open_database
 from tests.timing import eventually
 
 

@@ -1,4 +1,4 @@
-"""Servers that were left, and ways that are free again."""
+"""Servers that were left, and results that can be posted after all."""
 
 import pytest
 
@@ -34,12 +34,12 @@ def everywhere(guild_id: int) -> bool:
 async def undeliverable(store: Store, clock: FakeClock) -> None:
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+    await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
 
 
 async def test_ready_tells_who_is_missing_and_who_is_back_once(store: Store, clock: FakeClock):
     await track(store, clock)
-    await store.registrations.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
+    await store.tracking.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
 
     assert await store.guilds.known() == {GUILD, OTHER_GUILD}
     assert await store.guilds.compare([GUILD, 3], everywhere, clock()) == ({OTHER_GUILD}, set())
@@ -51,7 +51,7 @@ async def test_ready_tells_who_is_missing_and_who_is_back_once(store: Store, clo
 async def test_server_of_another_shard_is_not_missing(store: Store, clock: FakeClock):
     """This one's READY would not name it: its own shard, perhaps in another process, is the one to ask."""
     await track(store, clock)
-    await store.registrations.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
+    await store.tracking.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
 
     assert await store.guilds.compare([], lambda guild: guild == OTHER_GUILD, clock()) == (
         {OTHER_GUILD},
@@ -74,7 +74,7 @@ async def test_thousands_of_servers_are_compared_at_once(store: Store, clock: Fa
 async def test_rows_of_a_server_stay_for_as_long_as_told_and_then_go(store: Store, clock: FakeClock):
     """Removed by mistake, back within a month: everything is there."""
     await track(store, clock)
-    await store.registrations.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
+    await store.tracking.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
     await store.guilds.left(GUILD, clock())
     left_at = clock()
     clock.advance(30 * DAY)
@@ -91,7 +91,7 @@ async def test_rows_of_a_server_stay_for_as_long_as_told_and_then_go(store: Stor
 async def test_more_rows_than_one_batch_go_all(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("bot.storage.removal.AT_ONCE", 3)
+    monkeypatch.setattr("bot.storage.people.MAX_DELETED_AT_ONCE", 3)
     await track(store, clock, *(f"t{n}" for n in range(10)))
     await store.guilds.left(GUILD, clock())
 
@@ -105,10 +105,10 @@ async def test_return_while_rows_are_removed_keeps_what_is_tracked_since(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
     """The bot is invited again between two batches."""
-    monkeypatch.setattr("bot.storage.removal.AT_ONCE", 1)
+    monkeypatch.setattr("bot.storage.people.MAX_DELETED_AT_ONCE", 1)
     await track(store, clock, "old")
     await store.guilds.left(GUILD, clock())
-    one_batch = store.guilds._purge_some
+    one_batch = store.guilds._purge_batch
 
     async def then_come_back(guild_id: int, before: int, now: int) -> bool:
         more = await one_batch(guild_id, before, now)
@@ -117,7 +117,7 @@ async def test_return_while_rows_are_removed_keeps_what_is_tracked_since(
             await track(store, clock, "new")
         return more
 
-    monkeypatch.setattr(store.guilds, "_purge_some", then_come_back)
+    monkeypatch.setattr(store.guilds, "_purge_batch", then_come_back)
     await store.guilds.purge(clock() + 1, clock())
 
     assert await store.lookups.find(CHANNEL, "old") is None
@@ -129,7 +129,7 @@ async def test_task_that_another_server_waits_for_outlives_the_one_that_was_left
     store: Store, clock: FakeClock
 ):
     await track(store, clock)
-    await store.registrations.register(make_request(TASK, channel=99, guild=OTHER_GUILD), clock())
+    await store.tracking.register(make_request(TASK, channel=99, guild=OTHER_GUILD), clock())
     await store.guilds.left(GUILD, clock())
 
     await store.guilds.purge(clock() + 1, clock())
@@ -172,18 +172,18 @@ async def test_undeliverable_becomes_due_again(store: Store, clock: FakeClock):
 async def test_what_was_delivered_again_meanwhile_stays_ended(store: Store, clock: FakeClock):
     """Somebody used /veo redeliver: one message is enough."""
     await undeliverable(store, clock)
-    assert await store.registrations.redeliver(await look_up(store), OWNER, clock())
+    assert await store.tracking.redeliver(await look_up(store), OWNER, clock())
 
     assert await store.guilds.revive([CHANNEL], clock()) == 0
     await post_next(store, clock)
     assert await store.guilds.revive([CHANNEL], clock()) == 0
 
 
-async def test_undeliverable_of_a_task_that_is_asked_again_stays_ended(store: Store, clock: FakeClock):
+async def test_undeliverable_of_a_task_that_is_polled_again_stays_ended(store: Store, clock: FakeClock):
     """It was lost; another channel tracks it again, and there is nothing to post until that is answered."""
     await track_ended(store, clock, LOST)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+    await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
     clock.advance(DAY)
     await track(store, clock, channel=OTHER_CHANNEL)
 
@@ -192,15 +192,15 @@ async def test_undeliverable_of_a_task_that_is_asked_again_stays_ended(store: St
     assert await store.guilds.revive([CHANNEL], clock()) == 1
 
 
-async def test_revived_delivery_has_its_card_redrawn(store: Store, clock: FakeClock):
+async def test_revived_delivery_has_its_card_edited(store: Store, clock: FakeClock):
     shown = await track(store, clock)
     assert shown.card
-    await store.cards.named(shown.card.card.id, 7000)
+    await store.cards.set_message(shown.card.card.id, 7000)
     await ask_about(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.undeliverable(due, lease, "Missing Access", clock())
+    await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
     claim = await store.cards.claim(10, clock())
-    assert await store.cards.drawn(claim.work[0].card, claim.lease, clock())
+    assert await store.cards.mark_edited(claim.work[0].card, claim.lease, clock())
 
     await store.guilds.revive([CHANNEL], clock())
 

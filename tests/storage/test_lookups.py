@@ -1,4 +1,4 @@
-"""What commands read, and the facts."""
+"""What commands read, and single values by name."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from tests.timing import FakeClock
 
 
 async def suggested(store: Store, part: str, channel: int = CHANNEL, limit: int = 25) -> list[str]:
-    return [earlier.task.id for earlier in await store.lookups.suggest(channel, part, limit=limit)]
+    return [existing.task.id for existing in await store.lookups.suggest(channel, part, limit=limit)]
 
 
 async def test_find_shows_nothing_of_another_channel(store: Store, clock: FakeClock):
@@ -26,7 +26,7 @@ async def test_find_shows_nothing_of_another_channel(store: Store, clock: FakeCl
     await track(store, clock, note="secret")
 
     assert await store.lookups.find(OTHER_CHANNEL, TASK) is None
-    overview = await store.lookups.overview(OTHER_CHANNEL, ended=10)
+    overview = await store.lookups.overview(OTHER_CHANNEL, max_ended=10)
     assert (overview.live, overview.ended) == ((), ())
     assert await suggested(store, "", OTHER_CHANNEL) == []
 
@@ -34,7 +34,7 @@ async def test_find_shows_nothing_of_another_channel(store: Store, clock: FakeCl
 async def test_find_gives_the_latest_delivery(store: Store, clock: FakeClock):
     """A cancelled one may have been asked for again."""
     await track(store, clock, note="first")
-    await store.registrations.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
+    await store.tracking.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
     await track(store, clock, note="second")
 
     assert (await look_up(store)).delivery.note == "second"
@@ -43,17 +43,17 @@ async def test_find_gives_the_latest_delivery(store: Store, clock: FakeClock):
 async def test_delivery_is_found_by_its_number(store: Store, clock: FakeClock):
     """The buttons on a result message carry it."""
     await track(store, clock)
-    earlier = await look_up(store)
+    existing = await look_up(store)
 
-    assert await store.lookups.delivery(earlier.delivery.id) == earlier
-    assert await store.lookups.delivery(earlier.delivery.id + 1) is None
+    assert await store.lookups.delivery(existing.delivery.id) == existing
+    assert await store.lookups.delivery(existing.delivery.id + 1) is None
 
 
 async def test_redelivered_task_is_found_without_a_card(store: Store, clock: FakeClock):
     """It was asked for by a command of its own."""
     await track_ended(store, clock)
     await post_next(store, clock)
-    await store.registrations.redeliver(await look_up(store), OWNER, clock())
+    await store.tracking.redeliver(await look_up(store), OWNER, clock())
 
     assert (await look_up(store)).card_message_id is None
 
@@ -67,10 +67,10 @@ async def test_overview_has_live_ones_oldest_first_and_ended_ones_newest_first(
         await ask_about(store, clock, task_id=task_id)
         await post_next(store, clock)
 
-    overview = await store.lookups.overview(CHANNEL, ended=2)
+    overview = await store.lookups.overview(CHANNEL, max_ended=2)
 
-    assert [earlier.task.id for earlier in overview.live] == ["t1", "t3"]
-    assert [earlier.task.id for earlier in overview.ended] == ["t5", "t4"]
+    assert [existing.task.id for existing in overview.live] == ["t1", "t3"]
+    assert [existing.task.id for existing in overview.ended] == ["t5", "t4"]
 
 
 @pytest.mark.parametrize(
@@ -101,27 +101,27 @@ async def test_suggestions_match_id_and_note_literally(
 async def test_suggestions_name_each_task_once_and_no_more_than_asked(store: Store, clock: FakeClock):
     """Discord shows 25."""
     await track(store, clock, "t1", "t2")
-    await store.registrations.cancel(CHANNEL, "t1", OWNER, clock(), may_cancel_any=False)
+    await store.tracking.cancel(CHANNEL, "t1", OWNER, clock(), may_cancel_any=False)
     await track(store, clock, "t1")
 
     assert await suggested(store, "t") == ["t1", "t2"]
     assert await suggested(store, "t", limit=1) == ["t1"]
 
 
-async def test_fact_is_put_replaced_and_removed(store: Store):
+async def test_value_is_put_replaced_and_removed(store: Store):
     """Single values that outlive the process."""
-    seen = [await store.facts.get("name")]
+    seen = [await store.key_values.get("name")]
     for value in ("one", "two", None):
-        await store.facts.put("name", value)
-        seen.append(await store.facts.get("name"))
+        await store.key_values.put("name", value)
+        seen.append(await store.key_values.get("name"))
 
     assert seen == [None, "one", "two", None]
 
 
-async def test_facts_do_not_mix(store: Store):
+async def test_values_do_not_mix(store: Store):
     """By name."""
-    await store.facts.put("a", "1")
-    await store.facts.put("b", "2")
-    await store.facts.put("a", None)
+    await store.key_values.put("a", "1")
+    await store.key_values.put("b", "2")
+    await store.key_values.put("a", None)
 
-    assert await store.facts.get("b") == "2"
+    assert await store.key_values.get("b") == "2"

@@ -11,11 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from bot.core.errors import DependencyDown, StorageUnavailable
-from bot.core.registration import Limits
+from bot.core.tracking import Limits
 from bot.storage.engine import Database
 from bot.storage.migrations import NEWEST, STEPS, Step, _apply, migrate, schema_version
-from bot.storage.opening import open_database
-from bot.storage.store import open_store
+from bot.storage.store import open_database, open_store
 from bot.storage.tables import metadata
 
 

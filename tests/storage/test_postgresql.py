@@ -1,4 +1,4 @@
-"""What several processes over one PostgreSQL need beyond the store's contract: turns, news, a lost server."""
+"""Several processes over one PostgreSQL, beyond the store's contract: locks, notifications, a lost server."""
 
 import asyncio
 import re
@@ -10,26 +10,25 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.core.budget import Pace
 from bot.core.clock import HOUR, MINUTE, SECOND, system_clock
 from bot.core.errors import StorageUnavailable
-from bot.core.registration import Limits, QuotaReached, TrackRequest
+from bot.core.rate_limit import RateLimit
 from bot.core.tasks import DeliveryState, TaskState
+from bot.core.tracking import Limits, QuotaReached, TrackRequest
 from bot.core.verdicts import PollOutcome
 from bot.storage import postgresql
-from bot.storage.engine import Database, announce
+from bot.storage.engine import Database, notify
 from bot.storage.migrations import NEWEST, migrate
-from bot.storage.opening import open_database
-from bot.storage.paces import SharedTurns
-from bot.storage.postgresql import News, clock_difference
-from bot.storage.store import CARDS, DELIVERIES, DISCORD, LEASE_TIME, TASKS, Store, open_store
-from bot.storage.tables import cards, deliveries, metadata, paces, tasks
+from bot.storage.postgresql import NotificationListener, clock_difference
+from bot.storage.rate_limit import SharedRateLimiter
+from bot.storage.store import CARDS, DELIVERIES, DISCORD, LEASE_TIME, TASKS, Store, open_database, open_store
+from bot.storage.tables import cards, deliveries, metadata, rate_limits, tasks
 from sandbox.postgres import Server, postgres
 from tests.conftest import INTERVAL
 from tests.factories import CHANNEL, DONE, GUILD, OWNER, ask_about, track
 from tests.timing import FakeClock, eventually
 
-PACE = Pace(rate=10, saved=10)
+RATE = RateLimit(rate=10, burst=10)
 
 
 @pytest.fixture
@@ -38,12 +37,12 @@ def url(server: Server) -> str:
 
 
 @asynccontextmanager
-async def processes(url: str, count: int, pace: Pace | None = None) -> AsyncIterator[list[Store]]:
+async def processes(url: str, count: int, rate: RateLimit | None = None) -> AsyncIterator[list[Store]]:
     """Stores as so many processes would open them: with connections of their own."""
     async with AsyncExitStack() as stack:
         limits = Limits(per_user=20, per_channel=50, per_guild=200)
         yield [
-            await stack.enter_async_context(open_store(url, limits=limits, interval=INTERVAL, pace=pace))
+            await stack.enter_async_context(open_store(url, limits=limits, interval=INTERVAL, rate=rate))
             for _ in range(count)
         ]
 
@@ -127,7 +126,7 @@ async def test_processes_share_the_due_tasks_and_none_gets_one_twice(url: str, c
     async with processes(url, 4) as stores:
         for person in range(5):
             ids = tuple(f"vgen_{person}_{n}" for n in range(20))
-            await stores[0].registrations.register(TrackRequest(GUILD, person, person, ids), clock())
+            await stores[0].tracking.register(TrackRequest(GUILD, person, person, ids), clock())
 
         claims = await asyncio.gather(*(store.tasks.claim(40, clock()) for store in stores for _ in range(2)))
 
@@ -136,13 +135,13 @@ async def test_processes_share_the_due_tasks_and_none_gets_one_twice(url: str, c
 
 
 async def test_people_who_ask_at_once_do_not_pass_their_limit(url: str, clock: FakeClock):
-    """It is counted before it is written: whoever does so is alone."""
+    """It is counted before it is written: no other transaction of people runs beside it."""
     async with processes(url, 3) as stores:
 
         async def ask(number: int) -> bool:
             request = TrackRequest(GUILD, CHANNEL, OWNER, tuple(f"vgen_{number}_{n}" for n in range(5)))
             try:
-                await stores[number % 3].registrations.register(request, clock())
+                await stores[number % 3].tracking.register(request, clock())
             except QuotaReached:
                 return False
             return True
@@ -153,7 +152,7 @@ async def test_people_who_ask_at_once_do_not_pass_their_limit(url: str, clock: F
 
 
 async def test_same_id_in_two_processes_at_once_is_one_delivery(url: str, clock: FakeClock):
-    """The second is told that it is tracked already."""
+    """The second finds it tracked already."""
     async with processes(url, 2) as stores:
         answers = await asyncio.gather(*(track(store, clock) for store in stores for _ in range(3)))
 
@@ -183,13 +182,13 @@ async def test_work_of_a_dead_process_is_taken_over_when_its_lease_ends(url: str
     async with processes(url, 2) as (dead, other):
         await track(dead, clock)
         await ask_about(dead, clock)
-        assert len((await dead.deliveries.claim(clock())).work) == 1
+        assert len((await dead.deliveries.claim(1, clock())).work) == 1
 
-        assert await other.take_over(clock()) == 0
+        assert await other.recover(clock(), INTERVAL) == 0
         clock.advance(LEASE_TIME - 1)
-        assert (await other.deliveries.claim(clock())).work == ()
+        assert (await other.deliveries.claim(1, clock())).work == ()
         clock.advance(1)
-        assert len((await other.deliveries.claim(clock())).work) == 1
+        assert len((await other.deliveries.claim(1, clock())).work) == 1
     assert LEASE_TIME == 30 * SECOND
 
 
@@ -198,11 +197,9 @@ async def test_outcomes_and_renewals_at_once_do_not_block_each_other(url: str, c
     async with processes(url, 2) as stores:
         for person in range(10):
             ids = tuple(f"vgen_{person}_{n}" for n in range(20))
-            registered = await stores[0].registrations.register(
-                TrackRequest(GUILD, person, person, ids), clock()
-            )
+            registered = await stores[0].tracking.register(TrackRequest(GUILD, person, person, ids), clock())
             assert registered.card
-            await stores[0].cards.named(registered.card.card.id, 7000 + person)
+            await stores[0].cards.set_message(registered.card.card.id, 7000 + person)
         claims = [await store.tasks.claim(100, clock()) for store in stores]
 
         async def record(store: Store, number: int) -> int:
@@ -276,7 +273,7 @@ async def frozen_within(url: str, asked: str) -> AsyncIterator["asyncpg.Connecti
     frozen = await postgresql.connect(url)
     try:
         await frozen.execute("BEGIN")
-        await frozen.execute(f"SELECT pg_advisory_xact_lock_shared({postgresql._TURN})")
+        await frozen.execute(f"SELECT pg_advisory_xact_lock_shared({postgresql._LOCK_KEY})")
         if asked == "half":
             await frozen.prepare("SELECT 2")
         yield frozen
@@ -289,21 +286,23 @@ async def test_process_that_freezes_in_a_transaction_holds_nobody_up_for_long(
     url: str, database: Database, monkeypatch: pytest.MonkeyPatch, asked: str
 ):
     """A statement that is new to a connection is two messages: between them the server calls nobody idle."""
-    monkeypatch.setattr(postgresql, "_LONGEST", "500ms")
+    monkeypatch.setattr(postgresql, "_TRANSACTION_TIMEOUT", "500ms")
     monkeypatch.setitem(postgresql._SERVER_SETTINGS, "idle_in_transaction_session_timeout", "500ms")
 
     async with frozen_within(url, asked) as frozen:
         async with asyncio.timeout(5):
-            turn = await database.run(lambda connection: connection.execute(sa.text("SELECT 1")), alone=True)
+            other = await database.run(
+                lambda connection: connection.execute(sa.text("SELECT 1")), exclusive=True
+            )
 
-        assert turn.scalar_one() == 1
+        assert other.scalar_one() == 1
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
             await frozen.execute("COMMIT")
 
 
 async def test_only_what_touches_every_row_may_take_its_time(url: str, monkeypatch: pytest.MonkeyPatch):
     """A new schema, a copy: 100,000 rows take longer than anything else may."""
-    monkeypatch.setattr(postgresql, "_LONGEST", "300ms")
+    monkeypatch.setattr(postgresql, "_TRANSACTION_TIMEOUT", "300ms")
     database = open_database(url)
 
     async def work(connection: AsyncConnection) -> int:
@@ -312,21 +311,21 @@ async def test_only_what_touches_every_row_may_take_its_time(url: str, monkeypat
 
     with pytest.raises(StorageUnavailable):
         await database.run(work)
-    assert await database.run(work, alone=True, unhurried=True) == 1
+    assert await database.run(work, exclusive=True, no_timeout=True) == 1
     with pytest.raises(StorageUnavailable):
         await database.run(work)
     await database.close()
 
 
-# -- one pace for all ------------------------------------------------------------------------------
+# -- one rate limit for all ------------------------------------------------------------------------
 
 
-async def test_processes_together_ask_no_faster_than_the_pace(url: str, clock: FakeClock):
-    """POLL_RATE counts for the API, whoever asks."""
-    async with processes(url, 3, PACE) as stores:
+async def test_processes_together_poll_no_faster_than_the_rate(url: str, clock: FakeClock):
+    """POLL_RATE counts for the API, whoever polls."""
+    async with processes(url, 3, RATE) as stores:
         for person in range(5):
             ids = tuple(f"vgen_{person}_{n}" for n in range(20))
-            await stores[0].registrations.register(TrackRequest(GUILD, person, person, ids), clock())
+            await stores[0].tracking.register(TrackRequest(GUILD, person, person, ids), clock())
 
         async def claim_all() -> int:
             claims = await asyncio.gather(*(store.tasks.claim(50, clock()) for store in stores))
@@ -340,12 +339,12 @@ async def test_processes_together_ask_no_faster_than_the_pace(url: str, clock: F
         assert taken == [10, 5, 5, 5, 5]
 
 
-async def test_pace_survives_a_clock_that_is_set_back(url: str, clock: FakeClock):
+async def test_rate_limit_survives_a_clock_that_is_set_back(url: str, clock: FakeClock):
     """What was planned an hour ahead was planned by the clock that was wrong."""
-    async with processes(url, 1, PACE) as (store,):
+    async with processes(url, 1, RATE) as (store,):
         await track(store, clock, "t1", "t2")
         planned = (clock() + HOUR) * 1000
-        await store.database.run(lambda c: c.execute(sa.update(paces).values(used_until=planned)))
+        await store.database.run(lambda c: c.execute(sa.update(rate_limits).values(used_until=planned)))
 
         assert len((await store.tasks.claim(5, clock())).work) == 2
 
@@ -354,11 +353,12 @@ async def test_calls_of_all_processes_get_times_of_their_own(server: Server):
     """Four at once, then one every 20 ms, whoever makes them."""
     databases = [open_database(server.database())]
     await migrate(databases[0])
-    turns = [SharedTurns(databases[0], DISCORD, Pace(rate=50, saved=4), system_clock) for _ in range(2)]
+    limit = RateLimit(rate=50, burst=4)
+    limiters = [SharedRateLimiter(databases[0], DISCORD, limit, system_clock) for _ in range(2)]
     began, times = system_clock(), []
 
     async def call(number: int) -> None:
-        await turns[number % 2].take()
+        await limiters[number % 2].acquire()
         times.append(system_clock() - began)
 
     await asyncio.gather(*(call(number) for number in range(24)))
@@ -374,47 +374,47 @@ async def test_clock_that_is_off_is_noticed(database: Database):
     assert await clock_difference(database, lambda: system_clock() + MINUTE) > 55 * SECOND
 
 
-# -- news ------------------------------------------------------------------------------------------
+# -- notifications ---------------------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def listening(url: str) -> AsyncIterator[list[tuple[str, ...]]]:
-    """What was heard; begins with the look at what was missed."""
-    heard: list[tuple[str, ...]] = []
+    """The notifications that came; the first is for what was missed."""
+    notified: list[tuple[str, ...]] = []
     stop = asyncio.Event()
-    job = asyncio.create_task(News(url, lambda *queues: heard.append(queues)).run(stop))
+    job = asyncio.create_task(NotificationListener(url, lambda *queues: notified.append(queues)).run(stop))
     try:
-        await eventually(lambda: heard)
-        yield heard
+        await eventually(lambda: notified)
+        yield notified
     finally:
         stop.set()
         await job
 
 
-async def test_work_made_in_one_process_is_heard_in_another_at_once(url: str, clock: FakeClock):
+async def test_work_made_in_one_process_wakes_another_at_once(url: str, clock: FakeClock):
     """A command in one process wakes the poller in another."""
-    async with processes(url, 1) as (store,), listening(url) as heard:
+    async with processes(url, 1) as (store,), listening(url) as notified:
         await track(store, clock)
-        await eventually(lambda: (TASKS,) in heard, within=1)
-        heard.clear()
+        await eventually(lambda: (TASKS,) in notified, within=1)
+        notified.clear()
         await ask_about(store, clock)
-        await eventually(lambda: len(heard) == 2, within=1)
-        assert heard == [(DELIVERIES,), (CARDS,)]
+        await eventually(lambda: len(notified) == 2, within=1)
+        assert notified == [(DELIVERIES,), (CARDS,)]
 
 
-async def test_work_that_is_rolled_back_is_not_told(url: str, database: Database):
-    """It is told by the commit."""
+async def test_work_that_is_rolled_back_notifies_nobody(url: str, database: Database):
+    """Only a commit notifies."""
 
     async def fail(connection: AsyncConnection) -> None:
-        await announce(connection, cards)
+        await notify(connection, cards)
         raise ValueError
 
-    async with listening(url) as heard:
+    async with listening(url) as notified:
         with pytest.raises(ValueError, match=r"^$"):
             await database.run(fail)
-        await database.run(lambda connection: announce(connection, deliveries))
-        await eventually(lambda: len(heard) == 2)
-        assert heard == [(), (DELIVERIES,)]
+        await database.run(lambda connection: notify(connection, deliveries))
+        await eventually(lambda: len(notified) == 2)
+        assert notified == [(), (DELIVERIES,)]
 
 
 # -- a server that goes ----------------------------------------------------------------------------
@@ -430,9 +430,9 @@ def own() -> Iterator[Server]:
 async def test_server_that_stops_and_starts_again_loses_nothing(own: Server, clock: FakeClock):
     """Meanwhile everything says: later. Afterwards the first try succeeds."""
     url = own.database()
-    async with processes(url, 1) as (store,), listening(url) as heard:
+    async with processes(url, 1) as (store,), listening(url) as notified:
         await track(store, clock)
-        before = len(heard)
+        before = len(notified)
         own.stop()
         try:
             with pytest.raises(StorageUnavailable, match="PostgreSQL cannot be reached"):
@@ -443,8 +443,8 @@ async def test_server_that_stops_and_starts_again_loses_nothing(own: Server, clo
             own.start()
 
         assert [task.id for task in (await store.tasks.claim(5, clock())).work] == ["vgen_abc123def456"]
-        await eventually(lambda: len(heard) > before)
-        assert len(heard) > before
+        await eventually(lambda: len(notified) > before)
+        assert len(notified) > before
 
 
 async def test_transaction_whose_connection_is_cut_is_not_half_there(url: str, database: Database):
@@ -479,7 +479,7 @@ async def test_connection_that_dies_between_two_statements_is_for_later(url: str
 
 
 @pytest.mark.parametrize("code", ["53100", "57P01", "40P01", "58030"])
-async def test_trouble_of_the_server_is_for_later(url: str, clock: FakeClock, code: str):
+async def test_failure_of_the_server_is_for_later(url: str, clock: FakeClock, code: str):
     """A full disk (53100), a shutdown, a deadlock, a disk that fails: nothing is lost or half there."""
     async with processes(url, 1) as (store,):
         await store.database.run(lambda c: _refuse_inserts(c, code))

@@ -60,12 +60,12 @@ async def test_claim_leaves_what_is_not_due_yet(store: Store, clock: FakeClock):
     assert await claimed(store, clock) == [TASK]
 
 
-async def test_claim_writes_when_the_question_was_asked(store: Store, clock: FakeClock):
+async def test_claim_writes_when_the_task_is_polled(store: Store, clock: FakeClock):
     """After a crash in the middle of it, the next one is not too early."""
     await track(store, clock)
     await claimed(store, clock)
 
-    assert (await look_up(store)).task.asked_at == clock()
+    assert (await look_up(store)).task.polled_at == clock()
 
 
 async def test_claimed_task_comes_back_only_when_its_lease_ends(store: Store, clock: FakeClock):
@@ -100,7 +100,7 @@ async def test_claims_have_leases_of_their_own(store: Store, clock: FakeClock):
 @pytest.mark.parametrize(
     "verdict",
     [DONE, StillWaiting("queued", 1), StillWaiting(None, 1, attempt=1)],
-    ids=["final", "word", "same"],
+    ids=["final", "status", "same"],
 )
 async def test_record_with_a_foreign_lease_changes_nothing(store: Store, clock: FakeClock, verdict: Verdict):
     """Whoever claimed it later holds it now."""
@@ -135,7 +135,7 @@ async def test_postponed_task_is_due_when_it_was_said(store: Store, clock: FakeC
 
 
 async def test_renewed_lease_lasts_another_whole_time(store: Store, clock: FakeClock):
-    """A long question keeps its task; other leases run out."""
+    """A long poll keeps its task; other leases run out."""
     await track(store, clock, "t1", "t2")
     kept = await store.tasks.claim(1, clock())
     await store.tasks.claim(1, clock())
@@ -176,15 +176,15 @@ async def test_next_due_is_the_earliest_with_leases_counted_by_their_end(store: 
 
 
 @alone
-async def test_orphans_are_not_asked_before_the_interval_is_over(store: Store, clock: FakeClock):
-    """A crash loop must not become a way to ask faster."""
+async def test_orphans_are_not_polled_before_the_interval_is_over(store: Store, clock: FakeClock):
+    """A crash loop must not become a way to poll faster."""
     await track(store, clock)
-    asked_at = clock()
+    polled_at = clock()
     await claimed(store, clock)
     clock.advance(5 * SECOND)
 
-    assert await store.take_over(clock()) == 1
-    assert await store.tasks.next_due() == asked_at + INTERVAL
+    assert await store.recover(clock(), INTERVAL) == 1
+    assert await store.tasks.next_due() == polled_at + INTERVAL
 
 
 async def test_orphans_of_long_ago_are_due_at_once(store: Store, clock: FakeClock):
@@ -192,7 +192,7 @@ async def test_orphans_of_long_ago_are_due_at_once(store: Store, clock: FakeCloc
     await track(store, clock)
     await claimed(store, clock)
     clock.advance(INTERVAL + 1)
-    await store.take_over(clock())
+    await store.recover(clock(), INTERVAL)
 
     assert await claimed(store, clock) == [TASK]
 
@@ -202,17 +202,17 @@ async def test_orphan_release_ends_the_old_lease(store: Store, clock: FakeClock)
     """What the dead process knew is worth nothing."""
     await track(store, clock)
     old = await outcome(store, clock, DONE)
-    await store.take_over(clock())
+    await store.recover(clock(), INTERVAL)
 
     assert await store.tasks.record([old], clock()) == 0
     assert (await look_up(store)).task.state is TaskState.WAITING
 
 
-async def test_orphan_release_leaves_free_tasks_alone(store: Store, clock: FakeClock):
+async def test_orphan_release_keeps_free_tasks_as_they_are(store: Store, clock: FakeClock):
     """Only leases are ended."""
     await track(store, clock)
 
-    assert await store.take_over(clock() + HOUR) == 0
+    assert await store.recover(clock() + HOUR, INTERVAL) == 0
     assert await store.tasks.next_due() == clock()
 
 
@@ -222,7 +222,7 @@ async def test_batch_of_mixed_verdicts_is_recorded_whole(store: Store, clock: Fa
         "done": DONE,
         "failed": FAILED,
         "lost": LOST,
-        "word": StillWaiting("processing", clock() + INTERVAL),
+        "status": StillWaiting("processing", clock() + INTERVAL),
         "same": StillWaiting(None, clock() + MINUTE, attempt=2, doubts=1),
     }
     await track(store, clock, *verdicts)
@@ -236,10 +236,10 @@ async def test_batch_of_mixed_verdicts_is_recorded_whole(store: Store, clock: Fa
     assert [found[i].state for i in verdicts] == ["completed", "failed", "lost", "waiting", "waiting"]
     assert (found["done"].video_url, found["done"].seconds, found["done"].finished_at) == (URL, 8.0, clock())
     assert (found["failed"].reason, found["failed"].due_at) == ("content policy", None)
-    assert (found["word"].word, found["word"].word_at) == ("processing", clock())
-    assert found["word"].due_at == clock() - SECOND + INTERVAL
-    assert (found["same"].attempt, found["same"].doubts, found["same"].word) == (2, 1, None)
-    assert {task.asked_at for task in found.values()} == {clock() - 1}
+    assert (found["status"].api_status, found["status"].api_status_since) == ("processing", clock())
+    assert found["status"].due_at == clock() - SECOND + INTERVAL
+    assert (found["same"].attempt, found["same"].doubts, found["same"].api_status) == (2, 1, None)
+    assert {task.polled_at for task in found.values()} == {clock() - 1}
 
 
 @pytest.mark.parametrize("verdict", [DONE, FAILED, LOST], ids=lambda v: v.state)
@@ -254,11 +254,11 @@ async def test_final_verdict_makes_every_open_delivery_due(store: Store, clock: 
         assert (delivery.state, delivery.due_at) == (DeliveryState.DUE, clock() - RESULT_FOLLOWS)
 
 
-async def test_final_verdict_leaves_a_cancelled_delivery_alone(store: Store, clock: FakeClock):
+async def test_final_verdict_keeps_a_cancelled_delivery_as_it_is(store: Store, clock: FakeClock):
     """Who untracked it is owed nothing."""
     await track(store, clock, channel=CHANNEL)
     await track(store, clock, channel=OTHER_CHANNEL)
-    await store.registrations.cancel(CHANNEL, TASK, 100, clock(), may_cancel_any=False)
+    await store.tracking.cancel(CHANNEL, TASK, 100, clock(), may_cancel_any=False)
     await ask_about(store, clock)
 
     assert (await look_up(store)).delivery.state is DeliveryState.CANCELLED
@@ -266,7 +266,7 @@ async def test_final_verdict_leaves_a_cancelled_delivery_alone(store: Store, clo
 
 @pytest.mark.parametrize("verdict", [FAILED, LOST, StillWaiting("queued", 1), StillWaiting(None, 1)])
 async def test_task_that_ended_stays_ended(store: Store, clock: FakeClock, verdict: Verdict):
-    """Somebody asked under an older lease, and answers after the end."""
+    """Somebody polled under an older lease, and records after the end."""
     await track(store, clock)
     late = await outcome(store, clock, verdict)
     clock.advance(LEASE_TIME)

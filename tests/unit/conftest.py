@@ -1,16 +1,16 @@
-"""The deliverer's desk, for the tests of what is fetched and of what is posted."""
+"""The deliverer's env, for the tests of what is fetched and of what is posted."""
 
 from pathlib import Path
 
 import pytest
 
 from bot.storage.store import Store
-from tests.delivery_desk import Desk
+from tests.deliverer_env import DelivererEnv
 from tests.timing import FakeClock
 
 
 @pytest.fixture
-def desk(store: Store, clock: FakeClock, tmp_path: Path) -> Desk:
+def env(store: Store, clock: FakeClock, tmp_path: Path) -> DelivererEnv:
     folder = tmp_path / "videos"
     folder.mkdir()
-    return Desk(store, clock, folder)
+    return DelivererEnv(store, clock, folder)

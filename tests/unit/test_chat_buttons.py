@@ -1,7 +1,6 @@
 """The components under cards and results, as they are sent, and the attachment's name."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,72 +11,45 @@ from bot.chat.buttons import (
     DeleteButton,
     ForgetButton,
     NotifyButton,
+    card_buttons,
     delete_id,
-    on_card,
-    on_forgetting,
-    on_result,
+    forget_buttons,
+    result_buttons,
 )
-from bot.chat.file_names import attachment_name
+from bot.chat.messenger import attachment_name
 from bot.core.clock import DAY
 from bot.core.results import ResultMessage
 from bot.core.tasks import (
     LIVE,
     Card,
-    CardRow,
     CardView,
     Delivery,
     DeliveryState,
     DueDelivery,
+    ExistingDelivery,
     TaskState,
     TrackedTask,
 )
+from tests.factories import NOW, make_delivery, make_task
 
-NOW = 1_800_000_000_000
 LARGEST = 2**63 - 1
 LINK = "https://cdn.example/v/1.mp4?sig=a%2Fb"
 SECONDARY, URL = discord.ButtonStyle.secondary.value, discord.ButtonStyle.link.value
 
 
 def task(**changes: Any) -> TrackedTask:
-    done = TrackedTask(
-        id="vgen_1",
-        state=TaskState.COMPLETED,
-        word="completed",
-        word_at=NOW,
-        reason=None,
-        video_url=LINK,
-        seconds=None,
-        registered_at=NOW,
-        asked_at=NOW,
-        finished_at=NOW,
-        due_at=None,
-        attempt=0,
-        doubts=0,
-    )
-    return replace(done, **changes)
+    done = {
+        "state": TaskState.COMPLETED,
+        "video_url": LINK,
+        "polled_at": NOW,
+        "finished_at": NOW,
+        "due_at": None,
+    }
+    return make_task(**done | changes)
 
 
 def delivery(**changes: Any) -> Delivery:
-    due = Delivery(
-        id=7,
-        task_id="vgen_1",
-        guild_id=11,
-        channel_id=22,
-        requester_id=33,
-        note=None,
-        state=DeliveryState.DUE,
-        nonce="v1",
-        card_id=1,
-        created_at=NOW,
-        due_at=NOW,
-        attempt=0,
-        sending_at=None,
-        message_id=None,
-        ended_at=None,
-        trouble=None,
-        ended_by=None,
-    )
-    return replace(due, **changes)
+    return make_delivery(**{"state": DeliveryState.DUE, "due_at": NOW} | changes)
 
 
 def result(of: TrackedTask, delivery_id: int = 7) -> ResultMessage:
@@ -91,7 +63,7 @@ def items(view: discord.ui.View) -> list[dict[str, Any]]:
 
 async def test_on_result_while_the_link_lives_has_the_original_and_delete():
     """A link button and one with a custom id."""
-    original, delete = items(on_result(result(task()), NOW))
+    original, delete = items(result_buttons(result(task()), NOW))
 
     assert (original["style"], original["label"], original["url"]) == (URL, "Original", LINK)
     assert (delete["style"], delete["label"], delete["custom_id"]) == (SECONDARY, "Delete", "veo:delete:7")
@@ -111,7 +83,7 @@ async def test_on_result_while_the_link_lives_has_the_original_and_delete():
 )
 async def test_on_result_without_a_usable_link_has_delete_alone(of: TrackedTask, now: int):
     """Discord refuses the whole message for one bad link button."""
-    assert [item["label"] for item in items(on_result(result(of), now))] == ["Delete"]
+    assert [item["label"] for item in items(result_buttons(result(of), now))] == ["Delete"]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +96,7 @@ async def test_on_result_without_a_usable_link_has_delete_alone(of: TrackedTask,
 )
 async def test_on_result_with_a_link_of_any_kind_sends_a_well_formed_url(link: str, url: str):
     """At most 512 characters, and percent-encoded."""
-    original, _ = items(on_result(result(task(video_url=link)), NOW))
+    original, _ = items(result_buttons(result(task(video_url=link)), NOW))
 
     assert original["url"] == url
     assert len(url) <= 512
@@ -133,9 +105,9 @@ async def test_on_result_with_a_link_of_any_kind_sends_a_well_formed_url(link: s
 @pytest.mark.parametrize("state", DeliveryState)
 async def test_on_card_has_notify_while_something_is_to_come(state: DeliveryState):
     """None once everything on it has ended."""
-    view = CardView(Card(LARGEST, 11, 22, None), (CardRow(delivery(state=state), task()),))
+    view = CardView(Card(LARGEST, 11, 22, None), (ExistingDelivery(delivery(state=state), task()),))
 
-    shown = [(item["label"], item["custom_id"], item["emoji"]["name"]) for item in items(on_card(view))]
+    shown = [(item["label"], item["custom_id"], item["emoji"]["name"]) for item in items(card_buttons(view))]
 
     notify = ("Notify me too", f"veo:notify:{LARGEST}", "🔔")
     assert shown == ([notify] if state in LIVE else [])
@@ -143,10 +115,10 @@ async def test_on_card_has_notify_while_something_is_to_come(state: DeliveryStat
 
 async def test_views_have_no_timeout():
     """They work after a restart, and nothing of them is kept in memory."""
-    view = CardView(Card(1, 11, 22, None), (CardRow(delivery(), task()),))
+    view = CardView(Card(1, 11, 22, None), (ExistingDelivery(delivery(), task()),))
 
-    assert on_card(view).timeout is None
-    assert on_result(result(task()), NOW).timeout is None
+    assert card_buttons(view).timeout is None
+    assert result_buttons(result(task()), NOW).timeout is None
 
 
 @pytest.mark.parametrize("number", [1, LARGEST])
@@ -164,11 +136,11 @@ async def test_custom_id_of_each_button_matches_its_template(number: int):
 
 async def test_forget_button_names_nobody():
     """It acts on whoever presses it, also after a restart."""
-    [button] = items(on_forgetting())
+    [button] = items(forget_buttons())
 
     assert ForgetButton.__discord_ui_compiled_template__.fullmatch(button["custom_id"])
     assert (button["custom_id"], button["style"]) == ("veo:forget", discord.ButtonStyle.danger.value)
-    assert on_forgetting().timeout is None
+    assert forget_buttons().timeout is None
 
 
 @pytest.mark.parametrize(

@@ -6,67 +6,51 @@ from dataclasses import replace
 
 import pytest
 
-from bot.chat import cards
-from bot.chat.safe_text import length
+from bot.chat.texts import cards
+from bot.chat.texts.escape import length
 from bot.core.clock import HOUR, MINUTE
-from bot.core.registration import Earlier, Overview
-from bot.core.tasks import LIVE, Card, CardRow, CardView, Delivery, DeliveryState, TaskState, TrackedTask
-from bot.core.trouble import ApiTrouble, TroubleKind
+from bot.core.tasks import (
+    LIVE,
+    Card,
+    CardView,
+    Delivery,
+    DeliveryState,
+    ExistingDelivery,
+    TaskState,
+    TrackedTask,
+)
+from bot.core.tracking import Overview
+from bot.core.verdicts import PauseReason, PauseState
+from tests.factories import NOW, make_delivery, make_task
 
-NOW = 1_800_000_000_000
 LARGEST = 2**63 - 1
 TICK = "\u02cb"  # what a backtick becomes inside a code span
 ID = "vgen_abc123def456"
 LONG_ID = "vgen_" + "x" * 117 + "abcdef"
 
-TASK = TrackedTask(
+TASK = make_task(
     id=ID,
-    state=TaskState.WAITING,
-    word="processing",
-    word_at=NOW,
-    reason=None,
-    video_url=None,
-    seconds=None,
+    api_status="processing",
+    api_status_since=NOW,
     registered_at=NOW - MINUTE,
-    asked_at=NOW,
-    finished_at=None,
+    polled_at=NOW,
     due_at=NOW + 30_000,
-    attempt=0,
-    doubts=0,
 )
-DELIVERY = Delivery(
-    id=7,
-    task_id=ID,
-    guild_id=11,
-    channel_id=22,
-    requester_id=33,
-    note=None,
-    state=DeliveryState.OPEN,
-    nonce="v1",
-    card_id=1,
-    created_at=NOW - MINUTE,
-    due_at=None,
-    attempt=0,
-    sending_at=None,
-    message_id=None,
-    ended_at=None,
-    trouble=None,
-    ended_by=None,
-)
+DELIVERY = make_delivery(task_id=ID, guild_id=11, channel_id=22, requester_id=33, created_at=NOW - MINUTE)
 LARGE = replace(
     DELIVERY,
     guild_id=LARGEST,
     channel_id=LARGEST,
     requester_id=LARGEST,
     message_id=LARGEST,
-    ended_by=LARGEST,
+    cancelled_by=LARGEST,
     note="😀" * 100,
-    trouble="t" * 500,
+    last_error="t" * 500,
 )
 STATES = list(itertools.product(DeliveryState, TaskState))
 
 
-def view(*rows: CardRow) -> CardView:
+def view(*rows: ExistingDelivery) -> CardView:
     return CardView(Card(1, 11, 22, None), rows)
 
 
@@ -75,25 +59,25 @@ def row(
     task_state: TaskState = TaskState.WAITING,
     task_id: str = ID,
     delivery: Delivery = DELIVERY,
-) -> CardRow:
-    return CardRow(
+) -> ExistingDelivery:
+    return ExistingDelivery(
         replace(delivery, state=state, task_id=task_id), replace(TASK, id=task_id, state=task_state)
     )
 
 
 def entry(delivery: Delivery = DELIVERY, task: TrackedTask = TASK, card_message_id: int | None = None):
-    return Earlier(delivery, task, card_message_id)
+    return ExistingDelivery(delivery, task, card_message_id)
 
 
 def line_of(delivery: Delivery, task: TrackedTask) -> str:
-    return cards.card(view(CardRow(delivery, task))).splitlines()[1]
+    return cards.card(view(ExistingDelivery(delivery, task))).splitlines()[1]
 
 
 # -- cards ---------------------------------------------------------------------------------------
 
 
-def test_card_with_one_open_task_tells_all_that_is_known():
-    """Who asked, since when, the API's own word and when it said so, what comes next."""
+def test_card_with_one_open_task_shows_all_that_is_known():
+    """Who asked, since when, the API's own status and when it said so, what comes next."""
     assert cards.card(view(row())).splitlines() == [
         "**Tracking a Veo task** for <@33> since <t:1799999940:R>",
         f"⏳ `{ID}` · `processing` when asked at <t:1800000000:T>",
@@ -112,13 +96,13 @@ def test_card_with_several_tasks_counts_them_and_shows_the_note():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"word": None, "word_at": None, "asked_at": None}, "· not asked yet"),
-        ({"word": None, "word_at": None}, "· no answer yet"),
-        ({"word": "queued"}, "· `queued` when asked at <t:1800000000:T>"),
-        ({"word": "`@everyone`"}, f"· `{TICK}@everyone{TICK}` when asked at <t:1800000000:T>"),
+        ({"api_status": None, "api_status_since": None, "polled_at": None}, "· not asked yet"),
+        ({"api_status": None, "api_status_since": None}, "· no answer yet"),
+        ({"api_status": "queued"}, "· `queued` when asked at <t:1800000000:T>"),
+        ({"api_status": "`@everyone`"}, f"· `{TICK}@everyone{TICK}` when asked at <t:1800000000:T>"),
     ],
 )
-def test_card_line_of_an_open_task_shows_the_api_word(changes: dict[str, str | None], said: str):
+def test_card_line_of_an_open_task_shows_the_api_status(changes: dict[str, str | None], said: str):
     """Nothing is shown that the API did not say."""
     assert line_of(DELIVERY, replace(TASK, **changes)) == f"⏳ `{ID}` {said}"  # type: ignore[arg-type]
 
@@ -145,7 +129,9 @@ def test_card_line_of_an_open_task_shows_the_api_word(changes: dict[str, str | N
 )
 def test_card_line_by_state_says_what_became_of_it(state: DeliveryState, task_state: TaskState, line: str):
     """A sign, the id, the outcome, and where to find it."""
-    delivery = replace(DELIVERY, state=state, message_id=44, trouble="the thread is locked", ended_by=55)
+    delivery = replace(
+        DELIVERY, state=state, message_id=44, last_error="the thread is locked", cancelled_by=55
+    )
 
     assert line_of(delivery, replace(TASK, state=task_state)) == line
 
@@ -172,9 +158,9 @@ def test_card_line_without_details_leaves_them_out(state: DeliveryState, line: s
 def test_card_in_every_state_fits_with_a_line_for_each_task(
     state: DeliveryState, task_state: TaskState, count: int, task_id: str
 ):
-    """Also with the largest snowflakes, the longest note, word and trouble."""
+    """Also with the largest snowflakes, the longest note, status and error."""
     rows = [row(state, task_state, task_id, LARGE) for _ in range(count)]
-    rows = [CardRow(each.delivery, replace(each.task, word="😀" * 40)) for each in rows]
+    rows = [ExistingDelivery(each.delivery, replace(each.task, api_status="😀" * 40)) for each in rows]
 
     text = cards.card(view(*rows))
 
@@ -275,7 +261,7 @@ def test_overview_with_one_part_has_one_title(live: bool, title: str):
 def test_overview_of_many_fits_and_counts_the_missing(live: int, ended: int, large: bool):
     """What is shown and what is counted add up to all that there is: titles are no entries."""
     delivery = LARGE if large else DELIVERY
-    task = replace(TASK, id=LONG_ID, word="w" * 40) if large else TASK
+    task = replace(TASK, id=LONG_ID, api_status="w" * 40) if large else TASK
     past = entry(replace(delivery, state=DeliveryState.POSTED), task)
 
     text = cards.overview(Overview((entry(delivery, task, LARGEST),) * live, (past,) * ended))
@@ -290,8 +276,8 @@ def test_overview_of_many_fits_and_counts_the_missing(live: int, ended: int, lar
 # -- /veo status ---------------------------------------------------------------------------------
 
 
-def test_status_of_an_open_task_tells_when_it_was_and_will_be_asked():
-    """The last question and the next."""
+def test_status_of_an_open_task_says_when_it_was_and_will_be_polled():
+    """The last poll and the next."""
     assert cards.status(entry(replace(DELIVERY, note="mine")), None).splitlines() == [
         f"⏳ `{ID}` · `processing` when asked at <t:1800000000:T>",
         "Tracked <t:1799999940:R> by <@33>. Note: `mine`",
@@ -299,9 +285,9 @@ def test_status_of_an_open_task_tells_when_it_was_and_will_be_asked():
     ]
 
 
-def test_status_of_a_task_never_asked_says_so():
+def test_status_of_a_task_never_polled_says_so():
     """No invented time."""
-    text = cards.status(entry(task=replace(TASK, asked_at=None, due_at=None, word=None)), None)
+    text = cards.status(entry(task=replace(TASK, polled_at=None, due_at=None, api_status=None)), None)
 
     assert "The API has not been asked yet." in text
     assert "Next question" not in text
@@ -314,19 +300,19 @@ def test_status_of_a_silent_task_counts_the_tries():
     assert "No usable answer 3 times in a row." in text
 
 
-@pytest.mark.parametrize("kind", TroubleKind)
+@pytest.mark.parametrize("reason", PauseReason)
 @pytest.mark.parametrize("state", DeliveryState)
-def test_status_with_api_trouble_tells_it_while_it_matters(state: DeliveryState, kind: TroubleKind):
-    """Only of a task that is still asked about."""
-    trouble = ApiTrouble(kind, NOW - HOUR, NOW + MINUTE)
-    text = cards.status(entry(replace(DELIVERY, state=state)), trouble)
+def test_status_with_api_pause_shows_it_while_it_matters(state: DeliveryState, reason: PauseReason):
+    """Only of a task that is still polled."""
+    pause = PauseState(reason, NOW - HOUR, NOW + MINUTE)
+    text = cards.status(entry(replace(DELIVERY, state=state)), pause)
 
     assert ("<t:1800000060:R>" in text) == (state is DeliveryState.OPEN)
 
 
-def test_status_of_a_failed_task_shows_reason_and_trouble():
-    """The reason in a block, the trouble with posting in words."""
-    delivery = replace(DELIVERY, state=DeliveryState.DUE, trouble="Discord answered 503")
+def test_status_of_a_failed_task_shows_reason_and_error():
+    """The reason in a block, the last error of posting in words."""
+    delivery = replace(DELIVERY, state=DeliveryState.DUE, last_error="Discord answered 503")
     text = cards.status(entry(delivery, replace(TASK, state=TaskState.FAILED, reason="no ``` cats")), None)
 
     assert "Reason:\n```\nno ``\u200b` cats\n```" in text
@@ -334,13 +320,13 @@ def test_status_of_a_failed_task_shows_reason_and_trouble():
 
 
 @pytest.mark.parametrize(("state", "task_state"), STATES)
-@pytest.mark.parametrize("kind", TroubleKind)
-def test_status_in_its_worst_case_fits(state: DeliveryState, task_state: TaskState, kind: TroubleKind):
+@pytest.mark.parametrize("reason", PauseReason)
+def test_status_in_its_worst_case_fits(state: DeliveryState, task_state: TaskState, reason: PauseReason):
     """The longest of everything at once."""
-    task = replace(TASK, id=LONG_ID, state=task_state, word="😀" * 40, reason="`" * 5000, attempt=10**6)
+    task = replace(TASK, id=LONG_ID, state=task_state, api_status="😀" * 40, reason="`" * 5000, attempt=10**6)
     delivery = replace(LARGE, state=state, note="😀" * 200)
 
-    text = cards.status(entry(delivery, task, LARGEST), ApiTrouble(kind, NOW, NOW))
+    text = cards.status(entry(delivery, task, LARGEST), PauseState(reason, NOW, NOW))
 
     assert length(text) <= 2000
     assert f"`{LONG_ID}`" in text
@@ -353,7 +339,7 @@ def test_status_in_its_worst_case_fits(state: DeliveryState, task_state: TaskSta
     ("delivery", "task", "name"),
     [
         (DELIVERY, TASK, f"{ID} · processing"),
-        (DELIVERY, replace(TASK, word=None), f"{ID} · waiting"),
+        (DELIVERY, replace(TASK, api_status=None), f"{ID} · waiting"),
         (replace(DELIVERY, note="a\nb"), TASK, f"{ID} · processing · a b"),
         (replace(DELIVERY, state=DeliveryState.POSTED), TASK, f"{ID} · posted"),
         (replace(DELIVERY, note="😀" * 200), TASK, f"{ID} · processing · {'😀' * 33}…"),
@@ -371,7 +357,7 @@ def test_choice_name_of_the_longest_id_is_cut():
 
 
 @pytest.mark.parametrize("state", DeliveryState)
-def test_card_without_room_for_details_still_tells_each_state(state: DeliveryState):
+def test_card_without_room_for_details_still_shows_each_state(state: DeliveryState):
     """Nineteen posted tasks leave no room for links; the twentieth says where it stands all the same."""
     posted = [row(DeliveryState.POSTED, TaskState.COMPLETED, delivery=LARGE)] * 19
 

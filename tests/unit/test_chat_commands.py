@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -24,8 +25,8 @@ Json = dict[str, Any]
 async def commands() -> list[Json]:
     """The payload of a registration, built without a network and without calling anything."""
     client = CourierClient()
-    nothing: Any = object()
-    client.use(nothing, nothing, nothing)
+    unused: Any = Mock()
+    client.use(unused, unused, unused)
     return [command.to_dict(client.tree) for command in client.tree.get_commands()]
 
 

@@ -7,9 +7,9 @@ import aiohttp
 import discord
 import pytest
 
-from bot.chat.answers import describe
 from bot.chat.discord_errors import is_unknown_message
-from bot.chat.outbound import Outbound
+from bot.chat.outbound import DISCORD_RATE, Outbound
+from bot.chat.responses import describe_error
 from bot.core.errors import (
     DiscordUnavailable,
     MessageRefused,
@@ -19,6 +19,8 @@ from bot.core.errors import (
     TooLargeForDiscord,
     Undeliverable,
 )
+from bot.core.rate_limit import RateLimiter
+from bot.metrics import Metrics
 from tests.timing import FakeClock
 
 
@@ -54,8 +56,9 @@ async def raise_(error: BaseException) -> None:
 
 
 async def outcome_of(error: BaseException) -> BaseException:
+    clock = FakeClock()
     try:
-        await Outbound(FakeClock()).call(lambda: raise_(error))
+        await Outbound(clock, RateLimiter(DISCORD_RATE, clock), Metrics()).call(lambda: raise_(error))
     except Exception as raised:
         return raised
     raise AssertionError("nothing was raised")
@@ -164,6 +167,6 @@ def test_is_unknown_message_by_status_and_code(error: Exception, expected: bool)
         (TimeoutError(), "TimeoutError"),
     ],
 )
-def test_describe_of_an_error_names_its_kind_and_no_more(error: Exception, text: str):
+def test_describe_error_names_its_kind_and_no_more(error: Exception, text: str):
     """The request, whose headers hold the token, is never in it."""
-    assert describe(error) == text
+    assert describe_error(error) == text

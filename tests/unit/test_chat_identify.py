@@ -4,28 +4,28 @@ import asyncio
 
 import pytest
 
-from bot.chat.identify import APART, IdentifyBudget, wait_before_identify
+from bot.chat.gateway.identify import APART, IdentifyLimiter, wait_before_identify
 from bot.core.clock import DAY, HOUR, SECOND
 from tests.timing import FakeClock
 
 
-def make_budget(clock: FakeClock, ours: int = 1, count: int = 1, at_once: int = 1) -> IdentifyBudget:
-    return IdentifyBudget(clock, ours=ours, count=count, at_once=at_once, seconds=lambda: clock() / SECOND)
+def make_limiter(clock: FakeClock, ours: int = 1, count: int = 1, at_once: int = 1) -> IdentifyLimiter:
+    return IdentifyLimiter(clock, ours=ours, count=count, at_once=at_once, seconds=lambda: clock() / SECOND)
 
 
-def log_in(budget: IdentifyBudget, clock: FakeClock, shard_id: int = 0) -> float:
+def log_in(limiter: IdentifyLimiter, clock: FakeClock, shard_id: int = 0) -> float:
     """As soon as it may; returns the seconds that this took."""
-    wait = budget.wait(shard_id)
+    wait = limiter.wait(shard_id)
     clock.advance(int(wait * SECOND) + 1)
-    budget.spend(shard_id)
+    limiter.spend(shard_id)
     return wait
 
 
-def log_in_all_day(budget: IdentifyBudget, clock: FakeClock, shards: int) -> int:
+def log_in_all_day(limiter: IdentifyLimiter, clock: FakeClock, shards: int) -> int:
     """Shards whose sessions end at once."""
     begun, midnight = 0, clock() + DAY
     while clock() < midnight:
-        log_in(budget, clock, begun % shards)
+        log_in(limiter, clock, begun % shards)
         begun += 1
     return begun
 
@@ -35,39 +35,39 @@ def test_sessions_that_end_at_once_stay_below_a_thousand_a_day(shards: int):
     """However many shards there are: the limit is the bot's."""
     clock = FakeClock()
 
-    assert 700 < log_in_all_day(make_budget(clock, shards, shards), clock, shards) < 800
+    assert 700 < log_in_all_day(make_limiter(clock, shards, shards), clock, shards) < 800
 
 
 def test_processes_share_the_days_sessions():
     """Two that hold half of the shards each have half of them each."""
     clock = FakeClock()
 
-    assert 300 < log_in_all_day(make_budget(clock, 1, 2), clock, 1) < 400
+    assert 300 < log_in_all_day(make_limiter(clock, 1, 2), clock, 1) < 400
 
 
 @pytest.mark.parametrize("shards", [1, 40])
 def test_start_never_waits_for_the_days_sessions(shards: int):
     """More shards than quick ones: still five seconds each."""
     clock = FakeClock()
-    budget = make_budget(clock, shards, shards)
-    waits = [log_in(budget, clock, shard_id) for shard_id in range(shards)]
+    limiter = make_limiter(clock, shards, shards)
+    waits = [log_in(limiter, clock, shard_id) for shard_id in range(shards)]
 
     assert waits == pytest.approx([0, *([APART] * (shards - 1))], abs=0.01)
 
 
 def test_as_many_at_once_as_discord_lets_in():
-    """Shards 0 and 2 share a turn, 1 and 3 the other (Gateway, "Max Concurrency")."""
+    """Shards 0 and 2 share a slot, 1 and 3 the other (Gateway, "Max Concurrency")."""
     clock = FakeClock()
-    budget = make_budget(clock, 4, 4, at_once=2)
-    waits = [log_in(budget, clock, shard_id) for shard_id in range(4)]
+    limiter = make_limiter(clock, 4, 4, at_once=2)
+    waits = [log_in(limiter, clock, shard_id) for shard_id in range(4)]
 
     assert waits == pytest.approx([0, 0, APART, 0], abs=0.01)
 
 
-async def test_turn_is_kept_until_the_login_is_out(monkeypatch: pytest.MonkeyPatch):
+async def test_slot_is_held_until_the_login_is_out(monkeypatch: pytest.MonkeyPatch):
     """A websocket may take long to open: five seconds count from the login, not from the attempt."""
     clock = FakeClock()
-    budget = make_budget(clock, 2, 2)
+    limiter = make_limiter(clock, 2, 2)
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -78,14 +78,14 @@ async def test_turn_is_kept_until_the_login_is_out(monkeypatch: pytest.MonkeyPat
     first, opened = asyncio.Event(), asyncio.Event()
 
     async def open_slowly() -> None:
-        async with budget.turn(0):
+        async with limiter.slot(0):
             first.set()
             await opened.wait()
-            budget.spend(0)
+            limiter.spend(0)
 
     async def then_the_other() -> None:
-        async with budget.turn(1):
-            budget.spend(1)
+        async with limiter.slot(1):
+            limiter.spend(1)
 
     jobs = [asyncio.create_task(open_slowly()), asyncio.create_task(then_the_other())]
     await first.wait()

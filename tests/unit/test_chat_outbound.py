@@ -1,4 +1,4 @@
-"""Calls to Discord: run to their end, in turn, and not at all while the edge blocks us."""
+"""Calls to Discord: run to their end, within the rate limit, and not at all while the edge blocks us."""
 
 import asyncio
 import logging
@@ -11,10 +11,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bot.chat.outbound import Outbound, rate_limit_trace
-from bot.core.clock import MINUTE, SECOND, system_clock
+from bot.chat.outbound import DISCORD_RATE, Outbound, rate_limit_trace
+from bot.core.clock import MINUTE, SECOND, Clock, system_clock
 from bot.core.errors import DiscordUnavailable, Undeliverable
-from bot.ops.counters import PrometheusMeter
+from bot.core.rate_limit import RateLimiter
+from bot.metrics import Metrics
 from tests.counted import counted
 from tests.timing import FakeClock, eventually
 
@@ -53,8 +54,12 @@ class Calls:
         return 5
 
 
+def make_outbound(clock: Clock, metrics: Metrics | None = None) -> Outbound:
+    return Outbound(clock, RateLimiter(DISCORD_RATE, clock), metrics or Metrics())
+
+
 async def test_answer_is_returned():
-    assert await Outbound(FakeClock()).call(Calls()) == 5
+    assert await make_outbound(FakeClock()).call(Calls()) == 5
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -69,7 +74,7 @@ async def test_cancelled_caller_lets_the_call_run_to_its_end(fails: bool, caplog
         if fails:
             raise http_error(503)
 
-    caller = asyncio.create_task(Outbound(FakeClock()).call(call))
+    caller = asyncio.create_task(make_outbound(FakeClock()).call(call))
     await begun.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -91,9 +96,9 @@ async def test_cancelled_caller_lets_the_call_run_to_its_end(fails: bool, caplog
 async def test_block_by_the_edge_stops_every_call_for_ten_minutes(
     error: discord.HTTPException, caplog: pytest.LogCaptureFixture
 ):
-    """Asking on makes a block longer; whoever asks meanwhile is told how long."""
+    """More calls make a block longer; who calls meanwhile learns how long it lasts."""
     clock = FakeClock()
-    outbound = Outbound(clock)
+    outbound = make_outbound(clock)
     with pytest.raises(DiscordUnavailable, match="edge") as raised:
         await outbound.call(Calls(error))
     assert raised.value.retry_after == 600
@@ -118,7 +123,7 @@ async def test_what_discord_itself_refuses_blocks_nobody_else(
     error: discord.HTTPException, ours: type[Exception]
 ):
     """A 429 through Discord's proxies is one route's, a 403 in JSON one channel's."""
-    outbound = Outbound(FakeClock())
+    outbound = make_outbound(FakeClock())
     with pytest.raises(ours):
         await outbound.call(Calls(error))
 
@@ -127,7 +132,7 @@ async def test_what_discord_itself_refuses_blocks_nobody_else(
 
 async def test_never_fifty_calls_in_one_second():
     """Discord allows 50 per bot, and not every call is ours."""
-    outbound = Outbound(system_clock)
+    outbound = make_outbound(system_clock)
     begun: list[int] = []
 
     async def call() -> None:
@@ -140,20 +145,20 @@ async def test_never_fifty_calls_in_one_second():
     assert 40 <= busiest < 46
 
 
-async def test_wait_for_our_own_budget_is_counted():
-    """Ten calls at once: four are free, six wait in turn for a fortieth of a second more each."""
-    meter = PrometheusMeter()
-    outbound = Outbound(system_clock, meter=meter)
+async def test_wait_for_our_own_rate_limit_is_counted():
+    """Ten calls at once: four are free, the others wait, each a fortieth of a second longer."""
+    metrics = Metrics()
+    outbound = make_outbound(system_clock, metrics)
     await asyncio.gather(*(outbound.call(Calls()) for _ in range(10)))
 
-    waited = counted(meter, "veo_wait_seconds_total", limiter="outbound")
+    waited = counted(metrics, "veo_wait_seconds_total", limiter="outbound")
     assert waited > sum(n / 40 for n in range(1, 7)) * 0.9
 
 
 async def test_block_by_the_edge_is_counted_for_as_long_as_it_lasts():
     """Two calls run into one block; the second makes it a minute longer."""
-    clock, meter = FakeClock(), PrometheusMeter()
-    outbound = Outbound(clock, meter=meter)
+    clock, metrics = FakeClock(), Metrics()
+    outbound = make_outbound(clock, metrics)
     go = asyncio.Event()
 
     async def blocked(after: asyncio.Event | None = None) -> None:
@@ -169,13 +174,13 @@ async def test_block_by_the_edge_is_counted_for_as_long_as_it_lasts():
     with pytest.raises(DiscordUnavailable):
         await under_way
 
-    assert counted(meter, "veo_wait_seconds_total", limiter="edge") == 660
+    assert counted(metrics, "veo_wait_seconds_total", limiter="edge") == 660
 
 
 async def test_clock_that_was_set_back_takes_nothing_from_a_counter():
     """A counter that falls reads as a restart, and prometheus_client raises."""
-    clock, meter = FakeClock(), PrometheusMeter()
-    outbound = Outbound(clock, meter=meter)
+    clock, metrics = FakeClock(), Metrics()
+    outbound = make_outbound(clock, metrics)
 
     async def blocked() -> None:
         clock.advance(-MINUTE)
@@ -184,7 +189,7 @@ async def test_clock_that_was_set_back_takes_nothing_from_a_counter():
     both = await asyncio.gather(outbound.call(blocked), outbound.call(blocked), return_exceptions=True)
 
     assert [type(end) for end in both] == [DiscordUnavailable, DiscordUnavailable]
-    assert counted(meter, "veo_wait_seconds_total", limiter="edge") == 600
+    assert counted(metrics, "veo_wait_seconds_total", limiter="edge") == 600
 
 
 @pytest.mark.parametrize(
@@ -203,7 +208,7 @@ async def test_clock_that_was_set_back_takes_nothing_from_a_counter():
 )
 async def test_wait_that_discord_asks_for_is_counted(status: int, headers: dict[str, str], seconds: float):
     """As its 429 names it; what is no number of seconds neither breaks the call nor the counter."""
-    meter = PrometheusMeter()
+    metrics = Metrics()
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=status, headers=headers)
@@ -212,9 +217,9 @@ async def test_wait_that_discord_asks_for_is_counted(status: int, headers: dict[
     application.router.add_get("/", answer)
     async with (
         TestServer(application) as server,
-        aiohttp.ClientSession(trace_configs=[rate_limit_trace(meter)]) as session,
+        aiohttp.ClientSession(trace_configs=[rate_limit_trace(metrics)]) as session,
         session.get(server.make_url("/")) as response,
     ):
         assert response.status == status
 
-    assert counted(meter, "veo_wait_seconds_total", limiter="discord") == seconds
+    assert counted(metrics, "veo_wait_seconds_total", limiter="discord") == seconds

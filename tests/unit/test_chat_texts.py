@@ -6,23 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from bot.chat import result_texts, texts
-from bot.chat.safe_text import length
+from bot.chat.texts import replies, results
+from bot.chat.texts.escape import length
 from bot.core.clock import DAY, HOUR, MINUTE
-from bot.core.registration import (
-    MOST_WATCHERS,
-    Earlier,
-    QuotaReached,
-    Redelivered,
-    Untracked,
-    Watching,
-    Whose,
-)
 from bot.core.results import ResultMessage
-from bot.core.tasks import Delivery, DeliveryState, DueDelivery, TaskState, TrackedTask
-from bot.core.trouble import ApiTrouble, TroubleKind
+from bot.core.tasks import DeliveryState, DueDelivery, ExistingDelivery, TaskState, TrackedTask
+from bot.core.tracking import (
+    MAX_WATCHERS,
+    LimitScope,
+    QuotaReached,
+    RedeliverResult,
+    UntrackResult,
+    WatchResult,
+)
+from bot.core.verdicts import PauseReason, PauseState
+from tests.factories import NOW, make_delivery, make_task
 
-NOW = 1_800_000_000_000
 LARGEST = 2**63 - 1  # the largest snowflake
 LONG_ID = "v" * 128
 LINK = "https://cdn.example/v/1.mp4?sig=a%2Fb"
@@ -32,40 +31,25 @@ POLICY = (
     "(https://ai.google/responsibility); support codes: 17301594, 58061214. Try *rephrasing* it!"
 )
 
-TASK = TrackedTask(
-    id="vgen_abc123def456",
+TASK = make_task(
     state=TaskState.COMPLETED,
-    word="processing",
-    word_at=NOW,
-    reason=None,
+    api_status="processing",
+    api_status_since=NOW,
     video_url=LINK,
     seconds=8.0,
     registered_at=NOW - 3 * MINUTE,
-    asked_at=NOW,
+    polled_at=NOW,
     finished_at=NOW,
     due_at=None,
-    attempt=0,
-    doubts=0,
 )
 FAILED = replace(TASK, state=TaskState.FAILED, video_url=None, reason=POLICY)
-DELIVERY = Delivery(
-    id=7,
-    task_id=TASK.id,
+DELIVERY = make_delivery(
     guild_id=11,
     channel_id=22,
     requester_id=33,
-    note=None,
     state=DeliveryState.DUE,
-    nonce="v1",
-    card_id=1,
     created_at=NOW - 3 * MINUTE,
     due_at=NOW,
-    attempt=0,
-    sending_at=None,
-    message_id=None,
-    ended_at=None,
-    trouble=None,
-    ended_by=None,
 )
 VIDEO = Path("video.mp4")
 
@@ -81,17 +65,17 @@ def result(
     now: int = NOW,
 ) -> str:
     delivery = replace(DELIVERY, note=note, requester_id=requester_id)
-    return result_texts.result(ResultMessage(DueDelivery(delivery, task, watchers), video, problem), now)
+    return results.result(ResultMessage(DueDelivery(delivery, task, watchers), video, problem), now)
 
 
-def earlier(
+def existing(
     state: DeliveryState = DeliveryState.OPEN, task_id: str = TASK.id, message_id: int | None = None
-) -> Earlier:
+) -> ExistingDelivery:
     delivery = replace(DELIVERY, task_id=task_id, state=state, message_id=message_id)
-    return Earlier(delivery, replace(TASK, id=task_id), message_id)
+    return ExistingDelivery(delivery, replace(TASK, id=task_id), message_id)
 
 
-def largest(state: DeliveryState, task_id: str) -> Earlier:
+def largest(state: DeliveryState, task_id: str) -> ExistingDelivery:
     delivery = replace(
         DELIVERY,
         task_id=task_id,
@@ -101,7 +85,7 @@ def largest(state: DeliveryState, task_id: str) -> Earlier:
         requester_id=LARGEST,
         message_id=LARGEST,
     )
-    return Earlier(delivery, replace(TASK, id=task_id), LARGEST)
+    return ExistingDelivery(delivery, replace(TASK, id=task_id), LARGEST)
 
 
 def outside_code(text: str) -> str:
@@ -111,35 +95,38 @@ def outside_code(text: str) -> str:
 
 # -- all of them ---------------------------------------------------------------------------------
 
-TROUBLES = [ApiTrouble(kind, NOW - HOUR, NOW + MINUTE) for kind in TroubleKind]
+PAUSES = [PauseState(reason, NOW - HOUR, NOW + MINUTE) for reason in PauseReason]
 TWENTY = tuple(largest(DeliveryState.OPEN, f"{i:0128}") for i in range(20))
 
 WITH_ID = {
-    "not_tracked": texts.not_tracked(LONG_ID),
-    **{f"untracked {o}": texts.untracked(o, LONG_ID) for o in Untracked},
-    **{f"redelivered {o}": texts.redelivered(o, LONG_ID, None) for o in Redelivered},
+    "not_tracked": replies.not_tracked(LONG_ID),
+    **{f"untracked {o}": replies.untracked(o, LONG_ID) for o in UntrackResult},
+    **{f"redelivered {o}": replies.redelivered(o, LONG_ID, None) for o in RedeliverResult},
     **{
-        f"redelivered {o} earlier": texts.redelivered(o, LONG_ID, largest(DeliveryState.POSTED, LONG_ID))
-        for o in Redelivered
+        f"redelivered {o} existing": replies.redelivered(o, LONG_ID, largest(DeliveryState.POSTED, LONG_ID))
+        for o in RedeliverResult
     },
-    **{f"already {s}": texts.already_tracked((largest(s, LONG_ID),)) for s in DeliveryState},
+    **{f"already {s}": replies.already_tracked((largest(s, LONG_ID),)) for s in DeliveryState},
 }
 CONSTANTS = {
     name: value
-    for name, value in vars(texts).items()
+    for name, value in vars(replies).items()
     if name.isupper() and not name.startswith("_") and isinstance(value, str)
 }
 ALL = {
     **WITH_ID,
     **CONSTANTS,
-    "no ids": texts.no_ids(),
-    "too many ids": texts.too_many_ids(3000),
-    "malformed": texts.malformed_ids(tuple("@everyone <@1> `" + "x" * 6000 for _ in range(20))),
-    "permissions": texts.missing_permissions(["View Channel", "Attach Files", "Send Messages", "Connect"]),
-    "twenty earlier": texts.already_tracked(TWENTY),
-    **{f"quota {w}": texts.quota_reached(QuotaReached(w, used=10**5, limit=10**5, wanted=20)) for w in Whose},
-    **{f"watching {o}": texts.watching(o) for o in Watching},
-    **{f"trouble {t.kind}": texts.api_trouble(t) for t in TROUBLES},
+    "no ids": replies.no_ids(),
+    "too many ids": replies.too_many_ids(3000),
+    "malformed": replies.malformed_ids(tuple("@everyone <@1> `" + "x" * 6000 for _ in range(20))),
+    "permissions": replies.missing_permissions(["View Channel", "Attach Files", "Send Messages", "Connect"]),
+    "twenty existing": replies.already_tracked(TWENTY),
+    **{
+        f"quota {w}": replies.quota_reached(QuotaReached(w, used=10**5, limit=10**5, wanted=20))
+        for w in LimitScope
+    },
+    **{f"watching {o}": replies.watching(o) for o in WatchResult},
+    **{f"pause {p.reason}": replies.api_pause(p) for p in PAUSES},
 }
 
 
@@ -177,19 +164,19 @@ def test_every_label_of_a_button_is_short():
 
 def test_malformed_ids_when_many_shows_five_and_counts_the_rest():
     """Enough to see the mistake."""
-    text = texts.malformed_ids(tuple(f"bad/{i}" for i in range(20)))
+    text = replies.malformed_ids(tuple(f"bad/{i}" for i in range(20)))
 
     assert "`bad/0`, `bad/1`, `bad/2`, `bad/3`, `bad/4` and 15 more." in text
 
 
 def test_malformed_ids_when_few_counts_nothing():
     """No "and 0 more"."""
-    assert "`a/b`. An id has" in texts.malformed_ids(("a/b",))
+    assert "`a/b`. An id has" in replies.malformed_ids(("a/b",))
 
 
 def test_too_many_ids_names_both_numbers():
     """How many they gave, how many are taken."""
-    assert "21 ids; I take up to 20" in texts.too_many_ids(21)
+    assert "21 ids; I take up to 20" in replies.too_many_ids(21)
 
 
 # -- what was there before -----------------------------------------------------------------------
@@ -206,17 +193,17 @@ def test_too_many_ids_names_both_numbers():
 )
 def test_already_tracked_by_state_says_where_it_is(state: DeliveryState, said: str):
     """A link to the card while it is open, to the result once it is posted."""
-    assert said in texts.already_tracked((earlier(state, message_id=44),))
+    assert said in replies.already_tracked((existing(state, message_id=44),))
 
 
 def test_already_tracked_without_a_known_message_has_no_link():
     """A card that never got through has no address."""
-    assert texts.already_tracked((earlier(),)) == f"`{TASK.id}` is already tracked here by <@33>."
+    assert replies.already_tracked((existing(),)) == f"`{TASK.id}` is already tracked here by <@33>."
 
 
 def test_already_tracked_with_twenty_long_ids_says_how_many_more():
     """Whole lines only; shown and counted are all of them."""
-    *shown, last = texts.already_tracked(TWENTY).splitlines()
+    *shown, last = replies.already_tracked(TWENTY).splitlines()
 
     more = re.fullmatch(r"… and (\d+) more", last)
     assert more is not None
@@ -225,8 +212,8 @@ def test_already_tracked_with_twenty_long_ids_says_how_many_more():
 
 
 def test_already_tracked_with_twenty_usual_ids_counts_all():
-    """Usual ids, unlinked: all twenty are told."""
-    text = texts.already_tracked(tuple(earlier(task_id=f"vgen_{i:012}") for i in range(20)))
+    """Usual ids, unlinked: all twenty are listed."""
+    text = replies.already_tracked(tuple(existing(task_id=f"vgen_{i:012}") for i in range(20)))
 
     assert text.count("already tracked") == 20
     assert "more" not in text
@@ -237,9 +224,9 @@ def test_fitting_of_many_lines_counts_what_is_missing(count: int):
     """Never too long, and what is shown and what is counted add up."""
     lines = ["😀" * 20] * count
 
-    shown, _, more = texts.fitting(lines).partition("… and ")
+    shown, _, more = replies.fitting(lines).partition("… and ")
 
-    assert length(texts.fitting(lines)) <= 2000
+    assert length(replies.fitting(lines)) <= 2000
     assert len(shown.split()) + int(more.removesuffix(" more") or 0) == count
 
 
@@ -248,46 +235,48 @@ def test_fitting_of_many_lines_counts_what_is_missing(count: int):
 
 def test_redelivered_with_a_dead_link_shows_where_it_was_posted():
     """The video is in the channel for good, so a link to it is worth more than the API's."""
-    text = texts.redelivered(Redelivered.LINK_DEAD, TASK.id, earlier(DeliveryState.POSTED, message_id=44))
+    text = replies.redelivered(
+        RedeliverResult.LINK_DEAD, TASK.id, existing(DeliveryState.POSTED, message_id=44)
+    )
 
     assert "It was posted here: https://discord.com/channels/11/22/44." in text
 
 
 def test_redelivered_with_a_dead_link_that_was_never_posted_claims_nothing():
     """No "it was posted here" without a message."""
-    text = texts.redelivered(Redelivered.LINK_DEAD, TASK.id, earlier(DeliveryState.UNDELIVERABLE))
+    text = replies.redelivered(RedeliverResult.LINK_DEAD, TASK.id, existing(DeliveryState.UNDELIVERABLE))
 
     assert "has ended" in text
     assert "posted" not in text
 
 
-@pytest.mark.parametrize("outcome", [*Untracked, *Redelivered, *Watching, *Whose], ids=str)
+@pytest.mark.parametrize("outcome", [*UntrackResult, *RedeliverResult, *WatchResult, *LimitScope], ids=str)
 def test_every_outcome_has_a_sentence_of_its_own(
-    outcome: Untracked | Redelivered | Watching | Whose,
+    outcome: UntrackResult | RedeliverResult | WatchResult | LimitScope,
 ):
-    """No two outcomes of one question read the same."""
+    """No two outcomes of one request read the same."""
     match outcome:
-        case Untracked():
-            said = [texts.untracked(o, TASK.id) for o in Untracked]
-        case Redelivered():
-            said = [texts.redelivered(o, TASK.id, None) for o in Redelivered]
-        case Watching():
-            said = [texts.watching(o) for o in Watching]
-        case Whose():
-            said = [texts.quota_reached(QuotaReached(o, used=1, limit=1, wanted=1)) for o in Whose]
+        case UntrackResult():
+            said = [replies.untracked(o, TASK.id) for o in UntrackResult]
+        case RedeliverResult():
+            said = [replies.redelivered(o, TASK.id, None) for o in RedeliverResult]
+        case WatchResult():
+            said = [replies.watching(o) for o in WatchResult]
+        case LimitScope():
+            said = [replies.quota_reached(QuotaReached(o, used=1, limit=1, wanted=1)) for o in LimitScope]
     assert len(set(said)) == len(type(outcome))
 
 
 def test_quota_reached_names_all_three_numbers():
     """So that people can do the sum."""
-    text = texts.quota_reached(QuotaReached(Whose.USER, used=18, limit=20, wanted=5))
+    text = replies.quota_reached(QuotaReached(LimitScope.USER, used=18, limit=20, wanted=5))
 
     assert text.startswith("You have 18 of 20 open tasks, and this would add 5.")
 
 
 def test_missing_permissions_lists_each_by_its_name():
     """As the server settings show them."""
-    text = texts.missing_permissions(["Attach Files", "Connect"])
+    text = replies.missing_permissions(["Attach Files", "Connect"])
 
     assert "**Attach Files** and **Connect**" in text
 
@@ -424,8 +413,8 @@ def test_result_with_a_link_longer_than_a_message_says_where_it_is():
 )
 def test_plain_link_encodes_only_what_a_message_cannot_bear(link: str, plain: str):
     """A signed link stays byte for byte what it was."""
-    assert texts.plain_link(link) == plain
-    assert texts.plain_link(plain) == plain
+    assert replies.plain_link(link) == plain
+    assert replies.plain_link(plain) == plain
 
 
 # -- result messages: hostile text ---------------------------------------------------------------
@@ -449,11 +438,11 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("crowded", [False, True], ids=["alone", "crowded"])
+@pytest.mark.parametrize("crowded", [False, True], ids=["one person", "crowded"])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_result_with_hostile_reason_and_note_fits_and_stays_in_code(text: str, crowded: bool):
     """Nothing of it is read as a mention, as markdown or as the end of its code."""
-    people = tuple(range(LARGEST - MOST_WATCHERS, LARGEST)) if crowded else ()
+    people = tuple(range(LARGEST - MAX_WATCHERS, LARGEST)) if crowded else ()
     task = replace(FAILED, id=LONG_ID, reason=text)
 
     said = result(task, note=text[:200], watchers=people, requester_id=LARGEST, now=NOW + HOUR)
@@ -477,18 +466,18 @@ def test_result_of_a_completed_task_with_everything_fits(url: str, video: Path |
         video=video,
         problem=None if video else "p" * 1000,
         note="😀" * 200,
-        watchers=tuple(range(LARGEST - MOST_WATCHERS, LARGEST)),
+        watchers=tuple(range(LARGEST - MAX_WATCHERS, LARGEST)),
         requester_id=LARGEST,
         now=NOW + HOUR,
     )
 
     assert length(said) <= 2000
     assert f"`{LONG_ID}`" in said
-    assert said.count("<@") == MOST_WATCHERS + 1
+    assert said.count("<@") == MAX_WATCHERS + 1
 
 
 @pytest.mark.parametrize("state", [TaskState.COMPLETED, TaskState.FAILED, TaskState.LOST])
-def test_undeliverable_tells_what_came_of_it_and_fits(state: TaskState):
+def test_undeliverable_says_what_came_of_it_and_fits(state: TaskState):
     """In a direct message: the id, the channel, the reason or the link, and what to do."""
     task = replace(
         TASK,
@@ -500,7 +489,7 @@ def test_undeliverable_tells_what_came_of_it_and_fits(state: TaskState):
     )
     due = DueDelivery(replace(DELIVERY, task_id=LONG_ID), task, ())
 
-    text = result_texts.undeliverable(ResultMessage(due), "the channel is gone", NOW)
+    text = results.undeliverable(ResultMessage(due), "the channel is gone", NOW)
 
     assert length(text) <= 2000
     assert f"`{LONG_ID}`" in text
@@ -513,7 +502,7 @@ def test_undeliverable_tells_what_came_of_it_and_fits(state: TaskState):
 def test_undeliverable_with_the_video_needs_no_link():
     due = DueDelivery(DELIVERY, replace(TASK, state=TaskState.COMPLETED, finished_at=NOW), ())
 
-    text = result_texts.undeliverable(ResultMessage(due, video=VIDEO), "the channel is gone", NOW)
+    text = results.undeliverable(ResultMessage(due, video=VIDEO), "the channel is gone", NOW)
 
     assert "Here is the video." in text
     assert "http" not in text
@@ -523,7 +512,7 @@ def test_result_made_smaller_says_so_with_the_original_size():
     task = replace(TASK, state=TaskState.COMPLETED, finished_at=NOW, video_url=LINK)
     due = DueDelivery(DELIVERY, task, ())
 
-    said = result_texts.result(ResultMessage(due, video=VIDEO, original_size=52_400_000), NOW)
+    said = results.result(ResultMessage(due, video=VIDEO, original_size=52_400_000), NOW)
 
     assert "Made smaller to fit here; the original has 52.4 MB." in said
     assert "The original link works until" in said
@@ -534,7 +523,7 @@ def test_bare_result_holds_no_word_from_outside():
     task = replace(TASK, state=TaskState.FAILED, reason="bad words", finished_at=NOW)
     due = DueDelivery(replace(DELIVERY, note="a bad note"), task, ())
 
-    said = result_texts.result(ResultMessage(due, bare=True), NOW)
+    said = results.result(ResultMessage(due, bare=True), NOW)
 
     assert "bad" not in said
     assert f"`{TASK.id}`" in said
@@ -543,6 +532,6 @@ def test_bare_result_holds_no_word_from_outside():
 def test_result_in_the_channel_above_names_its_thread():
     due = DueDelivery(DELIVERY, replace(TASK, state=TaskState.FAILED, reason="no", finished_at=NOW), ())
 
-    said = result_texts.result(ResultMessage(due, parent_id=77), NOW)
+    said = results.result(ResultMessage(due, parent_id=77), NOW)
 
     assert f"<#{DELIVERY.channel_id}>" in said

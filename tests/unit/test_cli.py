@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bot import cli
+from bot.cli import main as cli
 from bot.core.errors import StorageUnavailable
 from bot.settings import Settings
 
@@ -17,14 +17,14 @@ def test_uvloop_runs_the_bot_where_it_is_installed(monkeypatch: pytest.MonkeyPat
     """Nobody has to say so."""
     monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=asyncio.SelectorEventLoop))
 
-    assert cli._quickest_loop() is asyncio.SelectorEventLoop
+    assert cli._event_loop_factory() is asyncio.SelectorEventLoop
 
 
 def test_asyncio_runs_the_bot_elsewhere(monkeypatch: pytest.MonkeyPatch):
     """It is an extra."""
     monkeypatch.setitem(sys.modules, "uvloop", None)
 
-    assert cli._quickest_loop() is None
+    assert cli._event_loop_factory() is None
 
 
 def test_database_that_goes_away_during_the_start_is_no_bug(caplog: pytest.LogCaptureFixture):
@@ -33,7 +33,7 @@ def test_database_that_goes_away_during_the_start_is_no_bug(caplog: pytest.LogCa
     async def starting(_: Settings) -> int:
         raise StorageUnavailable("the database did not answer: canceling statement due to lock timeout")
 
-    assert cli._guarded(starting, SETTINGS) == 69
+    assert cli._run_command(starting, SETTINGS) == 69
     assert [record.getMessage() for record in caplog.records] == [
         "DATABASE_URL: the database did not answer: canceling statement due to lock timeout"
     ]

@@ -1,10 +1,10 @@
-"""How long to wait between two questions, and after a failure."""
+"""How long to wait between two polls, and after a failure."""
 
 import random
 
 import pytest
 
-from bot.core.backoff import SLOWEST_POLL, poll_delay, retry_delay
+from bot.core.backoff import MAX_POLL_DELAY, poll_delay, retry_delay
 from bot.core.clock import HOUR, MINUTE, SECOND
 
 
@@ -29,7 +29,7 @@ def test_poll_delay_grows_with_the_age_of_the_task(age: int, delay: int):
 @pytest.mark.parametrize("age", [0, 10 * MINUTE, HOUR, 100 * HOUR])
 def test_poll_delay_is_never_below_the_interval(interval: int, age: int):
     """POLL_INTERVAL may be longer than the slowest poll, and still holds."""
-    assert interval <= poll_delay(age, interval) <= max(interval, SLOWEST_POLL)
+    assert interval <= poll_delay(age, interval) <= max(interval, MAX_POLL_DELAY)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_poll_delay_is_never_below_the_interval(interval: int, age: int):
 @pytest.mark.parametrize("seed", range(5))
 def test_retry_delay_doubles_up_to_ten_minutes(attempt: int, base: int, seed: int):
     """From 5 s to 10 min, with at most a quarter on top."""
-    delay = retry_delay(attempt, chance=random.Random(seed))
+    delay = retry_delay(attempt, rng=random.Random(seed))
 
     assert base * SECOND <= delay <= base * SECOND * 1.25
 
@@ -50,9 +50,9 @@ def test_retry_delay_spreads_what_failed_together():
     assert len(delays) > 50
 
 
-@pytest.mark.parametrize(("asked_for", "least"), [(None, 5_000), (0, 5_000), (1.0, 5_000), (90.5, 90_500)])
-def test_retry_delay_honours_the_other_sides_wish(asked_for: float | None, least: int):
+@pytest.mark.parametrize(("retry_after", "least"), [(None, 5_000), (0, 5_000), (1.0, 5_000), (90.5, 90_500)])
+def test_retry_delay_honours_the_other_sides_wish(retry_after: float | None, least: int):
     """A hint is never undercut, and a short one does not hurry us."""
-    delay = retry_delay(1, asked_for=asked_for, chance=random.Random(1))
+    delay = retry_delay(1, retry_after=retry_after, rng=random.Random(1))
 
     assert least <= delay <= max(least, 6_250)

@@ -15,7 +15,7 @@ API = "https://zcbservice.aizfw.cn/kyyReactApiServer/v1/result/"
 
 @pytest.mark.parametrize("text", ["a", V, S, P, U, "..a", "A" * 128, "0", "-", "a:b"])
 def test_id_of_allowed_characters_is_one(text: str):
-    """Ids are opaque: no prefix is asked for."""
+    """Ids are opaque: no prefix is required."""
     assert is_task_id(text)
 
 
@@ -85,7 +85,7 @@ def test_pasted_json_gives_the_ids_of_the_reply(value: object, ids: tuple[str, .
 
 @pytest.mark.parametrize(("depth", "ids"), [(7, (V,)), (9, ())])
 def test_deep_json_is_read_only_to_a_depth(depth: int, ids: tuple[str, ...]):
-    """Nobody's reply is nested like that; a bomb is."""
+    """No real reply is nested like that; a bomb is."""
     assert read_ids("[" * depth + f'"{V}"' + "]" * depth).ids == ids
 
 

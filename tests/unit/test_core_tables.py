@@ -8,11 +8,10 @@ import pytest
 from bot.core import errors, tasks
 from bot.core.clock import DAY, system_clock, to_datetime
 from bot.core.errors import CannotStart, CourierError, IllegalMove, SettingsWrong
-from bot.core.nonces import new_nonce
-from bot.core.registration import QuotaReached
-from bot.core.results import link_ends_at, living_link
+from bot.core.results import link_ends_at, living_link, new_nonce
 from bot.core.tasks import DELIVERY_MOVES, TASK_MOVES, DeliveryState, TaskState, may_become
-from bot.core.trouble import ApiTrouble, TroubleKind
+from bot.core.tracking import QuotaReached
+from bot.core.verdicts import PauseReason, PauseState
 from tests.factories import NOW, URL, make_task
 
 T, D = TaskState, DeliveryState
@@ -38,7 +37,7 @@ EXIT_CODES = {"SettingsWrong": 2, "DependencyDown": 69, "TokenRefused": 77}
 
 @pytest.mark.parametrize(("source", "target"), list(itertools.product(T, T)))
 def test_task_move_is_allowed_exactly_when_the_design_names_it(source: TaskState, target: TaskState):
-    """waiting -> completed | failed | lost; a lost one may be asked again; the others stay."""
+    """waiting -> completed | failed | lost; a lost one may be polled again; the others stay."""
     assert (str(source) in may_become(target)) == ((source, target) in TASK_TABLE)
 
 
@@ -57,7 +56,7 @@ def test_state_that_nothing_leads_to_is_an_illegal_move():
 
 
 def test_tables_know_every_state():
-    """A state without a row would be one that nobody decided about."""
+    """A state without a row would be one without a decision."""
     assert set(TASK_MOVES) == set(T)
     assert set(DELIVERY_MOVES) == set(D)
 
@@ -80,12 +79,12 @@ def test_start_error_has_the_exit_code_of_the_contract(error: type[CannotStart])
 
 
 def test_start_errors_are_exactly_those_of_the_contract():
-    """An exit code that the README does not name helps nobody."""
+    """An exit code that the README does not name is of no use."""
     assert {e.__name__ for e in ERRORS if issubclass(e, CannotStart)} - {"CannotStart"} == set(EXIT_CODES)
 
 
 def test_quota_error_is_one_of_ours():
-    """It lives beside the registry's words, and still in the tree."""
+    """It is defined beside the results of tracking, and still in the tree."""
     assert issubclass(QuotaReached, CourierError)
 
 
@@ -97,9 +96,9 @@ def test_settings_error_says_one_problem_per_line():
 
 
 def test_later_error_carries_the_wished_delay():
-    """The loop must not undercut what the other side asked for."""
+    """The loop must not undercut what the other side wants."""
     assert errors.DiscordUnavailable("slow", retry_after=2.5).retry_after == 2.5
-    assert errors.LinkRefused("gone", status=403).retry_after is None
+    assert errors.LinkRefused("gone").retry_after is None
 
 
 def test_nonces_are_unique_and_short_enough_for_discord():
@@ -110,12 +109,12 @@ def test_nonces_are_unique_and_short_enough_for_discord():
     assert max(map(len, nonces)) <= 25
 
 
-@pytest.mark.parametrize("kind", TroubleKind)
-def test_trouble_survives_being_written_down(kind: TroubleKind):
-    """Another process reads it from the facts."""
-    trouble = ApiTrouble(kind, NOW, NOW + 5)
+@pytest.mark.parametrize("reason", PauseReason)
+def test_pause_state_survives_being_stored(reason: PauseReason):
+    """Another process reads it from the database."""
+    state = PauseState(reason, NOW, NOW + 5)
 
-    assert ApiTrouble.from_text(trouble.to_text()) == trouble
+    assert PauseState.from_text(state.to_text()) == state
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,22 @@
 
 import pytest
 
-from bot.core.answers import Answer, Completed, Doubt, Doubtful, Failed, Waiting
 from bot.core.clock import HOUR, MINUTE, SECOND
 from bot.core.errors import VideoApiUnavailable
 from bot.core.tasks import TaskState
-from bot.core.verdicts import Final, PollRules, StillWaiting, judge, judge_silence
+from bot.core.verdicts import (
+    Answer,
+    Completed,
+    Doubt,
+    Doubtful,
+    Failed,
+    Final,
+    PollRules,
+    StillWaiting,
+    Waiting,
+    judge,
+    judge_silence,
+)
 from tests.factories import NOW, URL, make_task
 
 RULES = PollRules(interval=30 * SECOND, deadline=6 * HOUR)
@@ -24,11 +35,11 @@ SILENCE = VideoApiUnavailable("502")
     ],
 )
 def test_plain_answer_is_believed(answer: Answer, verdict):
-    """The API's word decides, at once."""
+    """The API's answer decides, at once."""
     assert judge(make_task(attempt=3, doubts=1), answer, NOW, RULES) == verdict
 
 
-def test_waiting_task_is_asked_more_rarely_when_it_is_old():
+def test_waiting_task_is_polled_more_rarely_when_it_is_old():
     """After an hour, every two minutes."""
     assert judge(make_task(), Waiting("queued"), NOW + HOUR, RULES) == StillWaiting(
         "queued", NOW + HOUR + 2 * MINUTE
@@ -77,7 +88,7 @@ def test_lost_task_says_how_long_was_waited(deadline: int, words: str):
 
 
 @pytest.mark.parametrize(
-    ("doubts", "word", "answer", "ends"),
+    ("doubts", "api_status", "answer", "ends"),
     [
         (0, None, UNKNOWN, False),
         (1, None, UNKNOWN, True),
@@ -91,16 +102,16 @@ def test_lost_task_says_how_long_was_waited(deadline: int, words: str):
     ],
 )
 def test_doubt_ends_a_task_only_after_enough_of_them(
-    doubts: int, word: str | None, answer: Answer, ends: bool
+    doubts: int, api_status: str | None, answer: Answer, ends: bool
 ):
     """A stranger's id is doubted twice, a known one's five times, a missing video five times."""
-    verdict = judge(make_task(doubts=doubts, word=word), answer, NOW, RULES)
+    verdict = judge(make_task(doubts=doubts, api_status=api_status), answer, NOW, RULES)
 
     assert isinstance(verdict, Final) is ends
 
 
 @pytest.mark.parametrize(
-    ("word", "answer", "state", "part"),
+    ("api_status", "answer", "state", "part"),
     [
         ("queued", UNKNOWN, TaskState.LOST, "no longer knows"),
         (None, UNKNOWN, TaskState.LOST, "Is it complete?"),
@@ -108,9 +119,11 @@ def test_doubt_ends_a_task_only_after_enough_of_them(
         ("queued", NO_VIDEO, TaskState.FAILED, "gives no video"),
     ],
 )
-def test_confirmed_doubt_says_what_happened(word: str | None, answer: Answer, state: TaskState, part: str):
-    """A typing mistake and a forgotten task are different news."""
-    verdict = judge(make_task(doubts=4, word=word), answer, NOW, RULES)
+def test_confirmed_doubt_says_what_happened(
+    api_status: str | None, answer: Answer, state: TaskState, part: str
+):
+    """A typing mistake and a forgotten task are told apart."""
+    verdict = judge(make_task(doubts=4, api_status=api_status), answer, NOW, RULES)
 
     assert isinstance(verdict, Final)
     assert verdict.state is state
@@ -118,7 +131,7 @@ def test_confirmed_doubt_says_what_happened(word: str | None, answer: Answer, st
 
 
 @pytest.mark.parametrize(
-    ("word", "answer", "shown"),
+    ("api_status", "answer", "shown"),
     [
         (None, UNKNOWN, "unknown id"),
         (None, NO_VIDEO, "completed, but without a video"),
@@ -126,26 +139,26 @@ def test_confirmed_doubt_says_what_happened(word: str | None, answer: Answer, st
         ("processing", NO_VIDEO, None),
     ],
 )
-def test_doubt_keeps_the_word_of_a_known_task(word: str | None, answer: Answer, shown: str | None):
+def test_doubt_keeps_the_status_of_a_known_task(api_status: str | None, answer: Answer, shown: str | None):
     """So it stays known, and its card does not flicker; a stranger's card shows the doubt."""
-    verdict = judge(make_task(word=word), answer, NOW, RULES)
+    verdict = judge(make_task(api_status=api_status), answer, NOW, RULES)
 
     assert verdict == StillWaiting(shown, NOW + RULES.interval, doubts=1)
 
 
 def test_waiting_answer_forgets_the_doubts():
     """They count in a row."""
-    assert judge(make_task(doubts=4, word="queued"), Waiting("queued"), NOW, RULES) == StillWaiting(
+    assert judge(make_task(doubts=4, api_status="queued"), Waiting("queued"), NOW, RULES) == StillWaiting(
         "queued", NOW + RULES.interval, attempt=0, doubts=0
     )
 
 
-def test_silence_keeps_word_and_doubts_and_counts_an_attempt():
+def test_silence_keeps_status_and_doubts_and_counts_an_attempt():
     """Nothing was learnt about the task."""
-    verdict = judge_silence(make_task(attempt=1, doubts=1, word="queued"), SILENCE, NOW, RULES)
+    verdict = judge_silence(make_task(attempt=1, doubts=1, api_status="queued"), SILENCE, NOW, RULES)
 
     assert isinstance(verdict, StillWaiting)
-    assert (verdict.word, verdict.attempt, verdict.doubts) == (None, 2, 1)
+    assert (verdict.api_status, verdict.attempt, verdict.doubts) == (None, 2, 1)
 
 
 @pytest.mark.parametrize(("attempt", "least"), [(0, 30), (1, 60), (2, 120), (3, 240), (4, 300), (50, 300)])

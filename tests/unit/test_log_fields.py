@@ -14,14 +14,13 @@ from bot.core.log_fields import log_about
 from bot.core.tasks import Card, CardView
 from bot.logs import JsonFormat, Redaction
 from bot.storage.store import Store
-from bot.work.card_keeper import CardKeeper
+from bot.work.card_updater import CardUpdater
 from bot.work.loop import DurableLoop
-from bot.work.poller import OutcomeRecorder
-from bot.work.registry import Registry
-from tests.delivery_desk import Desk, make_due
-from tests.factories import CHANNEL, GUILD, OWNER, TASK, look_up, make_request, make_task, track_ended
+from bot.work.tracking import Tracking
+from tests.deliverer_env import DelivererEnv, make_due
+from tests.factories import CHANNEL, GUILD, OWNER, TASK, look_up, make_request, make_task, track, track_ended
 from tests.timing import FakeClock, eventually
-from tests.unit.test_work_poller import StubbornQueue, outcome
+from tests.unit.test_work_poller import PollerEnv
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -36,32 +35,29 @@ def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def registry(store: Store, desk: Desk) -> Registry:
-    return Registry(
-        registrations=store.registrations,
-        lookups=store.lookups,
-        people=store.people,
-        cards=store.cards,
-        facts=store.facts,
-        videos=desk.deliverer._shelf,
-        clock=desk.clock,
-        on_work=lambda: None,
+def tracking(store: Store, env: DelivererEnv) -> Tracking:
+    return Tracking(store=store, videos=env.videos, clock=env.clock, on_work=lambda: None)
+
+
+async def test_every_line_of_a_delivery_carries_its_ids(env: DelivererEnv, lines: Lines):
+    """From each module: the video cache, the poster, the deliverer, and the loop that meets a bug in them."""
+    await track_ended(env.store, env.clock)
+    delivery = await env.delivery()
+    env.discord.errors.extend([PermissionLost("no files"), LookupError("a bug")])
+    loop = DurableLoop(
+        env.store.deliveries, env.deliverer, slots=1, clock=env.clock, shutdown_timeout=1, may_cancel=False
     )
-
-
-async def test_every_line_of_a_delivery_carries_its_ids(desk: Desk, lines: Lines):
-    """Whoever writes it: the shelf, the poster, the deliverer, and the loop that meets a bug in them."""
-    await track_ended(desk.store, desk.clock)
-    delivery = await desk.delivery()
-    desk.discord.errors.extend([PermissionLost("no files"), LookupError("a bug")])
-    loop = DurableLoop(desk.deliverer, room=1, clock=desk.clock, grace=1, may_cancel=False)
-    running = asyncio.create_task(loop.run(desk.stop))
+    running = asyncio.create_task(loop.run(env.stop))
     await eventually(lambda: any("a bug" in entry["message"] for entry in lines()))
-    desk.stop.set()
+    env.stop.set()
     await running
 
     said = [entry for entry in lines() if "task_id" in entry]
-    assert [entry["logger"] for entry in said] == ["bot.work.shelf", "bot.work.posting", "bot.work.loop"]
+    assert [entry["logger"] for entry in said] == [
+        "bot.work.video_cache",
+        "bot.work.posting",
+        "bot.work.loop",
+    ]
     assert "a bug in handling" in said[-1]["message"]
     for entry in said:
         assert entry["action"] == "deliver"
@@ -70,55 +66,50 @@ async def test_every_line_of_a_delivery_carries_its_ids(desk: Desk, lines: Lines
         assert entry["attempt"] == 1
 
 
-async def test_attempt_is_the_one_that_is_made(desk: Desk, lines: Lines):
+async def test_attempt_is_the_one_that_is_made(env: DelivererEnv, lines: Lines):
     """The second line is about the second attempt."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.errors.extend([DiscordUnavailable("503"), Undeliverable("Missing Access")])
-    await desk.deliver()
-    await make_due(desk)
-    await desk.deliver()
+    await track_ended(env.store, env.clock)
+    env.discord.errors.extend([DiscordUnavailable("503"), Undeliverable("Missing Access")])
+    await env.deliver()
+    await make_due(env)
+    await env.deliver()
 
     attempts = [(e["attempt"], e["level"]) for e in lines() if e["logger"] == "bot.work.deliverer"]
     assert attempts == [(1, "WARNING"), (2, "WARNING")]
 
 
-async def test_outcomes_written_together_keep_their_own_ids(lines: Lines):
+async def test_outcomes_written_together_keep_their_own_ids(store: Store, clock: FakeClock, lines: Lines):
     """One job writes for many: a line must not carry the id of the task that came first."""
-    queue = StubbornQueue()
-    queue.go.set()
-    recorder = OutcomeRecorder(queue, FakeClock(), lambda: None)
+    await track(store, clock, "a", "bb")
+    env = PollerEnv(store, clock)
+    await env.poll()
 
-    async def poll(task_id: str) -> None:
-        log_about("poll", make_task(id=task_id, attempt=len(task_id)))
-        await recorder.record(outcome(task_id, word="queued"))
-
-    await asyncio.gather(poll("a"), poll("bb"))
-
+    assert env.queue.batches == [2]
     said = [(entry["message"], entry["task_id"], entry["action"]) for entry in lines()]
-    assert said == [("a is queued", "a", "poll"), ("bb is queued", "bb", "poll")]
+    assert sorted(said) == [("a is queued", "a", "poll"), ("bb is queued", "bb", "poll")]
 
 
-async def test_card_that_cannot_be_drawn_names_its_channel(store: Store, clock: FakeClock, lines: Lines):
-    """A card has several tasks: its channel is what is known."""
+async def test_card_that_cannot_be_edited_names_its_channel(store: Store, clock: FakeClock, lines: Lines):
+    """A card has several tasks, but one channel."""
 
     class Refusing:
-        async def draw(self, view: CardView) -> None:
-            raise Undeliverable("somebody deleted it")
+        async def edit_card(self, view: CardView) -> None:
+            raise Undeliverable("it was deleted")
 
-    keeper = CardKeeper(cards=store.cards, easel=Refusing(), clock=clock)
-    await keeper.handle(1, CardView(Card(5, GUILD, CHANNEL, 900), (), attempt=2))
+    updater = CardUpdater(queue=store.cards, editor=Refusing(), clock=clock)
+    await updater.handle(1, CardView(Card(5, GUILD, CHANNEL, 900), (), attempt=2))
 
     (entry,) = lines()
     assert entry["message"].startswith("card 5 stays as it is")
     assert (entry["guild_id"], entry["channel_id"], entry["attempt"]) == (GUILD, CHANNEL, 3)
 
 
-async def test_what_people_ask_for_is_logged_with_the_ids(registry: Registry, store: Store, lines: Lines):
+async def test_what_people_ask_for_is_logged_with_the_ids(tracking: Tracking, store: Store, lines: Lines):
     """The beginning of a task's story, and how it may end early."""
-    await registry.track(make_request(TASK, "vgen_other"))
+    await tracking.track(make_request(TASK, "vgen_other"))
     delivery = (await look_up(store)).delivery
-    await registry.untrack(CHANNEL, TASK, OWNER, may_cancel_any=False)
-    await registry.untrack(CHANNEL, TASK, OWNER, may_cancel_any=False)
+    await tracking.untrack(CHANNEL, TASK, OWNER, may_cancel_any=False)
+    await tracking.untrack(CHANNEL, TASK, OWNER, may_cancel_any=False)
 
     tracked, other, untracked = lines()
     assert tracked == {
@@ -135,11 +126,11 @@ async def test_what_people_ask_for_is_logged_with_the_ids(registry: Registry, st
     assert (untracked["action"], untracked["task_id"], untracked["channel_id"]) == ("untrack", TASK, CHANNEL)
 
 
-async def test_redelivery_is_logged_with_the_ids(registry: Registry, desk: Desk, lines: Lines):
+async def test_redelivery_is_logged_with_the_ids(tracking: Tracking, env: DelivererEnv, lines: Lines):
     """Why a second message came."""
-    await track_ended(desk.store, desk.clock)
-    await desk.deliver()
-    await registry.redeliver(CHANNEL, TASK, OWNER)
+    await track_ended(env.store, env.clock)
+    await env.deliver()
+    await tracking.redeliver(CHANNEL, TASK, OWNER)
 
     entry = lines()[-1]
     assert (entry["action"], entry["task_id"], entry["channel_id"]) == ("redeliver", TASK, CHANNEL)

@@ -129,7 +129,7 @@ def test_file_that_ends_inside_a_box_was_cut_short(inspect, content: bytes):
         (b"", None),
     ],
 )
-def test_length_is_told_when_it_is_sane(inspect, inside: bytes, seconds: float | None):
+def test_length_is_known_when_it_is_sane(inspect, inside: bytes, seconds: float | None):
     """Zero timescale, "not known", absurd or missing: None, and still an MP4."""
     content = FTYP + box(b"moov", inside)
     assert inspect(content) == Mp4(size=len(content), seconds=seconds)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from bot.ops.lag import lag_measured
+from bot.ops.server import lag_measured
 from tests.timing import eventually
 
 
@@ -16,12 +16,12 @@ def block(seconds: float) -> None:
 
 async def test_blocked_loop_is_late():
     """Half a second is never missed, however it falls between two measurements."""
-    told: list[float] = []
-    async with lag_measured(told.append):
-        await eventually(lambda: told)
+    reported: list[float] = []
+    async with lag_measured(reported.append):
+        await eventually(lambda: reported)
         block(0.8)
-        await eventually(lambda: len(told) == 2)
+        await eventually(lambda: len(reported) == 2)
 
-    assert told[1] > 0.2
-    assert min(told) >= 0
+    assert reported[1] > 0.2
+    assert min(reported) >= 0
     assert len(asyncio.all_tasks()) == 1

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bot.core.answers import Completed, Doubt, Doubtful, Failed, Waiting
 from bot.core.errors import KeyRefused, TryLater, VideoApiThrottled, VideoApiUnavailable
+from bot.core.verdicts import Completed, Doubt, Doubtful, Failed, Waiting
 from bot.veo.reply import NO_REASON, read_reply
 
 URL = "https://cdn.example/v/1.mp4?sig=a%2Fb"
@@ -39,7 +39,7 @@ def without(document: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("word", "seen"),
+    ("status", "shown"),
     [
         ("queued", "queued"),
         ("processing", "processing"),
@@ -54,24 +54,24 @@ def without(document: dict[str, Any], *keys: str) -> dict[str, Any]:
         ("\x00", "unknown"),
     ],
 )
-def test_any_other_status_word_means_waiting(word: str, seen: str):
-    """A word that we do not know keeps the task waiting and is shown, printable and short."""
-    assert read(EXAMPLE | {"status": word}) == Waiting(seen)
+def test_any_other_status_means_waiting(status: str, shown: str):
+    """A status that we do not know keeps the task waiting and is shown, printable and short."""
+    assert read(EXAMPLE | {"status": status}) == Waiting(shown)
 
 
-@pytest.mark.parametrize("word", ["completed", "succeeded", "success", "SUCCESS", " Completed "])
-def test_finished_words_complete_the_task(word: str):
-    """Three words mean finished, in any case."""
-    assert read(DONE | {"status": word}) == Completed(URL)
+@pytest.mark.parametrize("status", ["completed", "succeeded", "success", "SUCCESS", " Completed "])
+def test_finished_statuses_complete_the_task(status: str):
+    """Three statuses mean finished, in any case."""
+    assert read(DONE | {"status": status}) == Completed(URL)
 
 
 @pytest.mark.parametrize(
-    "word",
+    "status",
     ["failed", "fail", "FAILURE", "error", "cancelled", "canceled", "CANCEL", "expired", "timeout"],
 )
-def test_failing_words_fail_the_task(word: str):
-    """Every documented or reported word for the end without a video."""
-    assert read(LOST | {"status": word, "error": "no"}) == Failed("no")
+def test_failing_statuses_fail_the_task(status: str):
+    """Every documented or reported status for the end without a video."""
+    assert read(LOST | {"status": status, "error": "no"}) == Failed("no")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_task_is_found_inside_a_data_wrapper(wrapped: dict[str, Any]):
 
 
 def test_wrapper_saying_success_does_not_finish_a_running_task():
-    """The envelope's success is about the question, the inner status about the task."""
+    """The envelope's success is about the poll, the inner status about the task."""
     assert read({"status": "success", "data": EXAMPLE}) == Waiting("processing")
 
 
@@ -209,7 +209,7 @@ def test_failure_text_about_a_key_is_only_a_reason_when_a_task_is_named():
 
 
 def test_task_without_an_id_is_still_a_task():
-    """The id that matters is the one that was asked for."""
+    """The id that matters is the one that was polled."""
     assert read({"status": "processing"}) == Waiting("processing")
     assert read({"status": "failed", "error": "no"}) == Failed("no")
 
@@ -300,7 +300,7 @@ def test_web_page_with_403_is_a_proxys_block_not_a_refused_key(body: bytes, head
         (451, b"{}"),
     ],
 )
-def test_reply_that_says_nothing_about_the_task_is_asked_again(status: int, body: bytes):
+def test_reply_that_says_nothing_about_the_task_is_no_answer(status: int, body: bytes):
     """Whatever is not understood is VideoApiUnavailable: no misreading may end a task."""
     with pytest.raises(VideoApiUnavailable):
         read_reply(status, {}, body)
@@ -355,7 +355,7 @@ def test_unknown_id_is_a_doubt(status: int, body: bytes):
     assert read_reply(status, {}, body) == UNKNOWN
 
 
-# -- pace ------------------------------------------------------------------------------------------
+# -- rate limits -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

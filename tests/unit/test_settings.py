@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from bot.core.errors import SettingsWrong
-from bot.core.registration import Limits
+from bot.core.tracking import Limits
 from bot.settings import Settings, read_settings
 
 TOKEN = "MTIzNDU2.GhIjKl.token-of-the-bot"

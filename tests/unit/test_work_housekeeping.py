@@ -1,20 +1,21 @@
-"""Housekeeping: what is nobody's goes, and a failed round is no reason to stop."""
+"""Housekeeping: what is no longer needed is removed, and a failed round does not stop it."""
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
 
 from bot.core.clock import DAY
 from bot.core.errors import StorageUnavailable
-from bot.work.housekeeping import Housekeeper, forget_departed, tidy_videos
+from bot.work.housekeeping import Chore, purge_left_guilds, run_chores, tidy_videos
 from tests.timing import FakeClock, eventually
 
 
-class House:
-    """Store and shelf in one, with an error for each round that a test wants to fail."""
+class HousekeepingEnv:
+    """Store and video cache in one, with an error for each round that a test wants to fail."""
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
@@ -40,46 +41,52 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def env() -> HousekeepingEnv:
+    return HousekeepingEnv()
 
 
 @pytest.fixture
-def keeper(house: House, clock: FakeClock) -> Housekeeper:
-    chores = [partial(forget_departed, house, clock), partial(tidy_videos, house, house, clock)]
-    return Housekeeper([*chores, house.recheck], every=0.01)
+def chores(env: HousekeepingEnv, clock: FakeClock) -> Sequence[Chore]:
+    scripted: Any = env
+    return [
+        partial(purge_left_guilds, scripted, clock),
+        partial(tidy_videos, scripted, scripted, clock),
+        env.recheck,
+    ]
 
 
-async def one_round(keeper: Housekeeper, house: House) -> None:
-    """At least: the last chore of a round is the look at closed ways."""
+async def one_round(chores: Sequence[Chore], env: HousekeepingEnv) -> None:
+    """At least one: the last chore of a round looks at the undeliverable results."""
     stop = asyncio.Event()
-    running = asyncio.create_task(keeper.run(stop))
-    await eventually(lambda: house.rechecked)
+    running = asyncio.create_task(run_chores(chores, 0.01, stop))
+    await eventually(lambda: env.rechecked)
     stop.set()
     await running
 
 
-async def test_round_forgets_servers_after_a_month_and_keeps_what_is_owed(
-    keeper: Housekeeper, house: House, clock: FakeClock, caplog: pytest.LogCaptureFixture
+async def test_round_purges_servers_after_a_month_and_keeps_what_is_owed(
+    chores: Sequence[Chore], env: HousekeepingEnv, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.INFO)
 
-    await one_round(keeper, house)
+    await one_round(chores, env)
 
-    assert house.purged[0] == (clock() - 30 * DAY, clock())
-    assert house.kept[0] == {"owed"}
-    assert "removed 2 videos that nobody took" in caplog.text
+    assert env.purged[0] == (clock() - 30 * DAY, clock())
+    assert env.kept[0] == {"owed"}
+    assert "removed 2 videos that no channel is owed" in caplog.text
 
 
-@pytest.mark.parametrize("error", [StorageUnavailable("locked"), KeyError("bug")], ids=["trouble", "bug"])
-async def test_round_that_fails_is_followed_by_the_next(keeper: Housekeeper, house: House, error: Exception):
+@pytest.mark.parametrize("error", [StorageUnavailable("locked"), KeyError("bug")], ids=["try later", "bug"])
+async def test_round_that_fails_is_followed_by_the_next(
+    chores: Sequence[Chore], env: HousekeepingEnv, error: Exception
+):
     """And by its other chores."""
-    house.errors.append(error)
+    env.errors.append(error)
     stop = asyncio.Event()
 
-    running = asyncio.create_task(keeper.run(stop))
-    await eventually(lambda: len(house.purged) >= 2)
+    running = asyncio.create_task(run_chores(chores, 0.01, stop))
+    await eventually(lambda: len(env.purged) >= 2)
     stop.set()
     await running
 
-    assert house.kept
+    assert env.kept

@@ -1,4 +1,4 @@
-"""Posting: one message in whatever form the channel takes, and never a second one."""
+"""Posting: one message in a form that the channel takes, and never a second one."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ from bot.core.results import ResultMessage
 from bot.core.tasks import DeliveryState
 from bot.core.verdicts import Final
 from bot.work.posting import TOO_LARGE
-from tests.delivery_desk import MP4, Desk, make_due
+from tests.deliverer_env import MP4, DelivererEnv, make_due
 from tests.factories import (
     CHANNEL,
     DONE,
@@ -32,220 +32,220 @@ from tests.factories import (
 )
 
 
-async def test_video_larger_than_the_guild_takes_is_made_to_fit(desk: Desk):
+async def test_video_larger_than_the_guild_takes_is_made_to_fit(env: DelivererEnv):
     """Known before anything is uploaded, and the message says so."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.largest = len(MP4) - 1
-    await desk.deliver()
+    await track_ended(env.store, env.clock)
+    env.discord.upload_limit_of_guild = len(MP4) - 1
+    await env.deliver()
 
-    (result,) = desk.discord.tried
+    (result,) = env.discord.tried
     assert (result.problem, result.original_size) == (None, len(MP4))
-    assert [data for _, data, _ in desk.discord.messages.values()] == [MP4[:-1]]
-    assert desk.files() == []
+    assert [data for _, data, _ in env.discord.messages.values()] == [MP4[:-1]]
+    assert env.files() == []
 
 
-async def test_two_channels_share_one_smaller_video(desk: Desk):
+async def test_two_channels_share_one_smaller_video(env: DelivererEnv):
     """It costs many seconds of two cores."""
-    await track(desk.store, desk.clock, channel=CHANNEL)
-    await track(desk.store, desk.clock, channel=OTHER_CHANNEL)
-    await ask_about(desk.store, desk.clock)
-    desk.discord.largest = len(MP4) - 1
-    await desk.deliver(2)
+    await track(env.store, env.clock, channel=CHANNEL)
+    await track(env.store, env.clock, channel=OTHER_CHANNEL)
+    await ask_about(env.store, env.clock)
+    env.discord.upload_limit_of_guild = len(MP4) - 1
+    await env.deliver(2)
 
-    assert desk.fitter.limits == [len(MP4) - 1]
-    assert len(desk.discord.messages) == 2
+    assert env.fitter.limits == [len(MP4) - 1]
+    assert len(env.discord.messages) == 2
 
 
-async def test_video_that_cannot_be_made_to_fit_becomes_a_link(desk: Desk):
+async def test_video_that_cannot_be_made_to_fit_becomes_a_link(env: DelivererEnv):
     """A video that always arrives in some form."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.largest = len(MP4) - 1
-    desk.fitter.errors.append(CannotFit("no ffmpeg"))
-    await desk.deliver()
+    await track_ended(env.store, env.clock)
+    env.discord.upload_limit_of_guild = len(MP4) - 1
+    env.fitter.errors.append(CannotFit("no ffmpeg"))
+    await env.deliver()
 
-    (result,) = desk.discord.tried
+    (result,) = env.discord.tried
     assert (result.video, result.problem) == (None, TOO_LARGE)
-    assert (await desk.delivery()).state is DeliveryState.POSTED
+    assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_video_that_discord_finds_too_large_is_made_smaller_with_the_same_nonce(desk: Desk):
+async def test_video_that_discord_finds_too_large_is_made_smaller_with_the_same_nonce(env: DelivererEnv):
     """Refused means not posted. The messenger has learnt the lower limit."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.refuses_more_than = 5
-    await desk.deliver()
+    await track_ended(env.store, env.clock)
+    env.discord.refuses_more_than = 5
+    await env.deliver()
 
-    first, second = desk.discord.tried
+    first, second = env.discord.tried
     assert first.original_size is None
     assert second.original_size == len(MP4)
-    assert desk.discord.messages == {second.due.delivery.nonce: (5002, MP4[:5], None)}
+    assert env.discord.messages == {second.due.delivery.nonce: (5002, MP4[:5], None)}
 
 
-async def test_video_refused_for_a_limit_that_nobody_knows_becomes_a_link(desk: Desk):
+async def test_video_refused_for_an_unknown_limit_becomes_a_link(env: DelivererEnv):
     """Never the same size twice."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.errors.append(TooLargeForDiscord("413"))
-    await desk.deliver()
+    await track_ended(env.store, env.clock)
+    env.discord.errors.append(TooLargeForDiscord("413"))
+    await env.deliver()
 
-    first, second = desk.discord.tried
+    first, second = env.discord.tried
     assert first.video
     assert (second.video, second.problem) == (None, TOO_LARGE)
     assert first.due.delivery.nonce == second.due.delivery.nonce
-    assert (await desk.delivery()).state is DeliveryState.POSTED
+    assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_locked_thread_gets_its_result_in_the_channel_above(desk: Desk):
-    """And everybody who looks for it is led there."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.errors.append(ThreadClosed("locked"))
-    desk.discord.parent = 77
-    await desk.deliver()
+async def test_locked_thread_gets_its_result_in_the_channel_above(env: DelivererEnv):
+    """And its link leads there."""
+    await track_ended(env.store, env.clock)
+    env.discord.errors.append(ThreadClosed("locked"))
+    env.discord.parent = 77
+    await env.deliver()
 
-    delivery = await desk.delivery()
-    assert [result.channel_id for result in desk.discord.tried] == [CHANNEL, 77]
+    delivery = await env.delivery()
+    assert [result.channel_id for result in env.discord.tried] == [CHANNEL, 77]
     assert (delivery.state, delivery.posted_in) == (DeliveryState.POSTED, 77)
     assert delivery.message_channel_id == 77
 
 
-async def test_result_that_waits_for_a_place_is_looked_for_before_it_is_sent(desk: Desk):
+async def test_result_that_waits_for_an_upload_slot_is_looked_up_before_it_is_sent(env: DelivererEnv):
     """While it waits, its lease may end and another process post it: the nonce may be forgotten since."""
-    await track_ended(desk.store, desk.clock)
-    _, due = await take_delivery(desk.store, desk.clock)
-    result = ResultMessage(due, begun_at=desk.clock())
-    desk.discord.messages[due.delivery.nonce] = (4711, MP4, None)
-    desk.clock.advance(2 * MINUTE)
+    await track_ended(env.store, env.clock)
+    _, due = await take_delivery(env.store, env.clock)
+    result = ResultMessage(due, begun_at=env.clock())
+    env.discord.messages[due.delivery.nonce] = (4711, MP4, None)
+    env.clock.advance(2 * MINUTE)
 
-    posted = await desk.deliverer._poster.post(result)
+    posted = await env.deliverer._poster.post(result)
 
     assert posted.message_id == 4711
-    assert desk.discord.tried == []
+    assert env.discord.tried == []
 
 
-async def test_message_left_in_the_channel_above_is_found_there(desk: Desk):
+async def test_message_left_in_the_channel_above_is_found_there(env: DelivererEnv):
     """A crash after the second form was posted: both places are looked at before either is sent to."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.errors.append(ThreadClosed("locked"))
-    desk.discord.parent = 77
-    desk.discord.accepts_then_cuts = True
-    desk.discord.forgets_nonces = True
-    await desk.deliver()
-    desk.clock.advance(HOUR)
-    desk.discord.errors.append(ThreadClosed("locked"))
-    desk.discord.found_only_in = 77
-    await desk.deliver()
+    await track_ended(env.store, env.clock)
+    env.discord.errors.append(ThreadClosed("locked"))
+    env.discord.parent = 77
+    env.discord.accepts_then_cuts = True
+    env.discord.forgets_nonces = True
+    await env.deliver()
+    env.clock.advance(HOUR)
+    env.discord.errors.append(ThreadClosed("locked"))
+    env.discord.found_only_in = 77
+    await env.deliver()
 
-    assert desk.discord.looked_up == [CHANNEL, 77]
-    assert len(desk.discord.tried) == 3
-    assert (await desk.delivery()).posted_in == 77
+    assert env.discord.looked_up == [CHANNEL, 77]
+    assert len(env.discord.tried) == 3
+    assert (await env.delivery()).posted_in == 77
 
 
-async def test_forum_thread_that_is_locked_is_told_privately(desk: Desk):
+async def test_result_for_a_locked_forum_thread_is_sent_privately(env: DelivererEnv):
     """Above it there is nothing that takes messages."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.errors.append(ThreadClosed("locked"))
-    await desk.deliver()
+    await track_ended(env.store, env.clock)
+    env.discord.errors.append(ThreadClosed("locked"))
+    await env.deliver()
 
-    assert desk.discord.told == [(OWNER, "locked")]
-    assert (await desk.delivery()).state is DeliveryState.UNDELIVERABLE
+    assert env.discord.sent_privately == [(OWNER, "locked")]
+    assert (await env.delivery()).state is DeliveryState.UNDELIVERABLE
 
 
 @pytest.mark.parametrize("verdict", [DONE, FAILED], ids=["video", "reason"])
-async def test_blocked_words_are_left_out(desk: Desk, verdict: Final):
+async def test_blocked_words_are_left_out(env: DelivererEnv, verdict: Final):
     """AutoMod does not like the note or the API's reason; the rest of the message is ours."""
-    await track_ended(desk.store, desk.clock, verdict)
-    desk.discord.errors.append(MessageRefused("AutoMod"))
-    await desk.deliver()
+    await track_ended(env.store, env.clock, verdict)
+    env.discord.errors.append(MessageRefused("AutoMod"))
+    await env.deliver()
 
-    assert [result.bare for result in desk.discord.tried] == [False, True]
-    assert (await desk.delivery()).state is DeliveryState.POSTED
-
-
-async def test_link_that_is_blocked_is_told_privately(desk: Desk):
-    """A message without its link would give nothing to anybody."""
-    await track_ended(desk.store, desk.clock)
-    desk.downloads.errors.append(VideoUnusable("It is not an MP4."))
-    desk.discord.errors.append(MessageRefused("a link"))
-    await desk.deliver()
-
-    assert desk.discord.told == [(OWNER, "a link")]
+    assert [result.bare for result in env.discord.tried] == [False, True]
+    assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_slow_download_does_not_outlast_the_memory_of_a_nonce(desk: Desk):
+async def test_blocked_link_is_sent_privately(env: DelivererEnv):
+    """A message without its link would be of no use."""
+    await track_ended(env.store, env.clock)
+    env.downloads.errors.append(VideoUnusable("It is not an MP4."))
+    env.discord.errors.append(MessageRefused("a link"))
+    await env.deliver()
+
+    assert env.discord.sent_privately == [(OWNER, "a link")]
+
+
+async def test_slow_download_longer_than_a_nonce_lives_leads_to_a_look_up(env: DelivererEnv):
     """The attempt before left a message; Discord forgets the nonce during this one's download."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.accepts_then_cuts = True
-    desk.discord.forgets_nonces = True
-    await desk.deliver()
-    for path in desk.files():
+    await track_ended(env.store, env.clock)
+    env.discord.accepts_then_cuts = True
+    env.discord.forgets_nonces = True
+    await env.deliver()
+    for path in env.files():
         path.unlink()
-    await make_due(desk)
-    desk.downloads.held = asyncio.Event()
-    desk.downloads.begun.clear()
-    attempt = asyncio.create_task(desk.deliver())
-    await desk.downloads.begun.wait()
-    desk.clock.advance(2 * MINUTE)
-    desk.downloads.held.set()
+    await make_due(env)
+    env.downloads.held = asyncio.Event()
+    env.downloads.begun.clear()
+    attempt = asyncio.create_task(env.deliver())
+    await env.downloads.begun.wait()
+    env.clock.advance(2 * MINUTE)
+    env.downloads.held.set()
     await attempt
 
-    assert len(desk.discord.tried) == 1
-    assert (await desk.delivery()).message_id == 5001
+    assert len(env.discord.tried) == 1
+    assert (await env.delivery()).message_id == 5001
 
 
-async def test_message_accepted_before_the_cut_is_not_posted_twice(desk: Desk):
-    """Within two minutes Discord's memory for the nonce is relied on alone."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.accepts_then_cuts = True
-    await desk.deliver()
-    desk.clock.advance(2 * MINUTE - 1)
-    await desk.deliver()
+async def test_message_accepted_before_the_cut_is_not_posted_twice(env: DelivererEnv):
+    """Within two minutes we rely on Discord's memory for the nonce."""
+    await track_ended(env.store, env.clock)
+    env.discord.accepts_then_cuts = True
+    await env.deliver()
+    env.clock.advance(2 * MINUTE - 1)
+    await env.deliver()
 
-    assert desk.discord.looked_up == []
-    assert len(desk.discord.messages) == 1
-    assert (await desk.delivery()).message_id == 5001
+    assert env.discord.looked_up == []
+    assert len(env.discord.messages) == 1
+    assert (await env.delivery()).message_id == 5001
 
 
-async def test_message_of_an_earlier_attempt_is_found_after_two_minutes(desk: Desk):
+async def test_message_of_an_earlier_attempt_is_found_after_two_minutes(env: DelivererEnv):
     """Discord has forgotten the nonce: look before sending again."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.accepts_then_cuts = True
-    desk.discord.forgets_nonces = True
-    await desk.deliver()
-    desk.clock.advance(2 * MINUTE)
-    await desk.deliver()
+    await track_ended(env.store, env.clock)
+    env.discord.accepts_then_cuts = True
+    env.discord.forgets_nonces = True
+    await env.deliver()
+    env.clock.advance(2 * MINUTE)
+    await env.deliver()
 
-    assert len(desk.discord.tried) == 1
-    assert len(desk.discord.looked_up) == 1
-    delivery = await desk.delivery()
+    assert len(env.discord.tried) == 1
+    assert len(env.discord.looked_up) == 1
+    delivery = await env.delivery()
     assert (delivery.state, delivery.message_id) == (DeliveryState.POSTED, 5001)
 
 
-async def test_earlier_attempt_that_left_nothing_is_sent_again(desk: Desk):
+async def test_earlier_attempt_that_left_nothing_is_sent_again(env: DelivererEnv):
     """Looked for, not there."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.errors.append(DiscordUnavailable("503"))
-    await desk.deliver()
-    desk.clock.advance(HOUR)
-    await desk.deliver()
+    await track_ended(env.store, env.clock)
+    env.discord.errors.append(DiscordUnavailable("503"))
+    await env.deliver()
+    env.clock.advance(HOUR)
+    await env.deliver()
 
-    assert len(desk.discord.looked_up) == 1
-    assert (await desk.delivery()).state is DeliveryState.POSTED
+    assert len(env.discord.looked_up) == 1
+    assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_delivery_never_handed_over_is_not_looked_up(desk: Desk):
+async def test_delivery_never_handed_over_is_not_looked_up(env: DelivererEnv):
     """A slow download leaves no message."""
-    await track_ended(desk.store, desk.clock)
-    desk.downloads.errors.append(DownloadInterrupted("cut"))
-    await desk.deliver()
-    desk.clock.advance(HOUR)
-    await desk.deliver()
+    await track_ended(env.store, env.clock)
+    env.downloads.errors.append(DownloadInterrupted("cut"))
+    await env.deliver()
+    env.clock.advance(HOUR)
+    await env.deliver()
 
-    assert desk.discord.looked_up == []
+    assert env.discord.looked_up == []
 
 
-async def test_message_deleted_since_counts_as_posted(desk: Desk):
-    """Somebody did not want it: it is not posted again."""
-    await track_ended(desk.store, desk.clock)
-    desk.discord.deleted.add((await desk.delivery()).nonce)
-    await desk.deliver()
+async def test_message_deleted_since_counts_as_posted(env: DelivererEnv):
+    """It was not wanted: it is not posted again."""
+    await track_ended(env.store, env.clock)
+    env.discord.deleted.add((await env.delivery()).nonce)
+    await env.deliver()
 
-    delivery = await desk.delivery()
+    delivery = await env.delivery()
     assert (delivery.state, delivery.message_id) == (DeliveryState.POSTED, None)

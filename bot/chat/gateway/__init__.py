@@ -1,0 +1,1 @@
+"""Discord's gateway: shards, identify limits, server membership, a watchdog."""

@@ -1,0 +1,1 @@
+"""Every sentence that a user reads: replies, cards and lists, result messages."""

@@ -1,0 +1,105 @@
+"""What a result message says, and the direct message in its place."""
+
+from bot.chat.texts.escape import code, code_block, length, one_line
+from bot.chat.texts.replies import MAX_BUTTON_URL, MAX_CONTENT, ago, megabytes, person, plain_link
+from bot.core.clock import MINUTE
+from bot.core.results import ResultMessage, link_ends_at, living_link
+from bot.core.tasks import TaskState
+
+_MAX_NOTE = 200
+_MAX_REASON = 1200
+_MAX_PROBLEM = 200
+_LATE = 10 * MINUTE  # older results say so, or people wonder
+
+
+def result(message: ResultMessage, now: int) -> str:
+    """The result message's text, at most 2,000 characters; it always holds the task's id."""
+    delivery, task = message.due.delivery, message.due.task
+    head = [_headline(message, code(task.id))]
+    if message.parent_id is not None:
+        head.append(f"-# For <#{delivery.channel_id}>, which is closed.")
+    if delivery.note and not message.bare:
+        head.append(f"-# Note: {code(delivery.note, _MAX_NOTE)}")
+    problem = [one_line(message.problem, _MAX_PROBLEM)] if message.problem else []
+    late = []
+    if task.finished_at is not None and now - task.finished_at > _LATE:
+        late = [f"-# The API finished it {ago(task.finished_at)}; sorry for the wait."]
+    chars_left = MAX_CONTENT - sum(length(line) + 1 for line in (*head, *problem, *late))
+    if task.state is TaskState.COMPLETED:
+        link = [] if message.bare else _link_lines(message, now, chars_left)
+        return "\n".join([*head, *problem, *link, *late])
+    return "\n".join([*head, _reason(message, min(chars_left, _MAX_REASON)), *problem, *late])
+
+
+def _reason(message: ResultMessage, chars_left: int) -> str:
+    if message.bare:
+        return "Its words were blocked in this channel; `/veo status` shows them to you alone."
+    return code_block(message.due.task.reason or "The video API gave no reason.", chars_left)
+
+
+def undeliverable(message: ResultMessage, why: str, now: int) -> str:
+    """To whoever asked, in a direct message: what came of it, why it is not in the channel, what happens."""
+    delivery, task = message.due.delivery, message.due.task
+    what = {
+        TaskState.COMPLETED: "is ready",
+        TaskState.FAILED: "failed",
+        TaskState.LOST: "was given up",
+        TaskState.WAITING: "is waiting",
+    }[task.state]
+    lines = [
+        f"{code(task.id)} {what}, but I could not post it in <#{delivery.channel_id}>: {one_line(why, 200)}.",
+        "I post it there by myself once I may again; `/veo redeliver` in that channel tries at once.",
+    ]
+    link = living_link(task, now)
+    if task.state is not TaskState.COMPLETED:
+        lines.append(code_block(task.reason or "The video API gave no reason.", _MAX_REASON))
+    elif message.video is not None:
+        lines.append("Here is the video." + _smaller(message))
+    elif link is not None and length(link := plain_link(link)) < _MAX_REASON:
+        lines.append(f"Until then, the API's own link, which lives for a day: <{link}>")
+    return "\n".join(lines)
+
+
+def _smaller(message: ResultMessage) -> str:
+    """Said whenever the bytes are not the API's own."""
+    if message.original_size is None:
+        return ""
+    return f" Made smaller to fit here; the original has {megabytes(message.original_size)}."
+
+
+def _headline(message: ResultMessage, name: str) -> str:
+    due = message.due
+    who = " ".join(person(i) for i in dict.fromkeys((due.delivery.requester_id, *due.watchers)))
+    if message.video is not None:
+        return f"🎬 {who} {name} is ready."
+    return {
+        TaskState.COMPLETED: f"🎬 {who} {name} is ready, but I cannot attach it.",
+        TaskState.FAILED: f"❌ {who} {name} failed. The video API says:",
+        TaskState.LOST: f"❓ {who} I stopped waiting for {name}:",
+        TaskState.WAITING: f"{who} {name}",
+    }[due.task.state]
+
+
+def _link_lines(message: ResultMessage, now: int, chars_left: int) -> list[str]:
+    """The link in words where there is no attachment: it is all that people get."""
+    task, ends_at = message.due.task, link_ends_at(message.due.task)
+    link = living_link(task, now)
+    if ends_at is None:
+        return []
+    if link is None:
+        smaller = _smaller(message).strip()
+        if message.video is not None:
+            return [f"-# {smaller}"] if smaller else []
+        return ["The API's link to it has ended as well."]
+    until = f"<t:{ends_at // 1000}:f>"
+    has_button = len(plain_link(link)) <= MAX_BUTTON_URL
+    if message.video is not None:
+        original = f" The original link works until {until}." if has_button else ""
+        note = f"{_smaller(message)}{original}".strip()
+        return [f"-# {note}"] if note else []
+    whole = f"Download it within a day (until {until}): <{plain_link(link)}>"
+    if length(whole) < chars_left:
+        return [whole]
+    if has_button:
+        return [f"Download it within a day (until {until}): the button below"]
+    return [f"Its link is too long for a message; the API's own reply holds it (until {until})."]

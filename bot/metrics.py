@@ -1,0 +1,124 @@
+"""Counters and histograms for Prometheus: what the bot has done since it started.
+
+Labels are enums, because an id as a label would make a new series each time.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+
+
+class PollAnswer(StrEnum):
+    """The result of one poll."""
+
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    UNKNOWN_ID = "unknown_id"
+    NO_VIDEO = "no_video"
+    NO_ANSWER = "no_answer"
+    THROTTLED = "throttled"
+    KEY_REFUSED = "key_refused"
+
+
+class AttemptOutcome(StrEnum):
+    """The result of one attempt to deliver."""
+
+    POSTED = "posted"
+    UNDELIVERABLE = "undeliverable"
+    RETRIED = "retried"
+    QUARANTINED = "set_aside"  # the label that dashboards of 0.1.0 know
+
+
+class WaitReason(StrEnum):
+    """Which rate limit makes us wait."""
+
+    OUTBOUND = "outbound"  # our own limit for calls to Discord
+    DISCORD = "discord"  # a 429
+    EDGE = "edge"  # a block in front of Discord
+    VIDEO_API = "video_api"  # its throttling
+
+
+# Seconds: from unnoticeable to the day after which the API's link has ended.
+_DELIVERY = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 4 * 3600, 24 * 3600)
+_TRANSFER = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
+# Discord gives a command three seconds; a loop that is late by half a second is a fault.
+_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Metrics:
+    """All counters of one process. Sizes in bytes, times in seconds.
+
+    Every value of a label exists from the start, because `rate` does not see a series that begins at 1.
+    A negative time means that the wall clock was set back in between, and counts as 0.
+    """
+
+    def __init__(self) -> None:
+        # The creation time of a counter is of no use here, and costs a series for each.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._polls = self._counter(
+            "veo_polls", "Polls of the video API by its answer.", "answer", PollAnswer
+        )
+        self._attempts = self._counter(
+            "veo_delivery_attempts", "Attempts to deliver by outcome.", "outcome", AttemptOutcome
+        )
+        self._waits = self._counter(
+            "veo_wait_seconds", "Seconds of waiting, by who makes us wait.", "limiter", WaitReason
+        )
+        self._delivered = self._histogram(
+            "veo_completed_to_posted_seconds",
+            "From a video's completion, or its being asked for when that was later, to its message.",
+            _DELIVERY,
+        )
+        self._upload_bytes = self._counter("veo_upload_bytes", "Bytes of files that Discord took.")
+        self._upload = self._histogram(
+            "veo_upload_seconds", "From handing a file to Discord to its answer, waits included.", _TRANSFER
+        )
+        self._too_large = self._counter("veo_uploads_too_large", "Files that Discord refused for their size.")
+        self._download_bytes = self._counter("veo_download_bytes", "Bytes of videos that were downloaded.")
+        self._download = self._histogram(
+            "veo_download_seconds", "Of a download that came to its end.", _TRANSFER
+        )
+        self._lag = self._histogram(
+            "veo_event_loop_lag_seconds", "How late the event loop woke a job that slept.", _LAG
+        )
+
+    def _counter(self, name: str, what: str, label: str | None = None, values: Iterable[str] = ()) -> Counter:
+        counter = Counter(name, what, [label] if label else [], registry=self.registry)
+        for value in values:
+            counter.labels(str(value))
+        return counter
+
+    def _histogram(self, name: str, what: str, buckets: Iterable[float]) -> Histogram:
+        return Histogram(name, what, registry=self.registry, buckets=tuple(buckets))
+
+    def polled(self, answer: PollAnswer) -> None:
+        self._polls.labels(str(answer)).inc()
+
+    def attempted(self, outcome: AttemptOutcome) -> None:
+        self._attempts.labels(str(outcome)).inc()
+
+    def delivered(self, seconds: float) -> None:
+        """A video was posted `seconds` after it was completed or requested, whichever is later."""
+        self._delivered.observe(max(seconds, 0.0))
+
+    def uploaded(self, size: int, seconds: float) -> None:
+        self._upload_bytes.inc(size)
+        self._upload.observe(seconds)
+
+    def too_large(self) -> None:
+        """Discord refused a file for its size."""
+        self._too_large.inc()
+
+    def downloaded(self, size: int, seconds: float) -> None:
+        self._download_bytes.inc(size)
+        self._download.observe(seconds)
+
+    def waited(self, reason: WaitReason, seconds: float) -> None:
+        self._waits.labels(str(reason)).inc(max(seconds, 0.0))
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop woke a sleeping job this late."""
+        self._lag.observe(seconds)

@@ -1,0 +1,41 @@
+"""The resources that commands share: the store, and a client that is logged in at Discord."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from bot.chat.client import CourierClient
+from bot.chat.gateway.connection import log_in, point_at
+from bot.chat.outbound import rate_limit_trace
+from bot.core.rate_limit import RateLimit
+from bot.metrics import Metrics
+from bot.settings import Settings
+from bot.storage.store import Store, open_store
+
+
+def opened_store(settings: Settings) -> AbstractAsyncContextManager[Store]:
+    """The store that the settings name. Raises DependencyDown, StorageUnavailable."""
+    return open_store(
+        settings.database,
+        limits=settings.limits,
+        interval=settings.interval_ms,
+        lease_time=settings.lease_ms,
+        rate=RateLimit(settings.poll_rate, burst=settings.poll_rate),
+    )
+
+
+@asynccontextmanager
+async def logged_in_client(settings: Settings, metrics: Metrics) -> AsyncIterator[CourierClient]:
+    """A client that may call Discord. Raises TokenRefused, DependencyDown."""
+    if settings.discord_api_url is not None:
+        point_at(str(settings.discord_api_url))
+    client = CourierClient(
+        proxy=str(settings.discord_proxy) if settings.discord_proxy else None,
+        shard_count=settings.shard_count,
+        shard_ids=settings.shard_ids,
+    )
+    client.http.http_trace = rate_limit_trace(metrics)
+    try:
+        await log_in(client, settings.discord_token.get_secret_value(), settings.discord_api_url is not None)
+        yield client
+    finally:
+        await client.close()

@@ -1,0 +1,84 @@
+"""Copies a whole database into another: every row or none, counted on both sides."""
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.core.errors import DependencyDown
+from bot.storage.engine import Database
+from bot.storage.key_values import KeyValues
+from bot.storage.tables import cards, deliveries, key_values, metadata, rate_limits
+
+# Set after a copy and removed when a bot first starts: while it is set, the copy may be repeated.
+_COPIED_UNUSED = "moved.untouched"
+_MAX_ROWS_AT_ONCE = 1_000
+# The rate limits are made by a migration, and are worthless a second later.
+_TABLES = [table for table in metadata.sorted_tables if table is not rate_limits]
+
+
+async def copy_all(source: Database, target: Database) -> dict[str, int]:
+    """Copy every table; returns the rows of each, after counting them on both sides.
+
+    `source` is a SQLite database that no bot uses at the moment; both have today's schema. Raises
+    DependencyDown when the target has been used, StorageUnavailable.
+    """
+
+    async def copy_from(read: AsyncConnection) -> dict[str, int]:
+        return await target.run(lambda write: _copy(read, write), exclusive=True, no_timeout=True)
+
+    return await source.run(copy_from)
+
+
+async def mark_used(database: Database) -> None:
+    """A bot runs on it from now on, so the copy must not be repeated."""
+    await KeyValues(database).put(_COPIED_UNUSED, None)
+
+
+async def _copy(read: AsyncConnection, write: AsyncConnection) -> dict[str, int]:
+    await _check_unused(write)
+    for table in reversed(_TABLES):
+        await write.execute(sa.delete(table))
+    for table in _TABLES:
+        await _copy_table(read, write, table)
+    await _copy_sequences(read, write)
+    counts = {table.name: await _count(read, table) for table in _TABLES}
+    arrived = {table.name: await _count(write, table) for table in _TABLES}
+    if arrived != counts:
+        raise DependencyDown(f"of {counts} only {arrived} arrived: nothing is moved")
+    await write.execute(sa.insert(key_values).values(name=_COPIED_UNUSED, value="yes"))
+    return counts
+
+
+async def _check_unused(write: AsyncConnection) -> None:
+    untouched = sa.select(key_values.c.value).where(key_values.c.name == _COPIED_UNUSED)
+    if (await write.execute(untouched)).first() is not None:
+        return
+    for table in _TABLES:
+        if rows := await _count(write, table):
+            raise DependencyDown(
+                f"the target is in use: it has {rows} rows in {table.name}. Move into an empty database"
+            )
+
+
+async def _copy_table(read: AsyncConnection, write: AsyncConnection, table: sa.Table) -> None:
+    rows = await read.execute(sa.select(table).order_by(*table.primary_key.columns))
+    for part in rows.mappings().partitions(_MAX_ROWS_AT_ONCE):
+        copies = [{column.key: _clean(row[column]) for column in table.columns} for row in part]
+        await write.execute(sa.insert(table), copies)
+
+
+def _clean(value: object) -> object:
+    """Without NUL, which SQLite accepts in a text and PostgreSQL does not."""
+    return value.replace("\0", "") if isinstance(value, str) else value
+
+
+async def _copy_sequences(read: AsyncConnection, write: AsyncConnection) -> None:
+    """Copy the last id given, because buttons carry ids: the id of a deleted row is never given again."""
+    given = sa.text("SELECT name, seq FROM sqlite_sequence")
+    for name, last in (await read.execute(given)).all():
+        if name in (cards.name, deliveries.name):
+            sequence = sa.func.pg_get_serial_sequence(name, "id")
+            await write.execute(sa.select(sa.func.setval(sequence, last)))
+
+
+async def _count(connection: AsyncConnection, table: sa.Table) -> int:
+    return int((await connection.execute(sa.select(sa.func.count()).select_from(table))).scalar_one())

@@ -1,0 +1,240 @@
+"""What commands and buttons write: track, untrack, redeliver, watch."""
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.core.results import new_nonce
+from bot.core.tasks import LIVE, Delivery, DeliveryState, ExistingDelivery, TaskState, may_become
+from bot.core.tracking import (
+    MAX_WATCHERS,
+    Limits,
+    LimitScope,
+    QuotaReached,
+    Registration,
+    TrackRequest,
+    UntrackResult,
+    WatchResult,
+)
+from bot.storage.card_queue import mark_cards_due, view_card
+from bot.storage.engine import Database, Queries, notify, transaction
+from bot.storage.lookups import find_existing
+from bot.storage.tables import IS_BEING_SENT, IS_LIVE, cards, deliveries, tasks, watchers
+
+
+class TrackingQueries(Queries):
+    """Writes that people trigger. `interval` is POLL_INTERVAL in milliseconds."""
+
+    def __init__(self, database: Database, *, limits: Limits, interval: int) -> None:
+        super().__init__(database)
+        self._limits = limits
+        self._interval = interval
+
+    @transaction(exclusive=True)
+    async def register(self, connection: AsyncConnection, request: TrackRequest, now: int) -> Registration:
+        """Register all ids or none, in one transaction. Raises QuotaReached."""
+        found = [await find_existing(connection, request.channel_id, i) for i in request.ids]
+        existing = tuple(e for e in found if e is not None and not _starts_again(e))
+        known = {e.delivery.task_id for e in existing}
+        new = [task_id for task_id in request.ids if task_id not in known]
+        if not new:
+            return Registration(None, existing)
+        await self._check_limits(connection, request, len(new))
+        card_id = await _insert_card(connection, request)
+        for task_id in new:
+            state = await self._want_task(connection, task_id, now)
+            await _insert_delivery(connection, request, task_id, state, now, card_id)
+        await notify(connection, tasks, deliveries)
+        return Registration(await view_card(connection, card_id), existing)
+
+    async def _check_limits(self, connection: AsyncConnection, request: TrackRequest, wanted: int) -> None:
+        limits = self._limits
+        for scope, column, key, limit in (
+            (LimitScope.USER, deliveries.c.requester_id, request.requester_id, limits.per_user),
+            (LimitScope.CHANNEL, deliveries.c.channel_id, request.channel_id, limits.per_channel),
+            (LimitScope.GUILD, deliveries.c.guild_id, request.guild_id, limits.per_guild),
+        ):
+            count = sa.select(sa.func.count()).select_from(deliveries).where(column == key, IS_LIVE)
+            used = (await connection.execute(count)).scalar_one()
+            if used + wanted > limit:
+                raise QuotaReached(scope, used=used, limit=limit, wanted=wanted)
+
+    async def _want_task(self, connection: AsyncConnection, task_id: str, now: int) -> TaskState:
+        """Make sure that the task exists and is polled; returns its state."""
+        row = (
+            await connection.execute(
+                sa.select(tasks.c.state, tasks.c.due_at, tasks.c.polled_at).where(tasks.c.id == task_id)
+            )
+        ).one_or_none()
+        if row is None:
+            await connection.execute(sa.insert(tasks).values(_fresh_task(task_id, now)))
+            return TaskState.WAITING
+        unwanted = row.state is TaskState.WAITING and row.due_at is None
+        # Lost, and some channel is still to be told: polling again would take the reason from its message.
+        still_told = row.state is TaskState.LOST and await _is_owed(connection, task_id)
+        if still_told or (row.state is not TaskState.LOST and not unwanted):
+            return TaskState(row.state)
+        # Not before the interval since the last poll is over: it counts per task, not per request.
+        due_at = max(now, (row.polled_at or 0) + self._interval)
+        await connection.execute(
+            sa.update(tasks)
+            .where(tasks.c.id == task_id)
+            .values(_fresh_task(task_id, now) | {"due_at": due_at, "polled_at": row.polled_at})
+        )
+        return TaskState.WAITING
+
+    @transaction(exclusive=True)
+    async def cancel(
+        self,
+        connection: AsyncConnection,
+        channel_id: int,
+        task_id: str,
+        by: int,
+        now: int,
+        *,
+        may_cancel_any: bool,
+    ) -> UntrackResult:
+        """End what this channel is owed for the task, unless it is being posted right now."""
+        found = await find_existing(connection, channel_id, task_id)
+        if found is None:
+            return UntrackResult.NOT_TRACKED
+        delivery = found.delivery
+        if delivery.state not in LIVE:
+            return UntrackResult.ENDED
+        if delivery.requester_id != by and not may_cancel_any:
+            return UntrackResult.NOT_YOURS
+        return await self._cancel(connection, delivery, by, now)
+
+    async def _cancel(
+        self, connection: AsyncConnection, delivery: Delivery, by: int, now: int
+    ) -> UntrackResult:
+        cancelled = await connection.execute(
+            sa.update(deliveries)
+            .where(deliveries.c.id == delivery.id, ~IS_BEING_SENT)
+            .where(deliveries.c.state.in_(may_become(DeliveryState.CANCELLED)))
+            .values(state=DeliveryState.CANCELLED, due_at=None, lease=None, ended_at=now, cancelled_by=by)
+        )
+        if cancelled.rowcount == 0:
+            return UntrackResult.BEING_POSTED
+        await _stop_polling_if_unwanted(connection, delivery.task_id)
+        await mark_cards_due(connection, tasks.c.id == delivery.task_id, now)
+        return UntrackResult.CANCELLED
+
+    @transaction(exclusive=True)
+    async def redeliver(
+        self, connection: AsyncConnection, existing: ExistingDelivery, by: int, now: int
+    ) -> bool:
+        """Insert a second delivery of a final task, with a nonce of its own. Raises QuotaReached.
+
+        False when another one was requested since `existing` was read, or when the task is polled again.
+        """
+        old = existing.delivery
+        request = TrackRequest(old.guild_id, old.channel_id, by, (old.task_id,), old.note)
+        latest = await find_existing(connection, old.channel_id, old.task_id)
+        if latest is None or latest.delivery.state in LIVE or latest.task.state is TaskState.WAITING:
+            return False
+        await self._check_limits(connection, request, 1)
+        await _insert_delivery(connection, request, old.task_id, latest.task.state, now, None)
+        await notify(connection, deliveries)
+        return True
+
+    @transaction(exclusive=True)
+    async def watch(self, connection: AsyncConnection, card_id: int, user_id: int) -> WatchResult:
+        """Mention a person for what is still to come on a card, or stop mentioning them."""
+        live = (
+            await connection.execute(
+                sa.select(deliveries.c.id, deliveries.c.requester_id).where(
+                    deliveries.c.card_id == card_id, IS_LIVE
+                )
+            )
+        ).all()
+        if not live:
+            return WatchResult.ENDED
+        others = [row.id for row in live if row.requester_id != user_id]
+        if not others:
+            return WatchResult.OWN
+        mine = watchers.c.delivery_id.in_(others) & (watchers.c.user_id == user_id)
+        removed = await connection.execute(sa.delete(watchers).where(mine))
+        if removed.rowcount == len(others):
+            return WatchResult.REMOVED
+        if await _is_full(connection, others):
+            return WatchResult.FULL
+        await connection.execute(
+            sa.insert(watchers), [{"delivery_id": i, "user_id": user_id} for i in others]
+        )
+        return WatchResult.ADDED
+
+
+async def _is_full(connection: AsyncConnection, delivery_ids: list[int]) -> bool:
+    counts = (
+        sa.select(sa.func.count())
+        .where(watchers.c.delivery_id.in_(delivery_ids))
+        .group_by(watchers.c.delivery_id)
+    )
+    return max((await connection.execute(counts)).scalars(), default=0) >= MAX_WATCHERS
+
+
+def _starts_again(existing: ExistingDelivery) -> bool:
+    """Whether tracking the id once more in this channel starts a new delivery."""
+    if existing.delivery.state is DeliveryState.CANCELLED:
+        return True
+    return existing.delivery.state not in LIVE and existing.task.state is TaskState.LOST
+
+
+def _fresh_task(task_id: str, now: int) -> dict[str, object]:
+    cleared = ("api_status", "api_status_since", "reason", "video_url", "seconds", "polled_at", "finished_at")
+    return {
+        "id": task_id,
+        "state": TaskState.WAITING,
+        "registered_at": now,
+        "due_at": now,
+        "attempt": 0,
+        "doubts": 0,
+        "lease": None,
+    } | dict.fromkeys(cleared)
+
+
+async def _insert_card(connection: AsyncConnection, request: TrackRequest) -> int:
+    inserted = await connection.execute(
+        sa.insert(cards)
+        .values(guild_id=request.guild_id, channel_id=request.channel_id, attempt=0)
+        .returning(cards.c.id)
+    )
+    return int(inserted.scalar_one())
+
+
+async def _insert_delivery(
+    connection: AsyncConnection,
+    request: TrackRequest,
+    task_id: str,
+    task_state: TaskState,
+    now: int,
+    card_id: int | None,
+) -> None:
+    waiting = task_state is TaskState.WAITING
+    await connection.execute(
+        sa.insert(deliveries).values(
+            task_id=task_id,
+            guild_id=request.guild_id,
+            channel_id=request.channel_id,
+            requester_id=request.requester_id,
+            note=request.note,
+            state=DeliveryState.OPEN if waiting else DeliveryState.DUE,
+            nonce=new_nonce(),
+            card_id=card_id,
+            created_at=now,
+            due_at=None if waiting else now,
+            attempt=0,
+        )
+    )
+
+
+async def _is_owed(connection: AsyncConnection, task_id: str) -> bool:
+    live = sa.select(deliveries.c.id).where(deliveries.c.task_id == task_id, IS_LIVE).limit(1)
+    return (await connection.execute(live)).first() is not None
+
+
+async def _stop_polling_if_unwanted(connection: AsyncConnection, task_id: str) -> None:
+    wanted = sa.exists().where(deliveries.c.task_id == task_id, IS_LIVE)
+    await connection.execute(
+        sa.update(tasks).where(tasks.c.id == task_id, ~wanted).values(due_at=None, lease=None)
+    )

@@ -1,0 +1,95 @@
+"""Runs the jobs of the process side by side: when one ends, the process ends, so none can die unnoticed."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from bot.aio import cancel_all, wait_for_any
+from bot.chat.client import CourierClient
+from bot.chat.gateway.connection import connect
+from bot.chat.gateway.watchdog import watch
+from bot.core.errors import DependencyDown
+
+logger = logging.getLogger(__name__)
+
+_CONNECT_TIMEOUT = 60.0
+
+
+# Runs until the event is set.
+Job = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
+
+async def supervise(
+    client: CourierClient, jobs: Sequence[Job], stop: asyncio.Event, *, has_gateway: bool
+) -> None:
+    """Connect, if the process has a gateway, then run `jobs` until `stop` is set.
+
+    Raises what one of them raised.
+    """
+    connection = asyncio.create_task(connect(client), name="gateway") if has_gateway else None
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        if connection is None:
+            logger.info("ready without a gateway: polling and delivering as %s", client.user)
+        if connection is None or await _is_ready(client, connection, stopping):
+            await _run(client, jobs, connection, stopping, stop)
+        else:
+            await _shut_down(set(), connection, stop)
+    finally:
+        await cancel_all(stopping)
+
+
+async def _is_ready(
+    client: CourierClient, connection: asyncio.Task[None], stopping: asyncio.Task[Any]
+) -> bool:
+    """Whether every shard is ready. False when the process ends before that."""
+    timeout = _CONNECT_TIMEOUT + client.logins_take
+    if not await wait_for_any(connection, client.connected, stopping, timeout=timeout):
+        raise DependencyDown(f"Discord's gateway did not let us in within {timeout:g} s")
+    return not connection.done() and not stopping.done()
+
+
+async def _run(
+    client: CourierClient,
+    jobs: Sequence[Job],
+    connection: asyncio.Task[None] | None,
+    stopping: asyncio.Task[Any],
+    stop: asyncio.Event,
+) -> None:
+    running = {asyncio.create_task(job(stop), name="job") for job in jobs}
+    connections = set() if connection is None else {connection}
+    watching = asyncio.create_task(watch(client), name="watchdog")
+    await wait_for_any(*running, *connections, watching, stopping)
+    if watching.done():
+        # No call to Discord comes back, so there is nothing to wait for.
+        await cancel_all(*running, *connections)
+        await watching
+    await cancel_all(watching)
+    await _shut_down(running, connection, stop)
+
+
+async def _shut_down(
+    running: set[asyncio.Task[None]], connection: asyncio.Task[None] | None, stop: asyncio.Event
+) -> None:
+    asked_to = stop.is_set()
+    if asked_to:
+        logger.info("stopping: no new work is taken")
+    stop.set()
+    outcomes = await asyncio.gather(*running, return_exceptions=True)
+    # The gateway stays up until here: buttons and commands are still answered while uploads finish.
+    if connection is not None:
+        outcomes.append(await _disconnect(connection))
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    if not asked_to:
+        raise RuntimeError("a job ended without being told to")
+
+
+async def _disconnect(connection: asyncio.Task[None]) -> BaseException | None:
+    """Close the connection; returns the exception that had ended it."""
+    if connection.done():
+        return connection.exception()
+    await cancel_all(connection)
+    return None

@@ -1,0 +1,60 @@
+"""Edits cards whose state has changed. A card is a courtesy: what is owed is the result message."""
+
+import logging
+from typing import Protocol
+
+from bot.core.backoff import retry_delay
+from bot.core.clock import HOUR, Clock
+from bot.core.errors import GiveUp, TryLater
+from bot.core.log_fields import log_about
+from bot.core.tasks import CardView
+from bot.storage.card_queue import CardQueue
+
+logger = logging.getLogger(__name__)
+_MAX_ATTEMPTS = 10
+_QUARANTINE_TIME = HOUR
+
+
+class CardEditor(Protocol):
+    """Discord, as the card updater sees it."""
+
+    async def edit_card(self, view: CardView) -> None:
+        """Edit the card's message. Raises DiscordUnavailable, Undeliverable."""
+        ...
+
+
+class CardUpdater:
+    """The handler of the card loop."""
+
+    name = "card updater"
+
+    def __init__(self, *, queue: CardQueue, editor: CardEditor, clock: Clock) -> None:
+        self._queue = queue
+        self._editor = editor
+        self._clock = clock
+
+    async def handle(self, lease: int, work: CardView) -> None:
+        """Edit one card and record it. After ten failed attempts the card stays as it is."""
+        log_about("edit_card", work)
+        try:
+            await self._editor.edit_card(work)
+        except GiveUp as error:
+            logger.info("card %d stays as it is: %s", work.card.id, error)
+        except TryLater as error:
+            if work.attempt + 1 < _MAX_ATTEMPTS:
+                await self._postpone(lease, work, error)
+                return
+            logger.warning("card %d stays as it is: %s", work.card.id, error)
+        await self._queue.mark_edited(work.card, lease, self._clock())
+
+    async def _postpone(self, lease: int, view: CardView, error: TryLater) -> None:
+        attempt = view.attempt + 1
+        due_at = self._clock() + retry_delay(attempt, retry_after=error.retry_after)
+        await self._queue.postpone(view.card.id, lease, due_at, attempt=attempt)
+
+    async def quarantine(self, lease: int, work: CardView, reason: str) -> None:
+        """Keep a card back for an hour, because our own bug stopped it."""
+        due_at = self._clock() + _QUARANTINE_TIME
+        await self._queue.postpone(
+            work.card.id, lease, due_at, attempt=work.attempt + 1, quarantine_reason=reason
+        )

@@ -1,0 +1,166 @@
+"""A deliverer over the real store and a real folder; Discord, downloads and fitting are scripted."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from bot.core.errors import DiscordUnavailable, TooLargeForDiscord
+from bot.core.results import ResultMessage
+from bot.core.tasks import Delivery
+from bot.metrics import Metrics
+from bot.storage.store import Store
+from bot.storage.tables import deliveries
+from bot.work.deliverer import Deliverer
+from bot.work.video_cache import VideoCache
+from tests.factories import CHANNEL, look_up
+from tests.timing import FakeClock
+
+MP4 = b"the video"
+
+
+class ScriptedDiscord:
+    """Takes every message, unless a test has put an error on the list. One nonce is one message."""
+
+    def __init__(self) -> None:
+        self.errors: deque[Exception] = deque()
+        self.accepts_then_cuts = False
+        self.deleted: set[str] = set()
+        self.tried: list[ResultMessage] = []
+        self.messages: dict[str, tuple[int, bytes | None, str | None]] = {}
+        self.forgets_nonces = False
+        self.looked_up: list[int] = []
+        self.sent_privately: list[tuple[int, str]] = []
+        self.unreachable: deque[Exception] = deque()
+        self.parent: int | None = None
+        self.refuses_more_than: int | None = None
+        self.found_only_in: int | None = None
+        self.upload_limit_of_guild = 10 * 1024 * 1024
+
+    async def post(self, result: ResultMessage) -> int | None:
+        self.tried.append(result)
+        if self.errors:
+            raise self.errors.popleft()
+        if self.refuses_more_than is not None and result.video:
+            self._check_size((await asyncio.to_thread(result.video.stat)).st_size, self.refuses_more_than)
+        nonce = result.due.delivery.nonce
+        if nonce in self.deleted:
+            return None
+        if nonce not in self.messages or self.forgets_nonces:
+            data = await asyncio.to_thread(result.video.read_bytes) if result.video else None
+            self.messages[nonce] = (5000 + len(self.tried), data, result.problem)
+        if self.accepts_then_cuts:
+            self.accepts_then_cuts = False
+            raise DiscordUnavailable("connection cut")
+        return self.messages[nonce][0]
+
+    def _check_size(self, size: int, limit: int) -> None:
+        if size > limit:
+            self.upload_limit_of_guild = limit
+            raise TooLargeForDiscord("413")
+
+    async def send_privately(self, result: ResultMessage, why: str) -> None:
+        if self.unreachable:
+            raise self.unreachable.popleft()
+        self.sent_privately.append((result.due.delivery.requester_id, why))
+
+    async def find(self, result: ResultMessage) -> int | None:
+        self.looked_up.append(result.channel_id)
+        if self.found_only_in not in (None, result.channel_id):
+            return None
+        found = self.messages.get(result.due.delivery.nonce)
+        return found[0] if found else None
+
+    async def parent_of(self, thread_id: int) -> int | None:
+        return self.parent
+
+    async def upload_limit(self, guild_id: int, wanted: int) -> int:
+        return self.upload_limit_of_guild
+
+
+class ScriptedFitter:
+    """Cuts the video off at the limit, unless a test has put an error on the list."""
+
+    def __init__(self) -> None:
+        self.errors: deque[Exception] = deque()
+        self.limits: list[int] = []
+
+    async def fit(self, source: Path, destination: Path, *, limit: int) -> None:
+        self.limits.append(limit)
+        if self.errors:
+            raise self.errors.popleft()
+        data = await asyncio.to_thread(source.read_bytes)
+        await asyncio.to_thread(destination.write_bytes, data[:limit])
+
+
+class ScriptedDownloads:
+    """Writes the video, unless a test has put an error on the list, or holds it."""
+
+    def __init__(self) -> None:
+        self.errors: deque[Exception] = deque()
+        self.urls: list[str] = []
+        self.held: asyncio.Event | None = None
+        self.begun = asyncio.Event()
+
+    async def fetch(self, url: str, destination: Path) -> None:
+        self.urls.append(url)
+        self.begun.set()
+        if self.held:
+            await self.held.wait()
+        if self.errors:
+            raise self.errors.popleft()
+        await asyncio.to_thread(destination.write_bytes, MP4)
+
+
+@dataclass
+class DelivererEnv:
+    """A deliverer with everything around it."""
+
+    store: Store
+    clock: FakeClock
+    folder: Path
+    discord: ScriptedDiscord = field(default_factory=ScriptedDiscord)
+    downloads: ScriptedDownloads = field(default_factory=ScriptedDownloads)
+    fitter: ScriptedFitter = field(default_factory=ScriptedFitter)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    metrics: Metrics = field(default_factory=Metrics)
+    changes: int = 0
+    videos: VideoCache = field(init=False)
+    deliverer: Deliverer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.videos = VideoCache(self.folder, self.downloads, self.fitter, self.metrics)
+        self.deliverer = Deliverer(
+            queue=self.store.deliveries,
+            messenger=self.discord,
+            videos=self.videos,
+            clock=self.clock,
+            stop=self.stop,
+            on_change=self._changed,
+            metrics=self.metrics,
+        )
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    async def deliver(self, count: int = 1) -> None:
+        """One attempt for each of the next due deliveries."""
+        for _ in range(count):
+            claim = await self.store.deliveries.claim(1, self.clock())
+            (due,) = claim.work
+            await self.deliverer.handle(claim.lease, due)
+
+    async def delivery(self, channel: int = CHANNEL) -> Delivery:
+        return (await look_up(self.store, channel=channel)).delivery
+
+    def files(self) -> list[Path]:
+        return list(self.folder.iterdir())
+
+
+async def make_due(env: DelivererEnv) -> None:
+    """As if the back-off were over."""
+    await env.store.database.run(
+        lambda connection: connection.execute(sa.update(deliveries).values(due_at=0))
+    )

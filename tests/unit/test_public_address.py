@@ -1,0 +1,282 @@
+"""Which addresses a video's link may lead to, however they are spelled."""
+
+import socket
+from ipaddress import ip_address
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from bot.core.errors import VideoUnusable
+from bot.veo.public_address import PublicResolver, check_link, is_public, next_hop, parse_link
+
+
+def nat64(address: str) -> str:
+    return str(ip_address(b"\x00\x64\xff\x9b" + bytes(8) + ip_address(address).packed))
+
+
+def sixtofour(address: str) -> str:
+    return str(ip_address(b"\x20\x02" + ip_address(address).packed + bytes(9) + b"\x01"))
+
+
+PUBLIC = [
+    "8.8.8.8",
+    "93.184.216.34",
+    "172.32.0.1",
+    "100.128.0.1",
+    "2606:4700::1111",
+    "2001:4860:4860::8888",
+    "::ffff:8.8.8.8",
+    nat64("8.8.8.8"),
+]
+PRIVATE = [
+    "0.0.0.0",
+    "0.1.2.3",
+    "10.0.0.1",
+    "100.64.0.1",
+    "100.100.100.200",
+    "127.0.0.1",
+    "127.255.255.254",
+    "168.63.129.16",
+    "169.254.169.254",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.8",
+    "192.0.0.192",
+    "192.0.2.1",
+    "192.168.1.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.250",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::8.8.8.8",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "64:ff9b:1::1",
+    nat64("10.0.0.1"),
+    nat64("127.0.0.1"),
+    "100::1",
+    "2001::1",
+    "2001:db8::1",
+    sixtofour("10.0.0.1"),
+    sixtofour("192.168.1.1"),
+    "5f00::1",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fec0::1",
+    "ff02::1",
+]
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_public_addresses_may_be_visited(address: str):
+    """Global unicast, and IPv6 spellings of it."""
+    assert is_public(ip_address(address))
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_private_and_special_addresses_may_not(address: str):
+    """Everything with a special meaning, and IPv6 addresses that carry such an IPv4 address."""
+    assert not is_public(ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://10.0.0.1/v.mp4",
+        "http://10.0.0.1./v.mp4",
+        "http://10.0.0.1:8080/v.mp4",
+        "http://user:secret@10.0.0.1/v.mp4",
+        "http://example.com@10.0.0.1/v.mp4",
+        "http://167772161/",
+        "http://0xa.0.0.1/",
+        "http://0x0A000001/",
+        "http://012.0.0.1/",
+        "http://10.1/",
+        "http://127.1/",
+        "http://0/",
+        "http://2130706433/",
+        "http://\uff11\uff10.0.0.1/",  # fullwidth digits
+        "http://%31%30.0.0.1/",
+        "http://[::1]/",
+        "http://[::]/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://[::ffff:a00:1]/",
+        "http://[64:ff9b::a00:1]/",
+        "http://[2002:a00:1::1]/",
+        "http://[fe80::1%25eth0]/",
+        "http://[fe80::1%eth0]/",
+        "http://[2606:4700::1111%25eth0]/",
+        "http://[fd00:ec2::254]/",
+    ],
+)
+def test_odd_spellings_of_private_addresses_are_refused(link: str):
+    """What the system's resolver would read as an address is judged as that address."""
+    with pytest.raises(VideoUnusable, match="may not visit"):
+        check_link(parse_link(link), allow_loopback=False)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://example.com/v.mp4",
+        "http://8.8.8.8/",
+        "http://134744072/",
+        "http://[2606:4700::1111]:8443/",
+        "https://1e100.net/",
+        "http://视频.example/v.mp4",
+        "http://localhost/",  # a name: the resolver judges it
+    ],
+)
+def test_names_and_public_addresses_pass(link: str):
+    """A name is judged when it is connected to, not before."""
+    url = parse_link(link)
+    check_link(url, allow_loopback=False)
+    assert url.raw_host
+
+
+@pytest.mark.parametrize(
+    "link", ["http://127.0.0.1/", "http://127.9.9.9/", "http://[::1]/", "http://[::ffff:127.0.0.1]/"]
+)
+def test_loopback_is_the_only_exemption(link: str):
+    """allow_loopback is for a stand-in on this machine; nothing else becomes reachable."""
+    check_link(parse_link(link), allow_loopback=True)
+    with pytest.raises(VideoUnusable):
+        check_link(parse_link(link), allow_loopback=False)
+    for other in ("10.0.0.1", "169.254.169.254", "0.0.0.0", "[64:ff9b::7f00:1]"):
+        with pytest.raises(VideoUnusable):
+            check_link(parse_link(f"http://{other}/"), allow_loopback=True)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "",
+        "v.mp4",
+        "//example.com/v.mp4",
+        "ftp://example.com/v.mp4",
+        "file:///etc/passwd",
+        "data:video/mp4;base64,AAAA",
+        "http://",
+        "http:///v.mp4",
+        "http://][@",
+        "http://user@/v.mp4",
+        "http://example.com:0/",
+        "http://example.com:99999/",
+        "http://example.com:x/",
+        "http://example.com\\@10.0.0.1/",
+        "http://exa\nmple.com/",
+        "http://example.com/\x00",
+        "http://example.com/\ud800",
+        "http://[::1/",
+        "http://[1::2::3]/",
+    ],
+)
+def test_what_is_no_web_address_is_refused(link: str):
+    """Only http and https with a host, and nothing unprintable."""
+    with pytest.raises(VideoUnusable, match="not a usable web address"):
+        check_link(parse_link(link), allow_loopback=True)
+
+
+def test_signed_link_keeps_every_byte():
+    """Re-quoting could break the signature that the host checks."""
+    link = "https://cdn.example/a%2Fb/v.mp4?X-Sig=a%2Bb%3d%7E&n=1+2"
+    assert str(parse_link(f" {link} ")) == link
+
+
+def test_user_and_password_are_dropped():
+    """aiohttp would send them as an Authorization header."""
+    assert str(parse_link("https://u:p@cdn.example/v?x=%2B")) == "https://cdn.example/v?x=%2B"
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("/w.mp4", "https://cdn.example/w.mp4"),
+        ("w.mp4?s=%2B", "https://cdn.example/a/w.mp4?s=%2B"),
+        ("//other.example/w", "https://other.example/w"),
+        ("http://other.example/w", "http://other.example/w"),
+        ("http://u:p@other.example/w", "http://other.example/w"),
+        ("/视频.mp4", "https://cdn.example/%E8%A7%86%E9%A2%91.mp4"),
+    ],
+)
+def test_redirects_may_be_relative(location: str, target: str):
+    """Resolved against the page that sent them, then held to the same rules."""
+    assert str(next_hop(URL("https://cdn.example/a/v.mp4"), location)) == target
+
+
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "http://[::1", "http://x:99999/", "https://x/\ud800", "x:y", "//][@"]
+)
+def test_redirects_to_no_web_address_are_refused(location: str):
+    """A redirect is as doubtful as the link itself."""
+    with pytest.raises(VideoUnusable):
+        next_hop(URL("https://cdn.example/a/v.mp4"), location)
+
+
+class Zone(AbstractResolver):
+    """A name server of the test's own: one name with these addresses."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+        self.closed = False
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)
+            for address in self.addresses
+        ]
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_name_with_public_addresses_is_resolved():
+    """The very list that was judged is what the connection uses."""
+    zone = Zone("8.8.8.8", "2606:4700::1111")
+    resolver = PublicResolver(allow_loopback=False, inner=zone)
+    found = await resolver.resolve("cdn.example", 443)
+    assert [entry["host"] for entry in found] == list(zone.addresses)
+    await resolver.close()
+    assert zone.closed
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("10.0.0.1",),
+        ("8.8.8.8", "10.0.0.1"),
+        ("8.8.8.8", "127.0.0.1"),
+        ("fe80::1%eth0",),
+        ("nonsense",),
+    ],
+)
+async def test_name_with_any_private_address_is_refused_as_a_whole(addresses: tuple[str, ...]):
+    """Otherwise its owner could show a public address to the check and a private one to us."""
+    resolver = PublicResolver(allow_loopback=False, inner=Zone(*addresses))
+    with pytest.raises(VideoUnusable, match="may not visit"):
+        await resolver.resolve("cdn.example")
+
+
+async def test_name_on_loopback_needs_the_exemption():
+    """localhost, and any public name that points there."""
+    zone = Zone("127.0.0.1")
+    assert await PublicResolver(allow_loopback=True, inner=zone).resolve("localhost")
+    with pytest.raises(VideoUnusable):
+        await PublicResolver(allow_loopback=False, inner=zone).resolve("localhost")
+
+
+async def test_impossible_name_is_no_web_address():
+    """The system's resolver refuses a label of 64 characters with an encoding error."""
+    resolver = PublicResolver(allow_loopback=False)
+    with pytest.raises(VideoUnusable, match="not a usable"):
+        await resolver.resolve("a" * 64 + ".example")
+    await resolver.close()

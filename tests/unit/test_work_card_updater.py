@@ -1,0 +1,338 @@
+"""The card updater and the tracking service over the real store."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bot.core.clock import DAY, HOUR, MINUTE, SECOND
+from bot.core.errors import DiscordUnavailable, Undeliverable
+from bot.core.tasks import CardView
+from bot.core.tracking import RedeliverResult, UntrackResult, WatchResult
+from bot.core.verdicts import PauseReason, StillWaiting, Verdict
+from bot.storage.store import Store
+from bot.storage.task_queue import RESULT_FOLLOWS
+from bot.work.api_pause import ApiPause
+from bot.work.card_updater import CardUpdater
+from bot.work.tracking import Tracking
+from bot.work.video_cache import VideoCache
+from tests.factories import (
+    CHANNEL,
+    DONE,
+    FAILED,
+    LOST,
+    OTHER_CHANNEL,
+    OWNER,
+    STRANGER,
+    TASK,
+    ask_about,
+    look_up,
+    make_request,
+    post_next,
+    take_delivery,
+    track,
+    track_ended,
+)
+from tests.timing import FakeClock, eventually
+
+
+class ScriptedCardEditor:
+    """Shows the last state of a card."""
+
+    def __init__(self) -> None:
+        self.errors: deque[Exception] = deque()
+        self.shown: list[str] = []
+        self.begun = 0
+        self.held: asyncio.Event | None = None
+
+    async def edit_card(self, view: CardView) -> None:
+        self.begun += 1
+        if self.held:
+            await self.held.wait()
+        if self.errors:
+            raise self.errors.popleft()
+        self.shown.append(view.rows[0].delivery.state)
+
+
+@dataclass
+class CardUpdaterEnv:
+    store: Store
+    clock: FakeClock
+    editor: ScriptedCardEditor = field(default_factory=ScriptedCardEditor)
+    updater: CardUpdater = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.updater = CardUpdater(queue=self.store.cards, editor=self.editor, clock=self.clock)
+
+    async def change_card(self) -> None:
+        """A card with its message, whose task has ended."""
+        registration = await track(self.store, self.clock)
+        assert registration.card
+        await self.store.cards.set_message(registration.card.card.id, 900)
+        await ask_about(self.store, self.clock)
+
+    async def edit(self) -> None:
+        claim = await self.store.cards.claim(5, self.clock())
+        (view,) = claim.work
+        await self.updater.handle(claim.lease, view)
+
+
+@pytest.fixture
+def env(store: Store, clock: FakeClock) -> CardUpdaterEnv:
+    return CardUpdaterEnv(store, clock)
+
+
+async def test_changed_card_is_edited_once(env: CardUpdaterEnv):
+    """Until the next change."""
+    await env.change_card()
+    await env.edit()
+
+    assert env.editor.shown == ["due"]
+    assert await env.store.cards.next_due() is None
+
+
+@pytest.mark.parametrize(("wish", "least", "most"), [(None, 5, 6.25), (40, 40, 40)])
+async def test_card_that_discord_does_not_take_now_is_tried_again(
+    env: CardUpdaterEnv, wish: float | None, least: float, most: float
+):
+    """As late as it wants."""
+    await env.change_card()
+    env.editor.errors.append(DiscordUnavailable("503", retry_after=wish))
+    await env.edit()
+    due = await env.store.cards.next_due()
+
+    assert due is not None
+    assert least * SECOND <= due - env.clock() <= most * SECOND
+    env.clock.now = due
+    await env.edit()
+    assert env.editor.shown == ["due"]
+
+
+async def test_card_is_given_up_after_ten_attempts(env: CardUpdaterEnv):
+    """A courtesy: what is owed is the result message."""
+    await env.change_card()
+    env.editor.errors.extend(DiscordUnavailable("503") for _ in range(10))
+    for _ in range(10):
+        await env.edit()
+        env.clock.advance(HOUR)
+
+    assert await env.store.cards.next_due() is None
+    assert env.editor.begun == 10
+
+
+async def test_card_that_cannot_be_edited_is_left_as_it_is(env: CardUpdaterEnv):
+    """Deleted, or the channel is hidden."""
+    await env.change_card()
+    env.editor.errors.append(Undeliverable("Unknown Message"))
+    await env.edit()
+
+    assert await env.store.cards.next_due() is None
+
+
+async def test_edits_of_one_card_do_not_overtake_each_other(env: CardUpdaterEnv):
+    """It changed during an edit: the newer state is not sent before that edit has ended."""
+    await env.change_card()
+    env.editor.held = asyncio.Event()
+    first = asyncio.create_task(env.edit())
+    await eventually(lambda: env.editor.begun == 1)
+    await post_next(env.store, env.clock)
+    assert (await env.store.cards.claim(5, env.clock())).work == ()
+    env.editor.held.set()
+    await first
+    await env.edit()
+
+    assert env.editor.shown == ["due", "posted"]
+    assert await env.store.cards.next_due() is None
+
+
+async def test_quarantined_card_is_tried_again_in_an_hour(env: CardUpdaterEnv):
+    """A bug of ours."""
+    await env.change_card()
+    claim = await env.store.cards.claim(1, env.clock())
+    await env.updater.quarantine(claim.lease, claim.work[0], "KeyError: 1")
+
+    assert await env.store.cards.next_due() == env.clock() + HOUR
+
+
+# -- tracking --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Counter:
+    calls: int = 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+
+
+@pytest.fixture
+def woken() -> Counter:
+    return Counter()
+
+
+class FilesHere(VideoCache):
+    """The tasks whose videos are on the disk."""
+
+    def __init__(self) -> None:
+        self.task_ids: set[str] = set()
+
+    async def has(self, task_id: str) -> bool:
+        return task_id in self.task_ids
+
+
+@pytest.fixture
+def videos() -> FilesHere:
+    return FilesHere()
+
+
+@pytest.fixture
+def tracking(store: Store, clock: FakeClock, woken: Counter, videos: FilesHere) -> Tracking:
+    return Tracking(store=store, videos=videos, clock=clock, on_work=woken)
+
+
+async def test_tracked_task_wakes_the_loops_once_it_is_committed(tracking: Tracking, woken: Counter):
+    """The first poll is made at once."""
+    registration = await tracking.track(make_request())
+
+    assert registration.card
+    assert woken.calls == 1
+    assert await tracking.store.lookups.find(CHANNEL, TASK)
+
+
+async def test_card_that_gets_its_message_wakes_the_card_updater(tracking: Tracking, woken: Counter):
+    """What changed before is edited now."""
+    registration = await tracking.track(make_request())
+    assert registration.card
+    await tracking.set_card_message(registration.card.card.id, 900)
+
+    assert woken.calls == 2
+    existing = await tracking.store.lookups.find(CHANNEL, TASK)
+    assert existing
+    assert existing.card_message_id == 900
+
+
+async def test_untracked_task_wakes_the_card_updater(tracking: Tracking, woken: Counter):
+    """The card shows it."""
+    await tracking.track(make_request())
+    outcome = await tracking.untrack(CHANNEL, TASK, OWNER, may_cancel_any=False)
+
+    assert (outcome, woken.calls) == (UntrackResult.CANCELLED, 2)
+
+
+async def test_redeliver_of_an_unknown_id_is_not_tracked(tracking: Tracking, woken: Counter):
+    """This channel never tracked it."""
+    assert await tracking.redeliver(CHANNEL, TASK, OWNER) == (RedeliverResult.NOT_TRACKED, None)
+    assert woken.calls == 0
+
+
+@pytest.mark.parametrize("verdict", [StillWaiting("queued", 1), DONE], ids=["waiting", "due"])
+async def test_redeliver_of_what_is_still_owed_is_still_open(
+    tracking: Tracking, store: Store, clock: FakeClock, verdict: Verdict
+):
+    """It comes anyway."""
+    await track_ended(store, clock, verdict)
+    outcome, existing = await tracking.redeliver(CHANNEL, TASK, OWNER)
+
+    assert outcome is RedeliverResult.STILL_OPEN
+    assert existing == await look_up(store)
+
+
+async def test_redeliver_of_a_cancelled_delivery_of_a_waiting_task_is_still_open(
+    tracking: Tracking, store: Store, clock: FakeClock
+):
+    """There is no result yet."""
+    await track(store, clock)
+    await tracking.untrack(CHANNEL, TASK, OWNER, may_cancel_any=False)
+
+    assert (await tracking.redeliver(CHANNEL, TASK, OWNER))[0] is RedeliverResult.STILL_OPEN
+
+
+@pytest.mark.parametrize(
+    ("verdict", "age", "outcome"),
+    [
+        (DONE, DAY - 1, RedeliverResult.PLANNED),
+        (DONE, DAY, RedeliverResult.LINK_DEAD),
+        (FAILED, 9 * DAY, RedeliverResult.PLANNED),
+        (LOST, 9 * DAY, RedeliverResult.PLANNED),
+    ],
+    ids=["completed", "link dead", "failed", "lost"],
+)
+async def test_redeliver_of_an_ended_task_depends_on_its_link(
+    tracking: Tracking,
+    store: Store,
+    clock: FakeClock,
+    woken: Counter,
+    verdict: Verdict,
+    age: int,
+    outcome: Any,
+):
+    """A reason can be posted for ever, a video for a day."""
+    await track_ended(store, clock, verdict)
+    await post_next(store, clock)
+    clock.advance(age - RESULT_FOLLOWS)
+
+    assert (await tracking.redeliver(CHANNEL, TASK, STRANGER))[0] is outcome
+    assert woken.calls == (outcome is RedeliverResult.PLANNED)
+    assert len((await tracking.store.lookups.overview(CHANNEL)).live) == (outcome is RedeliverResult.PLANNED)
+
+
+async def test_redeliver_of_a_video_that_is_still_here_needs_no_link(
+    tracking: Tracking, store: Store, clock: FakeClock, videos: FilesHere
+):
+    """What a channel did not take is kept for days, and the link lives for one."""
+    await track_ended(store, clock)
+    await post_next(store, clock)
+    clock.advance(2 * DAY)
+    videos.task_ids.add(TASK)
+
+    outcome, _ = await tracking.redeliver(CHANNEL, TASK, OWNER)
+
+    assert outcome is RedeliverResult.PLANNED
+
+
+async def test_redeliver_of_an_undeliverable_one_is_planned(
+    tracking: Tracking, store: Store, clock: FakeClock
+):
+    """The permission was mended meanwhile."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
+
+    assert (await tracking.redeliver(CHANNEL, TASK, OWNER))[0] is RedeliverResult.PLANNED
+
+
+async def test_redeliver_requested_twice_at_once_is_planned_once(
+    tracking: Tracking, store: Store, clock: FakeClock
+):
+    """Two people press at the same moment."""
+    await track_ended(store, clock)
+    await post_next(store, clock)
+
+    answers = await asyncio.gather(*(tracking.redeliver(CHANNEL, TASK, by) for by in (OWNER, STRANGER)))
+
+    assert sorted(outcome for outcome, _ in answers) == [RedeliverResult.PLANNED, RedeliverResult.STILL_OPEN]
+
+
+async def test_tracking_gives_its_store_to_commands_and_buttons(tracking: Tracking, store: Store):
+    """Watching, a delivery by number, suggestions."""
+    registration = await tracking.track(make_request(note="red"))
+    assert registration.card
+    existing = await look_up(store)
+
+    assert await tracking.store.tracking.watch(registration.card.card.id, STRANGER) is WatchResult.ADDED
+    assert await tracking.store.lookups.delivery(existing.delivery.id) == existing
+    assert await tracking.store.lookups.suggest(CHANNEL, "red") == (existing,)
+    assert await tracking.store.lookups.suggest(OTHER_CHANNEL, "red") == ()
+
+
+async def test_api_pause_is_known_to_tracking(tracking: Tracking, store: Store, clock: FakeClock):
+    """/veo status says why nothing moves."""
+    assert await tracking.api_pause() is None
+    await ApiPause(store.key_values, clock).pause_for_key()
+
+    state = await tracking.api_pause()
+
+    assert state
+    assert (state.reason, state.until) == (PauseReason.KEY_REFUSED, clock() + 5 * MINUTE)
