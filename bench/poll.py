@@ -200,7 +200,9 @@ async def _poll(url: str, store: Store, plan: Plan, done: asyncio.Event) -> None
         poller = Poller(
             api=_Counted(api, plan.questions, done),
             queue=store.tasks,
-            pause=ApiPause(store.key_values, system_clock),
+            pause=ApiPause(
+                store.key_values, store.tasks, system_clock, interval=_INTERVAL, on_cards=lambda: None
+            ),
             limiter=RateLimiter(RateLimit(_NO_LIMIT, burst=_NO_LIMIT), system_clock),
             rules=PollRules(_INTERVAL, _DEADLINE),
             clock=system_clock,

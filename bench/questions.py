@@ -112,7 +112,7 @@ class _Hour:
         self._poller = Poller(
             api=client,
             queue=store.tasks,
-            pause=ApiPause(store.key_values, clock),
+            pause=ApiPause(store.key_values, store.tasks, clock, interval=_INTERVAL, on_cards=lambda: None),
             limiter=RateLimiter(RateLimit(_RATE, burst=_RATE), clock),
             rules=PollRules(_INTERVAL, 6 * HOUR),
             clock=clock,

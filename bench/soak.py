@@ -222,7 +222,7 @@ class _Soak:
         self._env.discord.forget_nonces()
         await change(
             self._bots,
-            f"UPDATE deliveries SET sending_at = sending_at - {_PAST_THE_NONCE} WHERE state = 'due'",
+            f"UPDATE deliveries SET first_sent_at = first_sent_at - {_PAST_THE_NONCE} WHERE state = 'due'",
         )
 
     async def _settle(self) -> None:

@@ -87,6 +87,8 @@ class _Dependencies:
 async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) -> None:
     """Run the bot until `stop` is set. Raises CannotStart, StorageUnavailable, or what a job raised."""
     role.check(settings)
+    if settings.api_is_unencrypted:
+        logger.warning("VEO_API_URL is plain http: VEO_API_KEY can be read on the way")
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         prepare_folder(settings.data_dir)
@@ -210,7 +212,8 @@ async def _poll_loop(stack: AsyncExitStack, built: _Dependencies, loops: WorkerL
     wanted = max(_MIN_POLLS, min(_MAX_POLLS, int(settings.poll_rate * _SECONDS_PER_ANSWER)))
     slots = max(_MIN_POLLS, raise_file_limit(wanted + _OTHER_FILES) - _OTHER_FILES)
     session = await stack.enter_async_context(open_api_session(connections=slots))
-    pause = ApiPause(store.key_values, clock)
+    on_cards = partial(loops.wake, CARDS)
+    pause = ApiPause(store.key_values, store.tasks, clock, interval=settings.interval_ms, on_cards=on_cards)
     await pause.start()
     poller = Poller(
         api=VideoApiClient(base_url=str(settings.veo_api_url), key=settings.veo_api_key, session=session),

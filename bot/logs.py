@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from bot.core.log_fields import current_fields
-
-STARS = "********"
+from bot.core.masking import STARS, mask_credentials
 
 # discord.py at DEBUG logs every gateway event, interaction tokens included (gateway.py), and webhook URLs
 # that end in one (webhook/async_.py): these loggers never go below INFO.
@@ -24,12 +22,6 @@ _AT_LEAST = {
     "filelock": logging.WARNING,
     "asyncio": logging.INFO,
 }
-_TOKENS = re.compile(
-    r"((?:/interactions/\d+|/webhooks/\d+)/)[A-Za-z0-9_\-.]+"
-    r"|((?:Bot|[Bb]earer|[Bb]asic) )[A-Za-z0-9_\-.~+/=]{6,}"
-    r"|(\\*['\"]token\\*['\"]: ?\\*['\"])[^'\"\\]+"
-    r"|(://[^/\s:@]*:)[^/\s@]+(?=@)"  # the password in a proxy's address
-)
 _KNOWN_FIELDS = (
     "action",
     "task_id",
@@ -51,7 +43,7 @@ class Redaction:
     def clean(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, STARS)
-        return _TOKENS.sub(lambda m: (m[1] or m[2] or m[3] or m[4]) + STARS, text)
+        return mask_credentials(text)
 
 
 class ConsoleFormat(logging.Formatter):

@@ -8,18 +8,7 @@ from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
-
-class PollAnswer(StrEnum):
-    """The result of one poll."""
-
-    WAITING = "waiting"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    UNKNOWN_ID = "unknown_id"
-    NO_VIDEO = "no_video"
-    NO_ANSWER = "no_answer"
-    THROTTLED = "throttled"
-    KEY_REFUSED = "key_refused"
+from bot.core.verdicts import AnswerKind
 
 
 class AttemptOutcome(StrEnum):
@@ -59,7 +48,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._polls = self._counter(
-            "veo_polls", "Polls of the video API by its answer.", "answer", PollAnswer
+            "veo_polls", "Polls of the video API by its answer.", "answer", AnswerKind
         )
         self._attempts = self._counter(
             "veo_delivery_attempts", "Attempts to deliver by outcome.", "outcome", AttemptOutcome
@@ -94,7 +83,7 @@ class Metrics:
     def _histogram(self, name: str, what: str, buckets: Iterable[float]) -> Histogram:
         return Histogram(name, what, registry=self.registry, buckets=tuple(buckets))
 
-    def polled(self, answer: PollAnswer) -> None:
+    def polled(self, answer: AnswerKind) -> None:
         self._polls.labels(str(answer)).inc()
 
     def attempted(self, outcome: AttemptOutcome) -> None:

@@ -4,6 +4,7 @@
 """
 
 import ipaddress
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +28,8 @@ from bot.core.tracking import Limits
 from bot.storage.engine import POSTGRESQL_PREFIXES, SQLITE_PREFIX, is_postgresql
 
 MIN_POLL_INTERVAL = 30.0
+# What is copied along with the base address: the bot adds it itself.
+_API_PATH = re.compile(r"(?<![:/])/+v1(?:/+result(?:/.*)?)?/*$")
 # Discord recommends about one per 1,000 servers.
 _MAX_SHARDS = 10_000
 _MIN_PASSWORD = 8
@@ -34,6 +37,15 @@ _MIN_PASSWORD = 8
 
 def _without_slash(url: AnyHttpUrl) -> str:
     return str(url).rstrip("/")
+
+
+def _api_address(url: AnyHttpUrl) -> str:
+    """The base address, also out of the documentation's whole one: the bot adds /v1/result/ and the id."""
+    if url.username or url.password:
+        raise ValueError("must hold no user and password: the key goes into VEO_API_KEY")
+    if url.query or url.fragment:
+        raise ValueError("must end before the ? or #")
+    return _API_PATH.sub("", str(url)).rstrip("/")
 
 
 def _not_blank(secret: SecretStr) -> SecretStr:
@@ -57,6 +69,7 @@ def _shard_ids(text: Any) -> Any:
 
 
 BaseUrl = Annotated[AnyHttpUrl, AfterValidator(_without_slash)]
+ApiUrl = Annotated[AnyHttpUrl, AfterValidator(_api_address)]
 Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 ShardIds = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_shard_ids)]
@@ -76,7 +89,7 @@ class Settings(BaseSettings):
 
     discord_token: Secret
     veo_api_key: Secret
-    veo_api_url: BaseUrl = "https://zcbservice.aizfw.cn/kyyReactApiServer"  # type: ignore[assignment]
+    veo_api_url: ApiUrl = "https://zcbservice.aizfw.cn/kyyReactApiServer"  # type: ignore[assignment]
     database_url: SecretStr = SecretStr("")  # may hold a password
     data_dir: Path = Path("data")
     poll_interval: float = Field(MIN_POLL_INTERVAL, gt=0, le=3600)
@@ -131,6 +144,11 @@ class Settings(BaseSettings):
     def api_on_loopback(self) -> bool:
         """Whether the video API runs on this machine: a stand-in, which may be asked more often."""
         return _on_loopback(str(self.veo_api_url))
+
+    @property
+    def api_is_unencrypted(self) -> bool:
+        """Whether VEO_API_KEY crosses a network in plain text."""
+        return str(self.veo_api_url).startswith("http:") and not self.api_on_loopback
 
     @property
     def database(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bot.core.errors import DiscordUnavailable, TooLargeForDiscord
+from bot.core.problems import Problem
 from bot.core.results import ResultMessage
 from bot.core.tasks import Delivery
 from bot.metrics import Metrics
@@ -29,10 +30,10 @@ class ScriptedDiscord:
         self.accepts_then_cuts = False
         self.deleted: set[str] = set()
         self.tried: list[ResultMessage] = []
-        self.messages: dict[str, tuple[int, bytes | None, str | None]] = {}
+        self.messages: dict[str, tuple[int, bytes | None, Problem | None]] = {}
         self.forgets_nonces = False
         self.looked_up: list[int] = []
-        self.sent_privately: list[tuple[int, str]] = []
+        self.sent_privately: list[tuple[int, Problem]] = []
         self.unreachable: deque[Exception] = deque()
         self.parent: int | None = None
         self.refuses_more_than: int | None = None
@@ -61,7 +62,7 @@ class ScriptedDiscord:
             self.upload_limit_of_guild = limit
             raise TooLargeForDiscord("413")
 
-    async def send_privately(self, result: ResultMessage, why: str) -> None:
+    async def send_privately(self, result: ResultMessage, why: Problem) -> None:
         if self.unreachable:
             raise self.unreachable.popleft()
         self.sent_privately.append((result.due.delivery.requester_id, why))

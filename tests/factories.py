@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from bot.core.clock import DAY
+from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import (
     Claim,
     Delivery,
@@ -15,7 +17,7 @@ from bot.core.tasks import (
     TrackedTask,
 )
 from bot.core.tracking import Registration, TrackRequest
-from bot.core.verdicts import Completed, Final, PollOutcome, Verdict
+from bot.core.verdicts import Answer, AnswerKind, Final, PollOutcome, StillWaiting, Verdict
 from bot.storage.store import Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.timing import FakeClock
@@ -29,26 +31,12 @@ NOW = FakeClock().now
 # For tests of what only a process without others may do.
 alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
-COMPLETED = Completed(URL, 8.0)
-DONE = Final(TaskState.COMPLETED, video_url=URL, seconds=8.0)
+COMPLETED = Answer(AnswerKind.COMPLETED, "completed", video_url=URL, seconds=8.0)
+DONE = Final(TaskState.COMPLETED, video_url=URL, seconds=8.0, link_ends_at=NOW + DAY)
 FAILED = Final(TaskState.FAILED, reason="content policy")
-LOST = Final(TaskState.LOST, reason="The video API does not know this id. Is it complete?")
+LOST = Final(TaskState.LOST, cause=Problem(ProblemCode.UNKNOWN_ID))
 
-_TASK = TrackedTask(
-    id=TASK,
-    state=TaskState.WAITING,
-    api_status=None,
-    api_status_since=None,
-    reason=None,
-    video_url=None,
-    seconds=None,
-    registered_at=NOW,
-    polled_at=None,
-    finished_at=None,
-    due_at=NOW,
-    attempt=0,
-    doubts=0,
-)
+_TASK = TrackedTask(id=TASK, state=TaskState.WAITING, registered_at=NOW, due_at=NOW)
 
 _DELIVERY = Delivery(
     id=7,
@@ -74,6 +62,11 @@ _DELIVERY = Delivery(
 def make_task(**changes: Any) -> TrackedTask:
     """A task just registered, not yet polled."""
     return replace(_TASK, **changes)
+
+
+def make_waiting(task: TrackedTask | None = None, /, **changes: Any) -> StillWaiting:
+    """The verdict that a task, as `make_task` makes it, is polled again."""
+    return StillWaiting(replace(task or _TASK, **changes))
 
 
 def make_delivery(**changes: Any) -> Delivery:
@@ -111,6 +104,8 @@ async def ask_about(
     for other in claim.work:
         if other is not task:
             await store.tasks.postpone(other.id, claim.lease, now)
+    if isinstance(verdict, StillWaiting) and verdict.task.polled_at is None:
+        verdict = make_waiting(verdict.task, polled_at=now)
     outcome = PollOutcome(task, claim.lease, now, verdict)
     await store.tasks.record([outcome], now)
     if isinstance(verdict, Final):

@@ -15,6 +15,7 @@ from bot.chat.texts import cards, replies
 from bot.chat.texts.escape import one_line
 from bot.core.errors import DiscordUnavailable, GiveUp
 from bot.core.ids import MAX_IDS, find_ids, read_ids
+from bot.core.masking import mask_credentials
 from bot.core.tasks import CardView
 from bot.core.tracking import Registration, TrackRequest
 from bot.work.tracking import Tracking
@@ -85,7 +86,7 @@ async def _answer_with_card(interaction: Interaction, view: CardView) -> int:
 def _request(interaction: Interaction, ids: tuple[str, ...], note: str | None) -> TrackRequest:
     assert interaction.guild_id is not None  # noqa: S101 - _is_refused has refused the rest
     assert interaction.channel_id is not None  # noqa: S101
-    tidy = one_line(note, _MAX_NOTE) if note else ""
+    tidy = one_line(mask_credentials(note), _MAX_NOTE) if note else ""
     return TrackRequest(interaction.guild_id, interaction.channel_id, interaction.user.id, ids, tidy or None)
 
 
@@ -109,7 +110,9 @@ class VeoCommands(app_commands.Group):
     )
     async def track(self, interaction: Interaction, ids_text: IdsText, note: Note | None = None) -> None:
         read = read_ids(ids_text)
-        if read.malformed:
+        if read.refused:
+            await reply_privately(interaction, replies.NOT_A_LIST_OF_IDS)
+        elif read.malformed:
             await reply_privately(interaction, replies.malformed_ids(read.malformed))
         elif not read.ids:
             await reply_privately(interaction, replies.no_ids())
@@ -210,4 +213,4 @@ def _channel_id(interaction: Interaction) -> int:
 def _one_id(text: str) -> str:
     """One id, read as `/veo track` reads it; else the text itself, without what a database refuses."""
     read = read_ids(text)
-    return read.ids[0] if read.ids else one_line(text, _MAX_TYPED)
+    return read.ids[0] if read.ids else one_line(mask_credentials(text), _MAX_TYPED)

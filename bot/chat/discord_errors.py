@@ -18,6 +18,7 @@ from bot.core.errors import (
     TooLargeForDiscord,
     Undeliverable,
 )
+from bot.core.problems import ProblemCode
 
 logger = logging.getLogger(__name__)
 
@@ -27,19 +28,19 @@ _BLOCKED_BY_EDGE = 40333
 _OVERLOADED = 130000
 _INVALID_FORM = 50035
 
-_OBSTACLES: dict[int, tuple[type[Undeliverable], str]] = {
-    10003: (Undeliverable, "the channel is gone"),
-    50001: (Undeliverable, "I have no access to the channel any more"),
-    50007: (Undeliverable, "they take no direct messages from me"),
-    50278: (Undeliverable, "they take no direct messages from me"),
-    50008: (Undeliverable, "nothing can be posted in a channel of this kind"),
-    50013: (PermissionLost, "I may not post or attach files in the channel any more"),
-    50083: (ThreadClosed, "the thread is archived and locked"),
-    160005: (ThreadClosed, "the thread is locked"),
-    160006: (ThreadClosed, "the thread is archived, and its channel has too many active ones"),
-    200000: (MessageRefused, "the server's AutoMod blocked the message"),
-    240000: (MessageRefused, "Discord blocked a link in the message"),
-    _INVALID_FORM: (MessageRefused, "Discord did not accept the message's form"),
+_OBSTACLES: dict[int, tuple[type[Undeliverable], ProblemCode]] = {
+    10003: (Undeliverable, ProblemCode.CHANNEL_GONE),
+    50001: (Undeliverable, ProblemCode.NO_ACCESS),
+    50007: (Undeliverable, ProblemCode.NO_DIRECT_MESSAGES),
+    50278: (Undeliverable, ProblemCode.NO_DIRECT_MESSAGES),
+    50008: (Undeliverable, ProblemCode.WRONG_CHANNEL_KIND),
+    50013: (PermissionLost, ProblemCode.MAY_NOT_POST),
+    50083: (ThreadClosed, ProblemCode.THREAD_LOCKED),
+    160005: (ThreadClosed, ProblemCode.THREAD_LOCKED),
+    160006: (ThreadClosed, ProblemCode.THREAD_LIMIT),
+    200000: (MessageRefused, ProblemCode.BLOCKED_BY_AUTOMOD),
+    240000: (MessageRefused, ProblemCode.LINK_BLOCKED),
+    _INVALID_FORM: (MessageRefused, ProblemCode.FORM_REFUSED),
 }
 
 
@@ -53,12 +54,12 @@ def translated(error: discord.HTTPException) -> CourierError | None:
         if error.code == _INVALID_FORM:
             # Worked around, and still a bug of ours.
             logger.error("Discord does not accept the form of a message: %s", error.text)
-        kind, sentence = _OBSTACLES[error.code]
-        return kind(sentence)
+        kind, problem = _OBSTACLES[error.code]
+        return kind(problem)
     if error.status == 403:
-        return Undeliverable("Discord does not allow it here")
+        return Undeliverable(ProblemCode.NOT_ALLOWED)
     if error.status == 429 or error.status >= 500 or error.code == _OVERLOADED:
-        return DiscordUnavailable(f"Discord answered {error.status}")
+        return DiscordUnavailable(f"Discord answered {error.status}", status=error.status)
     return None
 
 

@@ -21,6 +21,7 @@ from bot.chat.texts import cards, results
 from bot.chat.upload_limits import DEFAULT, UploadLimits
 from bot.core.clock import MINUTE, Clock, to_datetime
 from bot.core.errors import DiscordUnavailable, TooLargeForDiscord, Undeliverable
+from bot.core.problems import Problem, ProblemCode
 from bot.core.rate_limit import Limiter
 from bot.core.results import ResultMessage, private_nonce
 from bot.core.tasks import CardView
@@ -99,7 +100,7 @@ class DiscordMessenger:
         self._check_channel(message, result.channel_id)
         return int(message["id"])
 
-    async def send_privately(self, result: ResultMessage, why: str) -> None:
+    async def send_privately(self, result: ResultMessage, why: Problem) -> None:
         if result.video is not None and (await asyncio.to_thread(result.video.stat)).st_size > DEFAULT:
             result = replace(result, video=None)
         try:
@@ -107,7 +108,7 @@ class DiscordMessenger:
         except TooLargeForDiscord:
             await self._send_to_requester(replace(result, video=None), why)
 
-    async def _send_to_requester(self, result: ResultMessage, why: str) -> None:
+    async def _send_to_requester(self, result: ResultMessage, why: Problem) -> None:
         delivery = result.due.delivery
         parameters = handle_message_parameters(
             content=results.undeliverable(result, why, self._clock()),
@@ -209,7 +210,7 @@ class DiscordMessenger:
         except discord.NotFound as error:
             if not is_unknown_message(error):
                 raise
-            raise Undeliverable("somebody deleted it") from error
+            raise Undeliverable(ProblemCode.MESSAGE_DELETED) from error
 
     async def post_card(self, view: CardView) -> int:
         """The card as a plain message, when the command's own answer did not get through."""

@@ -69,7 +69,9 @@ class Outbound:
     def _check_edge(self) -> None:
         left = self._blocked_until - self._clock()
         if left > 0:
-            raise DiscordUnavailable("Discord's edge blocks this machine", retry_after=left / SECOND)
+            raise DiscordUnavailable(
+                "Discord's edge blocks this machine", retry_after=left / SECOND, blocked=1
+            )
 
     def _block(self, error: discord.HTTPException) -> DiscordUnavailable:
         logger.error(
@@ -81,7 +83,9 @@ class Outbound:
         now = self._clock()
         self._metrics.waited(WaitReason.EDGE, (now + _BLOCK_PAUSE - max(self._blocked_until, now)) / SECOND)
         self._blocked_until = now + _BLOCK_PAUSE
-        return DiscordUnavailable("Discord's edge blocks this machine", retry_after=_BLOCK_PAUSE / SECOND)
+        return DiscordUnavailable(
+            "Discord's edge blocks this machine", retry_after=_BLOCK_PAUSE / SECOND, blocked=1
+        )
 
 
 def rate_limit_trace(metrics: Metrics) -> aiohttp.TraceConfig:

@@ -1,9 +1,12 @@
 """`python -m bot check`: tries what the bot depends on, one line each, changing nothing."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 
-from bot.core.errors import CannotStart, DependencyDown, KeyRefused, StorageUnavailable, TryLater
+from bot.core.errors import CannotStart, DependencyDown, StorageUnavailable
+from bot.core.verdicts import USABLE, AnswerKind
 from bot.metrics import Metrics
 from bot.process import prepare_folder
 from bot.resources import logged_in_client
@@ -67,12 +70,25 @@ async def _discord(settings: Settings) -> str:
 
 
 async def _video_api(settings: Settings) -> str:
+    """Any answer about an unknown id is a good one, unless every address gets the same 404."""
     async with open_api_session(connections=1) as session:
-        api = VideoApiClient(base_url=str(settings.veo_api_url), key=settings.veo_api_key, session=session)
-        try:
-            await api.poll(_UNKNOWN_ID)
-        except KeyRefused as error:
-            raise DependencyDown(f"refuses VEO_API_KEY ({error})") from error
-        except TryLater as error:
-            raise DependencyDown(f"{settings.veo_api_url}: {error}") from error
-    return f"{settings.veo_api_url} answers and accepts the key"
+        client = partial(VideoApiClient, key=settings.veo_api_key, session=session)
+        answer = await client(base_url=str(settings.veo_api_url)).poll(_UNKNOWN_ID)
+        nowhere = await client(base_url=f"{settings.veo_api_url}/{_UNKNOWN_ID}").poll(_UNKNOWN_ID)
+    if answer.kind is AnswerKind.KEY_REFUSED:
+        raise DependencyDown(f"refuses VEO_API_KEY ({answer.where})")
+    if answer.kind is AnswerKind.NOT_FOUND and nowhere.kind is AnswerKind.NOT_FOUND:
+        if _without_path(answer.where) == _without_path(nowhere.where):
+            raise DependencyDown(
+                f"{settings.veo_api_url} answers 404 at every address ({answer.where}): perhaps "
+                "VEO_API_URL is wrong; it is the address before /v1/result/"
+            )
+    elif answer.kind not in USABLE and answer.kind is not AnswerKind.UNKNOWN_ID:
+        raise DependencyDown(f"{settings.veo_api_url}: {answer.where}")
+    warning = "; plain http: the key can be read on the way" if settings.api_is_unencrypted else ""
+    return f"{settings.veo_api_url} answers and accepts the key{warning}"
+
+
+def _without_path(where: str) -> str:
+    """The reply without the path that some servers repeat in it."""
+    return re.sub(r"\S*/\S*", "", where)

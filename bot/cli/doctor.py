@@ -9,9 +9,10 @@ from pathlib import Path
 import discord
 
 from bot.chat.permissions import missing_permissions
+from bot.chat.texts.problems import stored_sentence
+from bot.core.api_pause import API_PAUSE_KEY, PauseState
 from bot.core.clock import HOUR, MINUTE, SECOND, Clock, system_clock, to_datetime
 from bot.core.errors import CannotStart, DependencyDown, StorageUnavailable
-from bot.core.verdicts import PauseState
 from bot.metrics import Metrics
 from bot.resources import logged_in_client
 from bot.settings import Settings
@@ -19,7 +20,6 @@ from bot.storage.diagnosis import Diagnosis
 from bot.storage.migrations import NEWEST, schema_version
 from bot.storage.sqlite import sqlite_path
 from bot.storage.store import open_database
-from bot.work.api_pause import API_PAUSE_KEY
 
 LOOK = 1
 _LATE_DELIVERY = 10 * MINUTE
@@ -86,6 +86,8 @@ async def _polls(report: Report, diagnosis: Diagnosis, settings: Settings, clock
         report.look(
             f"video API: {pause.reason} since {_time(pause.since)}; polled again at {_time(pause.until)}"
         )
+    if not_found := await diagnosis.tasks_not_found():
+        report.look(f"the video API answers 404 about {not_found} tasks: perhaps VEO_API_URL is wrong")
     late = await diagnosis.late_poll(settings.interval_ms, now)
     if late is not None:
         report.look(
@@ -102,17 +104,17 @@ async def _deliveries(report: Report, diagnosis: Diagnosis, clock: Clock) -> Non
     late = await diagnosis.most_overdue_delivery()
     if late is not None:
         age = clock() - late.since
-        why = f", after {late.attempt} attempts: {late.last_error}" if late.last_error else ""
+        tried = stored_sentence(late.last_error) if late.last_error else ""
+        why = f", after {late.attempt} attempts: {tried}" if tried else ""
         line = f"oldest owed result: {late.task_id} in channel {late.channel_id}, for {_age(age)}{why}"
         (report.look if age > _LATE_DELIVERY else report.ok)(line)
     for often in await diagnosis.tried_often(_MANY_ATTEMPTS):
-        report.look(
-            f"tried {often.attempt} times: {often.task_id} in channel {often.channel_id}: {often.last_error}"
-        )
+        why = stored_sentence(often.last_error or "")
+        report.look(f"tried {often.attempt} times: {often.task_id} in channel {often.channel_id}: {why}")
     for refused in await diagnosis.undeliverable():
         report.look(
             f"{refused.count} results could not be posted in channel {refused.channel_id} "
-            f"of server {refused.guild_id}: {refused.reason}"
+            f"of server {refused.guild_id}: {stored_sentence(refused.reason)}"
         )
 
 

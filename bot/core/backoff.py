@@ -2,15 +2,22 @@
 
 import random
 
-from bot.core.clock import MINUTE, SECOND
+from bot.core.clock import HOUR, MINUTE, SECOND
 
 MAX_POLL_DELAY = 5 * MINUTE
+# MAX_PAUSE of deliveries and cards: nothing is planned further ahead, because what asked for it may be wrong.
+MAX_PAUSE = HOUR
 # Below this age every poll keeps the configured interval: the API's own range is 2 to 5 minutes.
 _YOUNG_AGE = 15 * MINUTE
 
 
+def max_poll_pause(interval: int) -> int:
+    """MAX_PAUSE of polls, in milliseconds: ten minutes or two intervals."""
+    return max(10 * MINUTE, 2 * interval)
+
+
 def poll_delay(age: int, interval: int) -> int:
-    """Milliseconds from one poll to the next of a task that was registered `age` ms ago.
+    """Milliseconds from one poll to the next of a task that the API has answered about for `age` ms.
 
     `interval` until 15 minutes, then in proportion to the age, up to 5 minutes: a task that is late by hours
     need not be polled twice a minute. Never below `interval`.

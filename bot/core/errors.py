@@ -2,21 +2,18 @@
 
 CourierError
 ├── TryLater                 temporary failure outside our control: retried by the durable loop
-│   ├── VideoApiUnavailable  no usable answer: network, 5xx, something that is not JSON
-│   ├── VideoApiThrottled    the API asks us to slow down
-│   ├── KeyRefused           the API does not accept our key: polling pauses
 │   ├── DownloadInterrupted  the video did not arrive as a whole
 │   ├── LinkRefused          the video's host answered 4xx: often for ever, sometimes not yet
 │   ├── DiscordUnavailable   Discord did not take the message, and may later
 │   └── StorageUnavailable   the database did not answer
 ├── GiveUp                   permanent failure: the person who asked is told
 │   ├── VideoUnusable        there is a link, but no video that we may post
-│   ├── CannotFit            a video cannot be made small enough: its link is given instead
-│   ├── TooLargeForDiscord   Discord does not take a file of this size here
 │   └── Undeliverable        Discord does not let us post in this channel
 │       ├── PermissionLost   perhaps only with a file
 │       ├── ThreadClosed     archived and locked; its parent may take the message
 │       └── MessageRefused   for its words or its form: the barest message may pass
+├── CannotFit                a video cannot be made small enough: its link is given instead
+├── TooLargeForDiscord       Discord does not take a file of this size here
 ├── ClientStalled            the process leaves with 70: only a new one helps
 ├── CannotStart              the process leaves with `exit_code`, after one line
 │   ├── SettingsWrong        2
@@ -29,6 +26,8 @@ Everything else that is raised is our bug, too. Clients never retry; the durable
 
 from typing import ClassVar
 
+from bot.core.problems import Problem, ProblemCode
+
 
 class CourierError(Exception):
     """Everything that this program raises on purpose."""
@@ -37,55 +36,59 @@ class CourierError(Exception):
 class TryLater(CourierError):
     """The same attempt may succeed later.
 
-    `retry_after` is the wait that the other side wants, in seconds, or None.
+    `retry_after` is the wait that the other side wants, in seconds, or None. `problem` is for people, the
+    message for the log.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    code: ClassVar[ProblemCode] = ProblemCode.OTHER
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **data: str | int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-
-
-class VideoApiUnavailable(TryLater):
-    """The video API gave no usable answer."""
-
-
-class VideoApiThrottled(TryLater):
-    """The video API answered 429; it concerns every task, since the limit is the key's."""
-
-
-class KeyRefused(TryLater):
-    """The video API refused our key; it concerns every task."""
+        self.problem = Problem(self.code, data)
 
 
 class DownloadInterrupted(TryLater):
     """The video's host did not deliver the whole file this time."""
 
+    code = ProblemCode.DOWNLOAD_INTERRUPTED
+
 
 class LinkRefused(TryLater):
     """The video's host answered 4xx. A new link may need a moment; a dead one never comes back."""
+
+    code = ProblemCode.LINK_REFUSED
 
 
 class DiscordUnavailable(TryLater):
     """Discord did not accept the call, and nothing says that it never will."""
 
+    code = ProblemCode.DISCORD_UNAVAILABLE
+
 
 class StorageUnavailable(TryLater):
     """The database did not answer: locked for too long, disk full, connection lost."""
 
+    code = ProblemCode.STORAGE_UNAVAILABLE
+
 
 class GiveUp(CourierError):
-    """No later attempt can succeed. The message is written for the person who asked."""
+    """No later attempt can succeed. `problem` is for the person who asked."""
+
+    def __init__(self, code: ProblemCode, **data: str | int) -> None:
+        self.problem = Problem(code, data)
+        super().__init__(str(self.problem))
 
 
 class VideoUnusable(GiveUp):
     """What the link leads to cannot be posted: gone, too large, not an MP4, a forbidden address."""
 
 
-class CannotFit(GiveUp):
-    """The video cannot be made small enough for the channel."""
+class CannotFit(CourierError):
+    """The video cannot be made small enough for the channel. The message is for the log."""
 
 
-class TooLargeForDiscord(GiveUp):
+class TooLargeForDiscord(CourierError):
     """Discord refused the file for its size (413, 40005 or 50045)."""
 
 

@@ -64,23 +64,27 @@ class RateLimiter:
 
     def available(self) -> int:
         """How many calls may be made now."""
-        return self._limit.allowed(self._used_until, self._now())
+        now = self._follow_clock()
+        return self._limit.allowed(self._used_until, now)
 
     def spend(self, calls: int) -> None:
         """Count `calls` calls, made or planned."""
-        self._used_until = self._limit.after(self._used_until, self._now(), calls)
+        now = self._follow_clock()
+        self._used_until = self._limit.after(self._used_until, now, calls)
 
     def ready_at(self) -> int:
         """When the next call may be made, in UTC milliseconds."""
-        return -(-self._limit.after(self._used_until, self._now(), 1) // _PER_MILLISECOND)
+        now = self._follow_clock()
+        return -(-self._limit.after(self._used_until, now, 1) // _PER_MILLISECOND)
 
     async def acquire(self) -> None:
         """Return when the next call may be made. Callers are served in the order in which they came."""
         self.spend(1)
-        await asyncio.sleep(seconds_until(self._used_until, self._now()))
+        now = self._follow_clock()
+        await asyncio.sleep(seconds_until(self._used_until, now))
 
-    def _now(self) -> int:
-        """The clock. When it was set back, the spent time moves back with it."""
+    def _follow_clock(self) -> int:
+        """The time now. When the clock was set back, `_used_until` moves back with it: read it afterwards."""
         now = self._clock()
         self._used_until -= max(0, self._last_now - now) * _PER_MILLISECOND
         self._last_now = now

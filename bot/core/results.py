@@ -1,10 +1,14 @@
 """A result message before it has words: what the deliverer hands to the chat, and its nonce."""
 
+import re
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
-from bot.core.clock import DAY
+from bot.core.clock import DAY, SECOND
+from bot.core.problems import Problem
 from bot.core.tasks import DueDelivery, TaskState, TrackedTask
 
 # X-query of the API's documentation: a video_url is valid for 24 hours.
@@ -12,13 +16,14 @@ LINK_LIFETIME = DAY
 # Discord takes at most 25 characters and compares nonces by author, not by channel (reference: Create
 # Message, `enforce_nonce`), so a nonce must be unique per delivery over all channels and installations.
 _NONCE_BYTES = 15
+_SIGNED_AT = re.compile(r"x-([a-z]{1,10})-date")
 
 
 @dataclass(frozen=True, slots=True)
 class ResultMessage:
     """The end of one delivery: the MP4 on our disk, or the reason why there is none.
 
-    `problem` is a sentence for people about a completed task whose video cannot be attached.
+    `problem` says why the video of a completed task cannot be attached.
     `original_size`, in bytes, is set when `video` was made smaller to fit. `bare` leaves out every word
     that is not ours. `parent_id` is the channel above a thread that is closed. `begun_at` is when posting
     first began, perhaps in another process (UTC milliseconds).
@@ -26,7 +31,7 @@ class ResultMessage:
 
     due: DueDelivery
     video: Path | None = None
-    problem: str | None = None
+    problem: Problem | None = None
     original_size: int | None = None
     bare: bool = False
     parent_id: int | None = None
@@ -38,17 +43,55 @@ class ResultMessage:
         return self.parent_id or self.due.delivery.channel_id
 
 
-def link_ends_at(task: TrackedTask) -> int | None:
-    """When the API's link ends, in UTC milliseconds; None when the task has no link."""
-    if task.state is not TaskState.COMPLETED or task.finished_at is None or task.video_url is None:
+def link_end(url: str, created: int | None, registered_at: int, now: int) -> int:
+    """When the API's link ends, in UTC milliseconds: the earliest estimate that is known.
+
+    24 hours after now, 24 hours after `created` where that lies within a day before the registration, and
+    what a signed link says itself (`Expires`, or `X-…-Date` with `X-…-Expires`, as AWS and Google sign).
+    """
+    ends = [now + LINK_LIFETIME]
+    if created is not None and registered_at - DAY <= created <= now:
+        ends.append(created + LINK_LIFETIME)
+    parameters = _lower_query(url)
+    expires = _epoch(parameters.get("expires", ""))
+    if expires is not None:
+        ends.append(expires)
+    for name, value in parameters.items():
+        signed = _SIGNED_AT.fullmatch(name)
+        lifetime = parameters.get(f"x-{signed[1]}-expires", "") if signed else ""
+        signed_at = _signed_date(value)
+        if signed_at is not None and lifetime.isdecimal() and len(lifetime) < 10:
+            ends.append(signed_at + int(lifetime) * SECOND)
+    return min(ends)
+
+
+def _lower_query(url: str) -> dict[str, str]:
+    try:
+        return {key.lower(): value for key, value in parse_qsl(urlsplit(url).query, max_num_fields=100)}
+    except ValueError:
+        return {}
+
+
+def _epoch(text: str) -> int | None:
+    """Seconds or milliseconds since 1970, as milliseconds."""
+    if not text.isdecimal() or not 9 <= len(text) <= 13:
         return None
-    return task.finished_at + LINK_LIFETIME
+    return int(text) if len(text) > 11 else int(text) * SECOND
+
+
+def _signed_date(text: str) -> int | None:
+    """`20261126T090500Z`, as milliseconds."""
+    try:
+        moment = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return int(moment.timestamp() * 1000)
 
 
 def living_link(task: TrackedTask, now: int) -> str | None:
     """The API's own link, or None when it has ended."""
-    ends_at = link_ends_at(task)
-    return task.video_url if ends_at is not None and now < ends_at else None
+    lives = task.state is TaskState.COMPLETED and task.link_ends_at is not None and now < task.link_ends_at
+    return task.video_url if lives else None
 
 
 def new_nonce() -> str:

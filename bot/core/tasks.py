@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from bot.core.api_pause import PauseState
 from bot.core.errors import IllegalMove
 
 Work = TypeVar("Work")
@@ -78,23 +79,59 @@ def may_become(target: TaskState | DeliveryState) -> list[str]:
 LIVE = (DeliveryState.OPEN, DeliveryState.DUE)
 
 
+class Doubt(StrEnum):
+    """What was said about a waiting task that must be confirmed before it is believed."""
+
+    UNKNOWN_ID = "unknown_id"
+    NOT_FOUND = "not_found"  # a bare 404, perhaps of a wrong address
+    NO_VIDEO = "no_video"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    REFUSED = "refused"  # an error about this id alone
+    PAST_DEADLINE = "past_deadline"
+
+
+class Trouble(StrEnum):
+    """What has lasted so long that a task's card says so."""
+
+    SILENCE = "silence"  # no usable answer
+    REFUSED = "refused"  # errors about this id alone
+
+
 @dataclass(frozen=True, slots=True)
 class TrackedTask:
-    """One task of the video API, however many channels wait for it. Times are UTC milliseconds."""
+    """One task of the video API, however many channels wait for it.
+
+    Times are UTC milliseconds; `doubt_time`, `answered_time` and `silent_time` are polled time, in
+    milliseconds (see verdicts.py).
+    """
 
     id: str
     state: TaskState
-    api_status: str | None  # the API's last status; None until it answered
-    api_status_since: int | None  # when the API first gave that status
-    reason: str | None  # why there is no video; text from outside
-    video_url: str | None
-    seconds: float | None  # the clip's length
     registered_at: int
-    polled_at: int | None  # when the API was last polled
-    finished_at: int | None
     due_at: int | None  # when to poll next; None: final, or no channel waits for it
-    attempt: int  # polls without an answer, in a row
-    doubts: int  # doubtful answers, in a row
+    polled_at: int | None = None  # when the API was last polled
+    judged_at: int | None = None  # the last poll whose answer was recorded
+    planned_delay: int = 0  # from that poll to the one that was planned then
+    attempt: int = 0  # polls without a usable answer, in a row
+    known: bool = False  # the API has given a status of it
+    api_status: str | None = None  # the API's last status
+    api_status_since: int | None = None  # when the API first gave that status
+    doubt: Doubt | None = None
+    doubt_count: int = 0  # answers in a row that say so; 0: shown, but not counted
+    doubt_time: int = 0  # for how long they have said so
+    answered_time: int = 0  # over all answers about this task: what TASK_DEADLINE bounds
+    silent_time: int = 0  # since the last usable answer
+    words: str | None = None  # the API's text about the doubt; from outside
+    trouble: Trouble | None = None
+    finished_at: int | None = None
+    cause: str | None = None  # why it has no video: a Problem as text, or a sentence of version 0.1.0
+    reason: str | None = None  # the API's own text about that; from outside
+    video_url: str | None = None
+    link_ends_at: int | None = None  # when the link ends, by the earliest estimate
+    seconds: float | None = None  # the clip's length
+    model: str | None = None
+    created: int | None = None  # when the API says that the task was created
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +210,4 @@ class CardView:
     card: Card
     rows: tuple[ExistingDelivery, ...]
     attempt: int = 0  # failed attempts to edit it, in a row
+    pause: PauseState | None = None  # the API pause, if there is one

@@ -1,69 +1,90 @@
-"""What an answer of the video API, or no answer, means for a task. Pure decisions."""
+"""What an answer of the video API means for a task: the table "What ends a task", as pure decisions.
 
-import json
-from dataclasses import asdict, dataclass
+Everything that a decision needs is in the task's row: what was said about this id, how many times in a row,
+for how much polled time. Polled time is a sum of the time between polls, so that stops, restarts and wrong
+clocks do not count: each poll adds the time since the last one, at least 0 and at most twice the pause that
+was planned.
+"""
+
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from bot.core.backoff import MAX_POLL_DELAY, poll_delay, retry_delay
-from bot.core.clock import HOUR, MINUTE
-from bot.core.errors import TryLater
-from bot.core.tasks import TaskState, TrackedTask
+from bot.core.backoff import MAX_POLL_DELAY, max_poll_pause, poll_delay, retry_delay
+from bot.core.clock import DAY, SECOND
+from bot.core.problems import Problem, ProblemCode
+from bot.core.results import link_end
+from bot.core.tasks import Doubt, TaskState, TrackedTask, Trouble
 
-# The first poll may come before the API has stored the id, and relays in front of it answer 404 now and then.
-# An id that the API knew before gets more patience than a typing mistake.
-_DOUBTS_FOR_NEW_TASK = 2
-_DOUBTS_FOR_KNOWN_TASK = 5
+# Spans in intervals.
+_NO_VIDEO_PATIENCE = 6
+_NEW_ID_PATIENCE = 6
+_KNOWN_ID_PATIENCE = 60
+_REFUSED_ID_PATIENCE = 60
+TROUBLE_SHOWN_AFTER = 10
+# Answers in a row.
+_CONFIRMED = 2
+_MIN_NO_VIDEO_ANSWERS = 3
+_MIN_UNKNOWN_ANSWERS = 3
+# Added to TASK_DEADLINE: how long an API may be away before its tasks are given up.
+_SILENCE_BEYOND_DEADLINE = DAY
 
 
-# -- what the API answered -----------------------------------------------------------------------
+class AnswerKind(StrEnum):
+    """What one reply of the video API says about the id that was polled."""
 
-
-class Doubt(StrEnum):
-    """An answer that would end a task, but is wrong too often to be believed the first time."""
-
-    UNKNOWN_ID = "unknown id"
-    NO_VIDEO = "completed without a video"
-
-
-_DOUBT_STATUS = {
-    Doubt.UNKNOWN_ID: "unknown id",
-    Doubt.NO_VIDEO: "completed, but without a video",
-}
+    WAITING = "waiting"
+    COMPLETED = "completed"  # the API's own word, with a link
+    FAILED = "failed"  # the API's own word
+    NO_VIDEO = "no_video"  # completed, without a link and without a text
+    PROBABLY_COMPLETED = "probably_completed"  # an unknown word with a link
+    PROBABLY_FAILED = "probably_failed"  # an unknown word, or completed without a link, with an error text
+    UNKNOWN_ID = "unknown_id"  # words that this task or id does not exist
+    NOT_FOUND = "not_found"  # a bare 404 or 410
+    KEY_REFUSED = "key_refused"  # 401, or words about the key
+    ERROR = "error"  # any other answer that is no status of this task
+    THROTTLED = "throttled"  # 429
+    SILENCE = "no_answer"
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """Not finished. `api_status` is the API's own status, lower case, at most 40 characters."""
+class Answer:
+    """One reply, understood. Texts are from outside: masked and printable, not yet made safe for a chat.
 
-    api_status: str
+    `words` is the API's text about a failure or a refusal. `created` is in UTC milliseconds, `seconds` the
+    length of the clip, `retry_after` in seconds. `where` describes an unusable reply for the log.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """Finished with an http(s) link. `seconds` is the clip's length, if the API gave it."""
-
-    video_url: str
+    kind: AnswerKind
+    api_status: str | None = None
+    video_url: str | None = None
+    words: str | None = None
+    model: str | None = None
+    created: int | None = None
     seconds: float | None = None
+    retry_after: float | None = None
+    where: str = ""
+
+
+# The API accepted the key and spoke of the task: others are answered, and a pause is over.
+USABLE = frozenset(
+    {
+        AnswerKind.WAITING,
+        AnswerKind.COMPLETED,
+        AnswerKind.FAILED,
+        AnswerKind.NO_VIDEO,
+        AnswerKind.PROBABLY_COMPLETED,
+        AnswerKind.PROBABLY_FAILED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """Finished without a video. `reason` is the API's text, not yet made safe for a chat."""
+class Others:
+    """What the API says about other ids, which tells trouble with one id from trouble with the API."""
 
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Doubtful:
-    """An answer that must be confirmed by another poll."""
-
-    doubt: Doubt
-
-
-Answer = Waiting | Completed | Failed | Doubtful
-
-
-# -- what it means for the task ------------------------------------------------------------------
+    answered_since_last_poll: bool = False  # of this task
+    answered_since_first_404: bool = False  # of this task
+    known_id_is_unknown: bool = False  # another id that the API knew before
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +97,23 @@ class PollRules:
 
 @dataclass(frozen=True, slots=True)
 class StillWaiting:
-    """Poll again at `due_at`. `api_status` None keeps the status that is stored."""
+    """Poll again at `task.due_at`; `task` is the row as it is to be stored."""
 
-    api_status: str | None
-    due_at: int
-    attempt: int = 0
-    doubts: int = 0
+    task: TrackedTask
 
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The task has ended; its deliveries become due."""
+    """The task has ended; its deliveries become due. `reason` is the API's text, `cause` our own."""
 
     state: TaskState
     reason: str | None = None
+    cause: Problem | None = None
     video_url: str | None = None
     seconds: float | None = None
+    model: str | None = None
+    created: int | None = None
+    link_ends_at: int | None = None
 
 
 Verdict = StillWaiting | Final
@@ -107,90 +129,225 @@ class PollOutcome:
     verdict: Verdict
 
 
-def judge(task: TrackedTask, answer: Answer, now: int, rules: PollRules) -> Verdict:
-    """Decide what `answer`, received at `now`, means for `task`."""
-    match answer:
-        case Completed(video_url, seconds):
-            return Final(TaskState.COMPLETED, video_url=video_url, seconds=seconds)
-        case Failed(reason):
-            return Final(TaskState.FAILED, reason=reason)
-        case Doubtful(doubt):
-            return _judge_doubt(task, doubt, now, rules)
-        case Waiting(api_status):
-            age = now - task.registered_at
-            if age > rules.deadline:
-                return _past_deadline(rules, f"the API still says “{api_status}”")
-            return StillWaiting(api_status, due_at=now + poll_delay(age, rules.interval))
+def judge(task: TrackedTask, answer: Answer, now: int, rules: PollRules, others: Others) -> Verdict:
+    """Decide what `answer` to the poll at `task.polled_at`, received at `now`, means for `task`."""
+    return _Judgement(task, answer, now, rules, others).verdict()
 
 
-def judge_silence(task: TrackedTask, error: TryLater, now: int, rules: PollRules) -> Verdict:
-    """Decide what a poll without a usable answer means: poll later, unless the deadline has passed."""
-    if now - task.registered_at > rules.deadline:
-        return _past_deadline(rules, "the API gives no usable answer")
-    attempt = task.attempt + 1
-    delay = retry_delay(
-        attempt,
-        base=rules.interval,
-        cap=max(MAX_POLL_DELAY, rules.interval),
-        retry_after=error.retry_after,
-    )
-    return StillWaiting(None, due_at=now + delay, attempt=attempt, doubts=task.doubts)
+class _Judgement:
+    """One row of the contract's table per method, in the table's order."""
+
+    def __init__(self, task: TrackedTask, answer: Answer, now: int, rules: PollRules, others: Others) -> None:
+        self._task = task
+        self._answer = answer
+        self._now = now
+        self._rules = rules
+        self._others = others
+        self._elapsed = _polled_time(task)
+
+    def verdict(self) -> Verdict:
+        verdict = self._by_kind()
+        if isinstance(verdict, StillWaiting) and verdict.task.answered_time >= self._longest():
+            return self._final(TaskState.LOST, self._late())  # answers that contradict each other for ever
+        return verdict
+
+    def _by_kind(self) -> Verdict:
+        match self._answer.kind:
+            case AnswerKind.COMPLETED:
+                return self._completed()
+            case AnswerKind.FAILED:
+                return self._failed()
+            case AnswerKind.NO_VIDEO:
+                return self._no_video()
+            case AnswerKind.PROBABLY_COMPLETED:
+                return self._confirm(Doubt.COMPLETED, self._completed())
+            case AnswerKind.PROBABLY_FAILED:
+                return self._confirm(Doubt.FAILED, self._failed())
+            case AnswerKind.WAITING:
+                return self._waiting()
+            case AnswerKind.UNKNOWN_ID:
+                return self._unknown_id()
+            case AnswerKind.NOT_FOUND:
+                return self._not_found()
+            case AnswerKind.KEY_REFUSED | AnswerKind.ERROR:
+                return self._refused_id()
+            case AnswerKind.THROTTLED | AnswerKind.SILENCE:
+                return self._unusable()
+
+    # -- its own id with a final word ------------------------------------------------------------
+
+    def _completed(self) -> Final:
+        answer, task = self._answer, self._task
+        created = answer.created or task.created
+        return Final(
+            TaskState.COMPLETED,
+            video_url=answer.video_url,
+            seconds=answer.seconds,
+            model=answer.model or task.model,
+            created=created,
+            link_ends_at=link_end(answer.video_url or "", created, task.registered_at, self._now),
+        )
+
+    def _failed(self) -> Final:
+        return self._final(TaskState.FAILED, None, self._answer.words)
+
+    def _no_video(self) -> Verdict:
+        count, time = self._repeated(Doubt.NO_VIDEO)
+        if count >= _MIN_NO_VIDEO_ANSWERS and time >= self._intervals(_NO_VIDEO_PATIENCE):
+            return self._final(TaskState.FAILED, Problem(ProblemCode.NO_VIDEO))
+        return self._doubtful(Doubt.NO_VIDEO, count, time)
+
+    def _confirm(self, doubt: Doubt, final: Final) -> Verdict:
+        """An unlisted word is believed when a second answer, an interval later, agrees."""
+        count, time = self._repeated(doubt)
+        return final if count >= _CONFIRMED else self._doubtful(doubt, count, time)
+
+    # -- not finished ----------------------------------------------------------------------------
+
+    def _waiting(self) -> Verdict:
+        answered_time = self._task.answered_time + self._elapsed
+        if answered_time <= self._rules.deadline:
+            delay = poll_delay(answered_time, self._rules.interval)
+            return StillWaiting(replace(self._answered(delay), doubt=None, doubt_count=0, doubt_time=0))
+        return self._confirm(Doubt.PAST_DEADLINE, self._final(TaskState.LOST, self._late()))
+
+    def _late(self) -> Problem:
+        status = self._answer.api_status or self._task.api_status or ""
+        return Problem(ProblemCode.PAST_DEADLINE, {"deadline": self._rules.deadline, "api_status": status})
+
+    # -- the API does not know the id ------------------------------------------------------------
+
+    def _unknown_id(self) -> Verdict:
+        if self._task.known:
+            return self._forgotten_id()
+        count, time = self._repeated(Doubt.UNKNOWN_ID)
+        if count >= _MIN_UNKNOWN_ANSWERS and time >= self._intervals(_NEW_ID_PATIENCE):
+            return self._final(TaskState.LOST, Problem(ProblemCode.UNKNOWN_ID))
+        return self._doubtful(Doubt.UNKNOWN_ID, count, time)
+
+    def _forgotten_id(self) -> Verdict:
+        """Counts only while the API has not forgotten the others as well."""
+        if self._others.known_id_is_unknown and not self._others.answered_since_last_poll:
+            return self._unusable(Doubt.UNKNOWN_ID, delay=self._rules.interval)
+        count, time = self._repeated(Doubt.UNKNOWN_ID)
+        if time >= self._intervals(_KNOWN_ID_PATIENCE):
+            return self._final(TaskState.LOST, Problem(ProblemCode.FORGOTTEN_ID))
+        return self._doubtful(Doubt.UNKNOWN_ID, count, time)
+
+    def _not_found(self) -> Verdict:
+        """A bare 404 speaks of the id only if another id has been answered since the first one."""
+        if self._others.answered_since_first_404:
+            return self._unknown_id()
+        return self._unusable(Doubt.NOT_FOUND, delay=self._rules.interval)
+
+    # -- trouble with this id, or with the API ---------------------------------------------------
+
+    def _refused_id(self) -> Verdict:
+        """An error again and again, while others are answered, is this id's own trouble."""
+        if not self._others.answered_since_last_poll:
+            return self._unusable()
+        count, time = self._repeated(Doubt.REFUSED)
+        if time >= self._intervals(_REFUSED_ID_PATIENCE):
+            words = self._answer.words or self._task.words
+            return self._final(TaskState.LOST, Problem(ProblemCode.REFUSED_ID), words)
+        refused = self._doubted(Doubt.REFUSED, count, time, self._retry_delay())
+        trouble = Trouble.REFUSED if time >= self._intervals(TROUBLE_SHOWN_AFTER) else None
+        return StillWaiting(replace(refused, attempt=self._task.attempt + 1, trouble=trouble))
+
+    def _unusable(self, doubt: Doubt | None = None, *, delay: int | None = None) -> Verdict:
+        """No usable answer: no sum grows but that of the silence. `doubt` is shown where there is none."""
+        task, silent_time = self._task, self._task.silent_time + self._elapsed
+        if silent_time >= self._longest():
+            return self._final(TaskState.LOST, Problem(ProblemCode.NO_ANSWER, {"silence": self._longest()}))
+        waiting = self._planned(self._retry_delay() if delay is None else delay)
+        trouble = Trouble.SILENCE if silent_time >= self._intervals(TROUBLE_SHOWN_AFTER) else task.trouble
+        waiting = replace(waiting, attempt=task.attempt + 1, silent_time=silent_time, trouble=trouble)
+        return StillWaiting(waiting if task.doubt or doubt is None else replace(waiting, doubt=doubt))
+
+    # -- the row that is stored ------------------------------------------------------------------
+
+    def _repeated(self, doubt: Doubt) -> tuple[int, int]:
+        """How many answers of this kind there are in a row, this one included, and over what polled time."""
+        if self._task.doubt is doubt and self._task.doubt_count > 0:
+            return self._task.doubt_count + 1, self._task.doubt_time + self._elapsed
+        return 1, 0
+
+    def _doubtful(self, doubt: Doubt, count: int, time: int) -> StillWaiting:
+        return StillWaiting(self._doubted(doubt, count, time, self._rules.interval))
+
+    def _doubted(self, doubt: Doubt, count: int, time: int, delay: int) -> TrackedTask:
+        return replace(
+            self._answered(delay),
+            doubt=doubt,
+            doubt_count=count,
+            doubt_time=time,
+            words=self._answer.words,
+        )
+
+    def _answered(self, delay: int) -> TrackedTask:
+        """The API spoke of the task: the silence is over, and the deadline's sum grows."""
+        answer, task = self._answer, self._task
+        is_new_status = answer.api_status not in (None, task.api_status)
+        return replace(
+            self._planned(delay),
+            known=task.known or answer.kind in USABLE,
+            api_status=answer.api_status or task.api_status,
+            api_status_since=self._now if is_new_status else task.api_status_since,
+            model=answer.model or task.model,
+            created=answer.created or task.created,
+            answered_time=task.answered_time + self._elapsed,
+            silent_time=0,
+            attempt=0,
+            words=None,
+            trouble=None,
+        )
+
+    def _planned(self, delay: int) -> TrackedTask:
+        """Polled again after `delay` ms, never later than MAX_PAUSE."""
+        delay = min(delay, max_poll_pause(self._rules.interval))
+        polled_at = self._task.polled_at or self._now
+        return replace(self._task, judged_at=polled_at, due_at=self._now + delay, planned_delay=delay)
+
+    def _longest(self) -> int:
+        return self._rules.deadline + _SILENCE_BEYOND_DEADLINE
+
+    def _intervals(self, count: int) -> int:
+        return count * self._rules.interval
+
+    def _retry_delay(self) -> int:
+        interval = self._rules.interval
+        if self._answer.kind is AnswerKind.THROTTLED:
+            return max(interval, int((self._answer.retry_after or 0) * SECOND))
+        return retry_delay(
+            self._task.attempt + 1,
+            base=interval,
+            cap=max(MAX_POLL_DELAY, interval),
+            retry_after=self._answer.retry_after,
+        )
+
+    def _final(self, state: TaskState, cause: Problem | None, reason: str | None = None) -> Final:
+        answer, task = self._answer, self._task
+        return Final(
+            state,
+            reason=reason,
+            cause=cause,
+            model=answer.model or task.model,
+            created=answer.created or task.created,
+        )
 
 
-def _judge_doubt(task: TrackedTask, doubt: Doubt, now: int, rules: PollRules) -> Verdict:
-    doubts = task.doubts + 1
-    known = task.api_status is not None and task.api_status not in _DOUBT_STATUS.values()
-    if doubts >= (_DOUBTS_FOR_KNOWN_TASK if known or doubt is Doubt.NO_VIDEO else _DOUBTS_FOR_NEW_TASK):
-        return _confirmed(doubt, known=known)
-    # A known task keeps its status, so that it stays known. The card of a new task shows the doubt.
-    api_status = None if known else _DOUBT_STATUS[doubt]
-    return StillWaiting(api_status, due_at=now + rules.interval, doubts=doubts)
+def _polled_time(task: TrackedTask) -> int:
+    """What this poll adds to the sums of its task, in milliseconds."""
+    if task.judged_at is None or task.polled_at is None:
+        return 0
+    return min(max(task.polled_at - task.judged_at, 0), 2 * task.planned_delay)
 
 
-def _confirmed(doubt: Doubt, *, known: bool) -> Final:
-    if doubt is Doubt.NO_VIDEO:
-        return Final(TaskState.FAILED, reason="The video API says completed, but gives no video.")
-    if known:
-        return Final(TaskState.LOST, reason="The video API no longer knows this id.")
-    return Final(TaskState.LOST, reason="The video API does not know this id. Is it complete?")
+def changes_card(before: TrackedTask, after: TrackedTask) -> bool:
+    """Whether a poll changed something that a card shows."""
+    return _shown(before) != _shown(after)
 
 
-def _past_deadline(rules: PollRules, what: str) -> Final:
-    return Final(TaskState.LOST, reason=f"No result within {_duration(rules.deadline)}; {what}.")
-
-
-def _duration(milliseconds: int) -> str:
-    if milliseconds >= HOUR:
-        return f"{milliseconds / HOUR:g} hours"
-    if milliseconds >= MINUTE:
-        return f"{milliseconds / MINUTE:g} minutes"
-    return f"{milliseconds / 1000:g} seconds"
-
-
-# -- why no task is polled at the moment ---------------------------------------------------------
-
-
-class PauseReason(StrEnum):
-    """What the video API has against this bot, not against one task."""
-
-    KEY_REFUSED = "key refused"
-    THROTTLED = "throttled"
-
-
-@dataclass(frozen=True, slots=True)
-class PauseState:
-    """No task is polled before `until`. The reason has lasted since `since` (UTC milliseconds)."""
-
-    reason: PauseReason
-    since: int
-    until: int
-
-    def to_text(self) -> str:
-        """For the database: the name `kind` is that of version 0.1.0."""
-        values = asdict(self)
-        return json.dumps({"kind": values.pop("reason"), **values})
-
-    @classmethod
-    def from_text(cls, text: str) -> "PauseState":
-        value = json.loads(text)
-        return cls(PauseReason(value["kind"]), int(value["since"]), int(value["until"]))
+def _shown(task: TrackedTask) -> tuple[object, ...]:
+    doubt = None if task.doubt is Doubt.REFUSED else task.doubt
+    return task.api_status, doubt, task.trouble, task.words if task.trouble else None

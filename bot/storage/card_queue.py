@@ -3,10 +3,11 @@
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.core.api_pause import API_PAUSE_KEY, PauseState
 from bot.core.tasks import Card, CardView, Claim, Delivery, ExistingDelivery, TrackedTask
 from bot.storage.engine import Database, notify, transaction
 from bot.storage.queue import LeaseQueue
-from bot.storage.tables import cards, columns, deliveries, read, tasks
+from bot.storage.tables import cards, columns, deliveries, key_values, read, tasks
 
 
 class CardQueue(LeaseQueue):
@@ -70,11 +71,14 @@ async def _with_rows(connection: AsyncConnection, card: Card, *, attempt: int = 
         .order_by(deliveries.c.id)
     )
     width = len(columns(Delivery))
-    return CardView(
-        card,
-        tuple(ExistingDelivery(read(Delivery, row), read(TrackedTask, row, width)) for row in found),
-        attempt,
-    )
+    lines = tuple(ExistingDelivery(read(Delivery, row), read(TrackedTask, row, width)) for row in found)
+    return CardView(card, lines, attempt, await _api_pause(connection))
+
+
+async def _api_pause(connection: AsyncConnection) -> PauseState | None:
+    text = sa.select(key_values.c.value).where(key_values.c.name == API_PAUSE_KEY)
+    stored = (await connection.execute(text)).scalar()
+    return None if stored is None else PauseState.from_text(stored)
 
 
 async def mark_cards_due(connection: AsyncConnection, of: sa.ColumnElement[bool], due_at: int) -> None:

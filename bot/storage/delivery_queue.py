@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.clock import DAY
+from bot.core.problems import Problem
 from bot.core.tasks import Claim, Delivery, DeliveryState, DueDelivery, TaskState, TrackedTask, may_become
 from bot.storage.card_queue import mark_cards_due
 from bot.storage.engine import Database, transaction
@@ -100,9 +101,9 @@ class DeliveryQueue(LeaseQueue):
             last_error=None,
         )
 
-    async def mark_undeliverable(self, due: DueDelivery, lease: int, reason: str, now: int) -> bool:
+    async def mark_undeliverable(self, due: DueDelivery, lease: int, problem: Problem, now: int) -> bool:
         """Discord refuses it for good. False when the lease was lost."""
-        return await self._end(due, lease, DeliveryState.UNDELIVERABLE, now, last_error=reason)
+        return await self._end(due, lease, DeliveryState.UNDELIVERABLE, now, last_error=problem.to_text())
 
     @transaction
     async def _end(

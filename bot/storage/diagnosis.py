@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.core.tasks import DeliveryState, TaskState
+from bot.core.tasks import DeliveryState, Doubt, TaskState
 from bot.storage.engine import Queries, transaction
 from bot.storage.tables import IS_LIVE, AnyRow, cards, deliveries, key_values, left_guilds, tasks
 
 _MAX_ROWS = 20
 _MAX_CHANNELS = 50
 # A poll is late after three intervals: one poll may be lost, and the next be in progress.
-_MAX_INTERVALS_LATE = 3
+MAX_INTERVALS_LATE = 3
 
 # Owed since the task ended or since it was requested, whichever is later.
 _SINCE = sa.case(
@@ -75,11 +75,17 @@ class Diagnosis(Queries):
 
     async def last_good_answer(self) -> int | None:
         """When the latest poll with a usable answer was made (UTC milliseconds)."""
-        answered = tasks.c.api_status.is_not(None) | tasks.c.finished_at.is_not(None)
+        answered = tasks.c.known | tasks.c.finished_at.is_not(None)
         [row] = await self._rows(
             sa.select(sa.func.max(tasks.c.polled_at)).where(answered, tasks.c.attempt == 0)
         )
         return None if row[0] is None else int(row[0])
+
+    async def tasks_not_found(self) -> int:
+        """How many waiting tasks have a bare 404 for an answer."""
+        waiting = sa.select(sa.func.count()).select_from(tasks).where(tasks.c.state == TaskState.WAITING)
+        [row] = await self._rows(waiting.where(tasks.c.doubt == Doubt.NOT_FOUND))
+        return int(row[0])
 
     async def most_overdue_poll(self) -> OverdueRow | None:
         """The waiting task that has been due longest, or is due next."""
@@ -94,7 +100,7 @@ class Diagnosis(Queries):
     async def late_poll(self, interval: int, now: int) -> OverdueRow | None:
         """The most overdue poll, if it is more than three intervals late."""
         poll = await self.most_overdue_poll()
-        return poll if poll is not None and now - poll.since > _MAX_INTERVALS_LATE * interval else None
+        return poll if poll is not None and now - poll.since > MAX_INTERVALS_LATE * interval else None
 
     async def most_overdue_delivery(self) -> OverdueRow | None:
         """The result that has been owed longest, tried or not."""

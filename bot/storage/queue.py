@@ -11,10 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.core.backoff import MAX_PAUSE
+from bot.core.clock import MINUTE
 from bot.storage.engine import Database, Queries, transaction
 
 # Bound parameters of one IN list; SQLite allows 32,766 and PostgreSQL more.
 _MAX_IN_LIST = 10_000
+# Clocks of several machines may differ by this much, in milliseconds.
+_CLOCKS_APART = MINUTE
 # The time at which a prepared claim statement runs.
 NOW: sa.BindParameter[int] = sa.bindparam("now", type_=sa.BigInteger)
 
@@ -22,7 +26,8 @@ NOW: sa.BindParameter[int] = sa.bindparam("now", type_=sa.BigInteger)
 class LeaseQueue(Queries):
     """One table with `id`, `due_at` and `lease`. Times and spans in milliseconds.
 
-    `only` excludes rows that are due but cannot be worked on yet.
+    `only` excludes rows that are due but cannot be worked on yet. `max_pause` is the longest pause that is
+    ever planned: a row that is due further ahead was planned by a wrong clock.
     """
 
     def __init__(
@@ -31,9 +36,11 @@ class LeaseQueue(Queries):
         table: sa.Table,
         *,
         lease_time: int,
+        max_pause: int = MAX_PAUSE,
         only: sa.ColumnElement[bool] | None = None,
     ) -> None:
         super().__init__(database)
+        self._max_ahead = max(lease_time, max_pause) + _CLOCKS_APART
         self._table = table
         self._lease_time = lease_time
         self._workable = sa.true() if only is None else only
@@ -44,6 +51,7 @@ class LeaseQueue(Queries):
         *,
         only: sa.ColumnElement[bool] | None = None,
         order_by: sa.ColumnElement[Any] | None = None,
+        or_due: sa.ColumnElement[bool] | None = None,
         **changes: Any,
     ) -> sa.UpdateBase:
         """The statement that claims due rows, built once because building takes longer than running.
@@ -54,7 +62,7 @@ class LeaseQueue(Queries):
         table = self._table
         due = (
             sa.select(table.c.id)
-            .where(table.c.due_at <= NOW, self._workable)
+            .where((table.c.due_at <= NOW) | (sa.false() if or_due is None else or_due), self._workable)
             .order_by(*(() if order_by is None else (order_by,)), table.c.due_at)
             .limit(sa.bindparam("max_rows", type_=sa.BigInteger))
         )
@@ -83,6 +91,14 @@ class LeaseQueue(Queries):
         )
         found: int | None = (await connection.execute(earliest)).scalar()
         return found
+
+    @transaction
+    async def pull_back(self, connection: AsyncConnection, now: int) -> int:
+        """Make rows due now that are due further ahead than any pause; returns how many."""
+        rows = await connection.execute(
+            sa.update(self._table).where(self._table.c.due_at > now + self._max_ahead).values(due_at=now)
+        )
+        return rows.rowcount
 
     @transaction
     async def renew(self, connection: AsyncConnection, leases: Iterable[int], now: int) -> None:

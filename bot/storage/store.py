@@ -79,7 +79,9 @@ async def open_store(
             limiter = SharedRateLimiter(database, VIDEO_API, rate, system_clock)
         yield Store(
             database=database,
-            tasks=TaskQueue(database, lease_time=max(lease_time, interval), limiter=limiter),
+            tasks=TaskQueue(
+                database, lease_time=max(lease_time, interval), interval=interval, limiter=limiter
+            ),
             deliveries=DeliveryQueue(database, lease_time=lease_time),
             cards=CardQueue(database, lease_time=lease_time),
             tracking=TrackingQueries(database, limits=limits, interval=interval),

@@ -1,10 +1,10 @@
 """The tables as they are today, and how their rows become objects.
 
-A change here needs a step in migrations.py; a test compares the two. A column with a `key` still has its old
-name in the database. Three tables are queues (tasks, deliveries, cards), and share three columns:
-`due_at`             when there is work to do, in UTC milliseconds; NULL when there is none;
-`lease`              the number of the claim that holds the row; NULL when no process does;
-`quarantine_reason`  the error of our own that stopped the row; NULL once it was handled again.
+A change here needs a step in migrations.py; a test compares the two. Three tables are queues (tasks,
+deliveries, cards), and share three columns: `due_at`             when there is work to do, in UTC
+milliseconds; NULL when there is none; `lease`              the number of the claim that holds the row; NULL
+when no process does; `quarantine_reason`  the error of our own that stopped the row; NULL once it was handled
+again.
 """
 
 from dataclasses import fields
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from bot.core.tasks import LIVE, Card, Delivery, DeliveryState, TaskState, TrackedTask
+from bot.core.tasks import LIVE, Card, Delivery, DeliveryState, Doubt, TaskState, TrackedTask, Trouble
 
 AnyRow = sa.Row[*tuple[Any, ...]]
 Record = TypeVar("Record", TrackedTask, Delivery, Card)
@@ -38,19 +38,32 @@ tasks = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("state", _text_of(TaskState), nullable=False),
-    sa.Column("word", sa.Text, key="api_status"),
-    sa.Column("word_at", sa.BigInteger, key="api_status_since"),
+    sa.Column("api_status", sa.Text),
+    sa.Column("api_status_since", sa.BigInteger),
     sa.Column("reason", sa.Text),
     sa.Column("video_url", sa.Text),
     sa.Column("seconds", sa.Double),
     sa.Column("registered_at", sa.BigInteger, nullable=False),
-    sa.Column("asked_at", sa.BigInteger, key="polled_at"),
+    sa.Column("polled_at", sa.BigInteger),
     sa.Column("finished_at", sa.BigInteger),
     sa.Column("due_at", sa.BigInteger),
     sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("doubts", sa.Integer, nullable=False),
+    sa.Column("doubt_count", sa.Integer, nullable=False),
     sa.Column("lease", sa.BigInteger),
-    sa.Column("set_aside", sa.Text, key="quarantine_reason"),
+    sa.Column("quarantine_reason", sa.Text),
+    sa.Column("known", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("doubt", _text_of(Doubt)),
+    sa.Column("doubt_time", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("answered_time", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("silent_time", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("judged_at", sa.BigInteger),
+    sa.Column("planned_delay", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("words", sa.Text),
+    sa.Column("trouble", _text_of(Trouble)),
+    sa.Column("cause", sa.Text),
+    sa.Column("link_ends_at", sa.BigInteger),
+    sa.Column("model", sa.Text),
+    sa.Column("created", sa.BigInteger),
 )
 
 cards = sa.Table(
@@ -63,7 +76,7 @@ cards = sa.Table(
     sa.Column("due_at", sa.BigInteger),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("lease", sa.BigInteger),
-    sa.Column("set_aside", sa.Text, key="quarantine_reason"),
+    sa.Column("quarantine_reason", sa.Text),
     # Grows with every change of what it should show: a change during an edit leads to another edit.
     sa.Column("version", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     sqlite_autoincrement=True,
@@ -84,13 +97,13 @@ deliveries = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("due_at", sa.BigInteger),
     sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("sending_at", sa.BigInteger, key="first_sent_at"),
+    sa.Column("first_sent_at", sa.BigInteger),
     sa.Column("message_id", sa.BigInteger),
     sa.Column("ended_at", sa.BigInteger),
-    sa.Column("trouble", sa.Text, key="last_error"),
-    sa.Column("ended_by", sa.BigInteger, key="cancelled_by"),
+    sa.Column("last_error", sa.Text),
+    sa.Column("cancelled_by", sa.BigInteger),
     sa.Column("lease", sa.BigInteger),
-    sa.Column("set_aside", sa.Text, key="quarantine_reason"),
+    sa.Column("quarantine_reason", sa.Text),
     sa.Column("posted_in", sa.BigInteger),
     # When it was last claimed: the person who was served longest ago is next.
     sa.Column("served_at", sa.BigInteger),
@@ -107,7 +120,7 @@ watchers = sa.Table(
 
 # Servers with rows here that the bot has left.
 left_guilds = sa.Table(
-    "departures",
+    "left_guilds",
     metadata,
     sa.Column("guild_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("since", sa.BigInteger, nullable=False),
@@ -115,7 +128,7 @@ left_guilds = sa.Table(
 
 # Single values that must outlive the process.
 key_values = sa.Table(
-    "facts",
+    "key_values",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
@@ -123,7 +136,7 @@ key_values = sa.Table(
 
 # The rate limits that all processes share: `used_until` as in core/rate_limit.py.
 rate_limits = sa.Table(
-    "paces",
+    "rate_limits",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("used_until", sa.BigInteger, nullable=False),

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.core.backoff import max_poll_pause
 from bot.core.clock import SECOND, Clock
-from bot.core.tasks import Claim, DeliveryState, TaskState, TrackedTask, may_become
-from bot.core.verdicts import Final, PollOutcome, StillWaiting
+from bot.core.tasks import Claim, DeliveryState, Doubt, TaskState, TrackedTask, may_become
+from bot.core.verdicts import Final, PollOutcome, StillWaiting, changes_card
 from bot.storage.card_queue import mark_cards_due
 from bot.storage.engine import Database, notify, transaction
 from bot.storage.queue import NOW, LeaseQueue
@@ -23,11 +24,23 @@ class TaskQueue(LeaseQueue):
     """The waiting tasks, by when to poll them."""
 
     def __init__(
-        self, database: Database, *, lease_time: int, limiter: SharedRateLimiter | None = None
+        self,
+        database: Database,
+        *,
+        lease_time: int,
+        interval: int,
+        limiter: SharedRateLimiter | None = None,
     ) -> None:
-        super().__init__(database, tasks, lease_time=lease_time)
+        super().__init__(database, tasks, lease_time=lease_time, max_pause=max_poll_pause(interval))
         self._limiter = limiter
-        self._claim = self._claim_statement(columns(TrackedTask), polled_at=NOW)
+        returning = columns(TrackedTask)
+        self._claim = self._claim_statement(returning, polled_at=NOW)
+        wanted = tasks.c.id == sa.bindparam("wanted", type_=sa.Text)
+        # Before its time, but never before the interval since its last poll is over.
+        rested = (tasks.c.polled_at <= NOW - interval) & tasks.c.lease.is_(None) & tasks.c.due_at.is_not(None)
+        self._claim_wanted = self._claim_statement(returning, only=wanted, or_due=rested, polled_at=NOW)
+        is_refused = sa.case((tasks.c.doubt == Doubt.REFUSED, 1), else_=0)
+        self._claim_unrefused = self._claim_statement(returning, order_by=is_refused, polled_at=NOW)
 
     @transaction
     async def claim(self, connection: AsyncConnection, limit: int, now: int) -> Claim[TrackedTask]:
@@ -46,6 +59,20 @@ class TaskQueue(LeaseQueue):
         return Claim(values["new_lease"], tuple(read(TrackedTask, row) for row in found))
 
     @transaction
+    async def claim_one(self, connection: AsyncConnection, task_id: str, now: int) -> Claim[TrackedTask]:
+        """This task, if it is due; `claim` without a choice."""
+        values = self._new_lease(1, now)
+        found = (await connection.execute(self._claim_wanted, {**values, "wanted": task_id})).all()
+        return Claim(values["new_lease"], tuple(read(TrackedTask, row) for row in found))
+
+    @transaction
+    async def claim_unrefused(self, connection: AsyncConnection, now: int) -> Claim[TrackedTask]:
+        """One due task, rather one that the API has not refused."""
+        values = self._new_lease(1, now)
+        found = (await connection.execute(self._claim_unrefused, values)).all()
+        return Claim(values["new_lease"], tuple(read(TrackedTask, row) for row in found))
+
+    @transaction
     async def record(self, connection: AsyncConnection, outcomes: Sequence[PollOutcome], now: int) -> int:
         """Write many outcomes in one transaction; returns how many tasks became final.
 
@@ -53,15 +80,15 @@ class TaskQueue(LeaseQueue):
         """
         # In the same order everywhere, because two processes must not wait for each other's rows.
         ordered = sorted(outcomes, key=lambda outcome: outcome.task.id)
-        await self._keep_waiting(connection, ordered)
-        ended, changed = [], []
-        for outcome in ordered:
-            match outcome.verdict:
-                case Final() as verdict if await self._end(connection, outcome, verdict, now):
-                    ended.append(outcome.task.id)
-                case StillWaiting() as verdict if _is_new_status(outcome):
-                    if await self._change_status(connection, outcome, verdict, now):
-                        changed.append(outcome.task.id)
+        waiting = [o for o in ordered if isinstance(o.verdict, StillWaiting)]
+        if waiting:
+            await connection.execute(_KEEP_WAITING, [_waiting_row(o) for o in waiting])
+        ended = [
+            o.task.id
+            for o in ordered
+            if isinstance(o.verdict, Final) and await self._end(connection, o, o.verdict, now)
+        ]
+        changed = [o.task.id for o in waiting if _changes_card(o)]
         if changed:
             await mark_cards_due(connection, tasks.c.id.in_(changed), now)
         if ended:
@@ -69,38 +96,28 @@ class TaskQueue(LeaseQueue):
             await mark_cards_due(connection, tasks.c.id.in_(ended), now + RESULT_FOLLOWS)
         return len(ended)
 
-    async def _keep_waiting(self, connection: AsyncConnection, outcomes: Sequence[PollOutcome]) -> None:
-        """The common case, as one prepared statement for all outcomes."""
-        unchanged = [
-            {
-                "key": o.task.id,
-                "claim": o.lease,
-                "polled": o.polled_at,
-                "due": o.verdict.due_at,
-                "attempts": o.verdict.attempt,
-                "doubted": o.verdict.doubts,
-            }
-            for o in outcomes
-            if isinstance(o.verdict, StillWaiting) and not _is_new_status(o)
-        ]
-        if unchanged:
-            await connection.execute(_KEEP_WAITING, unchanged)
+    @transaction
+    async def is_other_waiting(self, connection: AsyncConnection, task_id: str) -> bool:
+        """Whether another task waits that the API has not refused."""
+        unrefused = tasks.c.doubt.is_(None) | (tasks.c.doubt != Doubt.REFUSED)
+        other = sa.select(tasks.c.id).where(_IS_WAITING, tasks.c.id != task_id, unrefused).limit(1)
+        return (await connection.execute(other)).first() is not None
 
-    async def _change_status(
-        self, connection: AsyncConnection, outcome: PollOutcome, verdict: StillWaiting, now: int
-    ) -> bool:
-        return await self._finish(
-            connection,
-            outcome.task.id,
-            outcome.lease,
-            only=_may_become(TaskState.WAITING),
-            api_status=verdict.api_status,
-            api_status_since=now,
-            polled_at=outcome.polled_at,
-            due_at=verdict.due_at,
-            attempt=verdict.attempt,
-            doubts=verdict.doubts,
+    @transaction
+    async def is_other_known_id_unknown(self, connection: AsyncConnection, task_id: str) -> bool:
+        """Whether the API does not know another id that it knew before."""
+        other = (
+            sa.select(tasks.c.id)
+            .where(_IS_WAITING, tasks.c.id != task_id)
+            .where(tasks.c.known, tasks.c.doubt.in_([Doubt.UNKNOWN_ID, Doubt.NOT_FOUND]))
+            .limit(1)
         )
+        return (await connection.execute(other)).first() is not None
+
+    @transaction
+    async def show_pause(self, connection: AsyncConnection, now: int) -> None:
+        """Have every card edited that shows a waiting task, because an API pause began to show or ended."""
+        await mark_cards_due(connection, _IS_WAITING, now)
 
     async def _end(self, connection: AsyncConnection, outcome: PollOutcome, verdict: Final, now: int) -> bool:
         ended = await self._finish(
@@ -110,8 +127,12 @@ class TaskQueue(LeaseQueue):
             only=_may_become(verdict.state),
             state=verdict.state,
             reason=verdict.reason,
+            cause=None if verdict.cause is None else verdict.cause.to_text(),
             video_url=verdict.video_url,
+            link_ends_at=verdict.link_ends_at,
             seconds=verdict.seconds,
+            model=verdict.model,
+            created=verdict.created,
             polled_at=outcome.polled_at,
             finished_at=now,
             due_at=None,
@@ -133,27 +154,48 @@ class TaskQueue(LeaseQueue):
         return await self.release_all_leases(sa.case((earliest > now, earliest), else_=sa.literal(now)))
 
 
+_IS_WAITING = (tasks.c.state == TaskState.WAITING) & tasks.c.due_at.is_not(None)
+# What the verdict on a waiting task may change in its row.
+_JUDGED = (
+    *(
+        "polled_at",
+        "judged_at",
+        "due_at",
+        "planned_delay",
+        "attempt",
+        "known",
+        "api_status",
+        "api_status_since",
+    ),
+    *("doubt", "doubt_count", "doubt_time", "answered_time", "silent_time", "words", "trouble"),
+    *("model", "created"),
+)
 _KEEP_WAITING = (
     sa.update(tasks)
     .where(tasks.c.id == sa.bindparam("key"), tasks.c.lease == sa.bindparam("claim"))
+    .where(tasks.c.state == TaskState.WAITING)
     .values(
         lease=None,
         quarantine_reason=None,
-        polled_at=sa.bindparam("polled"),
-        due_at=sa.bindparam("due"),
-        attempt=sa.bindparam("attempts"),
-        doubts=sa.bindparam("doubted"),
+        **{name: sa.bindparam(f"new_{name}", type_=tasks.c[name].type) for name in _JUDGED},
     )
 )
+
+
+def _waiting_row(outcome: PollOutcome) -> dict[str, object]:
+    assert isinstance(outcome.verdict, StillWaiting)  # noqa: S101 - narrows for the type checker
+    judged = outcome.verdict.task
+    values = {f"new_{name}": getattr(judged, name) for name in _JUDGED}
+    return {"key": outcome.task.id, "claim": outcome.lease, **values}
 
 
 def _may_become(state: TaskState) -> sa.ColumnElement[bool]:
     return tasks.c.state.in_(may_become(state))
 
 
-def _is_new_status(outcome: PollOutcome) -> bool:
+def _changes_card(outcome: PollOutcome) -> bool:
     verdict = outcome.verdict
-    return isinstance(verdict, StillWaiting) and verdict.api_status not in (None, outcome.task.api_status)
+    return isinstance(verdict, StillWaiting) and changes_card(outcome.task, verdict.task)
 
 
 class OutcomeRecorder:

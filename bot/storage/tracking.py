@@ -62,7 +62,9 @@ class TrackingQueries(Queries):
         """Make sure that the task exists and is polled; returns its state."""
         row = (
             await connection.execute(
-                sa.select(tasks.c.state, tasks.c.due_at, tasks.c.polled_at).where(tasks.c.id == task_id)
+                sa.select(tasks.c.state, tasks.c.due_at, tasks.c.polled_at, tasks.c.known).where(
+                    tasks.c.id == task_id
+                )
             )
         ).one_or_none()
         if row is None:
@@ -78,7 +80,9 @@ class TrackingQueries(Queries):
         await connection.execute(
             sa.update(tasks)
             .where(tasks.c.id == task_id)
-            .values(_fresh_task(task_id, now) | {"due_at": due_at, "polled_at": row.polled_at})
+            .values(
+                _fresh_task(task_id, now) | {"due_at": due_at, "polled_at": row.polled_at, "known": row.known}
+            )
         )
         return TaskState.WAITING
 
@@ -181,16 +185,31 @@ def _starts_again(existing: ExistingDelivery) -> bool:
 
 
 def _fresh_task(task_id: str, now: int) -> dict[str, object]:
-    cleared = ("api_status", "api_status_since", "reason", "video_url", "seconds", "polled_at", "finished_at")
-    return {
-        "id": task_id,
-        "state": TaskState.WAITING,
-        "registered_at": now,
-        "due_at": now,
-        "attempt": 0,
-        "doubts": 0,
-        "lease": None,
-    } | dict.fromkeys(cleared)
+    counted = ("attempt", "doubt_count", "doubt_time", "answered_time", "silent_time", "planned_delay")
+    cleared = (
+        *(
+            "polled_at",
+            "judged_at",
+            "finished_at",
+            "api_status",
+            "api_status_since",
+            "doubt",
+            "words",
+            "trouble",
+        ),
+        *("cause", "reason", "video_url", "link_ends_at", "seconds", "model", "created", "lease"),
+    )
+    return (
+        {
+            "id": task_id,
+            "state": TaskState.WAITING,
+            "registered_at": now,
+            "due_at": now,
+            "known": False,
+        }
+        | dict.fromkeys(counted, 0)
+        | dict.fromkeys(cleared)
+    )
 
 
 async def _insert_card(connection: AsyncConnection, request: TrackRequest) -> int:

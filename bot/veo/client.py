@@ -2,27 +2,27 @@
 
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import NoReturn
 from urllib.parse import quote
 
 import aiohttp
 from pydantic import SecretStr
 from yarl import URL
 
-from bot.core.errors import CourierError, VideoApiUnavailable
-from bot.core.verdicts import Answer, Failed
+from bot.core.masking import STARS
+from bot.core.verdicts import Answer, AnswerKind
 from bot.veo.reply import read_reply
 
 
-def _installed_version() -> str:
+def installed_version() -> str:
+    """The version of this program; "0" in a checkout that was never installed."""
     try:
         return version("veo-courier")
-    except PackageNotFoundError:  # run from a checkout that was never installed
+    except PackageNotFoundError:
         return "0"
 
 
 # The name under which the bot calls the video API and the video's host.
-USER_AGENT = f"veo-courier/{_installed_version()}"
+USER_AGENT = f"veo-courier/{installed_version()}"
 # From waiting for a free connection to the last byte of the body.
 _TIMEOUT = aiohttp.ClientTimeout(total=20)
 # A status reply has some 200 bytes.
@@ -54,13 +54,13 @@ class VideoApiClient:
         timeout: aiohttp.ClientTimeout = _TIMEOUT,
     ) -> None:
         self._results = f"{URL(base_url.rstrip('/'))}/v1/result/"
-        self._key = key
-        self._headers = {"Authorization": f"Bearer {key.get_secret_value()}"}
+        self._key = key.get_secret_value()
+        self._headers = {"Authorization": f"Bearer {self._key}"}
         self._session = session
         self._timeout = timeout
 
     async def poll(self, task_id: str) -> Answer:
-        """The API's answer about one task. Raises VideoApiUnavailable, VideoApiThrottled or KeyRefused."""
+        """What the API says about one task. Trouble on the way is an answer as well: silence."""
         url = URL(self._results + quote(task_id, safe="", errors="replace"), encoded=True)
         try:
             # A followed redirect would carry the key to another host.
@@ -69,35 +69,25 @@ class VideoApiClient:
             ) as response:
                 body = await _read_bounded(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise VideoApiUnavailable(
-                f"The video API could not be reached ({type(error).__name__})."
-            ) from error
-        return self._read(response, body)
+            return Answer(AnswerKind.SILENCE, where=f"no answer ({type(error).__name__})")
+        if body is None:
+            return Answer(AnswerKind.ERROR, where=f"HTTP {response.status}: more than 1 MiB")
+        return self._without_key(read_reply(response.status, response.headers, body, task_id))
 
-    def _read(self, response: aiohttp.ClientResponse, body: bytes) -> Answer:
-        """Read the reply without our key: some services repeat it in their refusal."""
-        try:
-            answer = read_reply(response.status, response.headers, body)
-        except CourierError as error:
-            self._raise_without_key(error)
-        if isinstance(answer, Failed):
-            return replace(answer, reason=self._without_key(answer.reason))
-        return answer
-
-    def _raise_without_key(self, error: CourierError) -> NoReturn:
-        error.args = (self._without_key(str(error)),)
-        raise error
-
-    def _without_key(self, text: str) -> str:
-        key = self._key.get_secret_value()
-        return text.replace(key, "***") if key else text
+    def _without_key(self, answer: Answer) -> Answer:
+        """Some services repeat our key in their refusal; it must not reach a log or a chat."""
+        if not self._key or self._key not in f"{answer.words}{answer.where}":
+            return answer
+        words = answer.words.replace(self._key, STARS) if answer.words else None
+        return replace(answer, words=words, where=answer.where.replace(self._key, STARS))
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body; None when it is larger than any status reply."""
     body = await response.content.readany()
     while not response.content.at_eof():
         if len(body) > _MAX_BODY:
             response.close()
-            raise VideoApiUnavailable("The video API sent more than 1 MiB instead of a status.")
+            return None
         body += await response.content.readany()
     return body

@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from bot.core.errors import DownloadInterrupted, LinkRefused, VideoUnusable
+from bot.core.problems import ProblemCode
 from bot.media.mp4 import Mp4CutShort, NotAnMp4
 from bot.media.part_file import PartFile
 from bot.veo.client import USER_AGENT
@@ -77,7 +78,7 @@ class VideoDownloader:
             async with await self._open(parse_link(url)) as response:
                 await self._save(response, destination)
         except aiohttp.InvalidURL as error:
-            raise VideoUnusable("The video's link is not a usable web address.") from error
+            raise VideoUnusable(ProblemCode.LINK_UNUSABLE) from error
         except (aiohttp.ClientError, OSError) as error:
             raise DownloadInterrupted(f"The video stopped on its way ({type(error).__name__}).") from error
 
@@ -91,7 +92,7 @@ class VideoDownloader:
                 return response
             response.close()
             url = next_hop(url, location)
-        raise VideoUnusable("The video's link is redirected too often.")
+        raise VideoUnusable(ProblemCode.LINK_REDIRECTED)
 
     async def _save(self, response: aiohttp.ClientResponse, destination: Path) -> None:
         _check_status(response)
@@ -112,9 +113,8 @@ class VideoDownloader:
             await part.write(chunk)
 
     def _too_large(self, size: int | None) -> VideoUnusable:
-        limit = f"the limit is {_rounded(self._max_bytes)}"
-        told = limit if size is None else f"{_rounded(size, up=True)}; {limit}"
-        return VideoUnusable(f"The video is larger than this bot may download ({told}).")
+        data = {"limit": self._max_bytes} | ({} if size is None else {"size": size})
+        return VideoUnusable(ProblemCode.VIDEO_TOO_LARGE, **data)
 
 
 async def _keep(part: PartFile, *, length_known: bool) -> None:
@@ -124,7 +124,7 @@ async def _keep(part: PartFile, *, length_known: bool) -> None:
     except NotAnMp4 as error:
         if isinstance(error, Mp4CutShort) and not length_known:
             raise DownloadInterrupted("The video ended in the middle of a box.") from error
-        raise VideoUnusable("The video's link does not lead to an MP4 file.") from error
+        raise VideoUnusable(ProblemCode.NOT_AN_MP4) from error
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:
@@ -133,7 +133,7 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
         return
     message = f"The video's host answered {status}."
     if 400 <= status < 500 and status not in _TRANSIENT:
-        raise LinkRefused(message)
+        raise LinkRefused(message, status=status)
     raise DownloadInterrupted(message, retry_after=retry_after(response.headers))
 
 
@@ -141,10 +141,3 @@ def _content_length(response: aiohttp.ClientResponse) -> int | None:
     """The length of what will be written: a compressed reply tells another number."""
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     return response.content_length if encoding == "identity" else None
-
-
-def _rounded(size: int, *, up: bool = False) -> str:
-    """Up for the video and down for the limit, so that the sentence never contradicts itself."""
-    if size < _MIB:
-        return f"{size} bytes"
-    return f"{-(-size // _MIB) if up else size // _MIB} MiB"

@@ -14,9 +14,10 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from bot.core.errors import VideoUnusable
+from bot.core.problems import ProblemCode
 
-_FORBIDDEN = "The video's link leads to an address that this bot may not visit."
-_NOT_A_LINK = "The video's link is not a usable web address."
+_FORBIDDEN = ProblemCode.LINK_FORBIDDEN
+_NOT_A_LINK = ProblemCode.LINK_UNUSABLE
 
 # IANA gives out global unicast addresses from here alone; everything else has a special meaning.
 _GLOBAL_V6 = IPv6Network("2000::/3")

@@ -1,221 +1,265 @@
-"""What a reply of the video API means: (status, headers, body) -> Answer. Pure.
+"""What a reply of the video API says about the polled id: (status, headers, body, id) -> Answer. Pure.
 
-The order of the checks matters: HTTP status, then JSON, then the task's own status. An `error` key decides
-nothing, because some services send `{"code": 0}` there on success. The API wraps its refusals in HTTP 200, so
-a body without a status is read as an envelope `{code, msg, data}`. Every reply that is not understood raises
-VideoApiUnavailable and is polled again, because a misreading must not end a task.
+The order of the checks is the order of trust. A document that names the polled id and gives it a status is
+believed whatever the HTTP code. Then the HTTP code, the envelope's code and the words are read, which may
+only lead to another poll. A reply that names another id, or none, never ends a task.
 """
 
+import codecs
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
-from bot.core.errors import KeyRefused, VideoApiThrottled, VideoApiUnavailable
-from bot.core.verdicts import Answer, Completed, Doubt, Doubtful, Failed, Waiting
+from bot.core.clock import SECOND
+from bot.core.verdicts import Answer, AnswerKind
 from bot.veo import wording
+from bot.veo.links import own_link, video_link
 from bot.veo.retry_after import header, retry_after
-
-NO_REASON = "The API gave no reason."
 
 _DONE = frozenset({"completed", "succeeded", "success"})
 _FAILED = frozenset(
     {"failed", "fail", "failure", "error", "cancelled", "canceled", "cancel", "expired", "timeout"}
 )
-_ID_KEYS = ("id", "task_id", "taskId", "projectId")
+# Words of a task that is not finished, by video-api.md. Any other word means waiting only on its own.
+_RUNNING = frozenset(
+    {
+        *("queued", "queuing", "queueing", "in_queue", "pending", "waiting", "submitted", "not_start"),
+        *("ready", "assigned", "starting", "started", "processing", "in_progress", "running", "generating"),
+        *("created", "scheduled", "accepted", "preparing", "rendering", "uploading", "retrying", "progress"),
+    }
+)
+_UNKNOWN = frozenset({"not_found", "notfound", "not found", "not_exist", "nonexistent"})
+# Envelopes use these words, too: under an error code they are believed when a second answer agrees.
+_AMBIGUOUS = frozenset({"error", "timeout", "fail"})
+_STATUS_KEYS = ("task_status", "taskStatus", "status", "state")
+_ID_KEYS = ("id", "task_id", "taskId", "projectId", "video_id", "request_id")
+_WRAPPERS = ("data", "result", "output", "task", "response")
+_MAX_DEPTH = 5
 _MAX_STATUS = 40
-_MAX_REASON = 4000
-# Signed links carry a session token of some 2,000 characters.
-_MAX_URL = 8192
+_MAX_MODEL = 60
+_MAX_WORDS = 4000
+_CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE)
 
 _Json = dict[str, Any]
 
 
-def read_reply(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Raises VideoApiThrottled, KeyRefused or VideoApiUnavailable, and nothing else."""
-    if status == 429:
-        raise VideoApiThrottled("The video API answered 429.", retry_after=retry_after(headers))
-    if status >= 500:
-        raise _unavailable(f"The video API answered {status}", headers)
-    if 200 <= status < 300:
-        return _read_document(_document(body), headers)
-    if status in {401, 403}:
-        raise _refusal(status, headers, body)
-    if 400 <= status < 500:
-        return _read_client_error(status, headers, body)
-    raise _unavailable(f"The video API answered {status}", headers)
+def read_reply(status: int, headers: Mapping[str, str], body: bytes, task_id: str) -> Answer:
+    """What the reply says about `task_id`. Never raises."""
+    document = _parse(body, header(headers, "Content-Type") or "")
+    if isinstance(document, dict | list):
+        answer = _read_task(document, task_id, status)
+        if answer is not None and not (status == 429 and answer.kind is AnswerKind.WAITING):
+            return answer
+    reply = document if isinstance(document, dict) else None
+    return replace(_read_refusal(status, headers, body, reply, task_id), retry_after=retry_after(headers))
 
 
 # -- the task's own document ---------------------------------------------------------------------
 
 
-def _read_document(reply: _Json, headers: Mapping[str, str]) -> Answer:
-    task = _unwrap(reply)
-    status = task.get("status")
-    if not isinstance(status, str) or not status.strip():
-        return _read_envelope(reply, headers)
-    if all(task.get(key) is None for key in _ID_KEYS):
-        # {"status": "error", "message": "invalid token"} names no task: it is about the caller.
-        doubt = _doubt_in(wording.message_of(reply))
-        if doubt is not None:
-            return doubt
-    return _read_status(status.strip().lower(), task)
+def _read_task(document: Any, task_id: str, http_status: int) -> Answer | None:
+    """None when the reply does not give a status of the polled id."""
+    task = next(_tasks(document, task_id, _MAX_DEPTH), None)
+    if task is None:
+        return None
+    status = _status_of(task)
+    if not status:
+        return None
+    answer = _read_status(status, task, is_error=http_status >= 400)
+    return replace(answer, model=_model(task), created=_created(task), seconds=_seconds(task))
 
 
-def _unwrap(reply: _Json) -> _Json:
-    """The task itself. Deployers report a `data` wrapper that the documentation does not show."""
-    inner = reply.get("data")
-    if not isinstance(inner, dict) or (reply.get("id") and isinstance(reply.get("status"), str)):
-        return reply
-    known = {key: value for key, value in inner.items() if value is not None}
-    if isinstance(known.get("status"), str):
-        # The envelope's own words ("ok", "success") are not the task's.
-        return {key: reply[key] for key in _ID_KEYS if key in reply} | known
-    return reply | known
+def _tasks(value: Any, task_id: str, depth: int) -> Iterator[_Json]:
+    """The objects that carry the polled id and a status, the outermost first."""
+    if depth == 0:
+        return
+    if isinstance(value, list):
+        for item in value[:50]:
+            yield from _tasks(item, task_id, depth - 1)
+    elif isinstance(value, dict):
+        if _names(value, task_id):
+            yield _unwrap(_without_others(value, task_id), task_id)
+        for item in value.values():
+            yield from _tasks(item, task_id, depth - 1)
 
 
-def _read_status(status: str, task: _Json) -> Answer:
+def _names(task: _Json, task_id: str) -> bool:
+    return task_id in _ids(task)
+
+
+def _unwrap(task: _Json, task_id: str) -> _Json:
+    """With what a wrapper inside holds, unless that names another id; its status is the task's own."""
+    for key in _WRAPPERS:
+        inner = task.get(key)
+        if isinstance(inner, dict) and (_names(inner, task_id) or not _ids(inner)):
+            known = {name: value for name, value in inner.items() if value is not None}
+            if _status_of(inner) and not (_status_of(task) in _DONE and own_link(task)):
+                # The envelope's own words ("ok", "success") are not the task's.
+                return {name: value for name, value in task.items() if name not in _STATUS_KEYS} | known
+            task = task | {name: value for name, value in known.items() if not task.get(name)}
+    return task
+
+
+def _ids(task: _Json) -> set[str]:
+    """The ids that an object names; a number is an id as well."""
+    values = (task.get(key) for key in _ID_KEYS)
+    ids = {str(v).strip() for v in values if isinstance(v, str | int) and not isinstance(v, bool)}
+    return ids - {""}
+
+
+def _without_others(value: Any, task_id: str, depth: int = 2 * _MAX_DEPTH) -> Any:
+    """Without the objects that name another id and not this one: nothing in them is this task's."""
+    if depth == 0:
+        return None
+    if isinstance(value, list):
+        return [_without_others(item, task_id, depth - 1) for item in value]
+    if isinstance(value, dict):
+        if _ids(value) and not _names(value, task_id):
+            return None
+        return {key: _without_others(item, task_id, depth - 1) for key, item in value.items()}
+    return value
+
+
+def _status_of(task: _Json) -> str:
+    """The task's own status, lower case; `task_status` before `status`, which may be the envelope's."""
+    words = (task.get(key) for key in _STATUS_KEYS)
+    return next((w.strip().lower() for w in words if isinstance(w, str) and w.strip()), "")
+
+
+def _read_status(status: str, task: _Json, *, is_error: bool) -> Answer:
+    shown = wording.printable(status, _MAX_STATUS) or "unknown"
+    link, words = video_link(task), _words(wording.error_of(task))
+    message = wording.message_of(task)
+    says_unknown = (is_error or status == "error") and wording.says_unknown_task(message)
+    if status in _UNKNOWN or says_unknown:
+        return Answer(AnswerKind.UNKNOWN_ID, words=_words(message))
+    if status in _FAILED and not (is_error and status in _AMBIGUOUS):
+        return Answer(AnswerKind.FAILED, shown, words=_words(wording.reason_of(task)))
+    if status in _DONE and link:
+        return Answer(AnswerKind.COMPLETED, shown, video_url=link)
     if status in _DONE:
-        url = _video_url(task)
-        return Completed(url, _seconds(task)) if url else Doubtful(Doubt.NO_VIDEO)
-    if status in _FAILED:
-        return Failed(_reason(task))
-    return Waiting(wording.printable(status, _MAX_STATUS) or "unknown")
+        kind = AnswerKind.PROBABLY_FAILED if words else AnswerKind.NO_VIDEO
+        return Answer(kind, shown, words=words)
+    if status in _RUNNING:
+        return Answer(AnswerKind.WAITING, shown)
+    if link:
+        return Answer(AnswerKind.PROBABLY_COMPLETED, shown, video_url=link)
+    if words or status in _AMBIGUOUS:
+        reason = words or _words(wording.reason_of(task))
+        return Answer(AnswerKind.PROBABLY_FAILED, shown, words=reason)
+    return Answer(AnswerKind.WAITING, shown)
 
 
-def _video_url(task: _Json) -> str | None:
-    """`result_url` is what other models of the same endpoint fill in (video-api.md, 2)."""
-    for key in ("video_url", "result_url"):
-        value = task.get(key)
-        if isinstance(value, list) and value:
-            value = value[0]
-        if isinstance(value, str) and _is_http_url(value.strip()):
-            return value.strip()
-    return None
+def _words(text: str) -> str | None:
+    return wording.readable(text, _MAX_WORDS) or None
 
 
-def _is_http_url(text: str) -> bool:
-    if len(text) > _MAX_URL or not text.isprintable():
-        return False
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+def _model(task: _Json) -> str | None:
+    model = task.get("model")
+    return wording.printable(model, _MAX_MODEL) or None if isinstance(model, str) else None
+
+
+def _created(task: _Json) -> int | None:
+    """Unix seconds in the documentation; milliseconds are understood. In UTC milliseconds."""
+    created = _number(task.get("created", task.get("created_at")))
+    if created is None or not 1e9 < created < 1e14:
+        return None
+    return int(created if created > 1e11 else created * SECOND)
 
 
 def _seconds(task: _Json) -> float | None:
-    value = task.get("actualDuration")
+    seconds = _number(task.get("actualDuration"))
+    return seconds if seconds is not None and 0 < seconds < 1e6 else None
+
+
+def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
-        seconds = float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         return None
-    return seconds if math.isfinite(seconds) and seconds > 0 else None
+    return number if math.isfinite(number) else None
 
 
-def _reason(task: _Json) -> str:
-    return wording.storable(wording.reason_of(task), _MAX_REASON) or NO_REASON
+# -- everything that is not a status of the polled id --------------------------------------------
 
 
-# -- everything that is not a task ---------------------------------------------------------------
-
-
-def _document(body: bytes) -> _Json:
-    if not body.strip():
-        raise VideoApiUnavailable("The video API sent an empty reply.")
-    reply = _parse(body)
-    if isinstance(reply, dict):
-        return reply
-    if wording.is_html(body):
-        raise VideoApiUnavailable("The video API sent a web page instead of JSON.")
-    what = "no JSON" if reply is None else "JSON that is not an object"
-    raise VideoApiUnavailable(f"The video API sent {what}: {wording.excerpt(body)}")
-
-
-def _parse(body: bytes) -> Any:
-    """The parsed JSON, or None: broken text, numbers too long, nesting too deep."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _read_envelope(reply: _Json, headers: Mapping[str, str]) -> Answer:
-    """No status. Success is 0, "0", 200 or "20000" somewhere, so a code alone proves little."""
-    message = wording.message_of(reply)
-    code = _code(reply)
-    if code == "429":
-        raise VideoApiThrottled(
-            f"The video API answered code 429{_quoted(message)}", retry_after=retry_after(headers)
-        )
-    if code in {"204", "401", "403"}:
-        raise KeyRefused(f"The video API refused the key: code {code}{_quoted(message)}")
-    doubt = _doubt_in(message)
-    if doubt is not None:
-        return doubt
-    nothing = reply.get("data") is None
-    if nothing and (code == "404" or (code == "-1" and not wording.says_busy(message))):
-        return Doubtful(Doubt.UNKNOWN_ID)
-    raise VideoApiUnavailable(f"The video API sent no status (code {code}){_quoted(message)}")
-
-
-def _doubt_in(message: str) -> Doubtful | None:
+def _read_refusal(
+    status: int, headers: Mapping[str, str], body: bytes, reply: _Json | None, task_id: str
+) -> Answer:
     """In this order: "API key not found" is about the key, "No handler found" about the path."""
-    if wording.says_wrong_path(message):
-        raise _wrong_address(message)
-    if wording.says_key_refused(message):
-        raise KeyRefused(f"The video API refused the key{_quoted(message)}")
-    return Doubtful(Doubt.UNKNOWN_ID) if wording.says_unknown_task(message) else None
+    message = wording.message_of(reply) if reply else ""
+    spoken = wording.without_id(message, task_id)
+    code = _code(reply) if reply else ""
+    where = f"HTTP {status}{f', code {code}' if code else ''}: {wording.excerpt(message or body)}"
+    words = _words(message)
+    if status == 429 or (code == "429" and status < 400):
+        return Answer(AnswerKind.THROTTLED, words=words, where=where)
+    if reply is None and wording.is_html(body, header(headers, "Content-Type")):
+        kind = AnswerKind.NOT_FOUND if status in {404, 410} else AnswerKind.ERROR
+        return Answer(kind, where=f"HTTP {status}: a web page")
+    if wording.says_wrong_path(spoken):
+        return Answer(AnswerKind.NOT_FOUND, words=words, where=where)
+    if status == 401 or (status < 500 and (code in {"204", "401"} or wording.says_key_refused(spoken))):
+        return Answer(AnswerKind.KEY_REFUSED, words=words, where=where)
+    if status < 500 and wording.says_unknown_task(spoken):
+        return Answer(AnswerKind.UNKNOWN_ID, words=words, where=where)
+    if status in {404, 410} or (status < 400 and code in {"404", "410"}):
+        return Answer(AnswerKind.NOT_FOUND, words=words, where=where)
+    return Answer(AnswerKind.ERROR, words=words, where=where)
 
 
 def _code(reply: _Json) -> str:
-    """A number on one endpoint and a string on another, in the same service."""
+    """A number on one endpoint and a string on another, in the same service; "" without one."""
     value = reply.get("code")
     if value is None:
         value = reply.get("status")
     if isinstance(value, (str, int)) and not isinstance(value, bool):
         return wording.printable(str(value), 20)
-    return "none"
+    return ""
 
 
-def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> KeyRefused | VideoApiUnavailable:
-    reply = _parse(body)
-    if status == 403 and reply is None and wording.is_html(body, header(headers, "Content-Type")):
-        return VideoApiUnavailable("Something in front of the video API answered 403 (a web page).")
-    message = wording.message_of(reply) if isinstance(reply, dict) else ""
-    return KeyRefused(f"The video API refused the key: {status}{_quoted(message)}")
+# -- bytes ---------------------------------------------------------------------------------------
 
 
-def _read_client_error(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    reply = _parse(body)
-    gone = status in {404, 410}
-    if gone and not body.strip():
-        return Doubtful(Doubt.UNKNOWN_ID)
-    if not isinstance(reply, dict):
-        if gone:
-            raise _wrong_address(f"{status} without JSON")
-        raise _unavailable(f"The video API answered {status}", headers)
-    if gone and wording.is_spring_no_route(reply):
-        raise _wrong_address(f"{status} from its web server")
-    message = wording.message_of(reply)
-    doubt = _doubt_in(message)
-    if gone or doubt is not None:
-        return Doubtful(Doubt.UNKNOWN_ID)
-    raise _unavailable(f"The video API answered {status}{_quoted(message)}", headers)
+def _parse(body: bytes, content_type: str) -> Any:
+    """The JSON in `body`, read leniently: control characters, odd bytes, any charset. None without JSON."""
+    text = body.decode(_charset(body, content_type), "replace").lstrip("\ufeff \t\r\n")
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
 
 
-def _wrong_address(message: str) -> VideoApiUnavailable:
-    return VideoApiUnavailable(
-        f"The video API does not know this address; VEO_API_URL may be wrong{_quoted(message)}"
-    )
+def _charset(body: bytes, content_type: str) -> str:
+    """UTF-8 if it fits, else what the header says, else GBK, which Chinese services send unlabelled."""
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data" or error.end >= len(body):
+            return "utf-8"
+        named = _CHARSET.search(content_type)
+        if named is not None:
+            return _known_codec(named[1]) or "utf-8"
+        return "gb18030" if _is_gbk(body) else "utf-8"
+    return "utf-8"
 
 
-def _unavailable(message: str, headers: Mapping[str, str]) -> VideoApiUnavailable:
-    return VideoApiUnavailable(message, retry_after=retry_after(headers))
+def _known_codec(name: str) -> str | None:
+    try:
+        info = codecs.lookup(name)
+    except (LookupError, ValueError):
+        return None
+    return info.name if info._is_text_encoding else None  # noqa: SLF001 - no public way tells text codecs
 
 
-def _quoted(message: str) -> str:
-    return f": {wording.excerpt(message)}" if message else ""
+def _is_gbk(body: bytes) -> bool:
+    try:
+        body.decode("gb18030")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,32 +1,67 @@
 """The API's texts: where they are in a reply, what they speak about, and what of them may be kept.
 
-The patterns come from video-api.md (sections 1, 2, 5). They are asked only of replies that carry no
-task, so the word "key" in somebody's failed prompt cannot stop the bot.
+The patterns come from video-api.md (sections 1, 2, 5). They are asked only of replies that carry no status of
+the polled task, so the word "key" in a failed prompt cannot stop the bot.
 """
 
+import html
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-_EXCERPT_LIMIT = 120
+from bot.core.masking import mask_credentials
+
+_MAX_EXCERPT = 120
+_MAX_DEPTH = 4
+# Stands for the polled id, which is cut out before words are read, because an id may be called "api-key".
+_THE_ID = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 _KEY_REFUSED = re.compile(
     r"登录|登陆|鉴权|未授权|身份验证|认证失败|令牌|密钥|用户不存在"
     r"|unauthori[sz]ed|authenticat|authori[sz]ation|log ?in (check|required|failed)|not logged in"
-    r"|api[ _-]?key|(invalid|expired|missing|unknown) (access )?(token|key)"
+    r"|api[ _-]?key|(invalid|expired|missing|unknown|incorrect|wrong) (access )?(token|key)"
     r"|(token|key) (is |has |was )?(invalid|expired|missing|unknown|not found)",
     re.IGNORECASE,
 )
+_GONE = (
+    r"(?:was |is |has |could |can ?|does |did )?(?:not|n['o\u2019]?t)[ _]?(?:be )?(?:found|exist)|unknown"
+    r"|no longer (?:exists|available)|(?:has |was )?(?:expired|deleted)|不存在|未找到|找不到|已过期"
+)
+_THING = (
+    r"(?:task|job|video|result|record|generation|project|request|operation|\bid|任务|编号|视频|记录|作品|结果|"
+    + _THE_ID
+    + ")"
+)
 _UNKNOWN_TASK = re.compile(
-    r"not[ _]?found|(not|n't)[ _]exist|no such|unknown (task|id|video|result)|不存在|未找到|找不到",
+    rf"{_THING}[^.,;。]{{0,40}}?(?:{_GONE})"
+    rf"|(?:no such|unknown|invalid|(?:can ?not|could not|couldn't|can't|unable to) find(?: the| a| any)?|no)"
+    rf"[ _]{_THING}(?![a-z])|(?:不存在|未找到|找不到)(?:该|此|这个)?{_THING}",
     re.IGNORECASE,
 )
 _WRONG_PATH = re.compile(
     r"no handler found|no static resource|no (matching )?(route|endpoint|mapping)|invalid url"
-    r"|cannot get /",
+    r"|cannot get /|page not found",
     re.IGNORECASE,
 )
-_BUSY = re.compile(r"繁忙|稍后|频繁|超时|busy|try again|time(d)? ?out|overload", re.IGNORECASE)
+# In this order; then any other key that speaks of a reason.
+_REASON_KEYS = (
+    *("error", "fail_reason", "failure_reason", "failed_reason", "error_message", "error_msg", "reason"),
+    *("detail", "msg", "message"),
+)
+_REASON_KEY = re.compile(r"reason|error|fail|message|msg|detail|desc", re.IGNORECASE)
+# A text under one of these says that something went wrong; `message` may as well speak of the progress.
+_ERROR_KEY = re.compile(r"error|fail|reason", re.IGNORECASE)
+_HARMLESS = re.compile(
+    r"(?:ok(?:ay)?|success\w*|succeed\w*|none|null|no error|n/?a|complete\w*|finished|done|normal|true|false"
+    r"|\d{1,5}|成功|无)\W*",
+    re.IGNORECASE,
+)
+_HARMLESS_CODES = frozenset({"0", "200", "20000", "ok", "OK", "success", "SUCCESS"})
+_MESSAGE_KEYS = ("msg", "message", "error", "detail", "error_msg", "error_message", "reason")
+_PARTS = ("message", "msg", "detail", "reason", "error", "errors", "description", "code", "status")
+_BREAK = re.compile(r"<\s*(?:br|/p|/div|/li)\s*/?\s*>", re.IGNORECASE)
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,300}>|<!--.*?-->", re.DOTALL)
 
 
 def says_key_refused(message: str) -> bool:
@@ -35,7 +70,7 @@ def says_key_refused(message: str) -> bool:
 
 
 def says_unknown_task(message: str) -> bool:
-    """Only what says so plainly: the reader ends a task on it after asking again."""
+    """Whether the words say that this task or id does not exist. "Not found" alone says nothing of a task."""
     return bool(_UNKNOWN_TASK.search(message))
 
 
@@ -44,18 +79,10 @@ def says_wrong_path(message: str) -> bool:
     return bool(_WRONG_PATH.search(message))
 
 
-def says_busy(message: str) -> bool:
-    """Code -1 is also what such services send when they are merely overloaded."""
-    return bool(_BUSY.search(message))
-
-
-def is_spring_no_route(reply: Mapping[str, Any]) -> bool:
-    """Spring Boot's own page for an unmapped path, as JSON: it names the path and says nothing."""
-    return (
-        "path" in reply
-        and reply.get("error") == "Not Found"
-        and reply.get("message") in {None, "", "No message available", "Not Found"}
-    )
+def without_id(message: str, task_id: str) -> str:
+    """`message` with a mark in the place of the polled id, wherever it stands as a word of its own."""
+    alone = rf"(?<![A-Za-z0-9_-]){re.escape(task_id)}(?![A-Za-z0-9_-])"
+    return re.sub(alone, _THE_ID, message, flags=re.IGNORECASE)
 
 
 def is_html(body: bytes, content_type: str | None = None) -> bool:
@@ -66,41 +93,77 @@ def is_html(body: bytes, content_type: str | None = None) -> bool:
 
 def message_of(reply: Mapping[str, Any]) -> str:
     """Every text in which such services explain a refusal; "" when there is none."""
-    texts = (_text_of(reply.get(key)) for key in ("msg", "message", "error", "detail"))
+    texts = (_text_of(reply.get(key)) for key in _MESSAGE_KEYS)
     return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
 def reason_of(task: Mapping[str, Any]) -> str:
-    """Why a task failed: `error` by the documentation, the rest by comparable services."""
-    texts = (_text_of(task.get(key)) for key in ("error", "fail_reason", "msg", "message"))
-    return next((text for text in texts if text), "")
+    """Why a task failed: `error` by the documentation, other keys by other services; "" without a text."""
+    return next(_reasons(task), "")
 
 
-def _text_of(value: object) -> str:
-    """A text, the telling part of an object, or the first of a list of either."""
+def error_of(task: Mapping[str, Any]) -> str:
+    """A text that says what went wrong, for a task whose status does not; "" without one."""
+    for key, value in task.items():
+        if not _ERROR_KEY.search(key) or (
+            isinstance(value, Mapping) and str(value.get("code")) in _HARMLESS_CODES
+        ):
+            continue
+        if (text := _text_of(value)) and not _HARMLESS.fullmatch(text):
+            return text
+    return ""
+
+
+def _reasons(task: Mapping[str, Any]) -> Iterator[str]:
+    others = (key for key in task if _REASON_KEY.search(key))
+    for key in dict.fromkeys((*_REASON_KEYS, *others)):
+        if text := _text_of(task.get(key)):
+            yield text
+
+
+def _text_of(value: object, depth: int = _MAX_DEPTH) -> str:
+    """A text, the telling part of an object, or the first of a list of either; also of JSON in a text."""
+    if depth == 0:
+        return ""
+    if isinstance(value, str) and value.strip().startswith(("{", "[")):
+        return _text_of(_json_in(value), depth - 1) or value.strip()
+    if isinstance(value, str):
+        return value.strip()
     if isinstance(value, list):
-        value = value[0] if value else None
+        return next((text for item in value if (text := _text_of(item, depth - 1))), "")
     if isinstance(value, Mapping):
-        parts = (value.get(key) for key in ("message", "msg", "detail", "reason", "code"))
-        value = next((part for part in parts if isinstance(part, str) and part.strip()), None)
-    return value.strip() if isinstance(value, str) else ""
+        return next((text for part in _PARTS if (text := _text_of(value.get(part), depth - 1))), "")
+    return ""
 
 
-def storable(text: str, limit: int) -> str:
-    """Without NUL (PostgreSQL refuses it), lone surrogates (UTF-8 does) and other controls."""
-    kept = (c for c in text[: 2 * limit] if c.isprintable() or c in "\n\t")
+def _json_in(text: str) -> object:
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def readable(text: str, limit: int) -> str:
+    """A text for people: without tags, entities, credentials and control characters, at most `limit` long.
+
+    NUL goes because PostgreSQL refuses it, and lone surrogates because UTF-8 does.
+    """
+    text = text[: 4 * limit]
+    for _ in range(2):  # some services escape what was escaped before
+        text = html.unescape(_TAG.sub("", _BREAK.sub("\n", text)))
+    kept = (c for c in mask_credentials(text) if c.isprintable() or c in "\n\t")
     return "".join(kept).strip()[:limit]
 
 
 def printable(text: str, limit: int) -> str:
-    """One line of at most `limit` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * limit]).split())
-    return line[:limit]
+    """One line of at most `limit` characters, without credentials."""
+    text = mask_credentials(text[: 4 * limit])
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:limit]
 
 
 def excerpt(text: str | bytes) -> str:
-    """Enough to recognise a reply in a log, never all of it."""
+    """Enough to recognise a reply in a log, never all of it, and no credential."""
     if isinstance(text, bytes):
-        text = text[: 4 * _EXCERPT_LIMIT].decode("utf-8", "replace")
-    line = printable(text, _EXCERPT_LIMIT + 1)
-    return line if len(line) <= _EXCERPT_LIMIT else f"{line[: _EXCERPT_LIMIT - 1]}…"
+        text = text[: 4 * _MAX_EXCERPT].decode("utf-8", "replace")
+    line = printable(text, _MAX_EXCERPT + 1)
+    return line if len(line) <= _MAX_EXCERPT else f"{line[: _MAX_EXCERPT - 1]}…"

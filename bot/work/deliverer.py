@@ -13,7 +13,8 @@ from bot.core.backoff import retry_delay
 from bot.core.clock import HOUR, MINUTE, SECOND, Clock
 from bot.core.errors import LinkRefused, TryLater, Undeliverable, VideoUnusable
 from bot.core.log_fields import log_about
-from bot.core.results import ResultMessage, link_ends_at
+from bot.core.problems import Problem, ProblemCode
+from bot.core.results import ResultMessage
 from bot.core.tasks import DueDelivery, TaskState
 from bot.metrics import AttemptOutcome, Metrics
 from bot.storage.delivery_queue import DeliveryQueue
@@ -32,10 +33,6 @@ _LINK_TIME_FOR_PEOPLE = 2 * HOUR
 _MIN_ATTEMPTS_BEFORE_LINK = 3
 # Attempts at a direct message before we give up reaching the person.
 _MAX_ATTEMPTS_TO_TELL = 20
-
-LINK_REFUSED = "The video's host does not give it out any more, so nothing could be attached."
-LINK_ENDING = "I could not download it so far, and its link ends soon: please download it yourself."
-LINK_ENDED = "Its link ended before the video could be downloaded."
 
 
 class Deliverer:
@@ -70,7 +67,7 @@ class Deliverer:
             lease,
             work,
             _QUARANTINE_TIME,
-            last_error="an error of the bot itself; its operator sees it",
+            last_error=Problem(ProblemCode.OUR_BUG).to_text(),
             quarantine_reason=reason,
         )
 
@@ -127,12 +124,12 @@ class Deliverer:
         told_before = due.delivery.ended_at is not None
         if not told_before:
             await self._send_privately(result, error)
-        if await self._queue.mark_undeliverable(due, lease, str(error), self._clock()):
+        if await self._queue.mark_undeliverable(due, lease, error.problem, self._clock()):
             self._metrics.attempted(AttemptOutcome.UNDELIVERABLE)
 
     async def _send_privately(self, result: ResultMessage, why: Undeliverable) -> None:
         try:
-            await self._messenger.send_privately(result, str(why))
+            await self._messenger.send_privately(result, why.problem)
         except TryLater as unreachable:
             if result.due.delivery.attempt < _MAX_ATTEMPTS_TO_TELL:
                 raise
@@ -145,7 +142,7 @@ class Deliverer:
         )
         logger.warning("%s not posted yet: %s; next attempt in %d s", due.task.id, error, delay // SECOND)
         self._metrics.attempted(AttemptOutcome.RETRIED)
-        await self._postpone(lease, due, delay, last_error=str(error))
+        await self._postpone(lease, due, delay, last_error=error.problem.to_text())
 
     async def _result(self, due: DueDelivery) -> ResultMessage | None:
         """The message to post. None when the process is stopping: the next one downloads the video."""
@@ -158,7 +155,7 @@ class Deliverer:
         try:
             path = await self._videos.video(due.task.id, url)
         except VideoUnusable as error:
-            return ResultMessage(due, problem=str(error))
+            return ResultMessage(due, problem=error.problem)
         except TryLater as error:
             problem = self._reason_to_give_up(due, error)
             if problem is None:
@@ -167,15 +164,16 @@ class Deliverer:
             return ResultMessage(due, problem=problem)
         return await self._poster.fitting(ResultMessage(due, video=path))
 
-    def _reason_to_give_up(self, due: DueDelivery, error: TryLater) -> str | None:
-        """Why the video is not downloaded again, in words for people; None to go on trying."""
-        attempt, ends_at = due.delivery.attempt + 1, link_ends_at(due.task)
+    def _reason_to_give_up(self, due: DueDelivery, error: TryLater) -> Problem | None:
+        """Why the video is not downloaded again; None to go on trying."""
+        attempt, ends_at = due.delivery.attempt + 1, due.task.link_ends_at
         if ends_at is not None and self._clock() >= ends_at:
-            return LINK_ENDED
+            return Problem(ProblemCode.LINK_ENDED)
         if isinstance(error, LinkRefused) and attempt >= _MAX_LINK_REFUSALS:
-            return LINK_REFUSED
+            return Problem(ProblemCode.LINK_DEAD)
         ends_soon = ends_at is not None and self._clock() >= ends_at - _LINK_TIME_FOR_PEOPLE
-        return LINK_ENDING if ends_soon and attempt >= _MIN_ATTEMPTS_BEFORE_LINK else None
+        give_up = ends_soon and attempt >= _MIN_ATTEMPTS_BEFORE_LINK
+        return Problem(ProblemCode.LINK_ENDING) if give_up else None
 
     async def _postpone(self, lease: int, due: DueDelivery, delay: int, **changes: str) -> None:
         await self._queue.postpone(

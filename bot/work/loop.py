@@ -43,6 +43,10 @@ class Queue(Protocol[Work]):
         """Keep work that takes longer than a lease."""
         ...
 
+    async def pull_back(self, now: int) -> int:
+        """Make work due that a wrong clock had planned too far ahead; returns how much."""
+        ...
+
 
 class Handler(Protocol[Handled]):
     """What is done with the work. All methods may raise TryLater."""
@@ -88,6 +92,7 @@ class DurableLoop(Generic[Work]):
         self._wake = asyncio.Event()
         self._jobs: dict[asyncio.Task[None], int] = {}
         self._failures = 0
+        self._claimed_at = 0
         self._fatal: CannotStart | None = None
 
     def wake(self) -> None:
@@ -124,8 +129,9 @@ class DurableLoop(Generic[Work]):
             await asyncio.sleep(_COLLECT_SLOTS)
         if self._free_slots <= 0:
             return False
+        self._claimed_at = self._clock()
         try:
-            claim = await self._queue.claim(self._free_slots, self._clock())
+            claim = await self._queue.claim(self._free_slots, self._claimed_at)
         except Exception as error:
             self._log_failed_claim(error)
             return False
@@ -194,13 +200,15 @@ class DurableLoop(Generic[Work]):
             return SECOND
         if due is None:
             return _MAX_SLEEP
-        ahead = due - self._clock()
-        return min(ahead, _MAX_SLEEP) if ahead > 0 else _SLEEP_WHEN_BLOCKED
+        if due <= self._claimed_at:
+            return _SLEEP_WHEN_BLOCKED
+        return min(max(0, due - self._clock()), _MAX_SLEEP)
 
     async def _keep_renewing(self) -> None:
-        """Renew the leases seen on two rounds: their work takes long."""
+        """Pull back what a wrong clock planned; renew leases seen on two rounds: their work is long."""
         seen: set[int] = set()
         while True:
+            await self._pull_back()
             await asyncio.sleep(self._renew_interval)
             current = set(self._jobs.values())
             long_running = seen & current
@@ -214,6 +222,19 @@ class DurableLoop(Generic[Work]):
             except Exception:
                 # This job must not die: when a lease ends, another process does the same work.
                 logger.exception("%s: a bug in renewing leases", self._name)
+
+    async def _pull_back(self) -> None:
+        try:
+            pulled = await self._queue.pull_back(self._clock())
+        except TryLater as error:
+            logger.warning("%s: could not look for work of a wrong clock: %s", self._name, error)
+            return
+        except Exception:
+            logger.exception("%s: a bug in looking for work of a wrong clock", self._name)
+            return
+        if pulled:
+            logger.warning("%s: the clock was wrong: %d pieces of work are due now", self._name, pulled)
+            self.wake()
 
     async def _drain(self) -> None:
         if not self._jobs:

@@ -1,45 +1,47 @@
 """Polls the video API about each due task, and records what the answer means."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from bot.core.clock import MINUTE, SECOND, Clock
-from bot.core.errors import KeyRefused, TryLater, VideoApiThrottled
+from bot.core.api_pause import PauseReason
+from bot.core.clock import HOUR, MINUTE, SECOND, Clock
 from bot.core.log_fields import log_about
 from bot.core.rate_limit import RateLimiter
-from bot.core.tasks import Claim, TrackedTask
+from bot.core.tasks import Claim, Doubt, TrackedTask
 from bot.core.verdicts import (
+    USABLE,
     Answer,
-    Completed,
-    Doubt,
-    Doubtful,
-    Failed,
+    AnswerKind,
     Final,
-    PauseReason,
+    Others,
     PollOutcome,
     PollRules,
     StillWaiting,
     Verdict,
-    Waiting,
+    changes_card,
     judge,
-    judge_silence,
 )
-from bot.metrics import Metrics, PollAnswer, WaitReason
+from bot.metrics import Metrics, WaitReason
 from bot.storage.task_queue import OutcomeRecorder, TaskQueue
+from bot.work.answered_ids import AnsweredIds
 from bot.work.api_pause import ApiPause
 
 logger = logging.getLogger(__name__)
 _QUARANTINE_TIME = 5 * MINUTE
-_DOUBTS = {Doubt.UNKNOWN_ID: PollAnswer.UNKNOWN_ID, Doubt.NO_VIDEO: PollAnswer.NO_VIDEO}
 _NOTHING: Claim[TrackedTask] = Claim(0, ())
+# An operator is told of a reply that has been the same unreadable one for so long.
+_UNREADABLE_FOR = HOUR
+_VARIABLE_PART = re.compile(r"[0-9a-f-]{8,}|\d+", re.IGNORECASE)
 
 
 class VideoApi(Protocol):
     """The API as the poller sees it."""
 
     async def poll(self, task_id: str) -> Answer:
-        """Raises VideoApiUnavailable, VideoApiThrottled, KeyRefused."""
+        """What the API says about one task. Never raises for what the API or the network does."""
         ...
 
 
@@ -72,105 +74,118 @@ class Poller:
         self._on_change = on_change
         self._metrics = metrics
         self._recorder = OutcomeRecorder(queue, clock, self._announce)
+        self._answered = AnsweredIds()
+        self._troubles = _TroubleLog(clock)
         self._in_flight = 0
-        self._api_is_silent = False
         self._throttled_until = 0
 
     async def claim(self, limit: int, now: int) -> Claim[TrackedTask]:
-        """Up to `limit` due tasks; after a pause one at a time, until there is an answer."""
-        if now < self._pause.ends_at:
-            return _NOTHING
+        """Up to `limit` due tasks; during an API pause one at a time, when its time has come."""
         limit = min(limit, self._limiter.available())
         if self._pause.state:
-            limit = 0 if self._in_flight else min(limit, 1)
+            await self._pause.show_if_long(now)
+            if self._in_flight or now < self._pause.ends_at(now):
+                return _NOTHING
         if limit < 1:
             return _NOTHING
-        claim = await self._queue.claim(limit, now)
+        claim = await (self._claim_probe(now) if self._pause.state else self._queue.claim(limit, now))
         self._limiter.spend(len(claim.work))
         self._in_flight += len(claim.work)
         return claim
 
+    async def _claim_probe(self, now: int) -> Claim[TrackedTask]:
+        """The task that was answered last, because its id is beyond doubt; else any."""
+        latest = self._answered.latest
+        claim = _NOTHING if latest is None else await self._queue.claim_one(latest, now)
+        return claim if claim.work else await self._queue.claim_unrefused(now)
+
     async def next_due(self) -> int | None:
         """When the next task may be polled."""
         due = await self._queue.next_due()
-        return None if due is None else max(due, self._pause.ends_at, self._limiter.ready_at())
+        return None if due is None else max(due, self._pause.ends_at(self._clock()), self._limiter.ready_at())
 
     async def renew(self, leases: Iterable[int], now: int) -> None:
         """Keep tasks whose poll takes longer than a lease."""
         await self._queue.renew(leases, now)
+
+    async def pull_back(self, now: int) -> int:
+        """Make tasks due that a wrong clock had planned too far ahead."""
+        return await self._queue.pull_back(now)
 
     async def handle(self, lease: int, work: TrackedTask) -> None:
         """Poll one task and record the outcome."""
         log_about("poll", work)
         polled_at = self._clock()
         try:
-            verdict = await self._poll(work, polled_at)
+            answer = await self._api.poll(work.id)
+            verdict = await self._judge(replace(work, polled_at=polled_at), answer, polled_at)
         finally:
             self._in_flight -= 1
         await self._recorder.record(PollOutcome(work, lease, polled_at, verdict))
 
-    async def _poll(self, task: TrackedTask, polled_at: int) -> Verdict:
-        try:
-            answer = await self._api.poll(task.id)
-        except KeyRefused:
-            self._metrics.polled(PollAnswer.KEY_REFUSED)
-            await self._pause.pause_for_key()
-            return self._wait_for_pause(task, polled_at)
-        except VideoApiThrottled as error:
-            self._metrics.polled(PollAnswer.THROTTLED)
-            await self._pause.throttle(error.retry_after)
-            self._count_throttling()
-            return self._wait_for_pause(task, polled_at)
-        except TryLater as error:
-            self._metrics.polled(PollAnswer.NO_ANSWER)
-            self._log_silence(task, error)
-            return judge_silence(task, error, self._clock(), self._rules)
-        self._metrics.polled(_poll_answer(answer))
-        self._log_answer()
-        await self._pause.end_if_answered(polled_at)
-        return judge(task, answer, self._clock(), self._rules)
+    async def _judge(self, task: TrackedTask, answer: Answer, polled_at: int) -> Verdict:
+        self._metrics.polled(answer.kind)
+        if answer.kind in USABLE:
+            self._answered.answered(task.id)
+            others = Others()
+        else:
+            others = await self._others(task, answer)
+        self._troubles.note(task, answer, others)
+        await self._note_pause(task, answer, polled_at)
+        return judge(task, answer, self._clock(), self._rules, others)
 
-    def _log_silence(self, task: TrackedTask, error: TryLater) -> None:
-        """One clear line for the operator when it begins, and details at INFO."""
-        if not self._api_is_silent:
-            self._api_is_silent = True
-            logger.warning(
-                "the video API gives no usable answer (%s); polling goes on, nothing is lost", error
-            )
-        logger.info("no answer about %s: %s", task.id, error)
+    async def _others(self, task: TrackedTask, answer: Answer) -> Others:
+        """What the API says about other ids; looked up only where it matters."""
+        if answer.kind in (AnswerKind.SILENCE, AnswerKind.THROTTLED):
+            return Others()
+        is_404 = answer.kind is AnswerKind.NOT_FOUND
+        others = self._answered.others(task.id, is_404=is_404)
+        if task.known and (is_404 or answer.kind is AnswerKind.UNKNOWN_ID):
+            is_unknown = await self._queue.is_other_known_id_unknown(task.id)
+            return replace(others, known_id_is_unknown=is_unknown)
+        return others
 
-    def _log_answer(self) -> None:
-        if self._api_is_silent:
-            self._api_is_silent = False
-            logger.info("the video API answers again")
+    async def _note_pause(self, task: TrackedTask, answer: Answer, polled_at: int) -> None:
+        """Begin, prolong or end the API pause."""
+        match answer.kind:
+            case AnswerKind.KEY_REFUSED:
+                await self._pause.refuse_key(task, polled_at)
+            case AnswerKind.THROTTLED:
+                await self._pause.throttle(task.id, polled_at, answer.retry_after)
+                self._count_throttling()
+            case AnswerKind.UNKNOWN_ID if self._pause.state is not None:
+                await self._pause.accept(task.id)
+            case kind if kind in USABLE:
+                await self._pause.accept(task.id)
 
     def _count_throttling(self) -> None:
         """Count the pause once, although many polls in flight may be throttled."""
         state = self._pause.state
         if state is None or state.reason is not PauseReason.THROTTLED:
-            return  # a refused key pauses for longer, and is no throttling
+            return  # one throttled id waits alone; a refused key is no throttling
         pause = state.until - max(self._throttled_until, self._clock())
         self._throttled_until = max(self._throttled_until, state.until)
         self._metrics.waited(WaitReason.VIDEO_API, pause / SECOND)
 
-    def _wait_for_pause(self, task: TrackedTask, polled_at: int) -> StillWaiting:
-        """The pause is not the task's fault: it counts neither as an attempt nor towards its deadline.
-
-        Only the pause delays all tasks, so that a restart with a mended key polls at once.
-        """
-        due_at = polled_at + self._rules.interval
-        return StillWaiting(None, due_at, attempt=task.attempt, doubts=task.doubts)
-
     def _announce(self, outcomes: Sequence[PollOutcome]) -> None:
         """Log what changed, and wake the loops that post and edit."""
-        changes = [outcome for outcome in outcomes if _is_change(outcome)]
+        changes = [outcome for outcome in outcomes if self._is_change(outcome)]
         for outcome in changes:
             verdict = outcome.verdict
             log_about("poll", outcome.task)
-            status = verdict.state if isinstance(verdict, Final) else verdict.api_status
-            logger.info("%s is %s", outcome.task.id, status)
+            if isinstance(verdict, Final):
+                self._answered.forget(outcome.task.id)
+                why = f" ({verdict.cause})" if verdict.cause else ""
+                logger.info("%s is %s%s", outcome.task.id, verdict.state, why)
+            else:
+                status = verdict.task.doubt or verdict.task.api_status
+                logger.info("%s is %s", outcome.task.id, status or "not answered")
         if changes:
             self._on_change()
+
+    def _is_change(self, outcome: PollOutcome) -> bool:
+        verdict = outcome.verdict
+        return not isinstance(verdict, StillWaiting) or changes_card(outcome.task, verdict.task)
 
     async def quarantine(self, lease: int, work: TrackedTask, reason: str) -> None:
         """Keep a task back for five minutes, because our own bug stopped it."""
@@ -178,18 +193,53 @@ class Poller:
         await self._queue.postpone(work.id, lease, due_at, quarantine_reason=reason)
 
 
-def _poll_answer(answer: Answer) -> PollAnswer:
-    match answer:
-        case Waiting():
-            return PollAnswer.WAITING
-        case Completed():
-            return PollAnswer.COMPLETED
-        case Failed():
-            return PollAnswer.FAILED
-        case Doubtful(doubt):
-            return _DOUBTS[doubt]
+class _TroubleLog:
+    """Tells an operator of trouble with the API: one line when it begins, lasts, and ends."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._is_silent = False
+        self._unreadable: tuple[str, int, bool] | None = None
+
+    def note(self, task: TrackedTask, answer: Answer, others: Others) -> None:
+        """One answer has come."""
+        if answer.kind in USABLE:
+            self._end()
+            return
+        logger.info("no status of %s: %s (%s)", task.id, answer.kind, answer.where)
+        if answer.kind is AnswerKind.UNKNOWN_ID or task.doubt is Doubt.REFUSED:
+            return  # trouble of this id alone
+        if others.answered_since_last_poll or others.answered_since_first_404:
+            return  # trouble of this id alone
+        if not self._is_silent:
+            self._is_silent = True
+            logger.warning(
+                "the video API gives no usable answer (%s)%s; polling goes on, nothing is lost",
+                answer.where,
+                _advice(answer.kind),
+            )
+        self._note_unreadable(answer)
+
+    def _end(self) -> None:
+        if self._is_silent:
+            self._is_silent = False
+            logger.info("the video API answers again")
+        self._unreadable = None
+
+    def _note_unreadable(self, answer: Answer) -> None:
+        reply, now = _VARIABLE_PART.sub("#", answer.where), self._clock()
+        if self._unreadable is None or self._unreadable[0] != reply:
+            self._unreadable = (reply, now, False)
+            return
+        _, since, told = self._unreadable
+        if not told and now - since >= _UNREADABLE_FOR:
+            self._unreadable = (reply, since, True)
+            logger.error(
+                "for an hour the video API has given nothing but this reply: %s%s",
+                answer.where,
+                _advice(answer.kind),
+            )
 
 
-def _is_change(outcome: PollOutcome) -> bool:
-    verdict = outcome.verdict
-    return isinstance(verdict, Final) or verdict.api_status not in (None, outcome.task.api_status)
+def _advice(kind: AnswerKind) -> str:
+    return ": perhaps VEO_API_URL is wrong" if kind is AnswerKind.NOT_FOUND else ""

@@ -18,6 +18,7 @@ from bot.core.errors import (
     TooLargeForDiscord,
     Undeliverable,
 )
+from bot.core.problems import Problem, ProblemCode
 from bot.core.results import ResultMessage
 from bot.core.tasks import TaskState
 from bot.work.video_cache import VideoCache
@@ -27,9 +28,6 @@ logger = logging.getLogger(__name__)
 # Discord keeps a nonce for "the past few minutes" (Create Message): within two we rely on it alone.
 _NONCE_IS_FRESH = 2 * MINUTE
 MAX_UPLOADS = 4
-
-TOO_LARGE = "It is too large to attach in this channel."
-MAY_NOT_ATTACH = "I may not attach files in this channel any more."
 
 
 class Messenger(Protocol):
@@ -54,7 +52,7 @@ class Messenger(Protocol):
         """The largest file that this server takes, in bytes; only as exact as `wanted` needs."""
         ...
 
-    async def send_privately(self, result: ResultMessage, why: str) -> None:
+    async def send_privately(self, result: ResultMessage, why: Problem) -> None:
         """Send the result in a direct message to the person who asked, because the channel refuses it.
 
         A person who takes no direct messages is not told; the card and the list still show the result.
@@ -104,7 +102,9 @@ class ResultPoster:
             smaller = await self._videos.fitted(result.due.task.id, limit)
         except CannotFit as error:
             logger.warning("%s cannot be made to fit: %s", result.due.task.id, error)
-            return replace(result, video=None, problem=TOO_LARGE, original_size=None)
+            return replace(
+                result, video=None, problem=Problem(ProblemCode.TOO_LARGE_HERE), original_size=None
+            )
         return replace(result, video=smaller, original_size=result.original_size or size)
 
     async def _post_form(self, result: ResultMessage) -> int | None:
@@ -136,7 +136,7 @@ class ResultPoster:
         if isinstance(error, TooLargeForDiscord) and result.video:
             return await self._smaller(result)
         if isinstance(error, PermissionLost) and result.video:
-            return replace(result, video=None, problem=MAY_NOT_ATTACH)
+            return replace(result, video=None, problem=Problem(ProblemCode.MAY_NOT_ATTACH))
         if isinstance(error, MessageRefused) and not result.bare and not _is_only_a_link(result):
             return replace(result, bare=True)
         if isinstance(error, ThreadClosed) and result.parent_id is None:
@@ -148,7 +148,7 @@ class ResultPoster:
         """A smaller video. The messenger has learnt the limit from the refusal."""
         other = await self.fitting(result)
         if other.video == result.video:
-            return replace(result, video=None, problem=TOO_LARGE)
+            return replace(result, video=None, problem=Problem(ProblemCode.TOO_LARGE_HERE))
         return other
 
 

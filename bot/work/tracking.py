@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Callable
 
+from bot.core.api_pause import API_PAUSE_KEY, PauseState
 from bot.core.clock import Clock
 from bot.core.log_fields import delivery_fields
 from bot.core.results import living_link
 from bot.core.tasks import LIVE, Delivery, ExistingDelivery, TaskState
 from bot.core.tracking import ErasureResult, RedeliverResult, Registration, TrackRequest, UntrackResult
-from bot.core.verdicts import PauseState
 from bot.storage.store import Store
-from bot.work.api_pause import API_PAUSE_KEY
 from bot.work.video_cache import VideoCache
 
 logger = logging.getLogger(__name__)

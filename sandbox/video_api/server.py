@@ -190,6 +190,10 @@ class StandInVideoApi(LoopbackServer):
         return await send_video(request, task.clip, download, fault, self.pause)
 
     async def _unknown_route(self, request: web.Request) -> web.StreamResponse:
+        """A fault may answer here as well: a server that is not this API gives one reply everywhere."""
+        response = await self._begin_fault(self.faults.take(request.method, request.path), request)
+        if response is not None:
+            return response
         self._note_surprise(request, "no such route")
         return replies.no_handler(request.method, request.path)
 

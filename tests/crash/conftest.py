@@ -58,6 +58,11 @@ class CrashEnv(BotEnvironment):
         finally:
             await database.close()
 
+    def expect_check_of_another_address(self) -> None:
+        """`check` compares the reply with that of an address that does not exist; nothing else surprised."""
+        assert self.api.surprises == ["GET /veo-courier-check/v1/result/veo-courier-check: no such route"]
+        self.api.surprises.clear()
+
     async def restart(self) -> None:
         await self.bot.kill()
         await self.discord.until(lambda: not self.discord.connected)

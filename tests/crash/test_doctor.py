@@ -103,26 +103,47 @@ async def test_database_of_another_version_is_not_touched(env: CrashEnv, version
     assert path.read_bytes() == before
 
 
-async def test_what_discord_refused_often_is_named(env: CrashEnv):
+@pytest.mark.parametrize(
+    ("last_error", "shown"),
+    [
+        ('{"code": "discord_unavailable", "status": 503}', "Discord answered 503."),
+        ("503 Service Unavailable", "503 Service Unavailable"),
+    ],
+    ids=["a code", "a sentence of version 0.1.0"],
+)
+async def test_what_discord_refused_often_is_named(env: CrashEnv, last_error: str, shown: str):
     """With the number of attempts and Discord's last answer."""
     env.api.create(ID)
     await env.start_bot()
     await env.track(ID)
     await env.bot.stop()
-    owe(env.folder / "data" / "bot.db", attempt=7, last_error="503 Service Unavailable")
+    owe(env.folder / "data" / "bot.db", attempt=7, last_error=last_error)
 
     code, lines = await doctor(env)
 
     assert code == 1
-    assert f"LOOK  tried 7 times: {ID} in channel {env.channel.id}: 503 Service Unavailable" in lines
+    assert f"LOOK  tried 7 times: {ID} in channel {env.channel.id}: {shown}" in lines
+
+
+async def test_wrong_address_of_the_api_is_suspected(env: CrashEnv):
+    """A bare 404 about every task is no verdict, and most often a wrong VEO_API_URL."""
+    env.api.faults.add(Fault("GET *", status=404, body={"detail": "Not Found"}, times=None))
+    await env.start_bot()
+    card = await env.track(f"{ID} vgen_second")
+    await env.discord.until(lambda: card.content.count("finds nothing at this id's address") == 2)
+
+    code, lines = await doctor(env)
+
+    assert code == 1
+    assert "LOOK  the video API answers 404 about 2 tasks: perhaps VEO_API_URL is wrong" in lines
 
 
 def owe(path: Path, *, attempt: int, last_error: str) -> None:
-    statement = "UPDATE deliveries SET state = 'due', attempt = ?, trouble = ?"
+    statement = "UPDATE deliveries SET state = 'due', attempt = ?, last_error = ?"
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(statement, (attempt, last_error))
 
 
 def quarantine(path: Path, why: str) -> None:
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE tasks SET set_aside = ?", (why,))
+        database.execute("UPDATE tasks SET quarantine_reason = ?", (why,))

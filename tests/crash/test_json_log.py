@@ -39,7 +39,7 @@ async def test_one_task_is_followed_from_tracked_to_posted_by_its_id_field(env: 
     await eventually(lambda: f"{ID} posted" in env.bot.output())
 
     story = [entry for entry in entries(env) if entry.get("task_id") == ID]
-    milestones = ["tracked", "no answer", "is queued", "is completed", "downloaded", "rate limited", "posted"]
+    milestones = ["tracked", "no status", "is queued", "is completed", "downloaded", "rate limited", "posted"]
     assert [m for entry in story for m in milestones if m in entry["message"]] == milestones
     assert [action for action, _ in groupby(entry["action"] for entry in story)] == [
         "track",

@@ -144,7 +144,7 @@ async def test_kill_without_the_right_to_read_the_history_is_at_least_once(env: 
 
 async def make_the_stop_long(env: CrashEnv) -> None:
     """As if the bot had been down for three minutes."""
-    assert await env.change("UPDATE deliveries SET sending_at = sending_at - 180000") == 1
+    assert await env.change("UPDATE deliveries SET first_sent_at = first_sent_at - 180000") == 1
 
 
 async def test_kill_while_a_card_is_edited(env: CrashEnv):

@@ -13,6 +13,7 @@ from tests.crash.conftest import CrashEnv
 from tests.timing import eventually
 
 ID = "vgen_abc123def456"
+NOT_KNOWN = "The video API does not know this id. Is it complete?"
 _PROCESSES = Path("/proc")
 # Enough that the index of step 2 outgrows SQLite's cache, and is seen on the disk before it is committed.
 _MANY = 200_000
@@ -36,6 +37,42 @@ async def database_of_version_1(env: CrashEnv, history: int) -> Path:
             " attempt) VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
             [(ID, "open", "v-the-one", *place, now)]
             + [("old", "cancelled", f"v{number}", *place, now) for number in range(history)],
+        )
+    return path
+
+
+async def database_of_the_first_release(env: CrashEnv) -> Path:
+    """Version 0.1.0's schema 3: tasks in its words, sentences where there are codes today."""
+    path = env.folder / "data" / "bot.db"
+    path.parent.mkdir()
+    database = open_database(f"sqlite:///{path}")
+    assert await migrate(database, STEPS[:3]) == (0, 3)
+    await database.close()
+    now, place = system_clock(), (env.guild.id, env.channel.id, env.alice.id)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO tasks (id, state, word, word_at, reason, registered_at, asked_at, finished_at,"
+            " due_at, attempt, doubts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+            [
+                (ID, "waiting", "processing", now, None, now, now, None, now, 0),
+                ("vgen_doubted", "waiting", "unknown id", now, None, now, now, None, now, 1),
+                ("vgen_lost", "lost", None, None, NOT_KNOWN, now, now, now, None, 2),
+                ("vgen_blocked", "failed", None, None, "unsafe", now, now, now, None, 0),
+            ],
+        )
+        connection.executemany(
+            "INSERT INTO deliveries (task_id, state, due_at, trouble, nonce, guild_id, channel_id,"
+            " requester_id, created_at, attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            [
+                (ID, "open", None, None, "v1", *place, now),
+                ("vgen_doubted", "open", None, None, "v2", *place, now),
+                ("vgen_lost", "due", now, None, "v3", *place, now),
+                ("vgen_blocked", "undeliverable", None, "the thread is locked", "v4", *place, now),
+            ],
+        )
+        connection.execute(
+            "INSERT INTO facts VALUES ('video_api.trouble', ?)",
+            (f'{{"kind": "key refused", "since": {now}, "until": {now + 300_000}}}',),
         )
     return path
 
@@ -92,6 +129,27 @@ async def delivered_once_by_the_newest(env: CrashEnv, path: Path, history: int) 
     assert rows_of(path) == [(2,), (1 + history,)]
     assert result.nonce == "v-the-one"
     assert len(result.attachments) == 1
+
+
+async def test_database_of_the_first_release_goes_on(env: CrashEnv):
+    """What waited is posted, what was owed is told in its old sentence, and the old pause is over."""
+    path = await database_of_the_first_release(env)
+    env.api.create(ID).complete()
+    env.api.create("vgen_doubted").complete()
+    await env.start_bot()
+    results = await env.settled(ID, "vgen_doubted", "vgen_lost")
+    listed = await env.listed()
+
+    assert version_of(path) == NEWEST
+    assert schema_of(path) == await schema_of_version(NEWEST, env.folder)
+    assert rows_of(path) == [(4,), (4,)]
+    assert {result.nonce: bool(result.attachments) for result in results} == {
+        "v1": True,
+        "v2": True,
+        "v3": False,
+    }
+    assert NOT_KNOWN in next(result.content for result in results if result.nonce == "v3")
+    assert "could not be posted (the thread is locked)" in listed
 
 
 async def test_kill_during_a_migration(env: CrashEnv):

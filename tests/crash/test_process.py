@@ -150,10 +150,21 @@ async def test_check_tries_everything(env: CrashEnv):
     """One line per dependency, all well."""
     await run(env.folder, env.settings(), "migrate")
     code, said = await run(env.folder, env.settings(), "check")
+    env.expect_check_of_another_address()
 
     assert code == 0
     assert f"ok    database: schema version {NEWEST}\n" in said
     assert [line.split()[0] for line in said.splitlines() if line.startswith(("ok", "FAIL"))] == ["ok"] * 5
+
+
+async def test_address_with_nothing_but_404_is_named_by_check(env: CrashEnv):
+    """Every address gets the same reply: no id can ever be known there."""
+    env.api.faults.add(Fault("GET *", status=404, body={"detail": "Not Found"}, times=None))
+    code, said = await run(env.folder, env.settings(), "check")
+
+    assert code == 69
+    assert f"FAIL  video API: {env.api.url} answers 404 at every address" in said
+    assert "perhaps VEO_API_URL is wrong" in said
 
 
 async def test_check_names_what_is_wrong(env: CrashEnv):

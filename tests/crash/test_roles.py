@@ -204,6 +204,7 @@ async def test_commands_know_postgresql(env: MultiProcessEnv):
     for command in ("migrate", "check", "doctor"):
         said[command] = await _ended(env, command)
     said["backup"] = await _ended(env, "backup", str(env.folder / "copy"))
+    env.expect_check_of_another_address()
 
     assert said["migrate"] == (0, f"database at schema version {NEWEST}\n")
     assert f"ok    database: PostgreSQL, schema version {NEWEST}\n" in said["check"][1]

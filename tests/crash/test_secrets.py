@@ -36,6 +36,23 @@ async def test_debug_log_of_a_whole_tracking_holds_no_secret(env: CrashEnv):
     assert leaked(log) == []
 
 
+async def test_debug_log_holds_no_secret_that_somebody_pasted(env: CrashEnv):
+    """Discord's events are logged as they come, with what was typed."""
+    key, cookie = "sk-live-51HxYz0987654321abcdef", "hunter2hunter2"
+    env.api.create(ID).fail(f"the call had Authorization: Bearer {key}")
+    await env.start_bot()
+    await env.track(f"curl https://x.example/v1/result/{ID} -H 'Authorization: Bearer {key}'")
+    await env.settled(ID)
+    for pasted in (key, f"Authorization: Bearer {key}", f"-H 'X-Api-Key: {cookie}'"):
+        assert (await env.track(pasted)).ephemeral
+    await env.bot.stop()
+
+    stored = b"".join(path.read_bytes() for path in (env.folder / "data").glob("bot.db*"))
+    for secret in (key, cookie):
+        assert secret not in env.bot.output()
+        assert secret.encode() not in stored
+
+
 async def test_arguments_of_the_process_hold_no_secret(env: CrashEnv):
     """Everybody on the machine can read them."""
     env.api.create(ID)

@@ -84,12 +84,12 @@ async def test_lost_shard_is_named_though_the_other_is_there(env: InProcessEnv, 
     assert lost == (503, "Discord's gateway is not connected\n")
 
 
-async def test_late_polls_are_named_with_their_reason(env: InProcessEnv, port: int):
-    """A wrong key: the API pause holds, and nothing is polled."""
+@pytest.mark.parametrize("tasks", [1, 8])
+async def test_late_polls_are_named_with_their_reason(env: InProcessEnv, port: int, tasks: int):
+    """A wrong key: one poll at a time goes on, for nothing; it is told also when there is one task."""
     env.api.faults.add(Fault("GET /v1/result/*", status=401, body={"error": "bad key"}, times=None))
-    env.api.create(ID)
     async with env.bot(http_port=port):
-        await env.track(ID)
+        await env.track(" ".join(f"vgen_late{number}" for number in range(tasks)))
         while (health := await fetch(port, "/healthz"))[0] == 200:
             continue
 
@@ -132,7 +132,7 @@ async def test_metrics_count_what_happened_on_the_way_of_a_video(env: InProcessE
         while (values := await samples(port))["veo_delivery_attempts_total", "posted"] == 0:
             continue
 
-    assert values["veo_polls_total", "no_answer"] == 1
+    assert values["veo_polls_total", "error"] == 1
     assert values["veo_polls_total", "completed"] == 1
     assert values["veo_download_bytes_total", None] == clip.size
     assert values["veo_download_seconds_count", None] == 1

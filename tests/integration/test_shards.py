@@ -49,7 +49,7 @@ class ShardedEnv:
     def left_guilds(self) -> list[int]:
         database = sqlite3.connect(self.env.folder / "data" / "bot.db")
         try:
-            return [row[0] for row in database.execute("SELECT guild_id FROM departures")]
+            return [row[0] for row in database.execute("SELECT guild_id FROM left_guilds")]
         finally:
             database.close()
 

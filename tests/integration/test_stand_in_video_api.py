@@ -112,6 +112,15 @@ async def test_unknown_routes_are_surprises(api: StandInVideoApi, http):
         api.check()
 
 
+async def test_fault_answers_at_every_address(api: StandInVideoApi, http):
+    """As a server does that is not this API; then no address is a surprise."""
+    api.faults.add(Fault("GET *", status=404, body={"detail": "Not Found"}, times=None))
+    for path in (f"/v1/result/{ID}", "/v1/v1/result/x", "/"):
+        async with http.get(path) as response:
+            assert (response.status, await response.json()) == (404, {"detail": "Not Found"})
+    api.check()
+
+
 async def test_key_on_a_download_is_a_surprise(api: StandInVideoApi, http):
     """The key must never travel to the video's host."""
     api.create(ID).complete()

@@ -1,6 +1,7 @@
 """When the API, Discord or the connection fails: nothing lost, nothing twice."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -30,35 +31,56 @@ async def test_waiting_tasks_survive_a_restart(env: InProcessEnv):
 
 
 async def test_wrong_key_pauses_polling_and_users_are_told(env: InProcessEnv):
-    """One poll, then a pause; no task is lost, and the operator's mended key goes on."""
+    """One poll at a time, each after twice the pause; no task is lost, and a mended key goes on."""
     env.api.create(ID).complete()
+    env.api.create("vgen_second").complete()
     env.allowed.append("without the right key")
     async with env.bot(veo_api_key="wrong"):
         await env.track(ID)
-        await env.api.until(lambda: bool(env.api.polls))
         await env.track("vgen_second")
+        await env.api.until(lambda: len(env.api.polls) >= 5)
         status = await env.alice.slash(env.channel, "veo status", id=ID)
         assert status.message is not None
         assert "refused my key" in status.message.content
-    assert len(env.api.polls) == 1
-    env.api.create("vgen_second").complete()
+    pauses = [after.at - before.at for before, after in itertools.pairwise(env.api.polls[-4:])]
+    assert all(later > 1.5 * earlier for earlier, later in itertools.pairwise(pauses))
     async with env.bot():
         assert len(await env.results(2)) == 2
 
 
-async def test_retry_after_holds_for_every_task(env: InProcessEnv):
-    """429 concerns the key, not the task: no poll before the time is over."""
-    env.api.create("a")
-    env.api.create("b")
-    env.api.faults.add(Fault("GET /v1/result/a", status=429, headers={"Retry-After": "1"}, body={}))
+async def test_one_throttled_id_waits_as_asked_and_alone(env: InProcessEnv):
+    """One 429 may be about that id."""
+    throttle(env, "vgen_slow")
+    env.api.create("vgen_slow")
+    env.api.create("vgen_quick")
     async with env.bot():
-        await env.track("a")
-        await env.api.until(lambda: bool(env.api.polls_of("a")))
-        refused_at = env.api.polls_of("a")[0].at
-        await env.track("b")
-        await env.api.until(lambda: bool(env.api.polls_of("b")))
+        await env.track("vgen_quick vgen_slow")
+        await env.api.until(lambda: len(env.api.polls_of("vgen_slow")) >= 2)
 
-    assert env.api.polls_of("b")[0].at - refused_at >= 0.95
+    first, second = env.api.polls_of("vgen_slow")[:2]
+    assert second.at - first.at >= 0.95
+    assert len([p for p in env.api.polls_of("vgen_quick") if first.at < p.at < second.at]) >= 3
+
+
+async def test_retry_after_of_two_ids_holds_for_every_task(env: InProcessEnv):
+    """Two 429 with no poll accepted between concern the key: no poll before the time is over."""
+    for task_id in ("vgen_slow_1", "vgen_slow_2", "vgen_third"):
+        env.api.create(task_id)
+    throttle(env, "vgen_slow_1")
+    throttle(env, "vgen_slow_2")
+    async with env.bot():
+        await env.track("vgen_slow_1 vgen_slow_2")
+        await env.api.until(lambda: all(env.api.polls_of(f"vgen_slow_{n}") for n in (1, 2)))
+        refused_at = max(poll.at for poll in env.api.polls)
+        await env.track("vgen_third")
+        await env.api.until(lambda: bool(env.api.polls_of("vgen_third")))
+
+    assert env.api.polls_of("vgen_third")[0].at - refused_at >= 0.95
+
+
+def throttle(env: InProcessEnv, task_id: str) -> None:
+    route = f"GET /v1/result/{task_id}"
+    env.api.faults.add(Fault(route, status=429, headers={"Retry-After": "1"}, body={}))
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
-"""Ids and back-off over everything."""
+"""Ids, masking and back-off over everything."""
 
 import random
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bot.chat.texts.replies import malformed_ids
 from bot.core.backoff import poll_delay, retry_delay
-from bot.core.ids import find_ids, is_task_id, read_ids
+from bot.core.ids import IdText, find_ids, is_task_id, read_ids
+from bot.core.masking import looks_like_credential, mask_credentials
+from tests.factories import TASK
+from tests.property.strategies import KEYS, OPAQUE, hidden_in, named, pasted
 
 PIECES = st.sampled_from(
     [
@@ -24,6 +28,13 @@ PIECES = st.sampled_from(
         '"',
         ",",
         ".mp4",
+        "Bearer ",
+        "-H ",
+        "key=",
+        "sk-live-abcdefgh12345678",
+        "\u200b",
+        " ",
+        "```",
     ]
 )
 TEXTS = st.one_of(st.text(max_size=80), st.lists(PIECES | st.text(max_size=4), max_size=10).map("".join))
@@ -43,10 +54,11 @@ def test_read_ids_of_any_text_gives_valid_ids_once(text: str):
 
 @given(TEXTS)
 def test_read_ids_of_its_own_ids_gives_them_again(text: str):
-    """What the bot shows can be pasted back."""
-    found = read_ids(text).ids
-
-    assert read_ids(" ".join(found)).ids == found
+    """What the bot shows can be pasted back, unless an id looks like a sentence's end or a file's name."""
+    for found in read_ids(text).ids:
+        is_plain = found[:1].isalnum() and found[-1:].isalnum() and not found.endswith(".mp4")
+        if is_plain and find_ids(found) in ((), (found,)):
+            assert read_ids(found).ids == (found,)
 
 
 @given(TEXTS)
@@ -56,6 +68,74 @@ def test_find_ids_of_any_text_gives_valid_ids_once(text: str):
 
     assert all(map(is_task_id, found))
     assert len(set(found)) == len(found)
+
+
+def shows(found: IdText, secret: str) -> bool:
+    """Whether the secret, or most of it, is in what would be stored, asked or shown."""
+    return any(secret[4:] in word for word in (*found.ids, *found.malformed))
+
+
+@given(TEXTS)
+def test_read_ids_of_any_text_gives_nothing_that_looks_like_a_credential(text: str):
+    """Refused as a whole, or free of it."""
+    found = read_ids(text)
+
+    assert not [i for i in (*found.ids, *found.malformed) if looks_like_credential(i)]
+    assert not found.refused or not (found.ids or found.malformed)
+
+
+@given(st.data(), KEYS)
+def test_key_in_any_text_is_never_an_id(data: st.DataObject, key: str):
+    """B1: in headers, URLs, JSON and prose."""
+    text = data.draw(hidden_in(key, ways=("plain", "json", "invisible")))
+
+    found = read_ids(text)
+
+    assert not shows(found, key)
+    assert not [i for i in find_ids(text) if key[4:] in i]
+    assert key not in malformed_ids(found.malformed)
+
+
+@given(st.data(), OPAQUE)
+def test_secret_behind_its_name_is_never_an_id(data: st.DataObject, secret: str):
+    """B1: although its shape tells nothing."""
+    text = data.draw(named(secret))
+
+    assert not shows(read_ids(text), secret)
+    assert not [i for i in find_ids(text) if secret in i]
+
+
+@given(st.data(), KEYS | OPAQUE)
+def test_pasted_command_gives_its_id_and_never_its_secret(data: st.DataObject, secret: str):
+    """B1: the id is tracked, the rest ignored."""
+    text = data.draw(pasted(TASK, secret))
+    found = read_ids(text)
+
+    assert (found.ids, found.malformed, found.refused) == ((TASK,), (), False)
+    assert find_ids(text) == (TASK,)
+
+
+@given(st.data(), KEYS)
+def test_masked_text_shows_no_key(data: st.DataObject, key: str):
+    """A16: known shapes, in any text that is not escaped."""
+    text = data.draw(hidden_in(key))
+
+    if key in text:
+        assert key not in mask_credentials(text)
+
+
+@given(st.data(), OPAQUE)
+def test_masked_text_shows_no_named_secret(data: st.DataObject, secret: str):
+    """A16: any shape behind its name."""
+    assert secret not in mask_credentials(data.draw(named(secret)))
+
+
+@given(TEXTS)
+def test_masking_twice_is_masking_once(text: str):
+    """Texts pass several places that mask."""
+    once = mask_credentials(text)
+
+    assert mask_credentials(once) == once
 
 
 @given(

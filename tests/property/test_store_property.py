@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bot.core.clock import MINUTE, SECOND
+from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import DueDelivery, TaskState
 from bot.core.tracking import Limits, QuotaReached, UntrackResult
 from bot.core.verdicts import PollOutcome, StillWaiting, Verdict
 from bot.storage.store import LEASE_TIME, Store, open_store
 from sandbox.postgres import Server
-from tests.factories import DONE, FAILED, LOST, OWNER, STRANGER, make_request, mark_posted
+from tests.factories import DONE, FAILED, LOST, OWNER, STRANGER, make_request, make_waiting, mark_posted
 from tests.timing import FakeClock
 
 INTERVAL = 30 * SECOND
@@ -28,6 +29,7 @@ CHANNELS = (10, 11)
 # Each channel has its one person, who asks there and stops there.
 PEOPLE = dict(zip(CHANNELS, (OWNER, STRANGER), strict=True))
 LIVE = ("open", "due")
+NO_ACCESS = Problem(ProblemCode.NO_ACCESS)
 Result = TypeVar("Result")
 
 
@@ -237,7 +239,13 @@ class StoreMachine(RuleBasedStateMachine):
     def record(self, data: st.DataObject, verdict: Verdict | str) -> None:
         outcome = data.draw(st.sampled_from(self.claimed_tasks))
         if isinstance(verdict, str):
-            verdict = StillWaiting("queued" if verdict == "new status" else None, self.clock() + INTERVAL)
+            status = "queued" if verdict == "new status" else None
+            verdict = make_waiting(
+                id=outcome.task.id,
+                polled_at=outcome.polled_at,
+                api_status=status,
+                due_at=self.clock() + INTERVAL,
+            )
         self._record(outcome, verdict)
 
     def _record(self, outcome: PollOutcome, verdict: Verdict) -> None:
@@ -249,7 +257,7 @@ class StoreMachine(RuleBasedStateMachine):
         task.lease, task.polled_at = None, outcome.polled_at
         if isinstance(verdict, StillWaiting):
             assert finals == 0
-            task.due_at = verdict.due_at
+            task.due_at = verdict.task.due_at
             return
         assert finals == 1
         task.state, task.due_at = str(verdict.state), None
@@ -319,7 +327,9 @@ class StoreMachine(RuleBasedStateMachine):
             case "posted":
                 took = self.run(mark_posted(self.store, work, lease, self.messages, self.clock()))
             case "undeliverable":
-                took = self.run(queue.mark_undeliverable(work, lease, "no", self.clock()))
+                took = self.run(
+                    queue.mark_undeliverable(work, lease, Problem(ProblemCode.NO_ACCESS), self.clock())
+                )
             case _:
                 later = self.clock() + SECOND
                 took = self.run(queue.postpone(number, lease, later, attempt=1, last_error="later"))

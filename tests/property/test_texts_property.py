@@ -8,16 +8,19 @@ from hypothesis import strategies as st
 from bot.chat.messenger import attachment_name
 from bot.chat.texts import cards, results
 from bot.chat.texts.escape import code, code_block, one_line, shorten, shorten_middle
+from bot.core.problems import Problem, ProblemCode
 from bot.core.results import ResultMessage
 from bot.core.tasks import (
     Card,
     CardView,
     Delivery,
     DeliveryState,
+    Doubt,
     DueDelivery,
     ExistingDelivery,
     TaskState,
     TrackedTask,
+    Trouble,
 )
 from tests.factories import NOW, make_delivery, make_task
 
@@ -108,13 +111,26 @@ def test_attachment_name_of_any_id_is_a_plain_file_name(task_id: str):
     assert re.fullmatch(r"veo_[A-Za-z0-9._-]{1,128}\.mp4", attachment_name(task_id))
 
 
+NUMBERS = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(["deadline", "silence", "status", "limit", "size"], st.integers(0, LARGEST))
+)
+DATA = st.builds(lambda numbers, status: {**numbers, "api_status": status}, NUMBERS, TEXTS) | NUMBERS
+PROBLEMS = st.builds(Problem, st.sampled_from(ProblemCode), DATA)
+# As they are stored: a problem, or a sentence of version 0.1.0.
+OLD = st.sampled_from(["the thread is locked", "Discord answered 503", "No result within 6 hours."])
+STORED = st.none() | OLD | PROBLEMS.map(Problem.to_text)
 TASKS = st.builds(
     make_task,
     id=IDS,
     state=st.sampled_from(TaskState),
     api_status=st.none() | TEXTS,
     api_status_since=st.none() | st.just(NOW),
+    doubt=st.none() | st.sampled_from(Doubt),
+    trouble=st.none() | st.sampled_from(Trouble),
+    words=st.none() | TEXTS,
+    cause=STORED,
     reason=st.none() | TEXTS,
+    link_ends_at=st.none() | st.sampled_from([NOW, NOW + 1]),
     video_url=st.none() | st.text(max_size=2000).map("https://cdn.example/".__add__),
     polled_at=st.none() | st.just(NOW),
     finished_at=st.none() | st.sampled_from([NOW, NOW - 3_600_000, NOW - 90_000_000]),
@@ -131,14 +147,15 @@ DELIVERIES = st.builds(
     note=st.none() | TEXTS,
     state=st.sampled_from(DeliveryState),
     message_id=st.none() | st.just(LARGEST),
+    last_error=STORED,
     cancelled_by=st.none() | PEOPLE,
 )
 WATCHERS = st.lists(PEOPLE, max_size=50, unique=True).map(tuple)
 
 
-@given(DELIVERIES, TASKS, WATCHERS, st.none() | st.just("It cannot be attached."))
+@given(DELIVERIES, TASKS, WATCHERS, st.none() | PROBLEMS)
 def test_result_of_any_delivery_fits_and_mentions_only_its_people(
-    delivery: Delivery, task: TrackedTask, watchers: tuple[int, ...], problem: str | None
+    delivery: Delivery, task: TrackedTask, watchers: tuple[int, ...], problem: Problem | None
 ):
     """2,000 units, and outside of code no mention but of whoever asked and whoever pressed the button."""
     text = results.result(ResultMessage(DueDelivery(delivery, task, watchers), problem=problem), NOW)

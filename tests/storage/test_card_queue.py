@@ -1,10 +1,14 @@
 """The cards as a queue: edited after every change, and never with an older state."""
 
+from typing import Any
+
 import pytest
 
-from bot.core.clock import HOUR, SECOND
-from bot.core.tasks import CardView, Claim, DeliveryState
-from bot.core.verdicts import StillWaiting, Verdict
+from bot.core.api_pause import API_PAUSE_KEY, PauseReason, PauseState
+from bot.core.clock import HOUR, MINUTE, SECOND
+from bot.core.problems import Problem, ProblemCode
+from bot.core.tasks import CardView, Claim, DeliveryState, Doubt, Trouble
+from bot.core.verdicts import Verdict
 from bot.storage.store import LEASE_TIME, Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.factories import (
@@ -15,6 +19,7 @@ from tests.factories import (
     TASK,
     alone,
     ask_about,
+    make_waiting,
     post_next,
     take_delivery,
     track,
@@ -47,7 +52,7 @@ async def test_new_card_shows_the_truth_already(store: Store, clock: FakeClock):
     assert await store.cards.next_due() is None
 
 
-@pytest.mark.parametrize("verdict", [DONE, StillWaiting("queued", 1)], ids=["final", "status"])
+@pytest.mark.parametrize("verdict", [DONE, make_waiting(api_status="queued")], ids=["final", "status"])
 async def test_change_makes_every_card_due_that_shows_the_task(
     store: Store, clock: FakeClock, verdict: Verdict
 ):
@@ -60,14 +65,13 @@ async def test_change_makes_every_card_due_that_shows_the_task(
     assert await ids(store, clock) == [first, second]
 
 
-@pytest.mark.parametrize("api_status", [None, "queued"])
-async def test_same_status_makes_no_card_due(store: Store, clock: FakeClock, api_status: str | None):
+async def test_same_status_makes_no_card_due(store: Store, clock: FakeClock):
     """An edit per poll would use up the channel's rate limit."""
     await shown_card(store, clock)
-    await ask_about(store, clock, StillWaiting("queued", clock()))
+    await ask_about(store, clock, make_waiting(api_status="queued"))
     (lease, view) = await _only(store, clock)
     await store.cards.mark_edited(view.card, lease, clock())
-    await ask_about(store, clock, StillWaiting(api_status, clock() + INTERVAL))
+    await ask_about(store, clock, make_waiting(api_status="queued"))
 
     assert await store.cards.next_due() is None
 
@@ -207,7 +211,7 @@ async def test_end_of_a_delivery_makes_its_card_due(store: Store, clock: FakeClo
     lease, due = await take_delivery(store, clock)
     claimed_lease, view = await _only(store, clock)
     await store.cards.mark_edited(view.card, claimed_lease, clock())
-    await store.deliveries.mark_undeliverable(due, lease, "no", clock())
+    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
     assert await store.cards.next_due() == clock()
     claimed_lease, view = await _only(store, clock)
     await store.cards.mark_edited(view.card, claimed_lease, clock())
@@ -232,3 +236,59 @@ async def test_delivery_asked_for_again_is_no_line_of_the_first_card(store: Stor
     assert old
     assert new
     assert [row.delivery.state for row in (*old.rows, *new.rows)] == ["cancelled", "open"]
+
+
+async def test_card_that_is_due_further_ahead_than_an_hour_is_due_now(store: Store, clock: FakeClock):
+    """A wrong clock planned its edit."""
+    card = await shown_card(store, clock)
+    await ask_about(store, clock, make_waiting(api_status="queued"))
+    lease, _ = await _only(store, clock)
+    await store.cards.postpone(card, lease, clock() + HOUR + MINUTE)
+    assert await store.cards.pull_back(clock()) == 0
+
+    assert await store.cards.pull_back(clock() - 1) == 1
+    assert await ids(store, clock) == [card]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"doubt": Doubt.UNKNOWN_ID},
+        {"doubt": Doubt.NOT_FOUND},
+        {"trouble": Trouble.SILENCE},
+        {"trouble": Trouble.REFUSED, "doubt": Doubt.REFUSED, "words": "no access"},
+    ],
+    ids=lambda change: "-".join(change),
+)
+async def test_doubt_and_trouble_make_the_card_due_once_and_again_at_their_end(
+    store: Store, clock: FakeClock, change: dict[str, Any]
+):
+    """People read of it at once, not with every poll."""
+    await shown_card(store, clock)
+    edits = []
+    for verdict in (make_waiting(), make_waiting(**change), make_waiting(**change), make_waiting()):
+        await ask_about(store, clock, verdict)
+        claim = await due_cards(store, clock)
+        edits.append(len(claim.work))
+        for view in claim.work:
+            await store.cards.mark_edited(view.card, claim.lease, clock())
+
+    assert edits == [0, 1, 0, 1]
+
+
+async def test_refused_poll_makes_no_card_due(store: Store, clock: FakeClock):
+    """One error about an id is shown only when it lasts."""
+    await shown_card(store, clock)
+    await ask_about(store, clock, make_waiting(doubt=Doubt.REFUSED, doubt_count=1, words="no access"))
+
+    assert await store.cards.next_due() is None
+
+
+async def test_card_carries_the_api_pause(store: Store, clock: FakeClock):
+    """Also one that is claimed for another reason."""
+    await shown_card(store, clock)
+    state = PauseState(PauseReason.THROTTLED, clock(), clock() + 1, is_shown=True)
+    await store.key_values.put(API_PAUSE_KEY, state.to_text())
+    await ask_about(store, clock, make_waiting(api_status="queued"))
+
+    assert (await _only(store, clock))[1].pause == state

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.clock import DAY, HOUR, MINUTE
+from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import DeliveryState, TaskState
 from bot.core.tracking import UntrackResult
 from bot.storage.store import LEASE_TIME, Store
@@ -176,9 +177,12 @@ async def test_undeliverable_delivery_says_why(store: Store, clock: FakeClock):
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
 
-    assert await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
+    assert await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
     delivery = (await look_up(store)).delivery
-    assert (delivery.state, delivery.last_error) == (DeliveryState.UNDELIVERABLE, "Missing Access")
+    assert (delivery.state, delivery.last_error) == (
+        DeliveryState.UNDELIVERABLE,
+        Problem(ProblemCode.NO_ACCESS).to_text(),
+    )
     assert (delivery.due_at, delivery.ended_at) == (None, clock())
 
 
@@ -192,7 +196,7 @@ async def test_every_recording_with_a_foreign_lease_changes_nothing(store: Store
 
     queue = store.deliveries
     assert not await mark_posted(store, due, old, 5000, clock())
-    assert not await queue.mark_undeliverable(due, old, "no", clock())
+    assert not await queue.mark_undeliverable(due, old, Problem(ProblemCode.NO_ACCESS), clock())
     assert not await queue.postpone(due.delivery.id, old, clock(), attempt=9, last_error="no")
     assert not await queue.postpone(due.delivery.id, old, clock())
     assert await look_up(store) == before
@@ -205,7 +209,7 @@ async def test_posted_is_not_posted_again_under_its_own_lease(store: Store, cloc
     await mark_posted(store, due, lease, 5000, clock())
 
     assert not await mark_posted(store, due, lease, 6000, clock())
-    assert not await store.deliveries.mark_undeliverable(due, lease, "no", clock())
+    assert not await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
     assert (await look_up(store)).delivery.message_id == 5000
 
 
@@ -280,7 +284,7 @@ async def test_video_of_what_could_not_be_posted_is_kept_for_three_days(store: S
     """The API's link is dead by then, and the channel may take it again."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
+    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
 
     clock.advance(3 * DAY - 1)
     assert await store.deliveries.is_owed(TASK, clock())
@@ -329,3 +333,14 @@ async def quarantine_reasons(store: Store) -> list[str]:
 async def read_reasons(connection: AsyncConnection) -> list[str]:
     found = sa.select(deliveries.c.quarantine_reason).where(deliveries.c.quarantine_reason.is_not(None))
     return list((await connection.execute(found)).scalars())
+
+
+async def test_delivery_that_is_due_further_ahead_than_an_hour_is_due_now(store: Store, clock: FakeClock):
+    """A wrong clock planned it; an hour is the longest pause, and clocks may differ by a minute."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.deliveries.postpone(due.delivery.id, lease, clock() + HOUR + MINUTE)
+    assert await store.deliveries.pull_back(clock()) == 0
+
+    assert await store.deliveries.pull_back(clock() - 1) == 1
+    assert await store.deliveries.next_due() == clock() - 1

@@ -1,10 +1,12 @@
 """What the doctor reads: late, owed, refused and quarantined."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.core.clock import HOUR, MINUTE
-from bot.core.errors import VideoApiUnavailable
-from bot.core.verdicts import PollRules, StillWaiting, judge_silence
+from bot.core.problems import Problem, ProblemCode
+from bot.core.verdicts import Answer, AnswerKind, Others, PollRules, judge
 from bot.storage.diagnosis import Diagnosis, UndeliverableResults
 from bot.storage.store import Store
 from bot.storage.task_queue import RESULT_FOLLOWS
@@ -16,7 +18,7 @@ from tests.factories import (
     TASK,
     ask_about,
     look_up,
-    make_task,
+    make_waiting,
     post_next,
     take_delivery,
     track,
@@ -65,13 +67,14 @@ async def test_poll_that_is_due_longest_is_found(diagnosis: Diagnosis, store: St
 async def test_silence_is_no_good_answer(diagnosis: Diagnosis, store: Store, clock: FakeClock):
     """The last one with a meaning counts, not the last poll."""
     await track(store, clock)
-    await ask_about(store, clock, StillWaiting("queued", clock() + INTERVAL, attempt=0, doubts=0))
+    await ask_about(store, clock, make_waiting(known=True, api_status="queued"))
     good = clock()
     assert await diagnosis.last_good_answer() == good
 
     clock.advance(INTERVAL)
     rules = PollRules(INTERVAL, HOUR)
-    silence = judge_silence(make_task(), VideoApiUnavailable("503"), clock(), rules)
+    task = replace((await look_up(store)).task, polled_at=clock())
+    silence = judge(task, Answer(AnswerKind.SILENCE), clock(), rules, Others())
     await ask_about(store, clock, silence)
 
     assert await diagnosis.last_good_answer() != clock()
@@ -103,12 +106,13 @@ async def test_refused_results_are_counted_by_channel_and_reason(
     for task_id in ("a", "b"):
         await ask_about(store, clock, task_id=task_id)
         lease, due = await take_delivery(store, clock)
-        await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
+        await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
     await track(store, clock, "c", channel=OTHER_CHANNEL)
     await ask_about(store, clock, task_id="c")
     await post_next(store, clock)
 
-    assert await diagnosis.undeliverable() == [UndeliverableResults(GUILD, CHANNEL, "Missing Access", 2)]
+    refused = Problem(ProblemCode.NO_ACCESS).to_text()
+    assert await diagnosis.undeliverable() == [UndeliverableResults(GUILD, CHANNEL, refused, 2)]
     assert await diagnosis.places() == [(GUILD, CHANNEL)]
 
 
@@ -119,7 +123,7 @@ async def test_quarantined_rows_are_found_with_their_reason(
     claim = await store.tasks.claim(1, clock())
     await store.tasks.postpone(TASK, claim.lease, clock() + 1, quarantine_reason="KeyError: 1")
     clock.advance(1)
-    await ask_about(store, clock, StillWaiting(None, clock() + 1, attempt=0, doubts=0))
+    await ask_about(store, clock, make_waiting(due_at=clock() + 1))
     assert await diagnosis.quarantined() == []
     clock.advance(1)
     await ask_about(store, clock)

@@ -3,6 +3,7 @@
 import pytest
 
 from bot.core.clock import DAY
+from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import DeliveryState
 from bot.storage.store import Store
 from tests.factories import (
@@ -34,7 +35,7 @@ def everywhere(guild_id: int) -> bool:
 async def undeliverable(store: Store, clock: FakeClock) -> None:
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
+    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
 
 
 async def test_ready_tells_who_is_missing_and_who_is_back_once(store: Store, clock: FakeClock):
@@ -183,7 +184,7 @@ async def test_undeliverable_of_a_task_that_is_polled_again_stays_ended(store: S
     """It was lost; another channel tracks it again, and there is nothing to post until that is answered."""
     await track_ended(store, clock, LOST)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
+    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
     clock.advance(DAY)
     await track(store, clock, channel=OTHER_CHANNEL)
 
@@ -198,7 +199,7 @@ async def test_revived_delivery_has_its_card_edited(store: Store, clock: FakeClo
     await store.cards.set_message(shown.card.card.id, 7000)
     await ask_about(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
+    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
     claim = await store.cards.claim(10, clock())
     assert await store.cards.mark_edited(claim.work[0].card, claim.lease, clock())
 

@@ -9,13 +9,35 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.core.api_pause import API_PAUSE_KEY
+from bot.core.clock import DAY
 from bot.core.errors import DependencyDown, StorageUnavailable
+from bot.core.results import living_link
+from bot.core.tasks import Card, Delivery, Doubt, TrackedTask
 from bot.core.tracking import Limits
+from bot.core.verdicts import PollOutcome
+from bot.storage.delivery_queue import DeliveryQueue
 from bot.storage.engine import Database
 from bot.storage.migrations import NEWEST, STEPS, Step, _apply, migrate, schema_version
 from bot.storage.store import open_database, open_store
-from bot.storage.tables import metadata
+from bot.storage.tables import (
+    Record,
+    cards,
+    columns,
+    deliveries,
+    key_values,
+    left_guilds,
+    metadata,
+    rate_limits,
+    read,
+    tasks,
+    watchers,
+)
+from bot.storage.task_queue import TaskQueue
+from sandbox.postgres import Server
+from tests.factories import make_task, make_waiting
 
 
 @pytest.fixture
@@ -36,6 +58,11 @@ def affinity(declared: str) -> str:
         if part in declared.upper():
             return kind
     return "REAL" if re.search("REAL|FLOA|DOUB", declared.upper()) else "OTHER"
+
+
+def plain(default: str | None) -> str | None:
+    """SQLite has no booleans: FALSE is 0."""
+    return "0" if default in {"FALSE", "false"} else default
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -62,7 +89,7 @@ def describe(path: Path) -> dict[str, Any]:
         return {
             table: {
                 "columns": [
-                    (name, affinity(declared), bool(not_null or key), default, key)
+                    (name, affinity(declared), bool(not_null or key), plain(default), key)
                     for _, name, declared, not_null, default, key in connection.execute(
                         f"PRAGMA table_info({table})"
                     )
@@ -191,3 +218,212 @@ async def test_open_store_brings_the_schema_up(database_url: str):
     """The program needs no separate command."""
     async with open_store(database_url, limits=Limits(1, 1, 1), interval=1) as store:
         assert await schema_version(store.database) == NEWEST
+
+
+# -- from 0.1.0 ------------------------------------------------------------------------------------
+
+NOW = 1_800_000_000_000
+# One row of every kind, as version 0.1.0 wrote them.
+OLD_TASKS: dict[str, dict[str, Any]] = {
+    "new": {},
+    "typo": {"word": "unknown id", "word_at": NOW, "asked_at": NOW, "doubts": 1},
+    "empty": {"word": "completed, but without a video", "word_at": NOW, "asked_at": NOW, "doubts": 2},
+    "known": {"word": "processing", "word_at": NOW - 9, "asked_at": NOW, "doubts": 3, "attempt": 2},
+    "done": {
+        "state": "completed",
+        "word": "processing",
+        "word_at": NOW - 9,
+        "finished_at": NOW,
+        "video_url": "https://cdn.example/1.mp4",
+        "seconds": 8.0,
+        "due_at": None,
+        "asked_at": NOW,
+    },
+    "failed": {"state": "failed", "reason": "nudity", "finished_at": NOW, "due_at": None, "asked_at": NOW},
+    "lost": {
+        "state": "lost",
+        "word": "unknown id",
+        "word_at": NOW,
+        "finished_at": NOW,
+        "due_at": None,
+        "reason": "The video API does not know this id. Is it complete?",
+        "asked_at": NOW,
+        "doubts": 2,
+    },
+    "bug": {"set_aside": "KeyError: 1", "lease": 7, "due_at": NOW + 300_000},
+}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def old_database(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Database]:
+    """A database of schema 3, as version 0.1.0 left it."""
+    url = f"sqlite:///{path}"
+    if request.param == "postgresql":
+        server: Server = request.getfixturevalue("server")
+        url = server.database()
+    database = open_database(url)
+    await migrate(database, STEPS[:3])
+    await database.run(insert_old_rows)
+    yield database
+    await database.close()
+
+
+async def insert_old_rows(connection: AsyncConnection) -> None:
+    async def insert(table: str, **values: Any) -> None:
+        names = ", ".join(values)
+        places = ", ".join(f":{name}" for name in values)
+        await connection.execute(sa.text(f"INSERT INTO {table} ({names}) VALUES ({places})"), values)
+
+    for task_id, changes in OLD_TASKS.items():
+        new = {"state": "waiting", "registered_at": NOW - 60_000, "due_at": NOW, "attempt": 0, "doubts": 0}
+        await insert("tasks", id=task_id, **new | changes)
+    await insert("cards", id=3, guild_id=1, channel_id=10, message_id=900, attempt=1, version=4, due_at=NOW)
+    old_deliveries: list[tuple[str, str, dict[str, Any]]] = [
+        ("known", "open", {"note": "mine"}),
+        ("done", "due", {"due_at": NOW, "trouble": "Discord answered 503", "sending_at": NOW - 5}),
+        ("failed", "posted", {"message_id": 5000, "ended_at": NOW, "posted_in": 11}),
+        ("lost", "undeliverable", {"ended_at": NOW, "trouble": "the thread is locked"}),
+        ("new", "cancelled", {"ended_at": NOW, "ended_by": 101}),
+    ]
+    for number, (task_id, state, more) in enumerate(old_deliveries):
+        old = {"guild_id": 1, "channel_id": 10, "requester_id": 100, "created_at": NOW, "attempt": 0}
+        await insert(
+            "deliveries",
+            id=20 + number,
+            task_id=task_id,
+            state=state,
+            nonce=f"v{number}",
+            card_id=3,
+            **old | more,
+        )
+    await insert("watchers", delivery_id=20, user_id=7)
+    await insert("facts", name="video_api.trouble", value='{"kind": "throttled", "since": 1, "until": 2}')
+    await insert("departures", guild_id=9, since=NOW)
+    await connection.execute(sa.text("UPDATE paces SET used_until = 5 WHERE name = 'discord'"))
+
+
+async def all_rows(database: Database, record: type[Record], table: sa.Table) -> list[Record]:
+    async def work(connection: AsyncConnection) -> list[Record]:
+        found = await connection.execute(sa.select(*columns(record)).order_by(table.c.id))
+        return [read(record, row) for row in found]
+
+    return await database.run(work)
+
+
+async def test_old_tasks_are_read_with_what_was_said_about_them(old_database: Database):
+    """Our phrases in the place of a status become doubts, and who was known stays known."""
+    assert await migrate(old_database) == (3, NEWEST)
+
+    found = {task.id: task for task in await all_rows(old_database, TrackedTask, tasks)}
+    assert {i: (task.known, task.doubt, task.doubt_count, task.api_status) for i, task in found.items()} == {
+        "new": (False, None, 0, None),
+        "typo": (False, Doubt.UNKNOWN_ID, 1, None),
+        "empty": (True, Doubt.NO_VIDEO, 2, None),
+        "known": (True, None, 0, "processing"),
+        "done": (True, None, 0, "processing"),
+        "failed": (False, None, 0, None),
+        "lost": (False, Doubt.UNKNOWN_ID, 2, None),
+        "bug": (False, None, 0, None),
+    }
+    assert found["known"] == make_task(
+        id="known",
+        registered_at=NOW - 60_000,
+        due_at=NOW,
+        polled_at=NOW,
+        attempt=2,
+        known=True,
+        api_status="processing",
+        api_status_since=NOW - 9,
+    )
+    assert found["done"].link_ends_at == NOW + DAY
+    assert (found["done"].video_url, found["done"].seconds) == ("https://cdn.example/1.mp4", 8.0)
+    assert {task.link_ends_at for i, task in found.items() if i != "done"} == {None}
+
+
+async def test_old_sentences_are_kept_as_they_are(old_database: Database):
+    """They are no codes, and nobody can make them to codes; people read them as they read them before."""
+    await migrate(old_database)
+
+    lost = next(task for task in await all_rows(old_database, TrackedTask, tasks) if task.id == "lost")
+    assert (lost.cause, lost.reason) == (None, "The video API does not know this id. Is it complete?")
+    errors = [delivery.last_error for delivery in await all_rows(old_database, Delivery, deliveries)]
+    assert errors == [None, "Discord answered 503", None, "the thread is locked", None]
+
+
+async def test_old_rows_of_every_other_kind_are_where_they_were(old_database: Database):
+    """Under the names of today."""
+    await migrate(old_database)
+
+    found = await all_rows(old_database, Delivery, deliveries)
+    assert [(each.id, each.task_id, each.state) for each in found] == [
+        (20, "known", "open"),
+        (21, "done", "due"),
+        (22, "failed", "posted"),
+        (23, "lost", "undeliverable"),
+        (24, "new", "cancelled"),
+    ]
+    assert (found[0].note, found[1].first_sent_at, found[4].cancelled_by) == ("mine", NOW - 5, 101)
+    assert (found[2].message_id, found[2].message_channel_id) == (5000, 11)
+    assert await all_rows(old_database, Card, cards) == [Card(3, 1, 10, 900, 4)]
+
+    async def others(connection: AsyncConnection) -> list[list[tuple[Any, ...]]]:
+        kept = [
+            sa.select(tasks.c.id, tasks.c.quarantine_reason, tasks.c.lease).where(tasks.c.id == "bug"),
+            sa.select(watchers),
+            sa.select(key_values),
+            sa.select(left_guilds),
+            sa.select(rate_limits).where(rate_limits.c.name == "discord"),
+        ]
+        return [[tuple(row) for row in await connection.execute(query)] for query in kept]
+
+    assert await old_database.run(others) == [
+        [("bug", "KeyError: 1", 7)],
+        [(20, 7)],
+        [(API_PAUSE_KEY, '{"kind": "throttled", "since": 1, "until": 2}')],
+        [(9, NOW)],
+        [("discord", 5)],
+    ]
+
+
+async def test_old_rows_are_worked_on(old_database: Database):
+    """Claimed, recorded, posted: the store of today finds its way in them."""
+    await migrate(old_database)
+    queue = TaskQueue(old_database, lease_time=30_000, interval=30_000)
+    claim = await queue.claim(10, NOW)
+    assert sorted(task.id for task in claim.work) == ["empty", "known", "new", "typo"]
+    task = next(task for task in claim.work if task.id == "known")
+    await queue.record([PollOutcome(task, claim.lease, NOW, make_waiting(task, doubt=Doubt.NOT_FOUND))], NOW)
+    owed = await DeliveryQueue(old_database, lease_time=30_000).claim(10, NOW)
+
+    found = {task.id: task for task in await all_rows(old_database, TrackedTask, tasks)}
+    assert (found["known"].doubt, found["known"].known) == (Doubt.NOT_FOUND, True)
+    assert [(due.task.id, living_link(due.task, NOW)) for due in owed.work] == [
+        ("done", "https://cdn.example/1.mp4")
+    ]
+
+
+async def test_columns_after_the_steps_are_those_of_tables_on_postgresql(server: Server):
+    """Types and defaults, as PostgreSQL describes them; the steps were run on an old database."""
+
+    async def described(database: Database) -> set[tuple[Any, ...]]:
+        async def work(connection: AsyncConnection) -> set[tuple[Any, ...]]:
+            found = await connection.execute(
+                sa.text(
+                    "SELECT table_name, column_name, replace(data_type, 'character varying', 'text'), "
+                    "is_nullable, column_default "
+                    "FROM information_schema.columns WHERE table_schema = 'public'"
+                )
+            )
+            return {tuple(row) for row in found if row[0] != "schema_version" and row[1] != "id"}
+
+        return await database.run(work)
+
+    stepped, declared = open_database(server.database()), open_database(server.database())
+    await migrate(stepped)
+    await declared.run(lambda connection: connection.run_sync(metadata.create_all))
+
+    found = [await described(database) for database in (stepped, declared)]
+    await stepped.close()
+    await declared.close()
+
+    assert found[0] == found[1]

@@ -7,7 +7,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.core.clock import MINUTE, SECOND
 from bot.core.tasks import DeliveryState
 from bot.core.tracking import ErasureResult, StoredData
-from bot.core.verdicts import StillWaiting
 from bot.storage.store import Store
 from bot.storage.tables import metadata, tasks
 from tests.conftest import INTERVAL
@@ -19,6 +18,7 @@ from tests.factories import (
     TASK,
     ask_about,
     look_up,
+    make_waiting,
     mark_posted,
     post_next,
     take_delivery,
@@ -213,7 +213,7 @@ async def test_stranger_to_the_bot_has_nothing_stored(store: Store, clock: FakeC
 async def test_tracked_erased_and_tracked_again_keeps_the_interval(store: Store, clock: FakeClock):
     """The API's thirty seconds are per task, whoever asks."""
     await track(store, clock)
-    await ask_about(store, clock, StillWaiting("queued", clock() + INTERVAL, attempt=0, doubts=0))
+    await ask_about(store, clock, make_waiting(api_status="queued", due_at=clock() + INTERVAL))
     polled_at = clock()
     clock.advance(SECOND)
     await store.people.erase(OWNER, clock())

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bot.core.clock import HOUR, MINUTE, SECOND
-from bot.core.tasks import DeliveryState, TaskState
-from bot.core.verdicts import Final, PollOutcome, StillWaiting, Verdict
+from bot.core.problems import Problem, ProblemCode
+from bot.core.tasks import DeliveryState, Doubt, TaskState, Trouble
+from bot.core.verdicts import Final, PollOutcome, Verdict
 from bot.storage.store import LEASE_TIME, Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.factories import (
@@ -22,6 +23,8 @@ from tests.factories import (
     alone,
     ask_about,
     look_up,
+    make_task,
+    make_waiting,
     track,
 )
 from tests.timing import FakeClock
@@ -52,7 +55,7 @@ async def test_claim_gives_the_longest_due_first_and_no_more_than_asked(store: S
 async def test_claim_leaves_what_is_not_due_yet(store: Store, clock: FakeClock):
     """The interval is the API's rule, too."""
     await track(store, clock)
-    await ask_about(store, clock, StillWaiting("queued", clock() + INTERVAL))
+    await ask_about(store, clock, make_waiting(api_status="queued", due_at=clock() + INTERVAL))
 
     clock.advance(INTERVAL - 1)
     assert await claimed(store, clock) == []
@@ -99,7 +102,7 @@ async def test_claims_have_leases_of_their_own(store: Store, clock: FakeClock):
 
 @pytest.mark.parametrize(
     "verdict",
-    [DONE, StillWaiting("queued", 1), StillWaiting(None, 1, attempt=1)],
+    [DONE, make_waiting(api_status="queued"), make_waiting(attempt=1)],
     ids=["final", "status", "same"],
 )
 async def test_record_with_a_foreign_lease_changes_nothing(store: Store, clock: FakeClock, verdict: Verdict):
@@ -222,8 +225,13 @@ async def test_batch_of_mixed_verdicts_is_recorded_whole(store: Store, clock: Fa
         "done": DONE,
         "failed": FAILED,
         "lost": LOST,
-        "status": StillWaiting("processing", clock() + INTERVAL),
-        "same": StillWaiting(None, clock() + MINUTE, attempt=2, doubts=1),
+        "status": make_waiting(
+            api_status="processing",
+            api_status_since=clock() + SECOND,
+            due_at=clock() + INTERVAL,
+            polled_at=clock() + SECOND - 1,
+        ),
+        "same": make_waiting(attempt=2, doubt_count=1, polled_at=clock() + SECOND - 1),
     }
     await track(store, clock, *verdicts)
     claim = await store.tasks.claim(10, clock())
@@ -238,7 +246,7 @@ async def test_batch_of_mixed_verdicts_is_recorded_whole(store: Store, clock: Fa
     assert (found["failed"].reason, found["failed"].due_at) == ("content policy", None)
     assert (found["status"].api_status, found["status"].api_status_since) == ("processing", clock())
     assert found["status"].due_at == clock() - SECOND + INTERVAL
-    assert (found["same"].attempt, found["same"].doubts, found["same"].api_status) == (2, 1, None)
+    assert (found["same"].attempt, found["same"].doubt_count, found["same"].api_status) == (2, 1, None)
     assert {task.polled_at for task in found.values()} == {clock() - 1}
 
 
@@ -264,7 +272,7 @@ async def test_final_verdict_keeps_a_cancelled_delivery_as_it_is(store: Store, c
     assert (await look_up(store)).delivery.state is DeliveryState.CANCELLED
 
 
-@pytest.mark.parametrize("verdict", [FAILED, LOST, StillWaiting("queued", 1), StillWaiting(None, 1)])
+@pytest.mark.parametrize("verdict", [FAILED, LOST, make_waiting(api_status="queued"), make_waiting()])
 async def test_task_that_ended_stays_ended(store: Store, clock: FakeClock, verdict: Verdict):
     """Somebody polled under an older lease, and records after the end."""
     await track(store, clock)
@@ -289,3 +297,189 @@ async def test_final_task_cannot_end_again_even_under_its_own_lease(store: Store
 async def test_empty_batch_records_nothing(store: Store, clock: FakeClock):
     """Harmless."""
     assert await store.tasks.record([], clock()) == 0
+
+
+# -- what is stored about a task ---------------------------------------------------------------------
+
+
+async def test_everything_that_a_verdict_decided_is_stored(store: Store, clock: FakeClock):
+    """The next verdict is decided from the row alone."""
+    await track(store, clock)
+    judged = make_task(
+        polled_at=clock(),
+        judged_at=clock(),
+        due_at=clock() + MINUTE,
+        planned_delay=MINUTE,
+        attempt=3,
+        known=True,
+        api_status="processing",
+        api_status_since=clock() - 1,
+        doubt=Doubt.REFUSED,
+        doubt_count=4,
+        doubt_time=5 * MINUTE,
+        answered_time=6 * MINUTE,
+        silent_time=7 * MINUTE,
+        words="no access",
+        trouble=Trouble.REFUSED,
+        model="veo3.1",
+        created=clock() - HOUR,
+    )
+    await ask_about(store, clock, make_waiting(judged))
+
+    assert (await look_up(store)).task == judged
+
+
+async def test_verdict_that_ends_a_doubt_clears_it_in_the_row(store: Store, clock: FakeClock):
+    """Nothing that was said before is added to what is said later."""
+    await track(store, clock)
+    doubted = {"doubt": Doubt.UNKNOWN_ID, "doubt_count": 2, "doubt_time": 5, "silent_time": 5, "attempt": 1}
+    await ask_about(
+        store, clock, make_waiting(**doubted, words="no", trouble=Trouble.SILENCE, due_at=clock())
+    )
+    await ask_about(store, clock, make_waiting(known=True))
+
+    assert (await look_up(store)).task == make_task(known=True, polled_at=clock())
+
+
+async def test_everything_of_a_final_verdict_is_stored(store: Store, clock: FakeClock):
+    """The reason, our cause, the link and its end, and what the API says of the clip."""
+    cause = Problem(ProblemCode.PAST_DEADLINE, {"deadline": 6, "api_status": "queued"})
+    verdict = Final(
+        TaskState.LOST,
+        reason="its words",
+        cause=cause,
+        video_url=URL,
+        seconds=8.5,
+        model="veo3.1",
+        created=clock() - HOUR,
+        link_ends_at=clock() + HOUR,
+    )
+    await track(store, clock)
+    await ask_about(store, clock, verdict)
+
+    task = (await look_up(store)).task
+    assert (task.state, task.reason, task.cause) == (TaskState.LOST, "its words", cause.to_text())
+    assert (task.video_url, task.link_ends_at) == (URL, clock() - RESULT_FOLLOWS + HOUR)
+    assert (task.seconds, task.model) == (8.5, "veo3.1")
+    assert task.created == clock() - RESULT_FOLLOWS - HOUR
+
+
+# -- the poll of an API pause --------------------------------------------------------------------------
+
+
+async def test_claim_one_takes_that_task_alone(store: Store, clock: FakeClock):
+    """Though another has been due for longer; it is held like any other."""
+    await track(store, clock, "t1", "t2", "t3")
+    claim = await store.tasks.claim_one("t2", clock())
+
+    assert [task.id for task in claim.work] == ["t2"]
+    assert claim.work[0].polled_at == clock()
+    assert sorted(await claimed(store, clock)) == ["t1", "t3"]
+    assert await store.tasks.postpone("t2", claim.lease, clock())
+
+
+async def test_claim_one_takes_nothing_else_instead(store: Store, clock: FakeClock):
+    """It is held, not due, ended or unknown."""
+    await track(store, clock, "held", "later", "ended", "other")
+    await ask_about(store, clock, make_waiting(due_at=clock() + INTERVAL), task_id="later")
+    await ask_about(store, clock, task_id="ended")
+    clock.advance(-RESULT_FOLLOWS)
+    await store.tasks.claim_one("held", clock())
+
+    for task_id in ("held", "later", "ended", "unknown"):
+        assert (await store.tasks.claim_one(task_id, clock())).work == ()
+    assert await claimed(store, clock) == ["other"]
+
+
+async def test_claim_unrefused_prefers_a_task_that_the_api_does_not_refuse(store: Store, clock: FakeClock):
+    """However long the refused one has been due; another doubt is no refusal."""
+    await track(store, clock, "refused", "unknown")
+    await ask_about(store, clock, make_waiting(doubt=Doubt.REFUSED, due_at=clock() - HOUR), task_id="refused")
+    await ask_about(store, clock, make_waiting(doubt=Doubt.UNKNOWN_ID), task_id="unknown")
+
+    taken = [(await store.tasks.claim_unrefused(clock())).work for _ in range(3)]
+
+    assert [[task.id for task in work] for work in taken] == [["unknown"], ["refused"], []]
+
+
+async def test_is_other_waiting_counts_neither_itself_nor_what_is_refused_or_over(
+    store: Store, clock: FakeClock
+):
+    """Only a task that may still show whether the key is good."""
+    await track(store, clock, TASK, "refused", "ended")
+    await ask_about(store, clock, make_waiting(doubt=Doubt.REFUSED), task_id="refused")
+    await ask_about(store, clock, task_id="ended")
+    assert not await store.tasks.is_other_waiting(TASK)
+    assert await store.tasks.is_other_waiting("refused")
+
+    await track(store, clock, "other", channel=OTHER_CHANNEL)
+    assert await store.tasks.is_other_waiting(TASK)
+    await store.tracking.cancel(OTHER_CHANNEL, "other", 100, clock(), may_cancel_any=False)
+    assert not await store.tasks.is_other_waiting(TASK)
+
+
+async def test_is_other_known_id_unknown_counts_known_waiting_ids_alone(store: Store, clock: FakeClock):
+    """A typing mistake of another person says nothing about the API's memory."""
+    await track(store, clock, TASK, "other")
+    await ask_about(store, clock, make_waiting(known=True, doubt=Doubt.UNKNOWN_ID))
+    assert not await store.tasks.is_other_known_id_unknown(TASK)
+    assert await store.tasks.is_other_known_id_unknown("other")
+
+    for row, expected in (
+        (make_waiting(known=False, doubt=Doubt.UNKNOWN_ID), False),
+        (make_waiting(known=True), False),
+        (make_waiting(known=True, doubt=Doubt.NOT_FOUND), True),
+        (make_waiting(known=True, doubt=Doubt.UNKNOWN_ID), True),
+        (LOST, False),
+    ):
+        await ask_about(store, clock, row, task_id="other")
+        assert await store.tasks.is_other_known_id_unknown(TASK) is expected
+
+
+async def test_show_pause_makes_the_cards_of_waiting_tasks_due(store: Store, clock: FakeClock):
+    """They say why nothing moves; a card of what has ended stays as it is."""
+    waiting = await track(store, clock, "waiting")
+    ended = await track(store, clock, "ended")
+    await ask_about(store, clock, task_id="ended")
+    for number, registered in enumerate((waiting, ended)):
+        assert registered.card
+        await store.cards.set_message(registered.card.card.id, 900 + number)
+    claim = await store.cards.claim(10, clock())
+    for view in claim.work:
+        await store.cards.mark_edited(view.card, claim.lease, clock())
+    await store.tasks.show_pause(clock())
+
+    assert [view.rows[0].task.id for view in (await store.cards.claim(10, clock())).work] == ["waiting"]
+
+
+# -- a wrong clock -------------------------------------------------------------------------------------
+
+
+async def test_task_that_is_due_further_ahead_than_any_pause_is_due_now(store: Store, clock: FakeClock):
+    """Two intervals or ten minutes, and a minute for clocks that differ; what is nearer stays."""
+    await track(store, clock, "near", "far")
+    await ask_about(store, clock, make_waiting(due_at=clock() + 11 * MINUTE), task_id="near")
+    await ask_about(store, clock, make_waiting(due_at=clock() + 11 * MINUTE + 1), task_id="far")
+
+    assert await store.tasks.pull_back(clock()) == 1
+    assert await claimed(store, clock) == ["far"]
+    assert await store.tasks.pull_back(clock()) == 0
+    assert await store.tasks.next_due() == clock() + LEASE_TIME
+
+
+async def test_lease_that_a_wrong_clock_gave_ends_now(store: Store, clock: FakeClock):
+    """The process died while its clock was an hour ahead."""
+    await track(store, clock)
+    await store.tasks.claim(1, clock() + HOUR)
+
+    assert await store.tasks.pull_back(clock()) == 1
+    assert await claimed(store, clock) == [TASK]
+
+
+async def test_ended_task_is_never_pulled_back(store: Store, clock: FakeClock):
+    """Nothing is due there."""
+    await track(store, clock)
+    await ask_about(store, clock)
+
+    assert await store.tasks.pull_back(clock() - 9 * HOUR) == 0
+    assert await store.tasks.next_due() is None

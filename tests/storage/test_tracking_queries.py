@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from bot.core.clock import SECOND
-from bot.core.tasks import DeliveryState, TaskState
+from bot.core.problems import Problem, ProblemCode
+from bot.core.tasks import DeliveryState, Doubt, TaskState
 from bot.core.tracking import (
     MAX_WATCHERS,
     Limits,
@@ -16,7 +17,7 @@ from bot.core.tracking import (
     UntrackResult,
     WatchResult,
 )
-from bot.core.verdicts import PollOutcome, StillWaiting, Verdict
+from bot.core.verdicts import PollOutcome, Verdict
 from bot.storage.store import Store, open_database, open_store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from bot.storage.tracking import TrackingQueries
@@ -33,6 +34,8 @@ from tests.factories import (
     ask_about,
     look_up,
     make_request,
+    make_task,
+    make_waiting,
     mark_posted,
     post_next,
     take_delivery,
@@ -106,7 +109,7 @@ async def test_same_id_twice_in_a_channel_is_found_and_stored_once(
         await post_next(store, clock)
     if state == "undeliverable":
         lease, due = await take_delivery(store, clock)
-        await store.deliveries.mark_undeliverable(due, lease, "no", clock())
+        await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
 
     again = await track(store, clock, by=STRANGER)
 
@@ -131,17 +134,23 @@ async def test_id_untracked_before_starts_a_new_delivery(store: Store, clock: Fa
 
 
 async def test_lost_id_is_polled_again_from_the_start(store: Store, clock: FakeClock):
-    """Lost is our verdict, not the API's."""
-    await track_ended(store, clock, LOST)
+    """Lost is our verdict, not the API's. Only that the API knew it is still true."""
+    await track(store, clock)
+    said = {"known": True, "api_status": "queued", "doubt": Doubt.UNKNOWN_ID, "words": "not exist"}
+    sums = {"doubt_count": 9, "doubt_time": 9, "answered_time": 9, "silent_time": 9, "planned_delay": 9}
+    row = make_waiting(**said, **sums, attempt=9, judged_at=clock(), model="veo3.1", created=clock())
+    await ask_about(store, clock, row)
+    await ask_about(store, clock, LOST)
     await post_next(store, clock)
+    polled_at = (await look_up(store)).task.polled_at
     clock.advance(INTERVAL)
 
     again = await track(store, clock)
 
     assert again.card
-    task = again.card.rows[0].task
-    assert (task.state, task.registered_at, task.due_at) == (TaskState.WAITING, clock(), clock())
-    assert (task.reason, task.finished_at, task.doubts) == (None, None, 0)
+    assert again.card.rows[0].task == make_task(
+        registered_at=clock(), due_at=clock(), polled_at=polled_at, known=True
+    )
     assert again.card.rows[0].delivery.state is DeliveryState.OPEN
 
 
@@ -336,7 +345,7 @@ async def test_task_that_nobody_waits_for_is_not_polled(store: Store, clock: Fak
     claim = await store.tasks.claim(1, clock())
     await untrack(store, clock)
 
-    outcome = PollOutcome(claim.work[0], claim.lease, clock(), StillWaiting("queued", clock()))
+    outcome = PollOutcome(claim.work[0], claim.lease, clock(), make_waiting(api_status="queued"))
     await store.tasks.record([outcome], clock())
 
     assert await store.tasks.next_due() is None

@@ -43,6 +43,7 @@ def task(**changes: Any) -> TrackedTask:
         "video_url": LINK,
         "polled_at": NOW,
         "finished_at": NOW,
+        "link_ends_at": NOW + DAY,
         "due_at": None,
     }
     return make_task(**done | changes)

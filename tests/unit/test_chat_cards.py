@@ -3,24 +3,28 @@
 import itertools
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bot.chat.texts import cards
 from bot.chat.texts.escape import length
+from bot.core.api_pause import PauseReason, PauseState
 from bot.core.clock import HOUR, MINUTE
+from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import (
     LIVE,
     Card,
     CardView,
     Delivery,
     DeliveryState,
+    Doubt,
     ExistingDelivery,
     TaskState,
     TrackedTask,
+    Trouble,
 )
 from bot.core.tracking import Overview
-from bot.core.verdicts import PauseReason, PauseState
 from tests.factories import NOW, make_delivery, make_task
 
 LARGEST = 2**63 - 1
@@ -211,6 +215,94 @@ def test_card_with_no_open_task_promises_nothing(state: DeliveryState):
     assert ("The result is posted here" in cards.card(view(row(state)))) == (state is DeliveryState.OPEN)
 
 
+DOUBTS = {
+    Doubt.UNKNOWN_ID: "the API does not know this id (yet); I ask again",
+    Doubt.NOT_FOUND: "the API finds nothing at this id's address; I go on asking",
+    Doubt.NO_VIDEO: "the API says completed, but gives no video yet; I ask again",
+    Doubt.COMPLETED: "it looks ready; I ask once more to be sure",
+    Doubt.FAILED: "it looks failed; I ask once more to be sure",
+    Doubt.PAST_DEADLINE: "still not finished after a long time; I ask once more",
+}
+
+
+@pytest.mark.parametrize(("doubt", "said"), DOUBTS.items(), ids=DOUBTS.keys())
+@pytest.mark.parametrize("status", [None, "processing"])
+def test_card_shows_what_is_doubtful_at_once(doubt: Doubt, said: str, status: str | None):
+    """Instead of the last status, which is not what the API says now."""
+    task = replace(TASK, api_status=status, doubt=doubt, doubt_count=1)
+
+    assert line_of(DELIVERY, task) == f"⏳ `{ID}` · {said}"
+
+
+def test_card_says_nothing_of_a_single_refusal():
+    """It is shown when it has lasted."""
+    assert "`processing`" in line_of(DELIVERY, replace(TASK, doubt=Doubt.REFUSED, doubt_count=2, words="no"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trouble": Trouble.SILENCE}, "the API gives no usable answer at the moment; I go on asking"),
+        ({"trouble": Trouble.REFUSED}, "the API refuses to say anything about this id"),
+        (
+            {"trouble": Trouble.REFUSED, "doubt": Doubt.REFUSED, "words": "no `access` @everyone"},
+            f"the API refuses to say anything about this id: `no {TICK}access{TICK} @everyone`",
+        ),
+        (
+            {"trouble": Trouble.SILENCE, "doubt": Doubt.UNKNOWN_ID},
+            "the API gives no usable answer at the moment; I go on asking",
+        ),
+    ],
+)
+def test_card_shows_trouble_that_has_lasted(changes: dict[str, Any], said: str):
+    """The API's words as code."""
+    assert line_of(DELIVERY, replace(TASK, **changes)) == f"⏳ `{ID}` · {said}"
+
+
+@pytest.mark.parametrize("state", [DeliveryState.DUE, DeliveryState.POSTED, DeliveryState.CANCELLED])
+def test_card_of_what_has_ended_shows_no_doubt(state: DeliveryState):
+    """What was doubtful before is decided."""
+    task = replace(TASK, state=TaskState.COMPLETED, doubt=Doubt.NO_VIDEO, trouble=Trouble.SILENCE)
+
+    assert "API" not in line_of(replace(DELIVERY, state=state), task)
+
+
+@pytest.mark.parametrize("reason", PauseReason)
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_card_shows_an_api_pause_that_has_lasted(reason: PauseReason, is_shown: bool):
+    """Only while something on it is still polled."""
+    pause = PauseState(reason, NOW - HOUR, NOW + MINUTE, is_shown)
+    open_one = replace(view(row()), pause=pause)
+    ended = replace(view(row(DeliveryState.POSTED, TaskState.COMPLETED)), pause=pause)
+
+    assert ("<t:1800000060:R>" in cards.card(open_one)) is is_shown
+    assert "<t:1800000060:R>" not in cards.card(ended)
+
+
+@pytest.mark.parametrize("doubt", Doubt)
+@pytest.mark.parametrize("trouble", [None, *Trouble])
+def test_card_with_twenty_doubtful_ids_fits(doubt: Doubt, trouble: Trouble | None):
+    """The longest ids, words and note at once, during a pause."""
+    task = replace(TASK, api_status="😀" * 40, doubt=doubt, trouble=trouble, words="😀" * 500)
+    rows = [ExistingDelivery(LARGE, replace(task, id=f"{LONG_ID[:-2]}{i:02}")) for i in range(20)]
+    pause = PauseState(PauseReason.KEY_REFUSED, NOW, NOW, is_shown=True)
+
+    text = cards.card(replace(view(*rows), pause=pause))
+
+    assert length(text) <= 2000
+    assert all(re.search(rf"`vgen_\S*{i:02}`", text) for i in range(20))
+
+
+def test_card_says_in_words_why_nothing_could_be_posted():
+    """A problem by its code reads like a sentence of version 0.1.0."""
+    error = Problem(ProblemCode.THREAD_LOCKED).to_text()
+    delivery = replace(DELIVERY, state=DeliveryState.UNDELIVERABLE, last_error=error)
+
+    assert line_of(delivery, replace(TASK, state=TaskState.COMPLETED)) == (
+        f"⚠️ `{ID}` completed, but could not be posted (the thread is archived and locked)"
+    )
+
+
 # -- /veo list -----------------------------------------------------------------------------------
 
 
@@ -317,6 +409,26 @@ def test_status_of_a_failed_task_shows_reason_and_error():
 
     assert "Reason:\n```\nno ``\u200b` cats\n```" in text
     assert text.endswith("Last trouble while posting: Discord answered 503")
+
+
+def test_status_of_a_task_that_we_gave_up_shows_our_reason_and_the_words_of_the_api():
+    """Ours as a sentence, the API's in a block, the last error of posting in words."""
+    cause = Problem(ProblemCode.REFUSED_ID).to_text()
+    delivery = replace(
+        DELIVERY,
+        state=DeliveryState.DUE,
+        last_error=Problem(ProblemCode.DISCORD_UNAVAILABLE, {"status": 503}).to_text(),
+    )
+    task = replace(TASK, state=TaskState.LOST, cause=cause, reason="no access")
+
+    assert cards.status(entry(delivery, task), None).splitlines()[2:] == [
+        "Reason: The video API refuses to say anything about this id.",
+        "The API says:",
+        "```",
+        "no access",
+        "```",
+        "Last trouble while posting: Discord answered 503.",
+    ]
 
 
 @pytest.mark.parametrize(("state", "task_state"), STATES)

@@ -2,16 +2,26 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import discord
 import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from bot.chat.client import CourierClient
+from bot.chat.commands import VeoCommands, message_command
+from bot.chat.texts import replies
+from bot.storage.store import Store
+from bot.work.tracking import Tracking
+from bot.work.video_cache import VideoCache
+from tests.factories import CHANNEL, GUILD, OWNER, TASK, look_up
+from tests.timing import FakeClock
 
 # Discord's own OpenAPI description lies beside the checkout on some machines; it is not ours to ship.
 OPENAPI = Path(__file__).parents[2] / "../shared/reference/discord_openapi.json"
@@ -134,3 +144,129 @@ async def test_commands_satisfy_discords_own_description(commands: list[Json]):
 
     assert [error.message for each in commands for error in validator.iter_errors(each)] == []
     assert list(validator.iter_errors({"name": "x" * 33})) != []
+
+
+# -- what may be a secret -----------------------------------------------------------------------------
+
+SECRET = "sk-live-abcdef1234567890"
+
+
+@dataclass
+class ScriptedResponse:
+    """Takes one answer, as discord.py's does, and remembers what was said to whom."""
+
+    private: list[str] = field(default_factory=list)
+    public: list[str] = field(default_factory=list)
+
+    def is_done(self) -> bool:
+        return bool(self.private or self.public)
+
+    async def send_message(self, text: str, *, ephemeral: bool = False, **_: object) -> SimpleNamespace:
+        (self.private if ephemeral else self.public).append(text)
+        return SimpleNamespace(message_id=900)
+
+
+def interaction() -> Any:
+    """Somebody who may do everything, in a channel where the bot may."""
+    return SimpleNamespace(
+        guild_id=GUILD,
+        channel_id=CHANNEL,
+        channel=SimpleNamespace(type=discord.ChannelType.text),
+        user=SimpleNamespace(id=OWNER),
+        client=SimpleNamespace(get_guild=lambda guild_id: guild_id),
+        app_permissions=discord.Permissions.all(),
+        permissions=discord.Permissions.all(),
+        response=ScriptedResponse(),
+    )
+
+
+@pytest.fixture
+def tracking(store: Store, clock: FakeClock) -> Tracking:
+    videos: Any = Mock(spec=VideoCache)
+    return Tracking(store=store, videos=videos, clock=clock, on_work=lambda: None)
+
+
+@pytest.fixture
+def group(tracking: Tracking) -> VeoCommands:
+    unused: Any = Mock()
+    return VeoCommands(tracking, unused)
+
+
+async def run(group: VeoCommands, name: str, **options: str) -> ScriptedResponse:
+    """What was said after `/veo <name>` with `options`."""
+    command: Any = group.get_command(name)
+    asked = interaction()
+    await command.callback(group, asked, **options)
+    said: ScriptedResponse = asked.response
+    return said
+
+
+async def stored_text(store: Store) -> str:
+    """Everything that the database holds about this channel."""
+    overview = await store.lookups.overview(CHANNEL)
+    return repr(overview)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Authorization: Bearer {SECRET}",
+        f"curl -H 'Authorization: Bearer {SECRET}' https://api.example/",
+        SECRET,
+        f"id1 {SECRET}",
+        f"VEO_API_KEY={SECRET}",
+        "--help me",
+    ],
+)
+async def test_track_refuses_what_may_hold_a_secret_without_repeating_it(
+    group: VeoCommands, store: Store, text: str
+):
+    """Privately; nothing of it is stored or asked about."""
+    said = await run(group, "track", ids_text=text)
+
+    assert (said.private, said.public) == ([replies.NOT_A_LIST_OF_IDS], [])
+    assert await store.tasks.next_due() is None
+
+
+async def test_track_takes_the_id_out_of_a_whole_curl_command(group: VeoCommands, store: Store):
+    """The rest of it is neither shown nor stored."""
+    text = f"curl -H 'Authorization: Bearer {SECRET}' https://api.example/v1/result/{TASK} --compressed"
+    said = await run(group, "track", ids_text=text)
+
+    (card,) = said.public
+    assert f"`{TASK}`" in card
+    assert said.private == []
+    overview = await store.lookups.overview(CHANNEL)
+    assert [existing.task.id for existing in overview.live] == [TASK]
+    assert SECRET not in f"{card}{await stored_text(store)}"
+
+
+async def test_track_masks_a_credential_in_a_note(group: VeoCommands, store: Store):
+    """Notes are shown in the channel; the rest of this one stays."""
+    said = await run(group, "track", ids_text=TASK, note=f"cat, key {SECRET}")
+
+    assert (await look_up(store)).delivery.note == "cat, key ********"
+    assert SECRET not in "".join(said.public)
+
+
+@pytest.mark.parametrize("name", ["status", "untrack", "redeliver"])
+async def test_command_about_one_id_never_repeats_a_secret(group: VeoCommands, name: str):
+    """Somebody pasted the wrong thing; it is in no answer, though that is private."""
+    said = await run(group, name, id_text=SECRET)
+
+    (answer,) = said.private
+    assert SECRET not in answer
+    assert said.public == []
+
+
+async def test_message_command_takes_no_secret_for_an_id(tracking: Tracking, store: Store):
+    """A message with a key and an id: the id."""
+    unused: Any = Mock()
+    message: Any = SimpleNamespace(content=f"key={SECRET} Bearer {SECRET} and {TASK}")
+    asked = interaction()
+    callback: Any = message_command(tracking, unused).callback
+    await callback(asked, message)
+
+    overview = await store.lookups.overview(CHANNEL)
+    assert [existing.task.id for existing in overview.live] == [TASK]
+    assert SECRET not in f"{asked.response.public}{asked.response.private}"

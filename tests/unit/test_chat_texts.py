@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.chat.texts import replies, results
+from bot.chat.texts import problems, replies, results
 from bot.chat.texts.escape import length
+from bot.core.api_pause import PauseReason, PauseState
 from bot.core.clock import DAY, HOUR, MINUTE
+from bot.core.problems import Problem, ProblemCode
 from bot.core.results import ResultMessage
 from bot.core.tasks import DeliveryState, DueDelivery, ExistingDelivery, TaskState, TrackedTask
 from bot.core.tracking import (
@@ -19,7 +21,6 @@ from bot.core.tracking import (
     UntrackResult,
     WatchResult,
 )
-from bot.core.verdicts import PauseReason, PauseState
 from tests.factories import NOW, make_delivery, make_task
 
 LARGEST = 2**63 - 1  # the largest snowflake
@@ -36,6 +37,7 @@ TASK = make_task(
     api_status="processing",
     api_status_since=NOW,
     video_url=LINK,
+    link_ends_at=NOW + DAY,
     seconds=8.0,
     registered_at=NOW - 3 * MINUTE,
     polled_at=NOW,
@@ -52,13 +54,16 @@ DELIVERY = make_delivery(
     due_at=NOW,
 )
 VIDEO = Path("video.mp4")
+TOO_LARGE = Problem(ProblemCode.TOO_LARGE_HERE)
+# The longest sentence that a result may hold.
+LONGEST = Problem(ProblemCode.VIDEO_TOO_LARGE, {"size": LARGEST, "limit": LARGEST})
 
 
 def result(
     task: TrackedTask = TASK,
     *,
     video: Path | None = None,
-    problem: str | None = None,
+    problem: Problem | None = None,
     note: str | None = None,
     watchers: tuple[int, ...] = (),
     requester_id: int = 33,
@@ -328,19 +333,51 @@ def test_result_of_a_failed_task_without_a_reason_says_so():
 
 
 def test_result_of_a_lost_task_says_that_we_stopped():
-    """It is our verdict, so it is not put into the API's mouth."""
-    text = result(replace(FAILED, state=TaskState.LOST, reason="No result within 6 hours."))
+    """It is our verdict, so it is not put into the API's mouth; its status is code."""
+    late = Problem(ProblemCode.PAST_DEADLINE, {"deadline": 6 * HOUR, "api_status": "in *progress*"})
+    text = result(replace(FAILED, state=TaskState.LOST, reason=None, cause=late.to_text()))
 
-    assert text.startswith(f"❓ <@33> I stopped waiting for `{TASK.id}`:\n```\nNo result within 6 hours.")
-    assert "API says" not in text
+    assert text == (
+        f"❓ <@33> I stopped waiting for `{TASK.id}`:\n"
+        "No result within 6 hours; the API still says `in *progress*`."
+    )
 
 
-@pytest.mark.parametrize("problem", ["It is too large to attach.", "The link does not lead to an MP4."])
-def test_result_without_its_video_gives_the_link(problem: str):
+def test_result_of_an_id_that_the_api_refuses_shows_its_words_after_ours():
+    """Ours in a sentence, the API's in a block."""
+    refused = Problem(ProblemCode.REFUSED_ID).to_text()
+    text = result(replace(FAILED, state=TaskState.LOST, reason="no ``` access", cause=refused))
+
+    assert text == (
+        f"❓ <@33> I stopped waiting for `{TASK.id}`:\n"
+        "The video API refuses to say anything about this id.\n```\nno ``\u200b` access\n```"
+    )
+
+
+def test_result_of_a_task_without_a_video_says_what_we_saw():
+    """The API never said that it failed, and never why."""
+    text = result(replace(FAILED, reason=None, cause=Problem(ProblemCode.NO_VIDEO).to_text()))
+
+    assert text == f"❌ <@33> `{TASK.id}` failed.\nThe video API says completed, but gives no video."
+
+
+@pytest.mark.parametrize("cause", [None, "No result within 6 hours."], ids=["as a reason", "as a cause"])
+def test_result_that_version_0_1_0_decided_shows_its_sentence_as_it_is(cause: str | None):
+    """A row that was written before the update, and is posted after it."""
+    old = "No result within 6 hours."
+    text = result(replace(FAILED, state=TaskState.LOST, cause=cause, reason=None if cause else old))
+
+    assert text.startswith(f"❓ <@33> I stopped waiting for `{TASK.id}`:\n")
+    assert old in text
+    assert "API" not in text
+
+
+@pytest.mark.parametrize("code", [ProblemCode.TOO_LARGE_HERE, ProblemCode.NOT_AN_MP4])
+def test_result_without_its_video_gives_the_link(code: ProblemCode):
     """Too large or unusable: the sentence, then the link while it lives, without a preview."""
-    assert result(problem=problem).splitlines() == [
+    assert result(problem=Problem(code)).splitlines() == [
         f"🎬 <@33> `{TASK.id}` is ready, but I cannot attach it.",
-        problem,
+        problems.sentence(Problem(code)),
         f"Download it within a day (until <t:{(NOW + DAY) // 1000}:f>): <{LINK}>",
     ]
 
@@ -348,7 +385,7 @@ def test_result_without_its_video_gives_the_link(problem: str):
 @pytest.mark.parametrize("video", [None, VIDEO])
 def test_result_after_the_link_died_does_not_promise_it(video: Path | None):
     """A dead link is named only where there is no video."""
-    text = result(video=video, problem=None if video else "It is gone.", now=NOW + DAY)
+    text = result(video=video, problem=None if video else Problem(ProblemCode.LINK_DEAD), now=NOW + DAY)
 
     assert "https://" not in text
     assert "works until" not in text
@@ -369,7 +406,7 @@ def test_result_posted_late_says_when_it_was_finished(task: TrackedTask, delay: 
 
 def test_result_with_a_long_link_that_has_no_button_writes_it_out():
     """Above 512 characters there is no button, so the text must hold the link: it is all they get."""
-    assert f"<{LONG_LINK}>" in result(replace(TASK, video_url=LONG_LINK), problem="Too large.")
+    assert f"<{LONG_LINK}>" in result(replace(TASK, video_url=LONG_LINK), problem=TOO_LARGE)
 
 
 def test_result_with_a_video_and_a_link_too_long_for_a_button_does_not_mention_it():
@@ -382,7 +419,7 @@ def test_result_with_no_room_for_the_link_points_at_its_button():
     link = "https://cdn.example/" + "x" * 480
     text = result(
         replace(TASK, video_url=link),
-        problem="p" * 200,
+        problem=LONGEST,
         note="n" * 200,
         watchers=tuple(range(LARGEST - 50, LARGEST)),
         requester_id=LARGEST,
@@ -394,7 +431,7 @@ def test_result_with_no_room_for_the_link_points_at_its_button():
 
 def test_result_with_a_link_longer_than_a_message_says_where_it_is():
     """The reader takes links of up to 8,192 characters."""
-    text = result(replace(TASK, video_url="https://cdn.example/" + "x" * 8000), problem="Too large.")
+    text = result(replace(TASK, video_url="https://cdn.example/" + "x" * 8000), problem=TOO_LARGE)
 
     assert "the API's own reply holds it" in text
     assert "button" not in text
@@ -464,7 +501,7 @@ def test_result_of_a_completed_task_with_everything_fits(url: str, video: Path |
     said = result(
         replace(TASK, id=LONG_ID, video_url=url),
         video=video,
-        problem=None if video else "p" * 1000,
+        problem=None if video else LONGEST,
         note="😀" * 200,
         watchers=tuple(range(LARGEST - MAX_WATCHERS, LARGEST)),
         requester_id=LARGEST,
@@ -489,7 +526,7 @@ def test_undeliverable_says_what_came_of_it_and_fits(state: TaskState):
     )
     due = DueDelivery(replace(DELIVERY, task_id=LONG_ID), task, ())
 
-    text = results.undeliverable(ResultMessage(due), "the channel is gone", NOW)
+    text = results.undeliverable(ResultMessage(due), Problem(ProblemCode.CHANNEL_GONE), NOW)
 
     assert length(text) <= 2000
     assert f"`{LONG_ID}`" in text
@@ -502,7 +539,7 @@ def test_undeliverable_says_what_came_of_it_and_fits(state: TaskState):
 def test_undeliverable_with_the_video_needs_no_link():
     due = DueDelivery(DELIVERY, replace(TASK, state=TaskState.COMPLETED, finished_at=NOW), ())
 
-    text = results.undeliverable(ResultMessage(due, video=VIDEO), "the channel is gone", NOW)
+    text = results.undeliverable(ResultMessage(due, video=VIDEO), Problem(ProblemCode.CHANNEL_GONE), NOW)
 
     assert "Here is the video." in text
     assert "http" not in text
@@ -535,3 +572,100 @@ def test_result_in_the_channel_above_names_its_thread():
     said = results.result(ResultMessage(due, parent_id=77), NOW)
 
     assert f"<#{DELIVERY.channel_id}>" in said
+
+
+def test_bare_result_of_a_task_past_its_deadline_leaves_out_the_status():
+    """It may be the word that AutoMod blocked; the numbers stay."""
+    late = Problem(ProblemCode.PAST_DEADLINE, {"deadline": 6 * HOUR, "api_status": "bad"}).to_text()
+    due = DueDelivery(DELIVERY, replace(TASK, state=TaskState.LOST, cause=late), ())
+
+    said = results.result(ResultMessage(due, bare=True), NOW)
+
+    assert "bad" not in said
+    assert "No result within 6 hours; it is still not finished." in said
+
+
+@pytest.mark.parametrize("ends_at", [NOW + HOUR, NOW + 5 * DAY], ids=["sooner", "later"])
+def test_result_names_the_end_of_the_link_that_is_known(ends_at: int):
+    """The earliest estimate, whatever 24 hours after the end would be."""
+    task = replace(TASK, link_ends_at=ends_at)
+
+    assert f"works until <t:{ends_at // 1000}:f>" in result(task, video=VIDEO)
+    assert "has ended as well" in result(task, problem=TOO_LARGE, now=ends_at)
+
+
+# -- problems -----------------------------------------------------------------------------------------
+
+NUMBERS = {"deadline": 6 * HOUR, "silence": 30 * HOUR, "status": 403, "limit": 512 << 20, "size": 600 << 20}
+
+
+@pytest.mark.parametrize(
+    "data", [{}, NUMBERS, {**NUMBERS, "api_status": "queued"}], ids=["no", "numbers", "all"]
+)
+@pytest.mark.parametrize("code", ProblemCode)
+def test_every_problem_has_a_sentence_and_a_fragment(code: ProblemCode, data: dict[str, str | int]):
+    """A whole sentence; and a part of one, whatever data there is."""
+    problem = Problem(code, data)
+    sentence, fragment = problems.sentence(problem), problems.fragment(problem)
+
+    assert re.fullmatch(r"[A-Z].{10,}[.?]", sentence)
+    assert len(sentence) <= 200
+    assert not fragment.endswith(".")
+    assert fragment[0].islower() or fragment.startswith(("I ", "Discord", "AutoMod"))
+    assert "None" not in sentence
+    assert "{" not in sentence
+
+
+def test_no_two_problems_read_the_same():
+    """People and operators tell them apart."""
+    assert len({problems.sentence(Problem(code)) for code in ProblemCode}) == len(ProblemCode)
+
+
+@pytest.mark.parametrize(
+    ("code", "data", "said"),
+    [
+        (ProblemCode.PAST_DEADLINE, {"deadline": 6 * HOUR}, "within 6 hours; it is still not finished."),
+        (ProblemCode.PAST_DEADLINE, {"deadline": 90_000}, "within 1.5 minutes;"),
+        (ProblemCode.NO_ANSWER, {"silence": 30 * HOUR}, "no usable answer for 30 hours."),
+        (ProblemCode.LINK_REFUSED, {"status": 403}, "(it answers 403)."),
+        (ProblemCode.VIDEO_TOO_LARGE, {"limit": 10 << 20}, "(the limit is 10 MiB)."),
+        (ProblemCode.VIDEO_TOO_LARGE, {"limit": 10 << 20, "size": (10 << 20) + 1}, "(11 MiB; the limit is"),
+        (ProblemCode.DISCORD_UNAVAILABLE, {"status": 503}, "Discord answered 503."),
+    ],
+)
+def test_sentence_of_a_problem_holds_its_numbers(code: ProblemCode, data: dict[str, str | int], said: str):
+    assert said in problems.sentence(Problem(code, data))
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        "The video API no longer knows this id.",
+        "Discord answered 503",
+        "",
+        "{not one of ours}",
+        '{"code": "new"}',
+    ],
+)
+def test_stored_sentence_of_version_0_1_0_is_shown_as_it_is(old: str):
+    """Also what only looks like a problem: one of a newer version, put back."""
+    assert problems.stored_sentence(old) == old
+    assert problems.stored_sentence(old, with_data=False) == old
+
+
+def test_stored_problem_reads_as_its_sentence():
+    problem = Problem(ProblemCode.PAST_DEADLINE, {"deadline": HOUR, "api_status": "queued"})
+
+    assert problems.stored_sentence(problem.to_text()) == problems.sentence(problem)
+    assert "queued" not in problems.stored_sentence(problem.to_text(), with_data=False)
+
+
+# -- what looks like a secret ---------------------------------------------------------------------------
+
+
+def test_malformed_ids_are_never_shown_with_a_credential_in_them():
+    """The answer is private, and still a place from which things are copied."""
+    text = replies.malformed_ids(("a/b?key=AIzaSyA1234567890abcdefghij", "ok/2"))
+
+    assert "AIza" not in text
+    assert "`ok/2`" in text

@@ -4,14 +4,14 @@ import random
 
 import pytest
 
-from bot.core.backoff import MAX_POLL_DELAY, poll_delay, retry_delay
+from bot.core.backoff import MAX_POLL_DELAY, max_poll_pause, poll_delay, retry_delay
 from bot.core.clock import HOUR, MINUTE, SECOND
 
 
 @pytest.mark.parametrize(
     ("age", "delay"),
     [
-        (-5 * SECOND, 30 * SECOND),  # the wall clock was set back
+        (-5 * SECOND, 30 * SECOND),
         (0, 30 * SECOND),
         (15 * MINUTE, 30 * SECOND),
         (30 * MINUTE, 60 * SECOND),
@@ -20,9 +20,25 @@ from bot.core.clock import HOUR, MINUTE, SECOND
         (6 * HOUR, 5 * MINUTE),
     ],
 )
-def test_poll_delay_grows_with_the_age_of_the_task(age: int, delay: int):
+def test_poll_delay_grows_with_the_time_of_answers(age: int, delay: int):
     """The interval until 15 minutes, then in proportion, up to five minutes."""
     assert poll_delay(age, 30 * SECOND) == delay
+
+
+@pytest.mark.parametrize(
+    ("interval", "pause"),
+    [
+        (SECOND, 10 * MINUTE),
+        (30 * SECOND, 10 * MINUTE),
+        (5 * MINUTE, 10 * MINUTE),
+        (5 * MINUTE + 1, 10 * MINUTE + 2),
+        (HOUR, 2 * HOUR),
+    ],
+)
+def test_longest_pause_of_polls_is_ten_minutes_or_two_intervals(interval: int, pause: int):
+    """E1: what is due further ahead is due now, so no planned pause may be longer."""
+    assert max_poll_pause(interval) == pause
+    assert max(poll_delay(100 * HOUR, interval), retry_delay(99, base=interval, cap=interval)) <= pause
 
 
 @pytest.mark.parametrize("interval", [SECOND, 30 * SECOND, 5 * MINUTE, 20 * MINUTE])

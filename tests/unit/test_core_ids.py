@@ -98,11 +98,10 @@ def test_json_bomb_is_no_json():
 
 
 def test_broken_json_is_read_as_text():
-    """What is valid in it is still found, the rest is named."""
+    """The known shapes in it are found, the rest is ignored."""
     found = read_ids(f"[{V}, {{oops!")
 
-    assert found.ids == (V,)
-    assert found.malformed == ("{oops!",)
+    assert (found.ids, found.malformed) == ((V,), ())
 
 
 @pytest.mark.parametrize(
@@ -127,11 +126,18 @@ def test_what_cannot_be_an_id_is_named_once(text: str, malformed: tuple[str, ...
     assert (found.ids, found.malformed) == ((), malformed)
 
 
-def test_mixed_option_gives_both():
-    """The good ones are not lost for a bad one."""
-    found = read_ids(f"{V} a/b {S}")
+def test_mixed_option_of_known_shapes_gives_those_alone():
+    """In free text the rest may be anything."""
+    found = read_ids(f"{V} a/b {S} odd-1")
 
-    assert (found.ids, found.malformed) == ((V, S), ("a/b",))
+    assert (found.ids, found.malformed) == ((V, S), ())
+
+
+def test_mixed_list_of_bare_words_gives_both():
+    """The good ones are not lost for a bad one."""
+    found = read_ids("odd-1 a/b odd-2")
+
+    assert (found.ids, found.malformed) == (("odd-1", "odd-2"), ("a/b",))
 
 
 @pytest.mark.parametrize(
@@ -177,3 +183,127 @@ def test_message_with_an_id_of_each_family_is_found(family: str):
 def test_find_ids_takes_whole_ids_or_none(message: str, found: tuple[str, ...]):
     """A label may stand before an id; the beginning of something longer is another id."""
     assert find_ids(message) == found
+
+
+# -- what people paste -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"id: {V}.",
+        f"1. {V}",
+        f"2) {V}",
+        f"- {V}",
+        f"* {V}",
+        f"• {V}",
+        f"> {V}",
+        f"# {V}",
+        f"({V})",
+        f"[{V}]",
+        f"“{V}”",
+        f"{V},",
+        f"{V};",
+        f"{V}!",
+        f"{V}?",
+        f"{V}。",
+        f"Your task is {V}, please wait",
+        f"任务ID：{V}，请稍候",  # noqa: RUF001 - that is how it is typed
+        f"id是{V}的",
+        f"…/{V}/content",
+        f"/v1/result/{V}",
+        f"GET /kyyReactApiServer/v1/result/{V} HTTP/1.1",
+        f'10.0.0.1 - - "GET /v1/result/{V} HTTP/1.1" 200 231',
+        f"zcbservice.aizfw.cn/v1/result/{V}",
+        f"https://h.example/v1/videos/{V}/content",
+        f"https://h.example/v1/videos/{V}/content?variant=video",
+        f"https://h.example/?id={V}",
+        f"https://h.example/x?task_id={V}&key=1",
+        f"https://h.example/tasks#{V}",
+        f"?id={V}",
+        f"id={V}",
+        f"task_id={V}&x=1",
+        f"--id={V}",
+        f"[{V}](https://h.example/v1/result/{V})",
+        f"![video](https://h.example/v/{V}.mp4)",
+        f'```json\n{{"id": "{V}", "status": "queued"}}\n```',
+        f"```\n{V}\n```",
+        f"```{V}```",
+        f'here it is: ```json\n{{"data": {{"id": "{V}"}}}}\n``` thanks',
+        f"``{V}``",
+        f"**{V}**",
+        f"~~{V}~~",
+        f"||{V}||",
+        f"_{V}_",
+        f"__{V}__",
+        f"*__{V}__*",
+        f"<code>{V}</code>",
+        V.replace("_", "\\_"),
+        f"{V[:8]}\u200b{V[8:]}",
+        f"\ufeff{V}\u2060",
+        f"{V[:4]}\u00ad{V[4:]}",
+        f"\u2068{V}\u2069",
+        f"\u061c{V[:8]}\u061c{V[8:]}",
+        f"{V}\ufe0f",
+        f"\u3000{V}\u00a0",
+        f'reply: {{"id":"{V}","object":"video"',
+        f'\'{{"id": "{V}"}}\'',
+        f"{{'id': '{V}', 'status': 'queued'}}",
+        f"id\t{V}\tqueued",
+        f"{V}.mp4",
+        f"videos/{V}.mp4",
+        f"C:\\videos\\{V}.mp4",
+        f"2026-11-26 09:05:00 INFO task {V} created",
+    ],
+)
+def test_known_shape_is_found_in_whatever_is_around_it(text: str):
+    """B2: lists, paths, URLs, markdown, JSON, log lines, invisible characters."""
+    found = read_ids(text)
+
+    assert (found.ids, found.malformed, found.refused) == ((V,), (), False)
+
+
+# Full-width comma and semicolon, ideographic and Arabic comma, ideographic space, line separator.
+SEPARATORS = [",", "\uff0c", "\u3001", "\uff1b", "\u060c", " ", "\u3000", "\n", "\u2028", " and "]
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+def test_ids_are_separated_as_every_script_does_it(separator: str):
+    """B2: full-width commas and spaces, too."""
+    assert read_ids(separator.join((V, S, "proj_77"))).ids == (V, S, "proj_77")
+    assert read_ids(separator.join(("odd-1", "odd-2"))).ids == ("odd-1", "odd-2")
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("id: odd-1.", ("odd-1",)),
+        ("1. odd-1\n2. odd-2", ("odd-1", "odd-2")),
+        ("- odd-1\n- odd-2", ("odd-1", "odd-2")),
+        ("ids: odd-1, odd-2 and odd-3", ("odd-1", "odd-2", "odd-3")),
+        ("(odd-1)", ("odd-1",)),
+        ("`odd-1`", ("odd-1",)),
+        ("odd\\_1", ("odd_1",)),
+        ('```json\n{"id":"odd-1"}\n```', ("odd-1",)),
+        ("https://h.example/v1/videos/odd-1/content", ("odd-1",)),
+        ("https://h.example/x?id=odd-1", ("odd-1",)),
+        ("68e5f0b2-1234-4abc-9def-001122334455", ("68e5f0b2-1234-4abc-9def-001122334455",)),
+        ("api-key", ("api-key",)),
+        ("cgt-20261126-a1b2c", ("cgt-20261126-a1b2c",)),
+        ("123456789", ("123456789",)),
+        ("a:b", ("a:b",)),
+    ],
+)
+def test_bare_ids_of_other_families_keep_working(text: str, ids: tuple[str, ...]):
+    """Ids are opaque: without a known shape a list of bare words is a list of ids."""
+    found = read_ids(text)
+
+    assert (found.ids, found.malformed, found.refused) == (ids, (), False)
+
+
+@pytest.mark.parametrize(
+    "message", [f"veo_{V}.mp4", f"see attachment veo_{V}.mp4", f"https://cdn.example/a/veo_{V}.mp4?ex=1"]
+)
+def test_name_of_our_own_attachment_gives_its_id(message: str):
+    """People copy what the bot posted."""
+    assert find_ids(message) == (V,)

@@ -1,4 +1,4 @@
-"""The two state tables, the error tree, nonces, and the small values beside them."""
+"""The two state tables, the error tree, and what is stored as text."""
 
 import itertools
 import time
@@ -6,13 +6,13 @@ import time
 import pytest
 
 from bot.core import errors, tasks
-from bot.core.clock import DAY, system_clock, to_datetime
-from bot.core.errors import CannotStart, CourierError, IllegalMove, SettingsWrong
-from bot.core.results import link_ends_at, living_link, new_nonce
+from bot.core.api_pause import PauseReason, PauseState
+from bot.core.clock import system_clock, to_datetime
+from bot.core.errors import CannotStart, CourierError, IllegalMove, SettingsWrong, TryLater
+from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import DELIVERY_MOVES, TASK_MOVES, DeliveryState, TaskState, may_become
 from bot.core.tracking import QuotaReached
-from bot.core.verdicts import PauseReason, PauseState
-from tests.factories import NOW, URL, make_task
+from tests.factories import NOW
 
 T, D = TaskState, DeliveryState
 TASK_TABLE = {
@@ -101,44 +101,67 @@ def test_later_error_carries_the_wished_delay():
     assert errors.LinkRefused("gone").retry_after is None
 
 
-def test_nonces_are_unique_and_short_enough_for_discord():
-    """At most 25 characters, unique over all channels and installations."""
-    nonces = {new_nonce() for _ in range(10_000)}
+def test_later_error_carries_its_problem_for_people():
+    """The message is for the log."""
+    error = errors.LinkRefused("403 from cdn.example", status=403)
 
-    assert len(nonces) == 10_000
-    assert max(map(len, nonces)) <= 25
+    assert error.problem == Problem(ProblemCode.LINK_REFUSED, {"status": 403})
+    assert str(error) == "403 from cdn.example"
 
 
+@pytest.mark.parametrize("error", [e for e in ERRORS if issubclass(e, TryLater)])
+def test_later_error_of_each_class_has_a_code(error: type[TryLater]):
+    """A default, because the world is open."""
+    assert error("x").problem.code in ProblemCode
+
+
+def test_final_error_carries_a_code_with_its_data():
+    """It is stored, and shown in words of the chat."""
+    error = errors.VideoUnusable(ProblemCode.VIDEO_TOO_LARGE, limit=10, size=20)
+
+    assert error.problem == Problem(ProblemCode.VIDEO_TOO_LARGE, {"limit": 10, "size": 20})
+    assert str(error) == "video_too_large limit=10 size=20"
+
+
+@pytest.mark.parametrize("code", ProblemCode)
+def test_problem_survives_being_stored(code: ProblemCode):
+    """With numbers and with words from outside."""
+    problem = Problem(code, {"size": 7, "api_status": '"{queued}" 内容\n'})
+
+    assert Problem.from_text(problem.to_text()) == problem
+
+
+def test_same_problem_is_the_same_text():
+    """Rows are grouped by it."""
+    one = Problem(ProblemCode.PAST_DEADLINE, {"deadline": 1, "api_status": "x"})
+    two = Problem(ProblemCode.PAST_DEADLINE, {"api_status": "x", "deadline": 1})
+
+    assert one.to_text() == two.to_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "The thread is locked.", "{", "{}", "[]", '{"code": "new_in_2030"}', '{"code": 7}', '{"code": []}'],
+)
+def test_sentence_of_an_older_version_is_no_problem(text: str):
+    """It is shown as it is."""
+    assert Problem.from_text(text) is None
+
+
+@pytest.mark.parametrize("is_shown", [False, True])
 @pytest.mark.parametrize("reason", PauseReason)
-def test_pause_state_survives_being_stored(reason: PauseReason):
+def test_pause_state_survives_being_stored(reason: PauseReason, is_shown: bool):
     """Another process reads it from the database."""
-    state = PauseState(reason, NOW, NOW + 5)
+    state = PauseState(reason, NOW, NOW + 5, is_shown)
 
     assert PauseState.from_text(state.to_text()) == state
 
 
-@pytest.mark.parametrize(
-    ("now", "alive"), [(NOW, True), (NOW + DAY - 1, True), (NOW + DAY, False), (NOW + 2 * DAY, False)]
-)
-def test_link_lives_for_one_day(now: int, alive: bool):
-    """The API's video_url is valid for 24 hours."""
-    task = make_task(state=T.COMPLETED, video_url=URL, finished_at=NOW)
+def test_pause_state_of_an_older_version_is_read():
+    """It did not say whether it is shown."""
+    text = f'{{"kind": "key refused", "since": {NOW}, "until": {NOW + 5}}}'
 
-    assert living_link(task, now) == (URL if alive else None)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"state": T.WAITING},
-        {"state": T.FAILED, "finished_at": NOW},
-        {"state": T.COMPLETED, "finished_at": None, "video_url": URL},
-        {"state": T.COMPLETED, "finished_at": NOW, "video_url": None},
-    ],
-)
-def test_task_without_a_link_has_no_end_of_it(changes):
-    """Only a completed task has a link that could die."""
-    assert link_ends_at(make_task(**changes)) is None
+    assert PauseState.from_text(text) == PauseState(PauseReason.KEY_REFUSED, NOW, NOW + 5)
 
 
 def test_datetime_of_milliseconds_is_aware():

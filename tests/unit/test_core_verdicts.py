@@ -1,186 +1,596 @@
-"""What an answer of the video API, or its silence, means for a task."""
+"""What ends a task: the contract's table, row by row, with both sides of each bound."""
+
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from bot.core.clock import HOUR, MINUTE, SECOND
-from bot.core.errors import VideoApiUnavailable
-from bot.core.tasks import TaskState
+from bot.core.clock import DAY, HOUR, MINUTE, SECOND
+from bot.core.problems import Problem, ProblemCode
+from bot.core.tasks import Doubt, TaskState, TrackedTask, Trouble
 from bot.core.verdicts import (
     Answer,
-    Completed,
-    Doubt,
-    Doubtful,
-    Failed,
+    AnswerKind,
     Final,
+    Others,
     PollRules,
     StillWaiting,
-    Waiting,
+    Verdict,
+    changes_card,
     judge,
-    judge_silence,
 )
 from tests.factories import NOW, URL, make_task
 
-RULES = PollRules(interval=30 * SECOND, deadline=6 * HOUR)
-UNKNOWN, NO_VIDEO = Doubtful(Doubt.UNKNOWN_ID), Doubtful(Doubt.NO_VIDEO)
-SILENCE = VideoApiUnavailable("502")
+INTERVAL = 30 * SECOND
+RULES = PollRules(interval=INTERVAL, deadline=6 * HOUR)
+AWAY = RULES.deadline + DAY  # how long an API may be silent
+
+K = AnswerKind
+WAITING = Answer(K.WAITING, "processing")
+COMPLETED = Answer(K.COMPLETED, "completed", video_url=URL, seconds=8.0, model="veo_3_1_fast")
+FAILED = Answer(K.FAILED, "failed", words="nudity")
+SILENCE = Answer(K.SILENCE)
+NOT_FOUND = Answer(K.NOT_FOUND)
+UNKNOWN_ID = Answer(K.UNKNOWN_ID, words="task not found")
+REFUSALS = (Answer(K.ERROR, words="no access"), Answer(K.KEY_REFUSED, words="no access"))
+UNUSABLE = (SILENCE, Answer(K.THROTTLED), NOT_FOUND, *REFUSALS)
+
+ALONE = Others()
+ANSWERED = Others(answered_since_last_poll=True, answered_since_first_404=True)
+ALL_UNKNOWN = Others(known_id_is_unknown=True)
 
 
-@pytest.mark.parametrize(
-    ("answer", "verdict"),
-    [
-        (Completed(URL), Final(TaskState.COMPLETED, video_url=URL)),
-        (Completed(URL, 8.0), Final(TaskState.COMPLETED, video_url=URL, seconds=8.0)),
-        (Failed("nudity"), Final(TaskState.FAILED, reason="nudity")),
-        (Waiting("queued"), StillWaiting("queued", NOW + 30 * SECOND)),
-    ],
-)
-def test_plain_answer_is_believed(answer: Answer, verdict):
-    """The API's answer decides, at once."""
-    assert judge(make_task(attempt=3, doubts=1), answer, NOW, RULES) == verdict
+def polled(elapsed: int = INTERVAL, **row: Any) -> TrackedTask:
+    """A task that is polled `elapsed` ms after its last poll, which planned it then."""
+    return make_task(judged_at=NOW, planned_delay=INTERVAL, polled_at=NOW + elapsed, **row)
 
 
-def test_waiting_task_is_polled_more_rarely_when_it_is_old():
-    """After an hour, every two minutes."""
-    assert judge(make_task(), Waiting("queued"), NOW + HOUR, RULES) == StillWaiting(
-        "queued", NOW + HOUR + 2 * MINUTE
-    )
+def verdict_of(task: TrackedTask, answer: Answer, others: Others = ALONE) -> Verdict:
+    assert task.polled_at is not None
+    return judge(task, answer, task.polled_at, RULES, others)
 
 
-@pytest.mark.parametrize("answer", [Completed(URL), Failed("nudity")])
-def test_result_after_the_deadline_still_counts(answer: Answer):
-    """A late video is better than none."""
-    verdict = judge(make_task(), answer, NOW + 7 * HOUR, RULES)
-
-    assert isinstance(verdict, Final)
-    assert verdict.state is not TaskState.LOST
-
-
-@pytest.mark.parametrize(("late", "final"), [(0, False), (1, True)])
-def test_waiting_at_the_deadline_is_lost_one_millisecond_later(late: int, final: bool):
-    """TASK_DEADLINE is the last moment at which a task may be unfinished."""
-    verdict = judge(make_task(), Waiting("queued"), NOW + RULES.deadline + late, RULES)
-
-    assert isinstance(verdict, Final) is final
-
-
-@pytest.mark.parametrize(("late", "final"), [(0, False), (1, True)])
-def test_silence_at_the_deadline_is_lost_one_millisecond_later(late: int, final: bool):
-    """An API that is down for hours does not keep a task for ever."""
-    verdict = judge_silence(make_task(), SILENCE, NOW + RULES.deadline + late, RULES)
-
-    assert isinstance(verdict, Final) is final
-
-
-@pytest.mark.parametrize(
-    ("deadline", "words"),
-    [
-        (6 * HOUR, "6 hours"),
-        (90 * MINUTE, "1.5 hours"),
-        (20 * MINUTE, "20 minutes"),
-        (5 * SECOND, "5 seconds"),
-    ],
-)
-def test_lost_task_says_how_long_was_waited(deadline: int, words: str):
-    """The person who asked reads it."""
-    verdict = judge(make_task(), Waiting("queued"), NOW + 7 * HOUR, PollRules(1, deadline))
-
-    assert verdict == Final(TaskState.LOST, reason=f"No result within {words}; the API still says “queued”.")
-
-
-@pytest.mark.parametrize(
-    ("doubts", "api_status", "answer", "ends"),
-    [
-        (0, None, UNKNOWN, False),
-        (1, None, UNKNOWN, True),
-        (1, "unknown id", UNKNOWN, True),
-        (3, "queued", UNKNOWN, False),
-        (4, "queued", UNKNOWN, True),
-        (3, None, NO_VIDEO, False),
-        (4, None, NO_VIDEO, True),
-        (3, "processing", NO_VIDEO, False),
-        (4, "processing", NO_VIDEO, True),
-    ],
-)
-def test_doubt_ends_a_task_only_after_enough_of_them(
-    doubts: int, api_status: str | None, answer: Answer, ends: bool
-):
-    """A stranger's id is doubted twice, a known one's five times, a missing video five times."""
-    verdict = judge(make_task(doubts=doubts, api_status=api_status), answer, NOW, RULES)
-
-    assert isinstance(verdict, Final) is ends
-
-
-@pytest.mark.parametrize(
-    ("api_status", "answer", "state", "part"),
-    [
-        ("queued", UNKNOWN, TaskState.LOST, "no longer knows"),
-        (None, UNKNOWN, TaskState.LOST, "Is it complete?"),
-        ("unknown id", UNKNOWN, TaskState.LOST, "Is it complete?"),
-        ("queued", NO_VIDEO, TaskState.FAILED, "gives no video"),
-    ],
-)
-def test_confirmed_doubt_says_what_happened(
-    api_status: str | None, answer: Answer, state: TaskState, part: str
-):
-    """A typing mistake and a forgotten task are told apart."""
-    verdict = judge(make_task(doubts=4, api_status=api_status), answer, NOW, RULES)
-
-    assert isinstance(verdict, Final)
-    assert verdict.state is state
-    assert part in (verdict.reason or "")
-
-
-@pytest.mark.parametrize(
-    ("api_status", "answer", "shown"),
-    [
-        (None, UNKNOWN, "unknown id"),
-        (None, NO_VIDEO, "completed, but without a video"),
-        ("queued", UNKNOWN, None),
-        ("processing", NO_VIDEO, None),
-    ],
-)
-def test_doubt_keeps_the_status_of_a_known_task(api_status: str | None, answer: Answer, shown: str | None):
-    """So it stays known, and its card does not flicker; a stranger's card shows the doubt."""
-    verdict = judge(make_task(api_status=api_status), answer, NOW, RULES)
-
-    assert verdict == StillWaiting(shown, NOW + RULES.interval, doubts=1)
-
-
-def test_waiting_answer_forgets_the_doubts():
-    """They count in a row."""
-    assert judge(make_task(doubts=4, api_status="queued"), Waiting("queued"), NOW, RULES) == StillWaiting(
-        "queued", NOW + RULES.interval, attempt=0, doubts=0
-    )
-
-
-def test_silence_keeps_status_and_doubts_and_counts_an_attempt():
-    """Nothing was learnt about the task."""
-    verdict = judge_silence(make_task(attempt=1, doubts=1, api_status="queued"), SILENCE, NOW, RULES)
-
+def row_after(task: TrackedTask, answer: Answer, others: Others = ALONE) -> TrackedTask:
+    """The row that is stored when the answer does not end the task."""
+    verdict = verdict_of(task, answer, others)
     assert isinstance(verdict, StillWaiting)
-    assert (verdict.api_status, verdict.attempt, verdict.doubts) == (None, 2, 1)
+    return verdict.task
+
+
+def polls(task: TrackedTask, *answers: Answer, others: Others = ALONE) -> Verdict:
+    """The verdict of several polls, each made when it was due."""
+    verdict: Verdict = StillWaiting(task)
+    for answer in answers:
+        assert isinstance(verdict, StillWaiting), "ended too early"
+        verdict = verdict_of(replace(verdict.task, polled_at=verdict.task.due_at), answer, others)
+    return verdict
+
+
+def is_lost(verdict: Verdict, code: ProblemCode) -> bool:
+    return (
+        isinstance(verdict, Final)
+        and verdict.state is TaskState.LOST
+        and verdict.cause is not None
+        and verdict.cause.code is code
+    )
+
+
+# -- its own id with `completed` and a link, or `failed` -------------------------------------------
+
+BURDENED = {
+    "attempt": 3,
+    "doubt": Doubt.UNKNOWN_ID,
+    "doubt_count": 2,
+    "silent_time": AWAY * 2,
+    "answered_time": RULES.deadline * 2,
+}
+
+
+@pytest.mark.parametrize("burden", [{}, BURDENED])
+def test_completed_with_a_link_is_final_at_once(burden: dict[str, Any]):
+    """Nothing that was said before matters, and a late video is better than none."""
+    verdict = verdict_of(polled(**burden), COMPLETED)
+
+    assert verdict == Final(
+        TaskState.COMPLETED,
+        video_url=URL,
+        seconds=8.0,
+        model="veo_3_1_fast",
+        link_ends_at=NOW + INTERVAL + DAY,
+    )
+
+
+@pytest.mark.parametrize("burden", [{}, BURDENED])
+def test_failed_is_final_at_once(burden: dict[str, Any]):
+    """With the API's own words, and none of ours."""
+    assert verdict_of(polled(**burden), FAILED) == Final(TaskState.FAILED, reason="nudity")
+
+
+def test_end_keeps_what_an_earlier_answer_said_of_the_task():
+    """The model and the time of creation are not in every reply."""
+    task = polled(model="veo_3_1_pro", created=NOW - HOUR, registered_at=NOW)
+    verdict = verdict_of(task, replace(COMPLETED, model=None))
+
+    assert isinstance(verdict, Final)
+    assert (verdict.model, verdict.created) == ("veo_3_1_pro", NOW - HOUR)
+    assert verdict.link_ends_at == NOW + 23 * HOUR
+
+
+# -- `completed` without a link; an unknown status word --------------------------------------------
+
+PROBABLE = [
+    (Answer(K.PROBABLY_COMPLETED, "succeed", video_url=URL), Doubt.COMPLETED, TaskState.COMPLETED),
+    (Answer(K.PROBABLY_FAILED, "rejected", words="unsafe"), Doubt.FAILED, TaskState.FAILED),
+]
+
+
+@pytest.mark.parametrize(("answer", "doubt", "state"), PROBABLE)
+def test_doubtful_end_is_believed_when_a_second_answer_agrees(answer: Answer, doubt: Doubt, state: TaskState):
+    """An interval later; the card shows it until then."""
+    first = row_after(polled(), answer)
+    second = verdict_of(replace(first, polled_at=first.due_at), answer)
+
+    assert (first.doubt, first.due_at) == (doubt, NOW + 2 * INTERVAL)
+    assert isinstance(second, Final)
+    assert second.state is state
+    assert (second.video_url, second.reason) == (answer.video_url, answer.words)
+
+
+@pytest.mark.parametrize(("answer", "doubt", "state"), PROBABLE)
+def test_doubtful_end_is_forgotten_when_the_second_answer_says_something_else(
+    answer: Answer, doubt: Doubt, state: TaskState
+):
+    """The two must be in a row."""
+    other = next(a for a, d, _ in PROBABLE if d is not doubt)
+
+    assert isinstance(polls(polled(due_at=NOW), answer, WAITING, answer), StillWaiting)
+    assert isinstance(polls(polled(due_at=NOW), answer, other, answer), StillWaiting)
+
+
+@pytest.mark.parametrize("noise", UNUSABLE)
+def test_unusable_answer_between_two_that_agree_changes_nothing(noise: Answer):
+    """It neither confirms nor clears."""
+    answer = PROBABLE[0][0]
+
+    assert isinstance(polls(polled(due_at=NOW), answer, noise, noise), StillWaiting)
+    assert isinstance(polls(polled(due_at=NOW), answer, noise, answer), Final)
+
+
+@pytest.mark.parametrize(
+    ("count", "time", "ends"),
+    [(2, 5 * INTERVAL, True), (2, 5 * INTERVAL - 1, False), (1, 5 * INTERVAL, False), (9, 0, False)],
+)
+def test_missing_video_fails_the_task_after_three_answers_over_six_intervals(
+    count: int, time: int, ends: bool
+):
+    """The link may follow; then the task failed without a video."""
+    task = polled(known=True, doubt=Doubt.NO_VIDEO, doubt_count=count, doubt_time=time)
+    verdict = verdict_of(task, Answer(K.NO_VIDEO, "completed"))
+
+    expected = Final(TaskState.FAILED, cause=Problem(ProblemCode.NO_VIDEO))
+    assert verdict == expected if ends else isinstance(verdict, StillWaiting)
+
+
+# -- "unknown id": never known before --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [UNKNOWN_ID, NOT_FOUND])
+@pytest.mark.parametrize(
+    ("count", "time", "ends"),
+    [
+        (2, 5 * INTERVAL, True),
+        (2, 5 * INTERVAL - 1, False),
+        (1, 5 * INTERVAL, False),
+        (0, 5 * INTERVAL, False),
+        (9, 4 * INTERVAL, False),
+    ],
+)
+def test_new_id_is_lost_after_three_answers_over_six_intervals(
+    answer: Answer, count: int, time: int, ends: bool
+):
+    """A9: an API may need a minute or two to know an id that it gave out."""
+    task = polled(doubt=Doubt.UNKNOWN_ID, doubt_count=count, doubt_time=time)
+
+    assert is_lost(verdict_of(task, answer, ANSWERED), ProblemCode.UNKNOWN_ID) is ends
+
+
+def test_new_id_is_polled_every_interval_until_it_is_given_up():
+    """Seven answers: at the start and after one to six intervals."""
+    answers = [UNKNOWN_ID] * 7
+    task = make_task(due_at=NOW)
+
+    waiting = polls(task, *answers[:-1])
+    assert isinstance(waiting, StillWaiting)
+    assert waiting.task.due_at == NOW + 6 * INTERVAL
+    assert is_lost(polls(task, *answers), ProblemCode.UNKNOWN_ID)
+
+
+def test_unknown_id_is_on_the_card_at_once():
+    """With the next question an interval later."""
+    row = row_after(polled(), UNKNOWN_ID)
+
+    assert (row.doubt, row.doubt_count, row.doubt_time) == (Doubt.UNKNOWN_ID, 1, 0)
+    assert (row.known, row.due_at) == (False, NOW + 2 * INTERVAL)
+    assert changes_card(polled(), row)
+
+
+@pytest.mark.parametrize("clearing", [WAITING, Answer(K.NO_VIDEO), PROBABLE[0][0]])
+def test_answer_of_another_kind_clears_the_count(clearing: Answer):
+    """An id that was unknown for a while is as good as any."""
+    row = row_after(polled(doubt=Doubt.UNKNOWN_ID, doubt_count=2, doubt_time=5 * INTERVAL), clearing)
+    again = row_after(replace(row, polled_at=row.due_at), UNKNOWN_ID)
+
+    assert (again.known, again.doubt_count, again.doubt_time) == (True, 1, 0)
+
+
+# -- "unknown id": known before --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("others", [ALONE, ANSWERED, replace(ANSWERED, known_id_is_unknown=True)])
+@pytest.mark.parametrize(("time", "ends"), [(59 * INTERVAL, True), (59 * INTERVAL - 1, False)])
+def test_known_id_is_lost_after_sixty_intervals(others: Others, time: int, ends: bool):
+    """While another known id is answered, or no other known id is unknown."""
+    task = polled(known=True, doubt=Doubt.UNKNOWN_ID, doubt_count=50, doubt_time=time)
+
+    assert is_lost(verdict_of(task, UNKNOWN_ID, others), ProblemCode.FORGOTTEN_ID) is ends
+
+
+def test_known_id_is_not_counted_against_while_the_api_has_forgotten_the_others_as_well():
+    """A1: an API that knows nothing at all is in trouble; the card shows the doubt nevertheless."""
+    task = polled(known=True, doubt=Doubt.UNKNOWN_ID, doubt_count=50, doubt_time=59 * INTERVAL)
+    row = row_after(task, UNKNOWN_ID, ALL_UNKNOWN)
+    fresh = row_after(polled(known=True), UNKNOWN_ID, ALL_UNKNOWN)
+
+    assert (row.doubt_count, row.doubt_time) == (50, 59 * INTERVAL)
+    assert (fresh.doubt, fresh.doubt_count) == (Doubt.UNKNOWN_ID, 0)
+    assert row.due_at == fresh.due_at == NOW + 2 * INTERVAL
+
+
+@pytest.mark.parametrize(("time", "ends"), [(AWAY - INTERVAL, True), (AWAY - INTERVAL - 1, False)])
+def test_known_id_among_forgotten_others_is_lost_in_the_end(time: int, ends: bool):
+    """After TASK_DEADLINE and a day in any case."""
+    task = polled(known=True, doubt=Doubt.UNKNOWN_ID, silent_time=time)
+
+    assert isinstance(verdict_of(task, UNKNOWN_ID, ALL_UNKNOWN), Final) is ends
+
+
+# -- a bare 404 or 410 -----------------------------------------------------------------------------
+
+
+def test_bare_404_while_no_other_id_is_answered_says_nothing_of_the_id():
+    """On the card at once, but no answer: perhaps the address is wrong."""
+    row = row_after(polled(), NOT_FOUND)
+
+    assert (row.doubt, row.doubt_count, row.attempt, row.silent_time) == (Doubt.NOT_FOUND, 0, 1, INTERVAL)
+    assert changes_card(polled(), row)
+    assert polls(row, *[NOT_FOUND] * 100) != Final(TaskState.LOST)
+
+
+def test_bare_404_counts_once_another_id_has_been_answered():
+    """Since the first one."""
+    first = row_after(polled(), NOT_FOUND)
+    second = row_after(replace(first, polled_at=first.due_at), NOT_FOUND, ANSWERED)
+
+    assert (second.doubt, second.doubt_count, second.doubt_time) == (Doubt.UNKNOWN_ID, 1, 0)
+
+
+def test_bare_404_does_not_add_to_earlier_words_while_no_other_id_is_answered():
+    """Words said that the id is unknown; then a proxy answers 404 to everything."""
+    task = polled(doubt=Doubt.UNKNOWN_ID, doubt_count=2, doubt_time=5 * INTERVAL)
+    row = row_after(task, NOT_FOUND, ALONE)
+
+    assert (row.doubt_count, row.doubt_time) == (2, 5 * INTERVAL)
+
+
+def test_status_clears_a_bare_404_from_the_card():
+    """The address was right after all."""
+    row = row_after(polled(doubt=Doubt.NOT_FOUND, silent_time=MINUTE, attempt=4), WAITING)
+
+    assert (row.doubt, row.silent_time, row.attempt) == (None, 0, 0)
+
+
+# -- errors about one id while others are answered -------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", REFUSALS)
+@pytest.mark.parametrize(("time", "ends"), [(59 * INTERVAL, True), (59 * INTERVAL - 1, False)])
+def test_refused_id_is_lost_with_the_apis_words_after_sixty_intervals(answer: Answer, time: int, ends: bool):
+    """A7: that id's own trouble."""
+    task = polled(known=True, doubt=Doubt.REFUSED, doubt_count=9, doubt_time=time)
+    verdict = verdict_of(task, answer, ANSWERED)
+
+    expected = Final(TaskState.LOST, reason="no access", cause=Problem(ProblemCode.REFUSED_ID))
+    assert verdict == expected if ends else isinstance(verdict, StillWaiting)
+
+
+@pytest.mark.parametrize(("time", "trouble"), [(9 * INTERVAL - 1, None), (9 * INTERVAL, Trouble.REFUSED)])
+def test_refused_id_is_on_the_card_after_ten_intervals(time: int, trouble: Trouble | None):
+    """With the API's words."""
+    task = polled(doubt=Doubt.REFUSED, doubt_count=3, doubt_time=time)
+    row = row_after(task, REFUSALS[0], ANSWERED)
+
+    assert (row.trouble, row.words) == (trouble, "no access")
+    assert changes_card(task, row) is (trouble is not None)
+
+
+@pytest.mark.parametrize("answer", REFUSALS)
+def test_refusal_while_no_other_id_is_answered_is_no_usable_answer(answer: Answer):
+    """It may be about everybody."""
+    row = row_after(polled(doubt=Doubt.REFUSED, doubt_count=3, doubt_time=59 * INTERVAL), answer)
+
+    assert (row.doubt_count, row.doubt_time, row.silent_time) == (3, 59 * INTERVAL, INTERVAL)
+
+
+def test_refused_id_is_polled_more_and_more_rarely():
+    """A7: twenty such ids cost the others nothing."""
+    row = row_after(polled(attempt=3), REFUSALS[0], ANSWERED)
+
+    assert row.attempt == 4
+    assert (row.due_at or 0) - NOW >= INTERVAL + 240 * SECOND
+
+
+# -- "still processing" after TASK_DEADLINE --------------------------------------------------------
+
+
+@pytest.mark.parametrize(("time", "is_late"), [(RULES.deadline, False), (RULES.deadline + 1, True)])
+def test_waiting_after_the_deadline_is_final_when_a_second_answer_agrees(time: int, is_late: bool):
+    """TASK_DEADLINE is the last moment at which a task may be unfinished."""
+    first = row_after(polled(known=True, answered_time=time - INTERVAL), WAITING)
+    second = verdict_of(replace(first, polled_at=first.due_at), WAITING)
+
+    assert (first.doubt is Doubt.PAST_DEADLINE) is is_late
+    late = Problem(ProblemCode.PAST_DEADLINE, {"deadline": RULES.deadline, "api_status": "processing"})
+    if is_late:
+        assert second == Final(TaskState.LOST, cause=late)
+
+
+def test_video_that_comes_with_the_second_question_after_the_deadline_counts():
+    """It is why there is a second one."""
+    row = row_after(polled(answered_time=RULES.deadline), WAITING)
+    verdict = verdict_of(replace(row, polled_at=row.due_at), COMPLETED)
+
+    assert isinstance(verdict, Final)
+    assert verdict.state is TaskState.COMPLETED
+
+
+def test_waiting_answer_clears_all_that_was_doubtful():
+    """Its status is shown with the time when it was first given."""
+    task = polled(
+        api_status="queued",
+        api_status_since=NOW - MINUTE,
+        doubt=Doubt.REFUSED,
+        doubt_count=9,
+        doubt_time=HOUR,
+        trouble=Trouble.REFUSED,
+        words="no access",
+        attempt=9,
+        silent_time=HOUR,
+    )
+    row = row_after(task, WAITING)
+
+    assert row == replace(
+        make_task(),
+        judged_at=NOW + INTERVAL,
+        polled_at=NOW + INTERVAL,
+        planned_delay=INTERVAL,
+        due_at=NOW + 2 * INTERVAL,
+        known=True,
+        api_status="processing",
+        api_status_since=NOW + INTERVAL,
+        answered_time=INTERVAL,
+    )
+    assert row_after(task, Answer(K.WAITING, "queued")).api_status_since == NOW - MINUTE
+
+
+def test_waiting_task_is_polled_more_rarely_when_it_has_taken_long():
+    """After an hour of answers, every two minutes."""
+    row = row_after(polled(answered_time=HOUR - INTERVAL), WAITING)
+
+    assert row.due_at == NOW + INTERVAL + 2 * MINUTE
+
+
+# -- silence, 429 ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", UNUSABLE)
+@pytest.mark.parametrize(("time", "ends"), [(AWAY - INTERVAL, True), (AWAY - INTERVAL - 1, False)])
+def test_silence_ends_a_task_after_the_deadline_and_a_day(answer: Answer, time: int, ends: bool):
+    """A6: an API that was away for a night has not lost its tasks; one that is gone keeps none for ever."""
+    verdict = verdict_of(polled(known=True, silent_time=time), answer)
+
+    assert is_lost(verdict, ProblemCode.NO_ANSWER) is ends
+
+
+@pytest.mark.parametrize("answer", UNUSABLE)
+@pytest.mark.parametrize(("time", "trouble"), [(9 * INTERVAL - 1, None), (9 * INTERVAL, Trouble.SILENCE)])
+def test_silence_is_on_the_card_after_ten_intervals(answer: Answer, time: int, trouble: Trouble | None):
+    """And goes from it when it is over."""
+    row = row_after(polled(silent_time=time), answer)
+    after = row_after(replace(row, polled_at=row.due_at), WAITING)
+
+    assert (row.trouble, after.trouble) == (trouble, None)
+
+
+@pytest.mark.parametrize("answer", UNUSABLE)
+def test_unusable_answer_keeps_what_is_known(answer: Answer):
+    """It adds to no sum but the silence's."""
+    known: dict[str, Any] = {
+        "known": True,
+        "api_status": "queued",
+        "api_status_since": NOW - HOUR,
+        "doubt": Doubt.NO_VIDEO,
+        "doubt_count": 2,
+        "doubt_time": MINUTE,
+        "answered_time": HOUR,
+    }
+    row = row_after(polled(attempt=1, silent_time=MINUTE, **known), answer)
+
+    assert {name: getattr(row, name) for name in known} == known
+    assert (row.attempt, row.silent_time) == (2, MINUTE + INTERVAL)
 
 
 @pytest.mark.parametrize(("attempt", "least"), [(0, 30), (1, 60), (2, 120), (3, 240), (4, 300), (50, 300)])
 def test_silence_waits_longer_each_time(attempt: int, least: int):
     """From the interval to five minutes, and a quarter more at most."""
-    verdict = judge_silence(make_task(attempt=attempt), SILENCE, NOW, RULES)
+    row = row_after(polled(0, attempt=attempt), SILENCE)
+
+    assert least * SECOND <= (row.due_at or 0) - NOW <= least * SECOND * 1.25
+
+
+@pytest.mark.parametrize(
+    ("kind", "wish", "delay"),
+    [
+        (K.THROTTLED, None, INTERVAL),
+        (K.THROTTLED, 1, INTERVAL),
+        (K.THROTTLED, 90.5, 90_500),
+        (K.THROTTLED, 600, 10 * MINUTE),
+        (K.THROTTLED, 3600, 10 * MINUTE),
+        (K.ERROR, 400, 400 * SECOND),
+        (K.ERROR, 3600, 10 * MINUTE),
+    ],
+)
+def test_wish_of_the_api_is_honoured_up_to_ten_minutes(kind: AnswerKind, wish: float | None, delay: int):
+    """MAX_PAUSE of polls."""
+    row = row_after(polled(0), Answer(kind, retry_after=wish))
+
+    assert (row.due_at, row.planned_delay) == (NOW + delay, delay)
+
+
+@pytest.mark.parametrize(("wish", "delay"), [(1, 20 * MINUTE), (1500, 25 * MINUTE), (3600, 40 * MINUTE)])
+def test_wish_with_a_long_interval_is_honoured_up_to_two_intervals(wish: float, delay: int):
+    """POLL_INTERVAL may be longer than the slowest poll, and is never undercut."""
+    verdict = judge(
+        polled(0), Answer(K.THROTTLED, retry_after=wish), NOW, PollRules(20 * MINUTE, 6 * HOUR), ALONE
+    )
 
     assert isinstance(verdict, StillWaiting)
-    assert least * SECOND <= verdict.due_at - NOW <= least * SECOND * 1.25
+    assert verdict.task.due_at == NOW + delay
 
 
-def test_silence_with_a_hint_waits_at_least_that_long():
-    """A 503 may name a time."""
-    verdict = judge_silence(make_task(), VideoApiUnavailable("503", retry_after=1000), NOW, RULES)
+# -- polled time -----------------------------------------------------------------------------------
+
+SUMS = [
+    (WAITING, "answered_time", {}),
+    (SILENCE, "silent_time", {}),
+    (Answer(K.NO_VIDEO), "doubt_time", {"doubt": Doubt.NO_VIDEO, "doubt_count": 1}),
+    (UNKNOWN_ID, "doubt_time", {"doubt": Doubt.UNKNOWN_ID, "doubt_count": 1, "known": True}),
+    (REFUSALS[0], "doubt_time", {"doubt": Doubt.REFUSED, "doubt_count": 1}),
+]
+
+
+@pytest.mark.parametrize(("answer", "name", "row"), SUMS)
+@pytest.mark.parametrize(
+    ("elapsed", "counted"),
+    [
+        (INTERVAL, INTERVAL),
+        (2 * INTERVAL, 2 * INTERVAL),
+        (2 * INTERVAL + 1, 2 * INTERVAL),
+        (8 * HOUR, 2 * INTERVAL),
+        (1, 1),
+        (0, 0),
+        (-1, 0),
+        (-8 * HOUR, 0),
+    ],
+)
+def test_poll_adds_at_least_nothing_and_at_most_twice_the_planned_pause(
+    answer: Answer, name: str, row: dict[str, Any], elapsed: int, counted: int
+):
+    """E2: a stop, or a clock that is ahead, behind or standing, gives no time away."""
+    after = row_after(polled(elapsed, **row), answer, ANSWERED)
+
+    assert getattr(after, name) == counted
+    assert after.judged_at == NOW + elapsed
+
+
+def test_first_poll_adds_nothing():
+    """However long the task waited for it."""
+    task = make_task(registered_at=NOW - 30 * DAY, polled_at=NOW)
+
+    assert row_after(task, WAITING).answered_time == 0
+    assert row_after(task, SILENCE).silent_time == 0
+
+
+@pytest.mark.parametrize("step", [8 * HOUR, HOUR, -HOUR])
+@pytest.mark.parametrize("answer", [WAITING, SILENCE])
+def test_clock_that_steps_while_a_poll_is_on_its_way_plans_no_longer_pause(answer: Answer, step: int):
+    """E2: else the next poll could add twice that step."""
+    task = polled(attempt=0)
+    assert task.polled_at is not None
+    verdict = judge(task, answer, task.polled_at + step, RULES, ALONE)
 
     assert isinstance(verdict, StillWaiting)
-    assert verdict.due_at >= NOW + 1000 * SECOND
+    row = verdict.task
+    assert row.due_at is not None
+    assert row.planned_delay <= 1.25 * INTERVAL + 30 * SECOND
+    later = row_after(replace(row, polled_at=row.due_at), answer)
+    assert later.answered_time + later.silent_time <= 5 * INTERVAL
 
 
-def test_silence_with_a_long_interval_is_not_hurried():
-    """POLL_INTERVAL may be longer than the slowest poll."""
-    verdict = judge_silence(make_task(attempt=9), SILENCE, NOW, PollRules(20 * MINUTE, 6 * HOUR))
+def test_eight_hours_ahead_until_the_clock_is_set_lose_no_task():
+    """E2: the clock jumps ahead, stays there for a few polls, and comes back."""
+    task = row_after(polled(known=True), WAITING)
+    for step in (8 * HOUR, INTERVAL, INTERVAL, -8 * HOUR, INTERVAL, INTERVAL):
+        task = row_after(replace(task, polled_at=(task.judged_at or 0) + step), WAITING)
 
-    assert isinstance(verdict, StillWaiting)
-    assert verdict.due_at >= NOW + 20 * MINUTE
+    assert task.answered_time == INTERVAL + 6 * INTERVAL
+
+
+# -- nothing for ever ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        (WAITING, UNKNOWN_ID),
+        (WAITING, Answer(K.NO_VIDEO, "completed")),
+        (WAITING, REFUSALS[0]),
+        (UNKNOWN_ID, REFUSALS[0]),
+        (SILENCE, UNKNOWN_ID, REFUSALS[0]),
+        (PROBABLE[0][0], PROBABLE[1][0]),
+    ],
+)
+def test_answers_that_contradict_each_other_for_ever_end_the_task(pattern: tuple[Answer, ...]):
+    """Two servers behind one address may never agree; nothing is retried for ever in secret."""
+    verdict: Verdict = StillWaiting(make_task(known=True))
+    polled_until = NOW + 2 * AWAY
+    while isinstance(verdict, StillWaiting) and (verdict.task.due_at or 0) < polled_until:
+        verdict = polls(verdict.task, pattern[0], others=ANSWERED)
+        pattern = (*pattern[1:], pattern[0])
+
+    assert isinstance(verdict, Final)
+
+
+# -- cards -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_shown"),
+    [
+        ({}, False),
+        ({"due_at": NOW + HOUR, "attempt": 3, "polled_at": NOW, "judged_at": NOW}, False),
+        ({"answered_time": HOUR, "silent_time": HOUR, "doubt_time": HOUR, "doubt_count": 9}, False),
+        ({"model": "veo", "created": NOW, "known": True}, False),
+        ({"words": "unseen"}, False),
+        ({"doubt": Doubt.REFUSED, "words": "unseen"}, False),
+        ({"api_status": "processing"}, True),
+        ({"doubt": Doubt.UNKNOWN_ID}, True),
+        ({"doubt": Doubt.NOT_FOUND}, True),
+        ({"doubt": Doubt.NO_VIDEO}, True),
+        ({"doubt": Doubt.COMPLETED}, True),
+        ({"doubt": Doubt.PAST_DEADLINE}, True),
+        ({"trouble": Trouble.SILENCE}, True),
+        ({"trouble": Trouble.REFUSED, "words": "no access"}, True),
+    ],
+)
+def test_card_is_edited_only_for_what_it_shows(changes: dict[str, Any], is_shown: bool):
+    """Doubts at once, trouble when it is long; sums and times never."""
+    before = make_task()
+
+    assert changes_card(before, replace(before, **changes)) is is_shown
+
+
+def test_card_is_edited_when_the_words_of_a_refusal_change():
+    """They are on it."""
+    before = make_task(trouble=Trouble.REFUSED, words="no access")
+
+    assert changes_card(before, replace(before, words="banned"))

@@ -11,6 +11,7 @@ import pytest
 
 from bot.core.errors import DiscordUnavailable, PermissionLost, Undeliverable
 from bot.core.log_fields import log_about
+from bot.core.problems import ProblemCode
 from bot.core.tasks import Card, CardView
 from bot.logs import JsonFormat, Redaction
 from bot.storage.store import Store
@@ -43,7 +44,7 @@ async def test_every_line_of_a_delivery_carries_its_ids(env: DelivererEnv, lines
     """From each module: the video cache, the poster, the deliverer, and the loop that meets a bug in them."""
     await track_ended(env.store, env.clock)
     delivery = await env.delivery()
-    env.discord.errors.extend([PermissionLost("no files"), LookupError("a bug")])
+    env.discord.errors.extend([PermissionLost(ProblemCode.MAY_NOT_POST), LookupError("a bug")])
     loop = DurableLoop(
         env.store.deliveries, env.deliverer, slots=1, clock=env.clock, shutdown_timeout=1, may_cancel=False
     )
@@ -69,7 +70,7 @@ async def test_every_line_of_a_delivery_carries_its_ids(env: DelivererEnv, lines
 async def test_attempt_is_the_one_that_is_made(env: DelivererEnv, lines: Lines):
     """The second line is about the second attempt."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.extend([DiscordUnavailable("503"), Undeliverable("Missing Access")])
+    env.discord.errors.extend([DiscordUnavailable("503"), Undeliverable(ProblemCode.NO_ACCESS)])
     await env.deliver()
     await make_due(env)
     await env.deliver()
@@ -94,7 +95,7 @@ async def test_card_that_cannot_be_edited_names_its_channel(store: Store, clock:
 
     class Refusing:
         async def edit_card(self, view: CardView) -> None:
-            raise Undeliverable("it was deleted")
+            raise Undeliverable(ProblemCode.MESSAGE_DELETED)
 
     updater = CardUpdater(queue=store.cards, editor=Refusing(), clock=clock)
     await updater.handle(1, CardView(Card(5, GUILD, CHANNEL, 900), (), attempt=2))

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import pytest
 
-from bot.logs import STARS, JsonFormat, Redaction, logging_to_stderr
+from bot.core.masking import STARS
+from bot.logs import JsonFormat, Redaction, logging_to_stderr
 
 TOKEN = "MTIzNDU2.GhIjKl.token-of-the-bot"
 KEY = 'sk-key"with\\odd-characters'
@@ -56,6 +57,9 @@ LEAKS = {
     "compact json": (f'{{"token":"{INTERACTION}"}}', INTERACTION),
     "python": (f"{{'token': '{INTERACTION}'}}", INTERACTION),
     "json in json": (json.dumps({"d": json.dumps({"token": INTERACTION})}), INTERACTION),
+    "query": ("GET https://h/v.mp4?a=1&X-Amz-Signature=0123abcd", "0123abcd"),
+    "key in a query": ("https://h/v1?key=AIzaSyA1234567890abcdefghij", "AIzaSyA1234567890abcdefghij"),
+    "key of another service": ("invalid api key: sk-live-abcdef123456", "sk-live-abcdef123456"),
     "bot header": ("{'Authorization': 'Bot someOtherToken.x-y'}", "someOtherToken"),
     "bearer header": ("Authorization: Bearer abc/def+ghi==", "abc/def+ghi"),
     "lower case": ("authorization: bearer abcdefghi", "abcdefghi"),

@@ -69,6 +69,14 @@ def test_setting_that_is_not_set_has_its_default(name: str, value: object):
     [
         ("VEO_API_URL", "https://api.example/base/", "https://api.example/base"),
         ("VEO_API_URL", "http://localhost:8080", "http://localhost:8080"),
+        ("VEO_API_URL", "https://api.example/v1", "https://api.example"),
+        ("VEO_API_URL", "https://api.example/base/v1/", "https://api.example/base"),
+        ("VEO_API_URL", "https://api.example/base/v1/result", "https://api.example/base"),
+        ("VEO_API_URL", "https://api.example/base//v1/result/vgen_abc123", "https://api.example/base"),
+        ("VEO_API_URL", "https://api.example:8443/v1/result/", "https://api.example:8443"),
+        ("VEO_API_URL", "https://api.example/v1/proxy", "https://api.example/v1/proxy"),
+        ("VEO_API_URL", "https://api.example/v10", "https://api.example/v10"),
+        ("VEO_API_URL", "https://v1/", "https://v1"),
         ("DATA_DIR", "/var/lib/veo", Path("/var/lib/veo")),
         ("POLL_INTERVAL", "30", 30),
         ("POLL_INTERVAL", "3600", 3600),
@@ -189,6 +197,45 @@ def test_unknown_variables_are_ignored(environment: pytest.MonkeyPatch):
     environment.setenv("DISCORD_SOMETHING", "x")
 
     assert read_settings().log_level == "INFO"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://user:hunter2@api.example", "must hold no user and password: the key goes into VEO_API_KEY"),
+        ("https://hunter2@api.example/base", "must hold no user and password: the key goes into VEO_API_KEY"),
+        ("http://127.0.0.1@api.example", "must hold no user and password: the key goes into VEO_API_KEY"),
+        ("https://api.example/v1?key=hunter2", "must end before the ? or #"),
+        ("https://api.example/#hunter2", "must end before the ? or #"),
+        ("http://api.example#@localhost", "must end before the ? or #"),
+    ],
+)
+def test_api_address_with_more_than_an_address_is_refused(
+    environment: pytest.MonkeyPatch, url: str, said: str
+):
+    """Each poll would fail on it. What may be a secret is not repeated."""
+    environment.setenv("VEO_API_URL", url)
+
+    assert problems() == [f"VEO_API_URL: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("url", "unencrypted"),
+    [
+        ("https://api.example", False),
+        ("http://api.example", True),
+        ("http://10.0.0.1:8080", True),
+        ("http://127.0.0.1.example.com", True),
+        ("http://127.0.0.1:8080", False),
+        ("http://localhost", False),
+        ("http://[::1]:8080", False),
+    ],
+)
+def test_key_over_plain_http_is_known(environment: pytest.MonkeyPatch, url: str, unencrypted: bool):
+    """Off this machine anybody on the way can read it."""
+    environment.setenv("VEO_API_URL", url)
+
+    assert read_settings().api_is_unencrypted is unencrypted
 
 
 # -- .env ----------------------------------------------------------------------------------------
@@ -349,9 +396,7 @@ def test_poll_interval_below_30_on_loopback_is_allowed(environment: pytest.Monke
         "https://zcbservice.aizfw.cn/kyyReactApiServer",
         "http://127.0.0.1.example.com",
         "http://localhost.example.com",
-        "http://127.0.0.1@example.com",
         "http://example.com/127.0.0.1",
-        "http://example.com#@localhost",
         "http://10.0.0.1",
         "http://192.168.1.5:8080",
         "http://0.0.0.0:8080",

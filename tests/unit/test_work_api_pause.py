@@ -2,17 +2,42 @@
 
 import pytest
 
-from bot.core.clock import MINUTE, SECOND
+from bot.core.api_pause import API_PAUSE_KEY, PauseReason, PauseState
+from bot.core.clock import HOUR, MINUTE, SECOND
 from bot.core.rate_limit import RateLimit, RateLimiter
-from bot.core.verdicts import PauseReason, PauseState
+from bot.core.tasks import Doubt
 from bot.storage.store import Store
-from bot.work.api_pause import API_PAUSE_KEY, ApiPause
+from bot.work.api_pause import ApiPause
+from tests.conftest import INTERVAL
+from tests.factories import ask_about, make_task, make_waiting, track
 from tests.timing import FakeClock
 
 
+class Counter:
+    """Counts the calls that it gets."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+
+
 @pytest.fixture
-def pause(store: Store, clock: FakeClock) -> ApiPause:
-    return ApiPause(store.key_values, clock)
+def shown() -> Counter:
+    """How often cards began or ceased to show the pause."""
+    return Counter()
+
+
+@pytest.fixture
+def pause(store: Store, clock: FakeClock, shown: Counter) -> ApiPause:
+    return ApiPause(store.key_values, store.tasks, clock, interval=INTERVAL, on_cards=shown)
+
+
+async def refuse(pause: ApiPause, clock: FakeClock, *ids: str) -> None:
+    """A poll about each id was answered with 401, in this order."""
+    for task_id in ids:
+        await pause.refuse_key(make_task(id=task_id), clock())
 
 
 def limiter_of(rate: float, clock: FakeClock) -> RateLimiter:
@@ -114,111 +139,221 @@ def test_limiter_allows_no_more_than_its_burst_at_once(clock: FakeClock):
 # -- the pause --------------------------------------------------------------------------------------
 
 
-async def test_there_is_no_pause_at_first(pause: ApiPause):
+async def test_there_is_no_pause_at_first(pause: ApiPause, clock: FakeClock):
     """Nothing to wait for."""
-    assert pause.ends_at == 0
+    assert pause.ends_at(clock()) == 0
 
 
-async def test_refused_key_pauses_for_five_minutes(pause: ApiPause, clock: FakeClock, store: Store):
-    """Kept where /veo status finds it."""
-    await pause.pause_for_key()
-
-    assert pause.ends_at == clock() + 5 * MINUTE
-    assert await stored(store) == PauseState(PauseReason.KEY_REFUSED, clock(), clock() + 5 * MINUTE)
-
-
-@pytest.mark.parametrize(("wish", "length"), [(None, 30_000), (0, 0), (2.5, 2_500), (600, 600_000)])
-async def test_throttle_pauses_for_as_long_as_the_api_wants(
-    pause: ApiPause, clock: FakeClock, wish: float | None, length: int
+async def test_key_refused_for_two_ids_pauses_for_an_interval(
+    pause: ApiPause, clock: FakeClock, store: Store
 ):
-    """Half a minute when it names no time."""
-    await pause.throttle(wish)
+    """Kept where /veo status finds it."""
+    await track(store, clock, "t1", "t2")
+    await refuse(pause, clock, "t1")
+    assert await stored(store) is None
+    await refuse(pause, clock, "t2")
 
-    assert pause.ends_at == clock() + length
+    assert pause.ends_at(clock()) == clock() + INTERVAL
+    assert await stored(store) == PauseState(PauseReason.KEY_REFUSED, clock(), clock() + INTERVAL)
+
+
+async def test_key_refused_for_one_id_again_and_again_pauses_nothing(
+    pause: ApiPause, clock: FakeClock, store: Store
+):
+    """Another task waits, and nothing says that the key is refused for that one as well."""
+    await track(store, clock, "t1", "t2")
+    await refuse(pause, clock, "t1", "t1", "t1")
+
+    assert await stored(store) is None
+
+
+async def test_key_refused_for_an_id_that_was_refused_before_pauses_nothing(
+    pause: ApiPause, clock: FakeClock, store: Store
+):
+    """That is its own trouble until it is answered again."""
+    await track(store, clock, "t1", "t2", "t3")
+    await pause.refuse_key(make_task(id="t1", doubt=Doubt.REFUSED), clock())
+    await pause.refuse_key(make_task(id="t2", doubt=Doubt.REFUSED), clock())
+
+    assert await stored(store) is None
+
+
+async def test_key_refused_for_the_only_id_pauses(pause: ApiPause, clock: FakeClock, store: Store):
+    """There is no other to compare with; one that was refused before is none."""
+    await track(store, clock, "t1", "t2")
+    await ask_about(store, clock, make_waiting(id="t2", doubt=Doubt.REFUSED), task_id="t2")
+    await refuse(pause, clock, "t1")
+
+    assert pause.ends_at(clock()) == clock() + INTERVAL
+
+
+async def test_accepted_poll_between_two_refusals_ends_the_suspicion(
+    pause: ApiPause, clock: FakeClock, store: Store
+):
+    """The key is right."""
+    await track(store, clock, "t1", "t2", "t3")
+    await refuse(pause, clock, "t1")
+    await pause.accept("ok")
+    await refuse(pause, clock, "t2")
+
+    assert await stored(store) is None
 
 
 async def test_second_refusal_during_a_pause_is_not_logged_again(
-    pause: ApiPause, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    pause: ApiPause, clock: FakeClock, store: Store, caplog: pytest.LogCaptureFixture
 ):
-    """Many polls were in flight."""
-    since = clock()
-    await pause.pause_for_key()
+    """Many polls were in flight: they neither lengthen the pause nor fill the log."""
+    await track(store, clock, "t1", "t2")
+    polled_at = clock()
+    await refuse(pause, clock, "t1", "t2")
+    began = await stored(store)
     clock.advance(SECOND)
-    await pause.pause_for_key()
+    await pause.refuse_key(make_task(id="t3"), polled_at)
 
-    assert pause.state
-    assert pause.state.since == since
+    assert await stored(store) == began
     assert len(caplog.records) == 1
 
 
-async def test_longer_wish_during_a_pause_extends_it(pause: ApiPause, clock: FakeClock, store: Store):
-    """Of several 429 the longest Retry-After counts."""
-    await pause.throttle(5)
-    await pause.throttle(60)
-
-    assert pause.ends_at == clock() + MINUTE
-    assert await stored(store) == pause.state
-
-
-async def test_shorter_wish_during_a_pause_does_not_shorten_it(pause: ApiPause, clock: FakeClock):
-    """Of several 429 the longest Retry-After counts."""
-    await pause.throttle(60)
-    await pause.throttle(5)
-
-    assert pause.ends_at == clock() + MINUTE
-
-
-async def test_pause_that_goes_on_remembers_since_when(pause: ApiPause, clock: FakeClock):
+async def test_pause_that_goes_on_doubles_to_five_minutes_and_remembers_since_when(
+    pause: ApiPause, clock: FakeClock, store: Store
+):
     """For people: "since 14:00"."""
+    await track(store, clock, "t1", "t2")
     since = clock()
-    await pause.pause_for_key()
-    clock.advance(5 * MINUTE)
-    await pause.pause_for_key()
+    await refuse(pause, clock, "t1", "t2")
+    lengths = []
+    for _ in range(7):
+        lengths.append((pause.ends_at(clock()) - clock()) // SECOND)
+        clock.now = pause.ends_at(clock())
+        await refuse(pause, clock, "t1")
 
-    assert pause.state == PauseState(PauseReason.KEY_REFUSED, since, clock() + 5 * MINUTE)
-
-
-async def test_pause_for_another_reason_has_its_own_beginning(pause: ApiPause, clock: FakeClock):
-    """A throttle is no refused key."""
-    await pause.pause_for_key()
-    clock.advance(6 * MINUTE)
-    await pause.throttle(10)
-
-    assert pause.state == PauseState(PauseReason.THROTTLED, clock(), clock() + 10 * SECOND)
+    assert lengths == [30, 60, 120, 240, 300, 300, 300]
+    state = await stored(store)
+    assert state
+    assert state.since == since
 
 
-async def test_answer_to_a_poll_from_before_does_not_end_the_pause(pause: ApiPause, clock: FakeClock):
-    """It was in flight when the pause began."""
-    polled_at = clock()
-    await pause.throttle(10)
-    clock.advance(MINUTE)
-    await pause.end_if_answered(polled_at)
+async def test_longest_pause_of_a_longer_interval_is_that_interval(store: Store, clock: FakeClock):
+    """POLL_INTERVAL may be an hour: the API is never asked more often than that."""
+    pause = ApiPause(store.key_values, store.tasks, clock, interval=HOUR, on_cards=Counter())
+    await refuse(pause, clock, "t1", "t2")
+    clock.now = pause.ends_at(clock())
+    await refuse(pause, clock, "t1")
 
-    assert pause.state
+    assert pause.ends_at(clock()) == clock() + HOUR
 
 
-async def test_answer_to_a_poll_after_the_pause_ends_it(pause: ApiPause, clock: FakeClock, store: Store):
-    """And removes what was stored."""
-    await pause.throttle(10)
-    clock.advance(10 * SECOND)
-    await pause.end_if_answered(clock())
+@pytest.mark.parametrize(
+    ("wish", "length"),
+    [(None, INTERVAL), (0, INTERVAL), (2.5, INTERVAL), (45, 45 * SECOND), (600, 600_000), (1e9, 600_000)],
+)
+async def test_two_throttled_ids_pause_for_as_long_as_the_api_wants(
+    pause: ApiPause, clock: FakeClock, store: Store, wish: float | None, length: int
+):
+    """Not less than an interval, and never more than ten minutes."""
+    await pause.throttle("t1", clock(), wish)
+    assert await stored(store) is None
+    await pause.throttle("t2", clock(), wish)
 
-    assert pause.state is None
+    assert pause.ends_at(clock()) == clock() + length
+    assert await stored(store) == PauseState(PauseReason.THROTTLED, clock(), clock() + length)
+
+
+async def test_one_throttled_id_pauses_nothing(pause: ApiPause, clock: FakeClock, store: Store):
+    """That id waits, the others go on."""
+    for _ in range(3):
+        await pause.throttle("t1", clock(), 60)
+
     assert await stored(store) is None
 
 
-async def test_answer_without_a_pause_changes_nothing(pause: ApiPause, clock: FakeClock):
+async def test_pause_for_another_reason_has_its_own_beginning(
+    pause: ApiPause, clock: FakeClock, store: Store
+):
+    """A throttle is no refused key."""
+    await refuse(pause, clock, "t1", "t2")
+    clock.advance(6 * MINUTE)
+    await pause.throttle("t1", clock(), 60)
+
+    assert await stored(store) == PauseState(PauseReason.THROTTLED, clock(), clock() + MINUTE)
+
+
+async def test_end_further_ahead_than_any_pause_is_no_end(pause: ApiPause, clock: FakeClock):
+    """A wrong clock set it."""
+    await refuse(pause, clock, "t1", "t2")
+    ahead = pause.ends_at(clock())
+
+    assert pause.ends_at(ahead - 10 * MINUTE) == ahead
+    assert pause.ends_at(ahead - 10 * MINUTE - 1) == 0
+
+
+async def test_accepted_poll_ends_the_pause(pause: ApiPause, clock: FakeClock, store: Store, shown: Counter):
+    """And removes what was stored; no card had shown it, so none is edited. The next one is short again."""
+    await refuse(pause, clock, "t1", "t2")
+    for _ in range(3):
+        clock.now = pause.ends_at(clock())
+        await refuse(pause, clock, "t1")
+    await pause.accept("ok")
+    assert (await stored(store), pause.ends_at(clock()), shown.calls) == (None, 0, 0)
+
+    await refuse(pause, clock, "t1", "t2")
+
+    assert pause.ends_at(clock()) == clock() + INTERVAL
+
+
+async def test_accepted_poll_without_a_pause_changes_nothing(pause: ApiPause, clock: FakeClock, store: Store):
     """The usual case."""
-    await pause.end_if_answered(clock())
+    await pause.accept("ok")
 
-    assert pause.state is None
+    assert (await stored(store), pause.ends_at(clock())) == (None, 0)
 
 
-async def test_restart_ends_the_pause(pause: ApiPause, clock: FakeClock, store: Store):
-    """It is what an operator does after mending the key."""
-    await pause.pause_for_key()
-    fresh = ApiPause(store.key_values, clock)
+async def test_pause_is_shown_on_the_cards_after_ten_intervals_and_until_its_end(
+    pause: ApiPause, clock: FakeClock, store: Store, shown: Counter
+):
+    """Every card of a waiting task is edited twice: when it has lasted, and when it is over."""
+    registered = await track(store, clock)
+    assert registered.card
+    await store.cards.set_message(registered.card.card.id, 900)
+    await refuse(pause, clock, "t1", "t2")
+    clock.advance(10 * INTERVAL - 1)
+    await pause.show_if_long(clock())
+    assert (shown.calls, await store.cards.next_due()) == (0, None)
+    clock.advance(1)
+    await pause.show_if_long(clock())
+    await pause.show_if_long(clock())
+
+    assert shown.calls == 1
+    claim = await store.cards.claim(1, clock())
+    (view,) = claim.work
+    assert view.pause == pause.state
+    assert view.pause
+    assert view.pause.is_shown
+    await store.cards.mark_edited(view.card, claim.lease, clock())
+    await pause.accept("ok")
+    assert shown.calls == 2
+    assert (await store.cards.claim(1, clock())).work[0].pause is None
+
+
+async def test_restart_ends_the_pause(pause: ApiPause, clock: FakeClock, store: Store, shown: Counter):
+    """It is what an operator does after mending the key; the cards cease to show it."""
+    await refuse(pause, clock, "t1", "t2")
+    fresh = ApiPause(store.key_values, store.tasks, clock, interval=INTERVAL, on_cards=shown)
     await fresh.start()
 
-    assert fresh.ends_at == 0
+    assert fresh.ends_at(clock()) == 0
     assert await stored(store) is None
+    assert shown.calls == 1
+
+
+def test_pause_that_version_0_1_0_stored_is_read():
+    """`kind` is its word, and it knows nothing of cards."""
+    text = '{"kind": "key refused", "since": 5, "until": 9}'
+
+    assert PauseState.from_text(text) == PauseState(PauseReason.KEY_REFUSED, 5, 9, is_shown=False)
+
+
+def test_stored_pause_is_read_as_it_was():
+    state = PauseState(PauseReason.THROTTLED, 5, 9, is_shown=True)
+
+    assert PauseState.from_text(state.to_text()) == state

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from bot.core.api_pause import PauseReason
 from bot.core.clock import DAY, HOUR, MINUTE, SECOND
 from bot.core.errors import DiscordUnavailable, Undeliverable
+from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import CardView
 from bot.core.tracking import RedeliverResult, UntrackResult, WatchResult
-from bot.core.verdicts import PauseReason, StillWaiting, Verdict
+from bot.core.verdicts import Verdict
 from bot.storage.store import Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from bot.work.api_pause import ApiPause
@@ -30,6 +32,8 @@ from tests.factories import (
     ask_about,
     look_up,
     make_request,
+    make_task,
+    make_waiting,
     post_next,
     take_delivery,
     track,
@@ -125,7 +129,7 @@ async def test_card_is_given_up_after_ten_attempts(env: CardUpdaterEnv):
 async def test_card_that_cannot_be_edited_is_left_as_it_is(env: CardUpdaterEnv):
     """Deleted, or the channel is hidden."""
     await env.change_card()
-    env.editor.errors.append(Undeliverable("Unknown Message"))
+    env.editor.errors.append(Undeliverable(ProblemCode.MESSAGE_DELETED))
     await env.edit()
 
     assert await env.store.cards.next_due() is None
@@ -227,7 +231,7 @@ async def test_redeliver_of_an_unknown_id_is_not_tracked(tracking: Tracking, wok
     assert woken.calls == 0
 
 
-@pytest.mark.parametrize("verdict", [StillWaiting("queued", 1), DONE], ids=["waiting", "due"])
+@pytest.mark.parametrize("verdict", [make_waiting(api_status="queued"), DONE], ids=["waiting", "due"])
 async def test_redeliver_of_what_is_still_owed_is_still_open(
     tracking: Tracking, store: Store, clock: FakeClock, verdict: Verdict
 ):
@@ -298,7 +302,7 @@ async def test_redeliver_of_an_undeliverable_one_is_planned(
     """The permission was mended meanwhile."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.mark_undeliverable(due, lease, "Missing Access", clock())
+    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
 
     assert (await tracking.redeliver(CHANNEL, TASK, OWNER))[0] is RedeliverResult.PLANNED
 
@@ -330,9 +334,10 @@ async def test_tracking_gives_its_store_to_commands_and_buttons(tracking: Tracki
 async def test_api_pause_is_known_to_tracking(tracking: Tracking, store: Store, clock: FakeClock):
     """/veo status says why nothing moves."""
     assert await tracking.api_pause() is None
-    await ApiPause(store.key_values, clock).pause_for_key()
+    pause = ApiPause(store.key_values, store.tasks, clock, interval=MINUTE, on_cards=lambda: None)
+    await pause.refuse_key(make_task(), clock())
 
     state = await tracking.api_pause()
 
     assert state
-    assert (state.reason, state.until) == (PauseReason.KEY_REFUSED, clock() + 5 * MINUTE)
+    assert (state.reason, state.until) == (PauseReason.KEY_REFUSED, clock() + MINUTE)

@@ -12,6 +12,7 @@ from bot.core.errors import (
     Undeliverable,
     VideoUnusable,
 )
+from bot.core.problems import Problem, ProblemCode
 from bot.core.results import ResultMessage
 from bot.core.tasks import DeliveryState
 from bot.core.tracking import UntrackResult
@@ -19,7 +20,6 @@ from bot.core.verdicts import Final
 from bot.metrics import AttemptOutcome
 from bot.storage.store import LEASE_TIME
 from bot.storage.task_queue import RESULT_FOLLOWS
-from bot.work.deliverer import LINK_ENDED, LINK_ENDING, LINK_REFUSED
 from tests.counted import counted
 from tests.deliverer_env import MP4, DelivererEnv, make_due
 from tests.factories import (
@@ -35,6 +35,8 @@ from tests.factories import (
     track,
     track_ended,
 )
+
+NO_ACCESS = Problem(ProblemCode.NO_ACCESS)
 
 
 async def test_completed_task_is_posted_with_its_video(env: DelivererEnv):
@@ -64,25 +66,30 @@ async def test_task_without_a_video_is_posted_without_a_download(env: DelivererE
 async def test_unusable_video_is_posted_as_its_reason(env: DelivererEnv):
     """Another attempt cannot help."""
     await track_ended(env.store, env.clock)
-    env.downloads.errors.append(VideoUnusable("It is not an MP4."))
+    env.downloads.errors.append(VideoUnusable(ProblemCode.NOT_AN_MP4))
     await env.deliver()
 
-    assert [result.problem for result in env.discord.tried] == ["It is not an MP4."]
+    assert [result.problem for result in env.discord.tried] == [Problem(ProblemCode.NOT_AN_MP4)]
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
 async def test_refused_link_is_given_up_after_eight_attempts(env: DelivererEnv):
     """A new link may need a moment; a dead one stays dead."""
     await track_ended(env.store, env.clock)
-    env.downloads.errors.extend(LinkRefused("403") for _ in range(8))
+    env.downloads.errors.extend(LinkRefused("the host answers 403", status=403) for _ in range(8))
+    refused = Problem(ProblemCode.LINK_REFUSED, {"status": 403}).to_text()
     for attempt in range(1, 8):
         await env.deliver()
         delivery = await env.delivery()
-        assert (delivery.state, delivery.attempt, delivery.last_error) == (DeliveryState.DUE, attempt, "403")
+        assert (delivery.state, delivery.attempt, delivery.last_error) == (
+            DeliveryState.DUE,
+            attempt,
+            refused,
+        )
         env.clock.advance(15 * MINUTE)
     await env.deliver()
 
-    assert [result.problem for result in env.discord.tried] == [LINK_REFUSED]
+    assert [result.problem for result in env.discord.tried] == [Problem(ProblemCode.LINK_DEAD)]
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
@@ -104,12 +111,12 @@ async def test_interrupted_download_is_not_given_up_while_the_link_lives(env: De
     [
         (DAY - 2 * HOUR - 1, 3, None),
         (DAY - HOUR, 2, None),
-        (DAY - HOUR, 3, LINK_ENDING),
-        (DAY, 1, LINK_ENDED),
+        (DAY - HOUR, 3, ProblemCode.LINK_ENDING),
+        (DAY, 1, ProblemCode.LINK_ENDED),
     ],
 )
 async def test_failing_download_becomes_the_link_while_people_can_still_use_it(
-    env: DelivererEnv, age: int, attempts: int, problem: str | None, caplog: pytest.LogCaptureFixture
+    env: DelivererEnv, age: int, attempts: int, problem: ProblemCode | None, caplog: pytest.LogCaptureFixture
 ):
     """Two hours before its 24 hours end, after three attempts; the operator sees it in the log."""
     await track_ended(env.store, env.clock)
@@ -120,7 +127,7 @@ async def test_failing_download_becomes_the_link_while_people_can_still_use_it(
         await make_due(env)
         await env.deliver()
 
-    assert [result.problem for result in env.discord.tried] == ([problem] if problem else [])
+    assert [result.problem for result in env.discord.tried] == ([Problem(problem)] if problem else [])
     alarms = [record for record in caplog.records if record.levelname == "ERROR"]
     assert len(alarms) == (1 if problem else 0)
 
@@ -128,12 +135,12 @@ async def test_failing_download_becomes_the_link_while_people_can_still_use_it(
 async def test_channel_that_does_not_take_us_ends_the_delivery_and_keeps_the_video(env: DelivererEnv):
     """/veo redeliver or a permission that returns can bring it back, when the link is long dead."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.append(Undeliverable("Missing Access"))
+    env.discord.errors.append(Undeliverable(ProblemCode.NO_ACCESS))
     await env.deliver()
 
     delivery = await env.delivery()
-    assert (delivery.state, delivery.last_error) == (DeliveryState.UNDELIVERABLE, "Missing Access")
-    assert env.discord.sent_privately == [(OWNER, "Missing Access")]
+    assert (delivery.state, delivery.last_error) == (DeliveryState.UNDELIVERABLE, NO_ACCESS.to_text())
+    assert env.discord.sent_privately == [(OWNER, NO_ACCESS)]
     assert len(env.files()) == 1
     assert env.changes == 1
 
@@ -141,7 +148,7 @@ async def test_channel_that_does_not_take_us_ends_the_delivery_and_keeps_the_vid
 async def test_requester_gets_the_direct_message_later_when_discord_is_down_as_well(env: DelivererEnv):
     """It is not recorded as undeliverable before they got it."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.extend([Undeliverable("Missing Access"), Undeliverable("Missing Access")])
+    env.discord.errors.extend([Undeliverable(ProblemCode.NO_ACCESS), Undeliverable(ProblemCode.NO_ACCESS)])
     env.discord.unreachable.append(DiscordUnavailable("503"))
     await env.deliver()
     assert (await env.delivery()).state is DeliveryState.DUE
@@ -149,14 +156,14 @@ async def test_requester_gets_the_direct_message_later_when_discord_is_down_as_w
     await make_due(env)
     await env.deliver()
 
-    assert env.discord.sent_privately == [(OWNER, "Missing Access")]
+    assert env.discord.sent_privately == [(OWNER, NO_ACCESS)]
     assert (await env.delivery()).state is DeliveryState.UNDELIVERABLE
 
 
 async def test_delivery_that_came_back_and_fails_again_sends_one_direct_message(env: DelivererEnv):
     """A permission that comes and goes must not fill their direct messages."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.extend([Undeliverable("Missing Access"), Undeliverable("Missing Access")])
+    env.discord.errors.extend([Undeliverable(ProblemCode.NO_ACCESS), Undeliverable(ProblemCode.NO_ACCESS)])
     await env.deliver()
     assert await env.store.guilds.revive([CHANNEL], env.clock()) == 1
     await env.deliver()
@@ -184,13 +191,14 @@ async def test_unavailable_discord_postpones_as_long_as_it_wants(
 ):
     """With the same nonce, and the video is still there."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.append(DiscordUnavailable("503", retry_after=wish))
+    env.discord.errors.append(DiscordUnavailable("Discord answered 503", retry_after=wish, status=503))
     await env.deliver()
 
     delivery = await env.delivery()
     assert delivery.due_at is not None
     assert least * SECOND <= delivery.due_at - env.clock() <= most * SECOND
-    assert (delivery.state, delivery.attempt, delivery.last_error) == (DeliveryState.DUE, 1, "503")
+    unavailable = Problem(ProblemCode.DISCORD_UNAVAILABLE, {"status": 503}).to_text()
+    assert (delivery.state, delivery.attempt, delivery.last_error) == (DeliveryState.DUE, 1, unavailable)
     assert env.changes == 0
     env.clock.now = delivery.due_at
     await env.deliver()
@@ -307,7 +315,7 @@ async def test_attempts_are_counted_by_outcome(env: DelivererEnv):
     await track(env.store, env.clock, channel=CHANNEL)
     await track(env.store, env.clock, channel=OTHER_CHANNEL)
     await ask_about(env.store, env.clock)
-    env.discord.errors.extend([DiscordUnavailable("503"), Undeliverable("Missing Access")])
+    env.discord.errors.extend([DiscordUnavailable("503"), Undeliverable(ProblemCode.NO_ACCESS)])
     await env.deliver(2)
     await make_due(env)
     claim = await env.store.deliveries.claim(1, env.clock())

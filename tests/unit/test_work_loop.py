@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bot.core.errors import StorageUnavailable, TokenRefused, VideoApiUnavailable
+from bot.core.errors import DownloadInterrupted, StorageUnavailable, TokenRefused
 from bot.core.tasks import Claim
 from bot.work.loop import DurableLoop
 from tests.timing import FakeClock, eventually
@@ -27,6 +27,7 @@ class ScriptedQueue:
         self.works = list(works)
         self.handler = handler
         self.due: int | None = None
+        self.while_claiming: Callable[[], object] = lambda: None
         self.claim_errors: list[Exception] = []
         self.due_errors: list[Exception] = []
         self.quarantine_error: Exception | None = None
@@ -35,11 +36,15 @@ class ScriptedQueue:
         self.handled: list[str] = []
         self.quarantined: list[str] = []
         self.renewed: list[set[int]] = []
+        self.planned_too_far: list[str] = []
+        self.pull_back_errors: list[Exception] = []
+        self.pulled_back = 0
         self.running = 0
         self.most_running = 0
 
     async def claim(self, limit: int, now: int) -> Claim[str]:
         self.limits.append(limit)
+        self.while_claiming()
         if self.claim_errors:
             raise self.claim_errors.pop(0)
         taken, self.works = self.works[:limit], self.works[limit:]
@@ -69,6 +74,14 @@ class ScriptedQueue:
         if self.renew_errors:
             raise self.renew_errors.pop(0)
 
+    async def pull_back(self, now: int) -> int:
+        self.pulled_back += 1
+        if self.pull_back_errors:
+            raise self.pull_back_errors.pop(0)
+        pulled, self.planned_too_far = self.planned_too_far, []
+        self.works += pulled
+        return len(pulled)
+
 
 def make_loop(
     queue: ScriptedQueue,
@@ -77,12 +90,13 @@ def make_loop(
     shutdown_timeout: float = 5,
     may_cancel: bool = False,
     renew_interval: float = 20,
+    clock: FakeClock | None = None,
 ) -> DurableLoop[str]:
     return DurableLoop(
         queue,
         queue,
         slots=slots,
-        clock=FakeClock(),
+        clock=clock or FakeClock(),
         shutdown_timeout=shutdown_timeout,
         may_cancel=may_cancel,
         renew_interval=renew_interval,
@@ -165,6 +179,15 @@ async def test_loop_with_something_due_but_nothing_to_claim_does_not_spin():
     assert len(queue.limits) == 1
 
 
+async def test_work_that_becomes_due_during_a_claim_is_claimed_at_once():
+    """Nothing holds it, so it does not wait for a second."""
+    queue, clock = ScriptedQueue(), FakeClock()
+    queue.due = clock.now + 1
+    queue.while_claiming = lambda: clock.advance(2)
+    async with running(make_loop(queue, clock=clock)):
+        await eventually(lambda: len(queue.limits) == 2, within=0.5)
+
+
 async def test_stopped_loop_claims_no_more():
     """What is left is for the next process."""
     queue = ScriptedQueue()
@@ -216,7 +239,7 @@ async def test_work_that_must_wait_is_left_to_its_lease():
     """No bug of ours: nothing to quarantine."""
 
     async def handler(work: str) -> None:
-        raise VideoApiUnavailable("502")
+        raise DownloadInterrupted("502")
 
     queue = ScriptedQueue("a", handler=handler)
     async with running(make_loop(queue)):
@@ -356,3 +379,31 @@ async def test_failing_renewal_is_tried_again(error: Exception):
         held.go.set()
 
     assert queue.renewed[:2] == [{1}, {1}]
+
+
+async def test_work_that_a_wrong_clock_planned_is_done_now(caplog: pytest.LogCaptureFixture):
+    """At the start and all the time: the loop looks for it, and does not sleep over it."""
+    queue = ScriptedQueue()
+    queue.planned_too_far = ["old"]
+    async with running(make_loop(queue, renew_interval=0.01)):
+        await eventually(lambda: queue.handled == ["old"], within=3)
+        queue.planned_too_far = ["new"]
+        await eventually(lambda: queue.handled == ["old", "new"], within=3)
+
+    told = [record.message for record in caplog.records if "clock was wrong" in record.message]
+    assert told == ["scripted: the clock was wrong: 1 pieces of work are due now"] * 2
+
+
+@pytest.mark.parametrize(
+    "error", [StorageUnavailable("locked"), LookupError("a bug")], ids=["try later", "bug"]
+)
+async def test_failing_look_for_wrongly_planned_work_is_tried_again(error: Exception):
+    """Leases are renewed beside it, whatever happens."""
+    held = HoldingHandler()
+    queue = ScriptedQueue("long", handler=held)
+    queue.pull_back_errors = [error]
+    async with running(make_loop(queue, renew_interval=0.01)):
+        await eventually(lambda: queue.pulled_back >= 3 and queue.renewed, within=3)
+        held.go.set()
+
+    assert queue.renewed[0] == {1}

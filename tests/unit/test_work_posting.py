@@ -14,10 +14,10 @@ from bot.core.errors import (
     TooLargeForDiscord,
     VideoUnusable,
 )
+from bot.core.problems import Problem, ProblemCode
 from bot.core.results import ResultMessage
 from bot.core.tasks import DeliveryState
 from bot.core.verdicts import Final
-from bot.work.posting import TOO_LARGE
 from tests.deliverer_env import MP4, DelivererEnv, make_due
 from tests.factories import (
     CHANNEL,
@@ -64,7 +64,7 @@ async def test_video_that_cannot_be_made_to_fit_becomes_a_link(env: DelivererEnv
     await env.deliver()
 
     (result,) = env.discord.tried
-    assert (result.video, result.problem) == (None, TOO_LARGE)
+    assert (result.video, result.problem) == (None, Problem(ProblemCode.TOO_LARGE_HERE))
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
@@ -88,7 +88,7 @@ async def test_video_refused_for_an_unknown_limit_becomes_a_link(env: DelivererE
 
     first, second = env.discord.tried
     assert first.video
-    assert (second.video, second.problem) == (None, TOO_LARGE)
+    assert (second.video, second.problem) == (None, Problem(ProblemCode.TOO_LARGE_HERE))
     assert first.due.delivery.nonce == second.due.delivery.nonce
     assert (await env.delivery()).state is DeliveryState.POSTED
 
@@ -96,7 +96,7 @@ async def test_video_refused_for_an_unknown_limit_becomes_a_link(env: DelivererE
 async def test_locked_thread_gets_its_result_in_the_channel_above(env: DelivererEnv):
     """And its link leads there."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.append(ThreadClosed("locked"))
+    env.discord.errors.append(ThreadClosed(ProblemCode.THREAD_LOCKED))
     env.discord.parent = 77
     await env.deliver()
 
@@ -123,13 +123,13 @@ async def test_result_that_waits_for_an_upload_slot_is_looked_up_before_it_is_se
 async def test_message_left_in_the_channel_above_is_found_there(env: DelivererEnv):
     """A crash after the second form was posted: both places are looked at before either is sent to."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.append(ThreadClosed("locked"))
+    env.discord.errors.append(ThreadClosed(ProblemCode.THREAD_LOCKED))
     env.discord.parent = 77
     env.discord.accepts_then_cuts = True
     env.discord.forgets_nonces = True
     await env.deliver()
     env.clock.advance(HOUR)
-    env.discord.errors.append(ThreadClosed("locked"))
+    env.discord.errors.append(ThreadClosed(ProblemCode.THREAD_LOCKED))
     env.discord.found_only_in = 77
     await env.deliver()
 
@@ -141,10 +141,10 @@ async def test_message_left_in_the_channel_above_is_found_there(env: DelivererEn
 async def test_result_for_a_locked_forum_thread_is_sent_privately(env: DelivererEnv):
     """Above it there is nothing that takes messages."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.append(ThreadClosed("locked"))
+    env.discord.errors.append(ThreadClosed(ProblemCode.THREAD_LOCKED))
     await env.deliver()
 
-    assert env.discord.sent_privately == [(OWNER, "locked")]
+    assert env.discord.sent_privately == [(OWNER, Problem(ProblemCode.THREAD_LOCKED))]
     assert (await env.delivery()).state is DeliveryState.UNDELIVERABLE
 
 
@@ -152,7 +152,7 @@ async def test_result_for_a_locked_forum_thread_is_sent_privately(env: Deliverer
 async def test_blocked_words_are_left_out(env: DelivererEnv, verdict: Final):
     """AutoMod does not like the note or the API's reason; the rest of the message is ours."""
     await track_ended(env.store, env.clock, verdict)
-    env.discord.errors.append(MessageRefused("AutoMod"))
+    env.discord.errors.append(MessageRefused(ProblemCode.BLOCKED_BY_AUTOMOD))
     await env.deliver()
 
     assert [result.bare for result in env.discord.tried] == [False, True]
@@ -162,11 +162,11 @@ async def test_blocked_words_are_left_out(env: DelivererEnv, verdict: Final):
 async def test_blocked_link_is_sent_privately(env: DelivererEnv):
     """A message without its link would be of no use."""
     await track_ended(env.store, env.clock)
-    env.downloads.errors.append(VideoUnusable("It is not an MP4."))
-    env.discord.errors.append(MessageRefused("a link"))
+    env.downloads.errors.append(VideoUnusable(ProblemCode.NOT_AN_MP4))
+    env.discord.errors.append(MessageRefused(ProblemCode.LINK_BLOCKED))
     await env.deliver()
 
-    assert env.discord.sent_privately == [(OWNER, "a link")]
+    assert env.discord.sent_privately == [(OWNER, Problem(ProblemCode.LINK_BLOCKED))]
 
 
 async def test_slow_download_longer_than_a_nonce_lives_leads_to_a_look_up(env: DelivererEnv):

@@ -1,10 +1,22 @@
 """Cards, lists and status: how tasks look in a channel. Nothing is shown that the API did not say."""
 
 from bot.chat.texts.escape import code, code_block, length, one_line, shorten_middle
+from bot.chat.texts.problems import fragment, stored_sentence
 from bot.chat.texts.replies import MAX_CONTENT, ago, api_pause, clock_time, fitting, jump_link, person
-from bot.core.tasks import LIVE, CardView, Delivery, DeliveryState, ExistingDelivery, TaskState, TrackedTask
+from bot.core.api_pause import PauseState
+from bot.core.problems import Problem
+from bot.core.tasks import (
+    LIVE,
+    CardView,
+    Delivery,
+    DeliveryState,
+    Doubt,
+    ExistingDelivery,
+    TaskState,
+    TrackedTask,
+    Trouble,
+)
 from bot.core.tracking import Overview
-from bot.core.verdicts import PauseState
 
 USUAL_DURATION = "A video usually takes 2 to 5 minutes."
 _FORGOTTEN = "Whoever asked for this has had themselves forgotten; nothing more comes here."
@@ -31,6 +43,8 @@ def _card(view: CardView, id_length: int, brief: bool) -> list[str]:
     head = f"**Tracking {count}** for {person(first.requester_id)} since {ago(first.created_at)}{note}"
     lines = [head, *(_line(row.delivery, row.task, id_length, brief) for row in view.rows)]
     if any(row.delivery.state is DeliveryState.OPEN for row in view.rows):
+        if view.pause is not None and view.pause.is_shown:
+            lines.append(f"-# {api_pause(view.pause)}")
         lines.append(f"-# {USUAL_DURATION} The result is posted here with a mention.")
     return lines
 
@@ -71,16 +85,25 @@ def _state(delivery: Delivery, task: TrackedTask) -> str:
         case DeliveryState.POSTED:
             return f"{_outcome(task)}{_where(delivery)}"
         case DeliveryState.UNDELIVERABLE:
-            why = one_line(delivery.last_error or "Discord did not accept it", 80)
+            why = one_line(_why_undeliverable(delivery), 80)
             return f"{_outcome(task)}, but could not be posted ({why})"
         case DeliveryState.CANCELLED:
             by = f" by {person(delivery.cancelled_by)}" if delivery.cancelled_by else ""
             return f"stopped{by}"
 
 
+def _why_undeliverable(delivery: Delivery) -> str:
+    if delivery.last_error is None:
+        return "Discord did not accept it"
+    problem = Problem.from_text(delivery.last_error)
+    return delivery.last_error if problem is None else fragment(problem)
+
+
 def _brief_state(delivery: Delivery, task: TrackedTask) -> str:
     match delivery.state:
         case DeliveryState.OPEN:
+            if trouble := _trouble(task, brief=True):
+                return f"· {trouble}"
             return f"· {code(task.api_status, 20)}" if task.api_status else _api_status(task)
         case DeliveryState.POSTED:
             return _outcome(task)
@@ -91,9 +114,32 @@ def _brief_state(delivery: Delivery, task: TrackedTask) -> str:
 
 
 def _api_status(task: TrackedTask) -> str:
+    if trouble := _trouble(task):
+        return f"· {trouble}"
     if task.api_status is None or task.api_status_since is None:
         return "· not asked yet" if task.polled_at is None else "· no answer yet"
     return f"· {code(task.api_status, 40)} when asked at {clock_time(task.api_status_since)}"
+
+
+def _trouble(task: TrackedTask, *, brief: bool = False) -> str:
+    """What is doubtful about a waiting task; "" when nothing is."""
+    if task.trouble is Trouble.REFUSED:
+        words = f": {code(task.words, 60)}" if task.words and not brief else ""
+        return f"the API refuses to say anything about this id{words}"
+    if task.trouble is Trouble.SILENCE:
+        return "the API gives no usable answer at the moment; I go on asking"
+    return "" if task.doubt is None else _DOUBTS[task.doubt]
+
+
+_DOUBTS = {
+    Doubt.UNKNOWN_ID: "the API does not know this id (yet); I ask again",
+    Doubt.NOT_FOUND: "the API finds nothing at this id's address; I go on asking",
+    Doubt.NO_VIDEO: "the API says completed, but gives no video yet; I ask again",
+    Doubt.COMPLETED: "it looks ready; I ask once more to be sure",
+    Doubt.FAILED: "it looks failed; I ask once more to be sure",
+    Doubt.PAST_DEADLINE: "still not finished after a long time; I ask once more",
+    Doubt.REFUSED: "",
+}
 
 
 def _outcome(task: TrackedTask) -> str:
@@ -148,10 +194,12 @@ def status(existing: ExistingDelivery, pause: PauseState | None) -> str:
         lines += _polling(task)
         if pause is not None:
             lines.append(api_pause(pause))
+    if task.cause:
+        lines.append(f"Reason: {one_line(stored_sentence(task.cause), 400)}")
     if task.reason:
-        lines.append(f"Reason:\n{code_block(task.reason, 700)}")
+        lines.append(f"{'The API says' if task.cause else 'Reason'}:\n{code_block(task.reason, 700)}")
     if delivery.last_error:
-        lines.append(f"Last trouble while posting: {one_line(delivery.last_error, 300)}")
+        lines.append(f"Last trouble while posting: {one_line(stored_sentence(delivery.last_error), 300)}")
     return "\n".join(lines)
 
 

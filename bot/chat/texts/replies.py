@@ -3,7 +3,9 @@
 from urllib.parse import quote
 
 from bot.chat.texts.escape import code, length
+from bot.core.api_pause import PauseReason, PauseState
 from bot.core.ids import MAX_IDS
+from bot.core.masking import mask_credentials
 from bot.core.tasks import LIVE, DeliveryState, ExistingDelivery
 from bot.core.tracking import (
     MAX_WATCHERS,
@@ -15,7 +17,6 @@ from bot.core.tracking import (
     UntrackResult,
     WatchResult,
 )
-from bot.core.verdicts import PauseReason, PauseState
 
 MAX_CONTENT = 2000  # Discord's limit for a bot's message, in characters
 MAX_BUTTON_URL = 512  # Discord's limit for a link button
@@ -30,6 +31,10 @@ BOT_NOT_HERE = (
     "later. Ask somebody who manages the server to add me with the **bot** scope. Nothing was tracked."
 )
 ONLY_IN_SERVERS = "Please use this in a channel of a server: that is where I post the video."
+NOT_A_LIST_OF_IDS = (
+    "I found no task id in that, and part of it looks like a command, a header or a key. I have stored and "
+    "sent nothing of it, and only you can see this. Paste the id alone, such as `vgen_abc123def456`."
+)
 NO_IDS_IN_MESSAGE = (
     "I found no task id in that message. Ids look like `vgen_abc123def456`; any other id works with "
     "`/veo track`."
@@ -88,7 +93,7 @@ def fitting(lines: list[str]) -> str:
 
 
 def malformed_ids(malformed: tuple[str, ...]) -> str:
-    shown = ", ".join(code(piece, 60) for piece in malformed[:5])
+    shown = ", ".join(code(mask_credentials(piece), 60) for piece in malformed[:5])
     more = f" and {len(malformed) - 5} more" if len(malformed) > 5 else ""
     return (
         f"I cannot read this as a task id: {shown}{more}. An id has 1 to 128 letters, digits or `. _ : -`, "

@@ -1,10 +1,12 @@
 """What a result message says, and the direct message in its place."""
 
 from bot.chat.texts.escape import code, code_block, length, one_line
+from bot.chat.texts.problems import NO_REASON, fragment, sentence, stored_sentence
 from bot.chat.texts.replies import MAX_BUTTON_URL, MAX_CONTENT, ago, megabytes, person, plain_link
 from bot.core.clock import MINUTE
-from bot.core.results import ResultMessage, link_ends_at, living_link
-from bot.core.tasks import TaskState
+from bot.core.problems import Problem
+from bot.core.results import ResultMessage, living_link
+from bot.core.tasks import TaskState, TrackedTask
 
 _MAX_NOTE = 200
 _MAX_REASON = 1200
@@ -20,7 +22,7 @@ def result(message: ResultMessage, now: int) -> str:
         head.append(f"-# For <#{delivery.channel_id}>, which is closed.")
     if delivery.note and not message.bare:
         head.append(f"-# Note: {code(delivery.note, _MAX_NOTE)}")
-    problem = [one_line(message.problem, _MAX_PROBLEM)] if message.problem else []
+    problem = [one_line(sentence(message.problem), _MAX_PROBLEM)] if message.problem else []
     late = []
     if task.finished_at is not None and now - task.finished_at > _LATE:
         late = [f"-# The API finished it {ago(task.finished_at)}; sorry for the wait."]
@@ -28,17 +30,25 @@ def result(message: ResultMessage, now: int) -> str:
     if task.state is TaskState.COMPLETED:
         link = [] if message.bare else _link_lines(message, now, chars_left)
         return "\n".join([*head, *problem, *link, *late])
-    return "\n".join([*head, _reason(message, min(chars_left, _MAX_REASON)), *problem, *late])
+    reason = _reason_lines(task, min(chars_left, _MAX_REASON), bare=message.bare)
+    return "\n".join([*head, *reason, *problem, *late])
 
 
-def _reason(message: ResultMessage, chars_left: int) -> str:
-    if message.bare:
-        return "Its words were blocked in this channel; `/veo status` shows them to you alone."
-    return code_block(message.due.task.reason or "The video API gave no reason.", chars_left)
+def _reason_lines(task: TrackedTask, max_length: int, *, bare: bool = False) -> list[str]:
+    """Why there is no video: our own words, then those of the API in a block, unless `bare`."""
+    lines = []
+    if task.cause:
+        lines.append(one_line(stored_sentence(task.cause, with_data=not bare), 400))
+    if bare and (task.reason or not lines):
+        lines.append("Its words were blocked in this channel; `/veo status` shows them to you alone.")
+    elif task.reason or not lines:
+        chars_left = max_length - sum(length(line) + 1 for line in lines)
+        lines.append(code_block(task.reason or NO_REASON, chars_left))
+    return lines
 
 
-def undeliverable(message: ResultMessage, why: str, now: int) -> str:
-    """To whoever asked, in a direct message: what came of it, why it is not in the channel, what happens."""
+def undeliverable(message: ResultMessage, why: Problem, now: int) -> str:
+    """The direct message to the requester: the result, why it is not in the channel, what happens next."""
     delivery, task = message.due.delivery, message.due.task
     what = {
         TaskState.COMPLETED: "is ready",
@@ -46,13 +56,14 @@ def undeliverable(message: ResultMessage, why: str, now: int) -> str:
         TaskState.LOST: "was given up",
         TaskState.WAITING: "is waiting",
     }[task.state]
+    reason = one_line(fragment(why), 200)
     lines = [
-        f"{code(task.id)} {what}, but I could not post it in <#{delivery.channel_id}>: {one_line(why, 200)}.",
+        f"{code(task.id)} {what}, but I could not post it in <#{delivery.channel_id}>: {reason}.",
         "I post it there by myself once I may again; `/veo redeliver` in that channel tries at once.",
     ]
     link = living_link(task, now)
     if task.state is not TaskState.COMPLETED:
-        lines.append(code_block(task.reason or "The video API gave no reason.", _MAX_REASON))
+        lines += _reason_lines(task, _MAX_REASON)
     elif message.video is not None:
         lines.append("Here is the video." + _smaller(message))
     elif link is not None and length(link := plain_link(link)) < _MAX_REASON:
@@ -74,7 +85,7 @@ def _headline(message: ResultMessage, name: str) -> str:
         return f"🎬 {who} {name} is ready."
     return {
         TaskState.COMPLETED: f"🎬 {who} {name} is ready, but I cannot attach it.",
-        TaskState.FAILED: f"❌ {who} {name} failed. The video API says:",
+        TaskState.FAILED: f"❌ {who} {name} failed." + ("" if due.task.cause else " The video API says:"),
         TaskState.LOST: f"❓ {who} I stopped waiting for {name}:",
         TaskState.WAITING: f"{who} {name}",
     }[due.task.state]
@@ -82,7 +93,7 @@ def _headline(message: ResultMessage, name: str) -> str:
 
 def _link_lines(message: ResultMessage, now: int, chars_left: int) -> list[str]:
     """The link in words where there is no attachment: it is all that people get."""
-    task, ends_at = message.due.task, link_ends_at(message.due.task)
+    task, ends_at = message.due.task, message.due.task.link_ends_at
     link = living_link(task, now)
     if ends_at is None:
         return []

@@ -1,0 +1,79 @@
+"""What went wrong, as a code with its data. The chat has the sentences (chat/texts/problems.py).
+
+A code is stored in the database as a small JSON object. Version 0.1.0 stored sentences instead.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ProblemCode(StrEnum):
+    """Why a task has no video, or why a result was not posted as it should be."""
+
+    # A task.
+    NO_VIDEO = "no_video"
+    UNKNOWN_ID = "unknown_id"
+    FORGOTTEN_ID = "forgotten_id"
+    REFUSED_ID = "refused_id"
+    PAST_DEADLINE = "past_deadline"  # deadline (ms), api_status
+    NO_ANSWER = "no_answer"  # silence (ms)
+    # A video.
+    LINK_UNUSABLE = "link_unusable"
+    LINK_FORBIDDEN = "link_forbidden"
+    LINK_REDIRECTED = "link_redirected"
+    LINK_REFUSED = "link_refused"  # status
+    LINK_DEAD = "link_dead"
+    LINK_ENDING = "link_ending"
+    LINK_ENDED = "link_ended"
+    VIDEO_TOO_LARGE = "video_too_large"  # limit, size (bytes, where known)
+    NOT_AN_MP4 = "not_an_mp4"
+    DOWNLOAD_INTERRUPTED = "download_interrupted"
+    # A message.
+    TOO_LARGE_HERE = "too_large_here"
+    MAY_NOT_ATTACH = "may_not_attach"
+    MAY_NOT_POST = "may_not_post"
+    CHANNEL_GONE = "channel_gone"
+    NO_ACCESS = "no_access"
+    NO_DIRECT_MESSAGES = "no_direct_messages"
+    WRONG_CHANNEL_KIND = "wrong_channel_kind"
+    THREAD_LOCKED = "thread_locked"
+    THREAD_LIMIT = "thread_limit"
+    BLOCKED_BY_AUTOMOD = "blocked_by_automod"
+    LINK_BLOCKED = "link_blocked"
+    FORM_REFUSED = "form_refused"
+    NOT_ALLOWED = "not_allowed"
+    MESSAGE_DELETED = "message_deleted"
+    # Something that passes.
+    DISCORD_UNAVAILABLE = "discord_unavailable"  # status, where Discord answered; blocked, by its edge
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+    OUR_BUG = "our_bug"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A code and the numbers or words that its sentence needs."""
+
+    code: ProblemCode
+    data: Mapping[str, str | int] = field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """As it is stored: the same problem is always the same text, so that rows can be grouped by it."""
+        return json.dumps({"code": self.code, **self.data}, sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_text(cls, text: str) -> "Problem | None":
+        """The problem that `to_text` wrote; None for a sentence of version 0.1.0."""
+        if not text.startswith("{"):
+            return None
+        try:
+            data = dict(json.loads(text))
+            return cls(ProblemCode(data.pop("code")), data)
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def __str__(self) -> str:
+        """For the log."""
+        return " ".join([self.code, *(f"{name}={value}" for name, value in self.data.items())])
