@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from bench import deliver, fit, fuzz, loop, poll, process, questions, soak, workers
+from bench import deliver, deliver_slow, fit, fuzz, loop, poll, process, questions, soak, workers
 from bench.databases import Kind
 
 Outcome = tuple[str, dict[str, object]]
@@ -56,6 +56,9 @@ async def _workers(arguments: argparse.Namespace) -> Outcome:
 
 
 async def _deliver(arguments: argparse.Namespace) -> Outcome:
+    if arguments.slow:
+        slow = await deliver_slow.measure()
+        return deliver_slow.table(slow), deliver_slow.as_json(slow)
     figures = await deliver.measure(
         videos=arguments.videos, size=arguments.size * 1024**2, rounds=arguments.rounds
     )
@@ -141,6 +144,7 @@ def _arguments() -> argparse.Namespace:
     carrying.add_argument("--videos", type=int, default=50, help="(%(default)s)")
     carrying.add_argument("--size", type=int, default=15, help="of each, in MiB (%(default)s)")
     carrying.add_argument("--rounds", type=int, default=3, help="of both, in turn (%(default)s)")
+    carrying.add_argument("--slow", action="store_true", help="good videos beside 200 slow links instead")
     whole = what.add_parser("process", help="start-up, memory, and answers under full polling")
     whole.add_argument("--tasks", type=int, default=2_000, help="waiting tasks (%(default)s)")
     soaking = what.add_parser("soak", help="random kills and faults; counts lost and doubled results")

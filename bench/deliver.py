@@ -20,7 +20,7 @@ import psutil
 from bench.figures import spread
 from bench.limits import LIFTED
 from bench.process import peak
-from bot.app import DELIVERY_SLOTS
+from bot.work.download_slots import FAST_SLOTS
 from bot.work.posting import MAX_UPLOADS
 from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Channel
@@ -82,7 +82,7 @@ async def _bare(videos: int, size: int) -> Run:
             what = {
                 "api": env.discord.api_url,
                 "token": env.discord.token,
-                "at_once": DELIVERY_SLOTS,
+                "at_once": FAST_SLOTS,
                 "uploads": MAX_UPLOADS,
                 "videos": carried,
             }

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import tempfile
 import time
 from dataclasses import dataclass
@@ -34,11 +33,11 @@ class Figures:
 
 
 async def measure() -> list[Figures]:
-    program = find_ffmpeg()
-    if program is None:
+    found = find_ffmpeg()
+    if found is None:
         raise RuntimeError("there is no ffmpeg on this machine")
     with tempfile.TemporaryDirectory() as folder:
-        return [await _measure(program, Path(folder), *film) for film in _FILMS]
+        return [await _measure(found.path, Path(folder), *film) for film in _FILMS]
 
 
 async def _measure(program: Path, folder: Path, name: str, width: int, height: int, bits: int) -> Figures:
@@ -48,20 +47,8 @@ async def _measure(program: Path, folder: Path, name: str, width: int, height: i
     load, began = os.getloadavg()[0], time.perf_counter()
     await Fitter(ffmpeg=program).fit(source, fitted, limit=_LIMIT)
     seconds = time.perf_counter() - began
-    size, picture = inspect_mp4(fitted).size, await _picture(program, fitted)
-    return Figures(name, source.stat().st_size, seconds, load, size, picture)
-
-
-async def _picture(program: Path, path: Path) -> tuple[int, int]:
-    """Width and height, as ffmpeg describes the file."""
-    reader = await asyncio.create_subprocess_exec(
-        *(program, "-hide_banner", "-i", path), stderr=asyncio.subprocess.PIPE
-    )
-    _, described = await reader.communicate()
-    found = re.search(rb" Video: .*?\b(\d{2,5})x(\d{2,5})\b", described)
-    if found is None:
-        raise RuntimeError("ffmpeg sees no picture in what was made")
-    return int(found[1]), int(found[2])
+    made = inspect_mp4(fitted)
+    return Figures(name, source.stat().st_size, seconds, load, made.size, (made.width, made.height))
 
 
 async def _make(program: Path, path: Path, width: int, height: int, bits: int) -> None:

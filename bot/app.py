@@ -30,6 +30,8 @@ from bot.veo.download import VideoDownloader, open_download_session
 from bot.work.api_pause import ApiPause
 from bot.work.card_updater import CardUpdater
 from bot.work.deliverer import Deliverer
+from bot.work.downloading import VideoDownloads
+from bot.work.fresh_links import FreshLinks
 from bot.work.housekeeping import Chore, purge_left_guilds, run_chores, tidy_videos
 from bot.work.loop import DurableLoop, Handler, Queue
 from bot.work.poller import Poller
@@ -42,8 +44,8 @@ logger = logging.getLogger(__name__)
 _POSTING_SHUTDOWN = 20.0
 _POLLING_SHUTDOWN = 2.0
 _CARD_SHUTDOWN = 5.0
-# Uploads have a limit of their own; these are downloads and videos being made smaller as well.
-DELIVERY_SLOTS = 12
+# Most of them wait for a download; downloads, uploads and other posts have slots of their own.
+DELIVERY_SLOTS = 1024
 _CARD_SLOTS = 4
 HOUSEKEEPING_INTERVAL = 3600.0
 # Enough polls in flight to keep up the rate although each may take long.
@@ -80,6 +82,10 @@ class _Dependencies:
     client: CourierClient
     messenger: DiscordMessenger
     videos: VideoCache
+    api: VideoApiClient
+    poll_slots: int
+    poll_limiter: RateLimiter
+    fresh_links: FreshLinks
     clock: Clock
     metrics: Metrics
 
@@ -101,7 +107,7 @@ async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) ->
         await _open_http(stack, built, role)
         loops = WorkerLoops()
         if role.works:
-            await _add_loops(stack, built, loops, stop)
+            await _add_loops(built, loops, stop)
         if role.chats:
             await _connect_chat(built, loops)
         jobs = [*loops.jobs(), *_listeners(settings, store, loops), _housekeeping(built, role)]
@@ -140,17 +146,39 @@ async def _dependencies(
         limiter = SharedRateLimiter(store.database, DISCORD, DISCORD_RATE, clock)
     messenger = DiscordMessenger(client, clock, limiter, metrics)
     videos = await _video_cache(stack, settings, store, clock, metrics)
-    return _Dependencies(settings, store, client, messenger, videos, clock, metrics)
+    wanted = max(_MIN_POLLS, min(_MAX_POLLS, int(settings.poll_rate * _SECONDS_PER_ANSWER)))
+    poll_slots = max(_MIN_POLLS, raise_file_limit(wanted + _OTHER_FILES) - _OTHER_FILES)
+    session = await stack.enter_async_context(open_api_session(connections=poll_slots))
+    api = VideoApiClient(base_url=str(settings.veo_api_url), key=settings.veo_api_key, session=session)
+    poll_limiter = RateLimiter(RateLimit(settings.poll_rate, burst=settings.poll_rate), clock)
+    return _Dependencies(
+        settings=settings,
+        store=store,
+        client=client,
+        messenger=messenger,
+        videos=videos,
+        api=api,
+        poll_slots=poll_slots,
+        poll_limiter=poll_limiter,
+        fresh_links=FreshLinks(
+            api=api, queue=store.tasks, limiter=poll_limiter, interval=settings.interval_ms, clock=clock
+        ),
+        clock=clock,
+        metrics=metrics,
+    )
 
 
 async def _video_cache(
     stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock, metrics: Metrics
 ) -> VideoCache:
     """The video folder, without what a crash left in it."""
-    local = settings.api_on_loopback
-    session = await stack.enter_async_context(open_download_session(allow_loopback=local))
+    local, networks = settings.api_on_loopback, settings.video_networks
+    session = await stack.enter_async_context(open_download_session(allow_loopback=local, networks=networks))
     downloader = VideoDownloader(
-        session=session, max_bytes=int(settings.max_video_bytes), allow_loopback=local
+        session=session,
+        max_bytes=int(settings.max_video_bytes),
+        allow_loopback=local,
+        networks=networks,
     )
     videos = VideoCache(settings.data_dir / "videos", downloader, Fitter(), metrics)
     clear = videos.tidy if store.database.is_shared else videos.sweep
@@ -162,15 +190,19 @@ async def _video_cache(
 async def _connect_chat(built: _Dependencies, loops: WorkerLoops) -> None:
     """Add commands and buttons; returns once Discord knows the commands."""
     store, client = built.store, built.client
-    tracking = Tracking(store=store, videos=built.videos, clock=built.clock, on_work=loops.wake)
+    tracking = Tracking(
+        store=store,
+        videos=built.videos,
+        fresh_links=built.fresh_links,
+        clock=built.clock,
+        on_work=loops.wake,
+    )
     client.use(tracking, built.messenger, Membership(store.guilds, built.clock, loops.wake))
     await register_commands(client, store.key_values, built.settings.discord_guild_id)
 
 
-async def _add_loops(
-    stack: AsyncExitStack, built: _Dependencies, loops: WorkerLoops, stop: asyncio.Event
-) -> None:
-    loops.add(TASKS, await _poll_loop(stack, built, loops))
+async def _add_loops(built: _Dependencies, loops: WorkerLoops, stop: asyncio.Event) -> None:
+    loops.add(TASKS, await _poll_loop(built, loops))
     loops.add(DELIVERIES, _delivery_loop(built, loops, stop))
     updater = CardUpdater(queue=built.store.cards, editor=built.messenger, clock=built.clock)
     loops.add(
@@ -207,35 +239,42 @@ def _loop(
     )
 
 
-async def _poll_loop(stack: AsyncExitStack, built: _Dependencies, loops: WorkerLoops) -> DurableLoop[Any]:
+async def _poll_loop(built: _Dependencies, loops: WorkerLoops) -> DurableLoop[Any]:
     settings, store, clock = built.settings, built.store, built.clock
-    wanted = max(_MIN_POLLS, min(_MAX_POLLS, int(settings.poll_rate * _SECONDS_PER_ANSWER)))
-    slots = max(_MIN_POLLS, raise_file_limit(wanted + _OTHER_FILES) - _OTHER_FILES)
-    session = await stack.enter_async_context(open_api_session(connections=slots))
     on_cards = partial(loops.wake, CARDS)
     pause = ApiPause(store.key_values, store.tasks, clock, interval=settings.interval_ms, on_cards=on_cards)
     await pause.start()
     poller = Poller(
-        api=VideoApiClient(base_url=str(settings.veo_api_url), key=settings.veo_api_key, session=session),
+        api=built.api,
         queue=store.tasks,
         pause=pause,
-        limiter=RateLimiter(RateLimit(settings.poll_rate, burst=settings.poll_rate), clock),
+        limiter=built.poll_limiter,
         rules=PollRules(settings.interval_ms, int(settings.task_deadline * SECOND)),
         clock=clock,
         on_change=partial(loops.wake, DELIVERIES, CARDS),
         metrics=built.metrics,
     )
-    return _loop(built, poller, poller, slots=slots, shutdown_timeout=_POLLING_SHUTDOWN, may_cancel=True)
+    return _loop(
+        built, poller, poller, slots=built.poll_slots, shutdown_timeout=_POLLING_SHUTDOWN, may_cancel=True
+    )
 
 
 def _delivery_loop(built: _Dependencies, loops: WorkerLoops, stop: asyncio.Event) -> DurableLoop[Any]:
+    downloads = VideoDownloads(
+        queue=built.store.deliveries,
+        videos=built.videos,
+        fresh_links=built.fresh_links,
+        clock=built.clock,
+    )
     deliverer = Deliverer(
         queue=built.store.deliveries,
         messenger=built.messenger,
         videos=built.videos,
+        downloads=downloads,
         clock=built.clock,
         stop=stop,
         on_change=partial(loops.wake, CARDS),
+        on_free=partial(loops.wake, DELIVERIES),
         metrics=built.metrics,
     )
     return _loop(

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
+from bot.core.problems import ProblemCode
 from bot.core.verdicts import AnswerKind
 
 
@@ -50,8 +51,16 @@ class Metrics:
         self._polls = self._counter(
             "veo_polls", "Polls of the video API by its answer.", "answer", AnswerKind
         )
+        # A label is looked up once, because polls are counted thousands of times a second.
+        self._polls_by_answer = {answer: self._polls.labels(str(answer)) for answer in AnswerKind}
         self._attempts = self._counter(
             "veo_delivery_attempts", "Attempts to deliver by outcome.", "outcome", AttemptOutcome
+        )
+        self._without_video = self._counter(
+            "veo_results_without_video",
+            "Results posted without their video, by reason.",
+            "reason",
+            ProblemCode,
         )
         self._waits = self._counter(
             "veo_wait_seconds", "Seconds of waiting, by who makes us wait.", "limiter", WaitReason
@@ -84,10 +93,14 @@ class Metrics:
         return Histogram(name, what, registry=self.registry, buckets=tuple(buckets))
 
     def polled(self, answer: AnswerKind) -> None:
-        self._polls.labels(str(answer)).inc()
+        self._polls_by_answer[answer].inc()
 
     def attempted(self, outcome: AttemptOutcome) -> None:
         self._attempts.labels(str(outcome)).inc()
+
+    def posted_without_video(self, reason: ProblemCode) -> None:
+        """The result of a completed task goes out as a link or in words."""
+        self._without_video.labels(str(reason)).inc()
 
     def delivered(self, seconds: float) -> None:
         """A video was posted `seconds` after it was completed or requested, whichever is later."""

@@ -33,6 +33,10 @@ _API_PATH = re.compile(r"(?<![:/])/+v1(?:/+result(?:/.*)?)?/*$")
 # Discord recommends about one per 1,000 servers.
 _MAX_SHARDS = 10_000
 _MIN_PASSWORD = 8
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+# Cloud machines have their metadata service, and its passwords, on a link-local address.
+_LINK_LOCAL = (ipaddress.ip_network("169.254.0.0/16"), ipaddress.ip_network("fe80::/10"))
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 def _without_slash(url: AnyHttpUrl) -> str:
@@ -68,11 +72,33 @@ def _shard_ids(text: Any) -> Any:
     return tuple(sorted(ids))
 
 
+def _networks(text: Any) -> Any:
+    """Networks in CIDR form, separated by commas: `198.18.0.0/15, 10.1.0.0/16`."""
+    if not isinstance(text, str):
+        return text
+    return tuple(_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _network(text: str) -> Network:
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a network in CIDR form, such as 198.18.0.0/15") from None
+    if "/" in text and ipaddress.ip_interface(text).ip != network.network_address:
+        raise ValueError(f"{text!r} names one address and a network: the network is {network}")
+    if any(network.version == never.version and network.overlaps(never) for never in _LINK_LOCAL):
+        raise ValueError(f"{text!r} contains link-local addresses, where no video is ever downloaded from")
+    if any(network.version == never.version and network.overlaps(never) for never in _LOOPBACK):
+        raise ValueError(f"{text!r} contains loopback addresses: only a VEO_API_URL on loopback allows them")
+    return network
+
+
 BaseUrl = Annotated[AnyHttpUrl, AfterValidator(_without_slash)]
 ApiUrl = Annotated[AnyHttpUrl, AfterValidator(_api_address)]
 Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 ShardIds = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_shard_ids)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 
 
 class Settings(BaseSettings):
@@ -97,6 +123,7 @@ class Settings(BaseSettings):
     task_deadline: float = Field(21_600, ge=1, le=30 * 86_400)
     lease_time: float = Field(30, ge=1, le=3600)
     max_video_bytes: ByteSize = Field(ByteSize(512 * 1024**2), gt=0)
+    video_networks: Networks = ()
     max_open_per_user: Count = 20
     max_open_per_channel: Count = 50
     max_open_per_guild: Count = 200

@@ -1,7 +1,8 @@
-"""A deliverer over the real store and a real folder; Discord, downloads and fitting are scripted."""
+"""A deliverer over the real store and folder; Discord, video API, downloads and fitting are scripted."""
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,17 +10,25 @@ import sqlalchemy as sa
 
 from bot.core.errors import DiscordUnavailable, TooLargeForDiscord
 from bot.core.problems import Problem
+from bot.core.rate_limit import RateLimit, RateLimiter
 from bot.core.results import ResultMessage
 from bot.core.tasks import Delivery
+from bot.core.verdicts import Answer
+from bot.media.mp4 import Mp4, inspect_mp4
 from bot.metrics import Metrics
 from bot.storage.store import Store
 from bot.storage.tables import deliveries
 from bot.work.deliverer import Deliverer
+from bot.work.downloading import VideoDownloads
+from bot.work.fresh_links import FreshLinks
 from bot.work.video_cache import VideoCache
-from tests.factories import CHANNEL, look_up
+from tests.boxes import FILM, box
+from tests.conftest import INTERVAL
+from tests.factories import CHANNEL, COMPLETED, look_up
 from tests.timing import FakeClock
 
-MP4 = b"the video"
+# Cut off within its last box it is whole: no sample is there.
+MP4 = FILM + box(b"free", bytes(64))
 
 
 class ScriptedDiscord:
@@ -39,23 +48,34 @@ class ScriptedDiscord:
         self.refuses_more_than: int | None = None
         self.found_only_in: int | None = None
         self.upload_limit_of_guild = 10 * 1024 * 1024
+        self.held_uploads: asyncio.Event | None = None
+        self.uploading = 0
 
     async def post(self, result: ResultMessage) -> int | None:
         self.tried.append(result)
         if self.errors:
             raise self.errors.popleft()
         if self.refuses_more_than is not None and result.video:
-            self._check_size((await asyncio.to_thread(result.video.stat)).st_size, self.refuses_more_than)
+            self._check_size(result.video.size, self.refuses_more_than)
+        if self.held_uploads and result.video:
+            await self._upload_slowly(self.held_uploads)
         nonce = result.due.delivery.nonce
         if nonce in self.deleted:
             return None
         if nonce not in self.messages or self.forgets_nonces:
-            data = await asyncio.to_thread(result.video.read_bytes) if result.video else None
+            data = await asyncio.to_thread(result.video.path.read_bytes) if result.video else None
             self.messages[nonce] = (5000 + len(self.tried), data, result.problem)
         if self.accepts_then_cuts:
             self.accepts_then_cuts = False
             raise DiscordUnavailable("connection cut")
         return self.messages[nonce][0]
+
+    async def _upload_slowly(self, held: asyncio.Event) -> None:
+        self.uploading += 1
+        try:
+            await held.wait()
+        finally:
+            self.uploading -= 1
 
     def _check_size(self, size: int, limit: int) -> None:
         if size > limit:
@@ -102,17 +122,40 @@ class ScriptedDownloads:
     def __init__(self) -> None:
         self.errors: deque[Exception] = deque()
         self.urls: list[str] = []
+        self.timeouts: list[float] = []
         self.held: asyncio.Event | None = None
         self.begun = asyncio.Event()
 
-    async def fetch(self, url: str, destination: Path) -> None:
+    async def fetch(
+        self, url: str, destination: Path, *, timeout: float, on_progress: Callable[[int], None]
+    ) -> Mp4:
         self.urls.append(url)
+        self.timeouts.append(timeout)
         self.begun.set()
         if self.held:
             await self.held.wait()
         if self.errors:
             raise self.errors.popleft()
+        on_progress(len(MP4))
         await asyncio.to_thread(destination.write_bytes, MP4)
+        return await asyncio.to_thread(inspect_mp4, destination)
+
+
+class ScriptedApi:
+    """Gives the same answer to each poll."""
+
+    def __init__(self, answer: Answer = COMPLETED) -> None:
+        self.answer = answer
+        self.polled: list[str] = []
+
+    async def poll(self, task_id: str) -> Answer:
+        self.polled.append(task_id)
+        return self.answer
+
+
+def scripted_fresh_links(store: Store, clock: FakeClock, api: ScriptedApi) -> FreshLinks:
+    limiter = RateLimiter(RateLimit(1000, burst=1000), clock)
+    return FreshLinks(api=api, queue=store.tasks, limiter=limiter, interval=INTERVAL, clock=clock)
 
 
 @dataclass
@@ -125,26 +168,42 @@ class DelivererEnv:
     discord: ScriptedDiscord = field(default_factory=ScriptedDiscord)
     downloads: ScriptedDownloads = field(default_factory=ScriptedDownloads)
     fitter: ScriptedFitter = field(default_factory=ScriptedFitter)
+    api: ScriptedApi = field(default_factory=ScriptedApi)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     metrics: Metrics = field(default_factory=Metrics)
     changes: int = 0
+    frees: int = 0
+    wake: Callable[[], None] = lambda: None
     videos: VideoCache = field(init=False)
+    fresh_links: FreshLinks = field(init=False)
     deliverer: Deliverer = field(init=False)
 
     def __post_init__(self) -> None:
         self.videos = VideoCache(self.folder, self.downloads, self.fitter, self.metrics)
+        self.fresh_links = scripted_fresh_links(self.store, self.clock, self.api)
         self.deliverer = Deliverer(
             queue=self.store.deliveries,
             messenger=self.discord,
             videos=self.videos,
+            downloads=VideoDownloads(
+                queue=self.store.deliveries,
+                videos=self.videos,
+                fresh_links=self.fresh_links,
+                clock=self.clock,
+            ),
             clock=self.clock,
             stop=self.stop,
             on_change=self._changed,
+            on_free=self._freed,
             metrics=self.metrics,
         )
 
     def _changed(self) -> None:
         self.changes += 1
+
+    def _freed(self) -> None:
+        self.frees += 1
+        self.wake()
 
     async def deliver(self, count: int = 1) -> None:
         """One attempt for each of the next due deliveries."""

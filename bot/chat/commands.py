@@ -10,7 +10,7 @@ from discord import app_commands
 from bot.chat import buttons
 from bot.chat.messenger import DiscordMessenger
 from bot.chat.permissions import permission_problem
-from bot.chat.responses import describe_error, reply_privately
+from bot.chat.responses import defer_privately, describe_error, reply_privately
 from bot.chat.texts import cards, replies
 from bot.chat.texts.escape import one_line
 from bot.core.errors import DiscordUnavailable, GiveUp
@@ -158,6 +158,8 @@ class VeoCommands(app_commands.Group):
             await reply_privately(interaction, problem)
             return
         task_id = _one_id(id_text)
+        # The API may be asked for a fresh link, which takes longer than Discord waits for an answer.
+        await defer_privately(interaction)
         result, existing = await self._tracking.redeliver(
             _channel_id(interaction), task_id, interaction.user.id
         )

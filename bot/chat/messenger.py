@@ -1,6 +1,5 @@
 """Posts result messages and cards by channel id, with the delivery's nonce, and finds them again."""
 
-import asyncio
 import logging
 import os
 import re
@@ -91,7 +90,7 @@ class DiscordMessenger:
                 message = await self._create(result.channel_id, parameters)
         except TooLargeForDiscord:
             if result.video is not None:
-                self._limits.refuse(delivery.guild_id, result.video.stat().st_size)
+                self._limits.refuse(delivery.guild_id, result.video.size)
             raise
         except discord.NotFound as error:
             if is_unknown_message(error):
@@ -101,7 +100,7 @@ class DiscordMessenger:
         return int(message["id"])
 
     async def send_privately(self, result: ResultMessage, why: Problem) -> None:
-        if result.video is not None and (await asyncio.to_thread(result.video.stat)).st_size > DEFAULT:
+        if result.video is not None and result.video.size > DEFAULT:
             result = replace(result, video=None)
         try:
             await self._send_to_requester(result, why)
@@ -198,7 +197,7 @@ class DiscordMessenger:
         if message_id is None:
             return
         parameters = handle_message_parameters(
-            content=cards.card(view),
+            content=cards.card(view, self._clock()),
             view=buttons.card_buttons(view),
             allowed_mentions=discord.AllowedMentions.none(),
         )
@@ -215,7 +214,7 @@ class DiscordMessenger:
     async def post_card(self, view: CardView) -> int:
         """The card as a plain message, when the command's own answer did not get through."""
         parameters = handle_message_parameters(
-            content=cards.card(view),
+            content=cards.card(view, self._clock()),
             view=buttons.card_buttons(view),
             allowed_mentions=discord.AllowedMentions.none(),
         )
@@ -233,7 +232,7 @@ def _attachment(result: ResultMessage) -> discord.File | Any:
     """From disk, never through memory: discord.py streams a file that it opened itself."""
     if result.video is None:
         return discord.utils.MISSING
-    return discord.File(result.video, filename=attachment_name(result.due.task.id))
+    return discord.File(result.video.path, filename=attachment_name(result.due.task.id))
 
 
 def _has_button(message: Any, custom_id: str) -> bool:

@@ -30,6 +30,14 @@ async def reply_privately(
         logger.warning("an answer to an interaction was lost: %s", describe_error(error))
 
 
+async def defer_privately(interaction: discord.Interaction[Any]) -> None:
+    """Tell Discord that the private answer takes longer than three seconds. A lost one changes nothing."""
+    try:
+        await interaction.response.defer(ephemeral=True)
+    except (discord.HTTPException, aiohttp.ClientError, TimeoutError) as error:
+        logger.warning("an interaction could not be deferred: %s", describe_error(error))
+
+
 async def reply_to_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
     """Tell the person what they can do, and log what they cannot see."""
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error

@@ -2,8 +2,9 @@
 
 CourierError
 ├── TryLater                 temporary failure outside our control: retried by the durable loop
-│   ├── DownloadInterrupted  the video did not arrive as a whole
-│   ├── LinkRefused          the video's host answered 4xx: often for ever, sometimes not yet
+│   ├── DownloadFailed       whether this try brought bytes of the video
+│   │   ├── DownloadInterrupted  the video did not arrive as a whole
+│   │   └── LinkRefused          the video's host answered something else: often for ever, sometimes not yet
 │   ├── DiscordUnavailable   Discord did not take the message, and may later
 │   └── StorageUnavailable   the database did not answer
 ├── GiveUp                   permanent failure: the person who asked is told
@@ -48,14 +49,34 @@ class TryLater(CourierError):
         self.problem = Problem(self.code, data)
 
 
-class DownloadInterrupted(TryLater):
+class DownloadFailed(TryLater):
+    """The video was not downloaded this time. `progressed`: this try brought bytes of the video."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: ProblemCode | None = None,
+        retry_after: float | None = None,
+        progressed: bool = False,
+        **data: str | int,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, **data)
+        self.problem = Problem(code or self.code, data)
+        self.progressed = progressed
+
+
+class DownloadInterrupted(DownloadFailed):
     """The video's host did not deliver the whole file this time."""
 
     code = ProblemCode.DOWNLOAD_INTERRUPTED
 
 
-class LinkRefused(TryLater):
-    """The video's host answered 4xx. A new link may need a moment; a dead one never comes back."""
+class LinkRefused(DownloadFailed):
+    """The video's host answered 4xx, something that is no MP4, or has an address that we may not visit.
+
+    A new link may need a moment; a dead one never comes back.
+    """
 
     code = ProblemCode.LINK_REFUSED
 

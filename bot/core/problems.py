@@ -30,6 +30,7 @@ class ProblemCode(StrEnum):
     VIDEO_TOO_LARGE = "video_too_large"  # limit, size (bytes, where known)
     NOT_AN_MP4 = "not_an_mp4"
     DOWNLOAD_INTERRUPTED = "download_interrupted"
+    DOWNLOAD_FAILED = "download_failed"
     # A message.
     TOO_LARGE_HERE = "too_large_here"
     MAY_NOT_ATTACH = "may_not_attach"

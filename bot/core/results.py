@@ -7,16 +7,34 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from bot.core.clock import DAY, SECOND
+from bot.core.clock import DAY, MINUTE, SECOND
 from bot.core.problems import Problem
 from bot.core.tasks import DueDelivery, TaskState, TrackedTask
 
 # X-query of the API's documentation: a video_url is valid for 24 hours.
 LINK_LIFETIME = DAY
+# A video that could not be downloaded for so long has its link on the card.
+LINK_SHOWN_AFTER = 10 * MINUTE
 # Discord takes at most 25 characters and compares nonces by author, not by channel (reference: Create
 # Message, `enforce_nonce`), so a nonce must be unique per delivery over all channels and installations.
 _NONCE_BYTES = 15
 _SIGNED_AT = re.compile(r"x-([a-z]{1,10})-date")
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A checked MP4 on our disk. `size` in bytes, sides in pixels as shown, `seconds` of length.
+
+    `plays_in_discord`: false for a codec of which many of Discord's clients show only a still.
+    """
+
+    path: Path
+    size: int
+    width: int
+    height: int
+    seconds: float | None = None
+    codec: str = ""
+    plays_in_discord: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +48,7 @@ class ResultMessage:
     """
 
     due: DueDelivery
-    video: Path | None = None
+    video: Video | None = None
     problem: Problem | None = None
     original_size: int | None = None
     bare: bool = False

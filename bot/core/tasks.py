@@ -156,6 +156,11 @@ class Delivery:
     last_error: str | None  # the last thing that went wrong, for people
     cancelled_by: int | None  # who untracked it
     posted_in: int | None = None  # the result message's channel, when it is another one (a thread's parent)
+    is_preparing: bool = False  # its video is being downloaded or made smaller, so its channel is free
+    download_since: int | None = None  # when its video was first tried
+    download_attempt: int = 0  # downloads that trouble broke off, in a row
+    download_tries: int = 0  # refusals of the present link
+    fresh_links: int = 0  # how often the API was asked for another link
 
     @property
     def message_channel_id(self) -> int:

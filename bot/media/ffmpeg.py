@@ -1,13 +1,17 @@
-"""Runs ffmpeg as a child process with bounded memory, disk and time, without network and secrets."""
+"""Finds an ffmpeg that can encode, and runs it as a child process: bounded, without network and secrets."""
 
 import asyncio
 import contextlib
 import importlib
 import os
+import re
 import shutil
 import signal
+import subprocess
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bot.aio import finish, wait_until_done
@@ -16,25 +20,72 @@ from bot.core.errors import CannotFit
 # Bytes kept of ffmpeg's output about a broken file.
 _MAX_OUTPUT = 4096
 _NICENESS = 10
-# The shell sets the limits before ffmpeg starts, because a function run between fork and exec is not safe
+# Seconds for printing the list of encoders.
+_MAX_LOOK = 20.0
+# Seconds in which the shell ends what it started.
+_MAX_END = 5.0
+# Not the bot's environment, because it holds its token and the API's key.
+_ENVIRONMENT = {"PATH": os.defpath}
+# A shell sets the limits before ffmpeg starts, because a function run between fork and exec is not safe
 # beside threads, and a limit set from outside comes too late. A limit that the system lacks is skipped (idle
-# disk priority and the memory limit exist on Linux only): the shell's complaints are dropped, and ffmpeg gets
-# the pipe back. Memory is counted in KiB, files in blocks of 512 bytes; no core file is left beside the
-# videos.
-_WITH_LIMITS = """
+# disk priority, the memory limit and setpriv exist on Linux only): the shell's complaints are dropped, and
+# ffmpeg gets the pipe back. Memory is counted in KiB, files in blocks of 512 bytes, CPU time in seconds; no
+# core file is left beside the videos.
+_SET_LIMITS = """
 exec 3>&2 2>/dev/null
-ulimit -c 0; ulimit -d "$1"; ulimit -f "$2"; ionice -c 3 -p $$
-niceness=$3; shift 3
-exec 2>&3 3>&-
-exec nice -n "$niceness" "$@"
+ulimit -c 0; ulimit -d "$1"; ulimit -f "$2"; ulimit -t "$3"; ionice -c 3 -p $$
+shift 3
+if setpriv --pdeathsig TERM true; then set -- setpriv --pdeathsig TERM "$@"; fi
+exec "$@"
+"""
+# Linux sends SIGTERM to this second shell when the thread that started it is gone, which is the event loop's,
+# also after SIGKILL (PR_SET_PDEATHSIG). Only one process gets that signal, so the shell stays as ffmpeg's
+# parent and kills the process group, which has the children of a wrapper script, too. It waits for ffmpeg
+# before, because nobody else does where the bot is process 1 of a container. The parent's id shows a bot that
+# was gone before setpriv. On other systems the CPU limit ends ffmpeg.
+_START = """
+trap 'kill -KILL $!; wait $!; kill -KILL 0' TERM
+[ "$PPID" = "$1" ] || exit 1
+niceness=$2; shift 2
+nice -n "$niceness" "$@" 2>&3 3>&- &
+exec 3>&-
+wait $!
 """
 
 
-def find_ffmpeg() -> Path | None:
-    """The system's ffmpeg, or the one in the wheel of imageio-ffmpeg; None when there is neither."""
-    found = shutil.which("ffmpeg")
-    if found is not None:
-        return Path(found)
+@dataclass(frozen=True, slots=True)
+class FoundFfmpeg:
+    """An ffmpeg that can encode H.264. `description` says to the operator which one it is, and why."""
+
+    path: Path
+    description: str
+
+
+def find_ffmpeg() -> FoundFfmpeg | None:
+    """The system's ffmpeg, or the one in the wheel of imageio-ffmpeg; None when neither can encode H.264.
+
+    Blocking: call it off the event loop. What was found is kept; what was not is looked for again.
+    """
+    try:
+        return _look_for_ffmpeg()
+    except FileNotFoundError:
+        return None
+
+
+@cache
+def _look_for_ffmpeg() -> FoundFfmpeg:
+    """Raises FileNotFoundError, because `cache` keeps what is returned."""
+    system = shutil.which("ffmpeg")
+    if system is not None and _can_encode(Path(system)):
+        return FoundFfmpeg(Path(system), system)
+    wheel = _ffmpeg_of_wheel()
+    if wheel is None or not _can_encode(wheel):
+        raise FileNotFoundError("no ffmpeg that can encode H.264")
+    reason = "the system has none" if system is None else "the system's cannot encode H.264"
+    return FoundFfmpeg(wheel, f"the one of imageio-ffmpeg, because {reason}")
+
+
+def _ffmpeg_of_wheel() -> Path | None:
     try:
         wheel = importlib.import_module("imageio_ffmpeg")
         return Path(wheel.get_ffmpeg_exe())
@@ -42,12 +93,33 @@ def find_ffmpeg() -> Path | None:
         return None
 
 
-class Ffmpeg:
-    """Runs one program. `memory_limit` in bytes per run. The caller bounds the time: a cancel ends a run."""
+def _can_encode(program: Path) -> bool:
+    """Whether it lists x264 among its encoders: distributions leave it out for its licence or its patents."""
+    try:
+        listed = subprocess.run(  # noqa: S603 - found on the operator's PATH, or installed by the operator
+            (program, "-nostdin", "-hide_banner", "-encoders"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            env=_ENVIRONMENT,
+            timeout=_MAX_LOOK,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return re.search(rb"^ V\S* libx264 ", listed.stdout, re.MULTILINE) is not None
 
-    def __init__(self, program: Path, *, memory_limit: int) -> None:
+
+class Ffmpeg:
+    """Runs one program. `memory_limit` in bytes and `cpu_limit` in seconds of all cores are for one run.
+
+    The caller bounds the time: a cancel ends a run. Whatever ends the bot ends a run, too: on Linux within
+    moments, elsewhere by the CPU limit.
+    """
+
+    def __init__(self, program: Path, *, memory_limit: int, cpu_limit: int) -> None:
         self._program = program
         self._memory_limit = memory_limit
+        self._cpu_limit = cpu_limit
 
     async def run(self, *arguments: str, max_written: int = 0) -> tuple[int, str]:
         """Exit code and the end of the output. ffmpeg writes no file of more than `max_written` bytes.
@@ -62,20 +134,20 @@ class Ffmpeg:
         finally:
             await wait_until_done(starting)
             if starting.exception() is None:
-                await _kill(starting.result())
+                await finish(_end(starting.result()))
         return child.returncode or 0, output.decode(errors="replace")
 
     async def _start(self, arguments: Sequence[str], max_written: int) -> Process:
-        limits = (self._memory_limit // 1024, max_written // 512, _NICENESS)
+        limits = (self._memory_limit // 1024, max_written // 512, self._cpu_limit)
         try:
             return await asyncio.create_subprocess_exec(
-                *("/bin/sh", "-c", _WITH_LIMITS, "sh", *map(str, limits)),
+                *("/bin/sh", "-c", _SET_LIMITS, "sh", *map(str, limits)),
+                *("/bin/sh", "-c", _START, "sh", str(os.getpid()), str(_NICENESS)),
                 *(os.fspath(self._program), "-nostdin", "-hide_banner", *arguments),
                 stdin=DEVNULL,
                 stdout=DEVNULL,
                 stderr=PIPE,
-                # Not our environment, because it holds the bot's token and the API's key.
-                env={"PATH": os.defpath},
+                env=_ENVIRONMENT,
                 start_new_session=True,
             )
         except OSError as error:
@@ -90,10 +162,15 @@ async def _last_output(child: Process) -> bytes:
     return output
 
 
-async def _kill(child: Process) -> None:
-    """Kill the child with all processes that it started."""
+async def _end(child: Process) -> None:
+    """End the shell with all processes that it started."""
     if child.returncode is not None:
         return
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    await finish(child.wait())
+        child.terminate()
+    try:
+        await asyncio.wait_for(child.wait(), _MAX_END)
+    except TimeoutError:  # stopped by somebody, or waiting for a disk
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        await child.wait()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from bot.core.errors import CannotFit, StorageUnavailable
 from bot.media.ffmpeg import Ffmpeg, find_ffmpeg
 from bot.media.mp4 import Mp4, NotAnMp4, inspect_mp4
+from bot.media.mp4_tracks import displayed_size
 from bot.media.part_file import check_disk_space, temporary_path
 
 logger = logging.getLogger(__name__)
@@ -37,16 +39,26 @@ _SIDES = (1080, 720, 480)
 # With fewer bits per pixel, a smaller picture looks better.
 _MIN_BITS_PER_PIXEL = 0.05
 _MIN_VIDEO_RATE = 60_000
+# Pixels of the longer side: decoders in hardware take no more, and a film may say any aspect.
+_MAX_LONGER_SIDE = 4096
 # x264's CRF above which no difference is visible; simple films stay far below the size limit.
 _BEST_QUALITY = "17"
+# The height in pixels from which Chromium takes colours that are not named for those of BT.709.
+_HIGH_DEFINITION = 720
+# In ffmpeg's description of a picture, such as "yuv420p(tv, bt709, progressive)".
+_KNOWN_COLOURS = r"\([^()]*\b(bt|smpte|fcc|gbr|film|iec|arib|ycgco)\w*[^()]*\)"
 # Share of the film's length: a shorter result was damaged, and not only rounded to frames.
 _MIN_KEPT_LENGTH = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class _Film:
-    width: int
-    height: int
+    """`longer` and `shorter` are the sides in square pixels, as a player shows them."""
+
+    longer: int
+    shorter: int
+    colours_known: bool
+    is_high: bool  # 720 lines or more, as they are stored
     rate: float  # frames per second
     seconds: float
     sound: str | None
@@ -56,8 +68,9 @@ class _Film:
 @dataclass(frozen=True, slots=True)
 class _Plan:
     preset: str
-    width: int
-    height: int
+    longer: int
+    shorter: int
+    colours: str  # a filter that names them
     bits: int  # per second, of the picture
     sound: tuple[str, ...]
 
@@ -75,9 +88,9 @@ class Fitter:
         time_limit: float = _TIME_LIMIT,
         memory_limit: int = _MEMORY_LIMIT,
     ) -> None:
-        program = ffmpeg or find_ffmpeg()
-        self._ffmpeg = None if program is None else Ffmpeg(program, memory_limit=memory_limit)
+        self._program = ffmpeg
         self._time_limit = time_limit
+        self._memory_limit = memory_limit
         self._lock = asyncio.Lock()
 
     async def fit(self, source: Path, destination: Path, *, limit: int) -> None:
@@ -85,15 +98,24 @@ class Fitter:
 
         Raises CannotFit, StorageUnavailable.
         """
-        if self._ffmpeg is None:
-            raise CannotFit("there is no ffmpeg on the bot's machine")
         async with self._lock:
+            ffmpeg = await self._find_ffmpeg()
             await asyncio.to_thread(check_disk_space, destination.parent, limit)
             try:
                 async with asyncio.timeout(self._time_limit):
-                    await _fit(self._ffmpeg, source, destination, limit)
+                    await _fit(ffmpeg, source, destination, limit)
             except TimeoutError as error:
                 raise CannotFit(f"making it smaller took longer than {self._time_limit:g} s") from error
+
+    async def _find_ffmpeg(self) -> Ffmpeg:
+        """Only when a video needs it, because looking takes a moment. Raises CannotFit."""
+        if self._program is None:
+            found = await asyncio.to_thread(find_ffmpeg)
+            if found is None:
+                raise CannotFit("there is no ffmpeg on the bot's machine that can encode H.264")
+            self._program = found.path
+        cpu_limit = math.ceil(self._time_limit * (os.cpu_count() or 1))
+        return Ffmpeg(self._program, memory_limit=self._memory_limit, cpu_limit=cpu_limit)
 
 
 async def _fit(ffmpeg: Ffmpeg, source: Path, destination: Path, limit: int) -> None:
@@ -161,9 +183,15 @@ async def _probe(ffmpeg: Ffmpeg, source: Path) -> _Film:
     rate = re.search(r"([\d.]+) fps", picture[0])
     sound = re.search(r"^  Stream #0:\d.*?: Audio: (\w+)(?:.* (\d+) kb/s)?", output, re.MULTILINE)
     hours, minutes, seconds = length.groups()
+    # The last one: what the container says goes before what the codec says.
+    aspect = re.findall(r"\bSAR (\d+):(\d+)", picture[0])
+    across, down = map(int, aspect[-1]) if aspect else (1, 1)
+    size = displayed_size(int(picture[1]), int(picture[2]), across, down)
     return _Film(
-        width=int(picture[1]),
-        height=int(picture[2]),
+        longer=max(size),
+        shorter=min(size),
+        colours_known=re.search(_KNOWN_COLOURS, picture[0]) is not None,
+        is_high=size[1] >= _HIGH_DEFINITION,
         rate=(float(rate[1]) if rate else 0) or 30.0,
         seconds=max(int(hours) * 3600 + int(minutes) * 60 + float(seconds), 0.1),
         sound=sound[1] if sound else None,
@@ -178,14 +206,25 @@ def _plan(film: _Film, budget: int) -> _Plan:
     bits -= sound_bits
     if bits < _MIN_VIDEO_RATE:
         raise CannotFit("it is too long to become small enough")
-    shorter = min(film.width, film.height)
-    for side in dict.fromkeys(min(shorter, side) for side in _SIDES):
-        width, height = (_even(each * side // shorter) for each in (film.width, film.height))
-        if bits / (width * height * film.rate) >= _MIN_BITS_PER_PIXEL:
+    for side in dict.fromkeys(min(film.shorter, side) for side in _SIDES):
+        share = min(side / film.shorter, _MAX_LONGER_SIDE / film.longer)
+        longer, shorter = _even(film.longer * share), _even(film.shorter * share)
+        if bits / (longer * shorter * film.rate) >= _MIN_BITS_PER_PIXEL:
             break
     # Decoding 4K alone takes as long as this preset saves, and the picture is no worse.
-    preset = "superfast" if shorter > _SIDES[0] else "veryfast"
-    return _Plan(preset, width, height, bits, sound)
+    preset = "superfast" if film.shorter > _SIDES[0] else "veryfast"
+    return _Plan(preset, longer, shorter, _colours(film), bits, sound)
+
+
+def _colours(film: _Film) -> str:
+    """A filter that names the colours where the film does not, as Chromium guesses them from its height.
+
+    Because the result may have another height, and the guess would be another.
+    """
+    if film.colours_known:
+        return "null"
+    name = "bt709" if film.is_high else "smpte170m"
+    return f"setparams=color_primaries={name}:color_trc={name}:colorspace={name}"
 
 
 def _plan_sound(film: _Film, bits: int) -> tuple[tuple[str, ...], int]:
@@ -198,16 +237,24 @@ def _plan_sound(film: _Film, bits: int) -> tuple[tuple[str, ...], int]:
     return ("-c:a", "aac", "-b:a", str(_AUDIO_RATE)), _AUDIO_RATE
 
 
-def _even(pixels: int) -> int:
-    """H.264 with halved colours has no odd sides; never enlarged."""
-    return max(2, pixels // 2 * 2)
+def _even(pixels: float) -> int:
+    """The nearest even number, because H.264 with halved colours has no odd sides; the lower one of two."""
+    return max(2, math.ceil(pixels / 2 - 0.5) * 2)
+
+
+def _scale(plan: _Plan) -> str:
+    """ffmpeg turns the picture by the display matrix before; only then it is known which side is longer."""
+    is_wide = "gt(iw*sar,ih)"
+    width = f"if({is_wide},{plan.longer},{plan.shorter})"
+    height = f"if({is_wide},{plan.shorter},{plan.longer})"
+    return f"scale=w='{width}':h='{height}':flags=bicubic"
 
 
 async def _encode(ffmpeg: Ffmpeg, source: Path, part: Path, plan: _Plan, *, max_written: int) -> None:
     code, output = await ffmpeg.run(
         *("-loglevel", "error", "-y", *_read(source)),
-        *("-map", "0:v:0", "-map", "0:a:0?", "-map_metadata", "-1", "-sn", "-dn", *_THREADS),
-        *("-vf", f"scale={plan.width}:{plan.height}:flags=bicubic,setsar=1,format=yuv420p"),
+        *("-map", "0:V:0", "-map", "0:a:0?", "-map_metadata", "-1", "-sn", "-dn", *_THREADS),
+        *("-vf", f"{_scale(plan)},setsar=1,format=yuv420p,{plan.colours}"),
         *("-c:v", "libx264", "-preset", plan.preset, "-profile:v", "high", "-crf", _BEST_QUALITY),
         *("-maxrate", str(plan.bits), "-bufsize", str(int(plan.bits * _BUFFER))),
         *(*plan.sound, "-movflags", "+faststart", "-f", "mp4", f"file:{part}"),

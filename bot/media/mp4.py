@@ -1,120 +1,172 @@
-"""Is a file an MP4, and how long is the film? Read from the box headers (ISO/IEC 14496-12).
+"""Is a file a whole MP4 with a picture, and what does it show? Read from box headers (ISO/IEC 14496-12).
 
-The bytes come from a stranger, so every size is checked and the work is bounded: only headers are read, and
-only up to a number of them.
+The bytes come from a stranger, so every size is checked and the work is bounded: no sample is read, and only
+bounded pieces of tables.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
-# A fragmented file has two boxes per fragment; 8 seconds need a few dozen.
-_MAX_BOXES = 4096
-_MAX_BOXES_IN_MOOV = 256
+from bot.media.mp4_boxes import Box, BoxReader, Mp4CutShort, NotAnMp4
+from bot.media.mp4_samples import Samples, default_sample_sizes, samples_in_fragment
+from bot.media.mp4_tracks import Picture, read_tracks
+
+__all__ = ["Mp4", "Mp4CutShort", "NotAnMp4", "inspect_mp4"]
+
 _MAX_FTYP = 4096
 _MAX_SECONDS = 86_400.0
 
 
-class NotAnMp4(ValueError):
-    """The bytes are something else."""
-
-
-class Mp4CutShort(NotAnMp4):
-    """It begins as an MP4 and ends inside a box: more was to come."""
-
-
 @dataclass(frozen=True, slots=True)
 class Mp4:
-    """`seconds` is None when the file does not say it, or says nonsense."""
+    """`size` in bytes. `seconds` is None when the file does not say it, or says nonsense.
+
+    `width` and `height` are in square pixels, as a player shows them: turned and stretched. `codec` is the
+    name of the sample entry, such as avc1, hvc1 or av01. `plays_in_discord` is False for a codec or profile
+    of which many clients show a still only.
+    """
 
     size: int
     seconds: float | None
+    width: int
+    height: int
+    codec: str
+    plays_in_discord: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Box:
-    kind: bytes
-    content: int
-    end: int
+@dataclass(slots=True)
+class _Layout:
+    """What is at the top level. A segment index says that the file has `announced` bytes or more."""
+
+    moov: Box | None = None
+    fragments: list[Box] = field(default_factory=list)
+    has_mdat: bool = False
+    announced: int = 0
 
 
-def inspect_mp4(path: Path) -> Mp4:
-    """Blocking: call it off the event loop. Raises NotAnMp4, or OSError when the disk fails."""
+def inspect_mp4(path: Path, *, length_known: bool = True) -> Mp4:
+    """Blocking: call it off the event loop. Raises NotAnMp4, or OSError when the disk fails.
+
+    `length_known` says that every byte that was announced has come. Without it a file that begins as an MP4
+    and is not whole was perhaps interrupted: Mp4CutShort.
+    """
     with path.open("rb") as file:
-        size = file.seek(0, 2)
-        moov = _find_moov(file, size)
-        return Mp4(size=size, seconds=_seconds(file, moov))
+        try:
+            return _inspect(BoxReader(file), length_known)
+        except Mp4CutShort as error:
+            if length_known:
+                raise NotAnMp4(str(error)) from error
+            raise
 
 
-def _find_moov(file: BinaryIO, size: int) -> _Box:
-    """Walks the whole top level: the boxes must fill the file exactly, or bytes are missing."""
-    moov = None
-    for box in _boxes(file, 0, size, _MAX_BOXES):
-        if box.kind == b"moov" and moov is None:
-            moov = box
-    if moov is None:
-        raise NotAnMp4("no moov box")
-    return moov
+def _inspect(reader: BoxReader, length_known: bool) -> Mp4:
+    layout = _read_layout(reader, length_known)
+    if layout.moov is None:
+        raise Mp4CutShort("no moov box")
+    if not length_known and layout.announced > reader.size:
+        raise Mp4CutShort("segments are missing")
+    picture = _find_picture(reader, layout, layout.moov)
+    return Mp4(
+        size=reader.size,
+        seconds=_seconds(reader, layout.moov),
+        width=picture.width,
+        height=picture.height,
+        codec=picture.codec,
+        plays_in_discord=picture.plays_in_discord,
+    )
 
 
-def _check_ftyp(box: _Box) -> None:
-    if box.kind != b"ftyp" or not 8 <= box.end - box.content <= _MAX_FTYP:
+def _read_layout(reader: BoxReader, length_known: bool) -> _Layout:
+    layout = _Layout()
+    for box in _top_level(reader, length_known):
+        if box.kind == b"moov" and layout.moov is None:
+            layout.moov = box
+        elif box.kind == b"moof":
+            layout.fragments.append(box)
+        elif box.kind == b"mdat":
+            layout.has_mdat = True
+        elif box.kind == b"sidx" and not length_known:
+            layout.announced = max(layout.announced, _end_of_segments(reader, box))
+    return layout
+
+
+def _top_level(reader: BoxReader, length_known: bool) -> Iterator[Box]:
+    """The boxes of the file. What follows the last one does not matter: a line end, zeros, half a header.
+
+    A box may be longer than the file. If it describes samples, they cannot be read. Any other box only shows
+    that more was to come, unless it is known that everything came.
+    """
+    box = reader.box_at(0, reader.size)
+    if box is None or box.kind != b"ftyp" or not 8 <= box.end - box.content <= _MAX_FTYP:
         raise NotAnMp4("no ftyp box at the start")
-
-
-def _boxes(file: BinaryIO, start: int, end: int, max_boxes: int) -> Iterator[_Box]:
-    count = 0
-    while start < end:
-        count += 1
-        if count > max_boxes:
-            raise NotAnMp4("too many boxes")
-        box = _box_at(file, start, end)
-        if start == 0:  # before the length, because a file that is no MP4 was not cut short
-            _check_ftyp(box)
-        if box.end > end:
+    while box is not None:
+        describes_samples = box.kind in (b"moov", b"moof")
+        if box.end > reader.size and (describes_samples or (not length_known and box.kind.isalnum())):
             raise Mp4CutShort("a box is longer than what is left")
         yield box
-        start = box.end
+        box = reader.box_at(box.end, reader.size)
 
 
-def _box_at(file: BinaryIO, start: int, end: int) -> _Box:
-    """Size 1: the real size follows in 64 bits. Size 0: up to the end."""
-    header = _read(file, start, 8)
-    size, content = int.from_bytes(header[:4]), start + 8
-    if size == 1:
-        size, content = int.from_bytes(_read(file, content, 8)), start + 16
-    elif size == 0:
-        size = end - start
-    if start + size < content:
-        raise NotAnMp4("a box is smaller than its own header")
-    return _Box(kind=header[4:], content=content, end=start + size)
+def _find_picture(reader: BoxReader, layout: _Layout, moov: Box) -> Picture:
+    """Of the first video track with a sample. Raises NotAnMp4, Mp4CutShort if a sample is not in the file."""
+    tracks = list(read_tracks(reader, moov))
+    if all(track.picture is None for track in tracks):
+        raise NotAnMp4("no video track")
+    mvex = reader.find(moov, b"mvex")
+    samples = [track.samples for track in tracks]
+    samples += _samples_in_fragments(reader, layout.fragments, mvex)
+    if not layout.has_mdat:
+        raise Mp4CutShort("no mdat box")
+    if any(each.end > reader.size for each in samples):
+        raise Mp4CutShort("samples are missing")
+    with_samples = {each.track for each in samples if each.count > 0}
+    for track in tracks:
+        if track.picture is not None and track.id in with_samples:
+            return track.picture
+    if mvex is not None:  # its samples are in fragments, which may follow
+        raise Mp4CutShort("no sample in a video track")
+    raise NotAnMp4("no sample in a video track")
 
 
-def _read(file: BinaryIO, start: int, length: int) -> bytes:
-    file.seek(start)
-    data = file.read(length)
-    if len(data) < length:
-        raise Mp4CutShort("the file ends inside a header") if start else NotAnMp4("no header")
-    return data
+def _samples_in_fragments(reader: BoxReader, fragments: list[Box], mvex: Box | None) -> list[Samples]:
+    default_sizes = {} if mvex is None else default_sample_sizes(reader, mvex)
+    return [each for moof in fragments for each in samples_in_fragment(reader, moof, default_sizes)]
 
 
-def _seconds(file: BinaryIO, moov: _Box) -> float | None:
-    """The length, or None: damage inside moov does not matter, because players tolerate it."""
+def _end_of_segments(reader: BoxReader, sidx: Box) -> int:
+    """The offset at which the last segment of an index ends (section 8.16.3). The top bit is no size's."""
+    long = reader.number(sidx, 0, 1) == 1
+    first = reader.number(sidx, 20, 8) if long else reader.number(sidx, 16)
+    after_times = 28 if long else 20
+    entries = reader.table(sidx, after_times + 4, ">III", reader.number(sidx, after_times + 2, 2))
+    return sidx.end + first + sum(size & 0x7FFFFFFF for size, _, _ in entries)
+
+
+def _seconds(reader: BoxReader, moov: Box) -> float | None:
+    """The length, or None: damage in it does not matter, because players tolerate it.
+
+    A film in fragments says its length in mehd (section 8.8.2); its mvhd counts only what moov describes.
+    """
+    mvhd, mehd = reader.find(moov, b"mvhd"), reader.find(moov, b"mvex", b"mehd")
+    if mvhd is None or (mehd is None and reader.find(moov, b"mvex") is not None):
+        return None
     try:
-        inside = _boxes(file, moov.content, moov.end, _MAX_BOXES_IN_MOOV)
-        mvhd = next((box for box in inside if box.kind == b"mvhd"), None)
-        return None if mvhd is None else _movie_length(file, mvhd)
+        width = _width_of_times(reader, mvhd)
+        timescale = reader.number(mvhd, 4 + 2 * width)
+        if mehd is None:
+            duration = reader.number(mvhd, 8 + 2 * width, width)
+        else:
+            width = _width_of_times(reader, mehd)
+            duration = reader.number(mehd, 4, width)
     except NotAnMp4:
         return None
-
-
-def _movie_length(file: BinaryIO, mvhd: _Box) -> float | None:
-    """Version 1 has 64-bit times. A duration of all ones means "not known"."""
-    width = 8 if _read(file, mvhd.content, 1) == b"\x01" else 4
-    fields = _read(file, mvhd.content + 4 + 2 * width, 4 + width)
-    timescale, duration = int.from_bytes(fields[:4]), int.from_bytes(fields[4:])
-    if timescale == 0 or duration == (1 << 8 * width) - 1:
+    if timescale == 0 or duration == (1 << 8 * width) - 1:  # all ones mean "not known"
         return None
     seconds = duration / timescale
     return seconds if 0 < seconds <= _MAX_SECONDS else None
+
+
+def _width_of_times(reader: BoxReader, box: Box) -> int:
+    """Bytes of a time: version 1 has 64 bits."""
+    return 8 if reader.number(box, 0, 1) == 1 else 4

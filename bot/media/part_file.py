@@ -1,46 +1,143 @@
-"""A file that gets its name only when it is whole: written beside it, checked, renamed.
+"""A download on the disk: written beside its destination, checked, renamed when it is whole.
 
-Everything that touches the disk runs in a thread and is waited for even when the caller is
-cancelled: closing or removing a file under a running write would fail, or leave the file behind.
+What was broken off stays, so that the next try, also of another process, can go on with it. Everything that
+touches the disk runs in a thread and is waited for even when the caller is cancelled: closing or removing a
+file under a running write would fail, or leave the file behind.
 """
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar
+from typing import BinaryIO, Final, Self, TypeVar
+
+from filelock import lock_descriptor
 
 from bot.aio import finish
 from bot.core.errors import StorageUnavailable
-from bot.media.mp4 import inspect_mp4
+from bot.media.mp4 import Mp4, inspect_mp4
 
 # One thread hop per MiB: often enough to bound memory, seldom enough to cost nothing.
-_PIECE = 1 << 20
+_PIECE: Final = 1 << 20
+# How much is written between two looks at the disk's free space.
+_CHECK_EVERY: Final = 4 << 20
 # Left free for the database and the logs, which must go on when a video does not fit.
 RESERVE = 64 << 20
+# Windows cannot rename or remove an open file; elsewhere it stays open, because closing it ends its lock.
+_CLOSED_FIRST: Final = os.name == "nt"
 
 _Result = TypeVar("_Result")
 
 
-class PartFile:
-    """Use as `async with`. Unless `keep` succeeded, nothing is left behind. `expected_size` in bytes."""
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """What a part file holds the beginning of (RFC 9110, 3.2).
 
-    def __init__(self, destination: Path, *, expected_size: int) -> None:
+    `link` is a digest of the link, `validator` what If-Range may carry (None: the part cannot be resumed),
+    `length` in bytes, None when the host did not tell it.
+    """
+
+    link: str
+    validator: str | None
+    length: int | None
+
+    @property
+    def has_etag(self) -> bool:
+        """Whether the validator is a strong ETag, which is quoted, and not a date."""
+        return self.validator is not None and self.validator.startswith('"')
+
+    @classmethod
+    def from_text(cls, text: str) -> Self | None:
+        """What the file beside a part tells; None when it is damaged."""
+        try:
+            data = json.loads(text)
+            link, validator, length = data["link"], data["validator"], data["length"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        known = isinstance(link, str) and isinstance(validator, str | None)
+        return cls(link, validator, length) if known and isinstance(length, int | None) else None
+
+
+class DiskSpace:
+    """The free space of a disk, less what all downloads of this process are still going to write.
+
+    Used from threads. `free` tells how many bytes the disk of a folder has left.
+    """
+
+    def __init__(self, *, reserve: int = RESERVE, free: Callable[[Path], int] | None = None) -> None:
+        self._reserve = reserve
+        self._free = free or free_bytes
+        self._promised: dict[object, int] = {}
+        self._lock = threading.Lock()
+
+    def promise(self, download: object, folder: Path, size: int) -> None:
+        """Keep `size` bytes for `download`. Raises StorageUnavailable when less than the reserve stays."""
+        with self._lock:
+            others = sum(self._promised.values()) - self._promised.get(download, 0)
+            if self._free(folder) < others + size + self._reserve:
+                raise StorageUnavailable("There is not enough room on the disk for the video.")
+            self._promised[download] = size
+
+    def written(self, download: object, size: int) -> None:
+        """Of what was promised, `size` bytes are on the disk now."""
+        with self._lock:
+            self._promised[download] = max(self._promised.get(download, 0) - size, 0)
+
+    def release(self, download: object) -> None:
+        """The download writes nothing more."""
+        with self._lock:
+            self._promised.pop(download, None)
+
+
+class PartFile:
+    """Use as `async with`: it holds the lock of the part file, and no other process writes to it.
+
+    While another download has the lock, this one has a part of its own, which never stays. At the end the
+    part stays when it can be resumed; after `discard`, a full disk or `keep` nothing stays. Raises
+    StorageUnavailable.
+    """
+
+    def __init__(self, destination: Path, disk: DiskSpace) -> None:
         self._destination = destination
-        self._path = temporary_path(destination)
-        self._expected_size = expected_size
+        self._path, self._sidecar = part_paths(destination)
+        self._disk = disk
         self._file: BinaryIO | None = None
         self._pending = bytearray()
+        self._representation: Representation | None = None
+        self._size = 0
+        self._began_at = 0
+        self._checked_to = 0
+        self._discarded = False
+        self._renamed = False
+        self._is_private = False
+
+    @property
+    def size(self) -> int:
+        """How many bytes of the video are here."""
+        return self._size
+
+    @property
+    def received(self) -> int:
+        """How many of them this download brought."""
+        return self._size - self._began_at
+
+    @property
+    def representation(self) -> Representation | None:
+        """What the part is the beginning of; None when nothing is known or nothing is here."""
+        return self._representation
 
     async def __aenter__(self) -> Self:
         try:
             await _on_disk(self._open)
         except BaseException:
-            await _on_disk(self._discard)
+            await _on_disk(self._close)
             raise
         return self
 
@@ -50,46 +147,139 @@ class PartFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await _on_disk(self._discard)
+        self._discarded |= isinstance(error, StorageUnavailable)
+        await _on_disk(self._close)
+
+    async def begin(self, representation: Representation, at: int) -> None:
+        """Keep the first `at` bytes; what is written next are bytes of `representation` from there on."""
+        await _on_disk(lambda: self._begin(representation, at))
 
     async def write(self, chunk: bytes) -> None:
         """Goes to the disk in pieces; at most one piece and one chunk are in memory."""
         self._pending += chunk
+        self._size += len(chunk)
         if len(self._pending) >= _PIECE:
-            await self._flush()
+            await _on_disk(self._flush)
 
-    async def keep(self) -> None:
-        """Raises NotAnMp4; the destination appears only after the bytes are safe and checked."""
-        await self._flush()
-        await _on_disk(self._finish)
+    async def keep(self) -> Mp4:
+        """The destination appears only after the bytes are safe and checked.
 
-    async def _flush(self) -> None:
-        piece, self._pending = self._pending, bytearray()
-        await _on_disk(lambda: self._write(piece))
+        Raises NotAnMp4, Mp4CutShort if bytes are missing and nobody had said how many there would be.
+        """
+        return await _on_disk(self._finish)
+
+    def discard(self) -> None:
+        """Leave nothing behind: these bytes are of no use."""
+        self._discarded = True
+        self._began_at = self._size
 
     def _open(self) -> None:
-        check_disk_space(self._path.parent, self._expected_size)
-        self._file = self._path.open("xb")
+        self._file = _open_locked(self._path)
+        if self._file is None:
+            # Its process may be frozen for as long as it likes: this download has a part of its own.
+            self._path, self._sidecar = _private_paths(self._destination)
+            self._is_private = True
+            self._file = self._path.open("xb")
+        size = self._file.seek(0, os.SEEK_END)
+        self._representation = self._read_sidecar() if size else None
+        if self._representation is not None:
+            self._size = self._began_at = size
 
-    def _write(self, piece: bytearray) -> None:
-        assert self._file is not None  # noqa: S101 - written only inside `async with`
-        self._file.write(piece)
+    def _read_sidecar(self) -> Representation | None:
+        try:
+            return Representation.from_text(self._sidecar.read_text(encoding="utf-8"))
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
 
-    def _finish(self) -> None:
-        assert self._file is not None  # noqa: S101
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        inspect_mp4(self._path)
+    def _begin(self, representation: Representation, at: int) -> None:
+        """The file is cut before the sidecar is written: a crash between the two leaves no wrong pair."""
+        self._opened.truncate(at)
+        self._size = self._began_at = self._checked_to = at
+        self._promise(0 if representation.length is None else representation.length - at)
+        self._sidecar.write_text(json.dumps(asdict(representation)), encoding="utf-8")
+        self._representation = representation
+
+    def _promise(self, size: int) -> None:
+        self._disk.promise(self, self._path.parent, size)
+
+    def _flush(self) -> None:
+        """Write what is pending; every few MiB, see first whether there is still room for the rest."""
+        piece, self._pending = self._pending, bytearray()
+        if not piece:
+            return
+        start = self._size - len(piece)
+        if start + len(piece) > self._checked_to:
+            length = self._representation.length if self._representation else None
+            self._promise(len(piece) + _CHECK_EVERY if length is None else max(length - start, len(piece)))
+            self._checked_to = start + len(piece) + _CHECK_EVERY
+        self._opened.write(piece)
+        self._opened.flush()
+        self._disk.written(self, len(piece))
+
+    def _finish(self) -> Mp4:
+        self._flush()
+        os.fsync(self._opened.fileno())
+        known = self._representation is not None and self._representation.length is not None
+        found = inspect_mp4(self._path, length_known=known)
+        if _CLOSED_FIRST:
+            self._opened.close()
+        # Afterwards both names may be those of another download.
+        self._sidecar.unlink(missing_ok=True)
         self._path.replace(self._destination)
+        self._renamed = True
+        return found
 
-    def _discard(self) -> None:
+    def _close(self) -> None:
         """Best effort: a full disk fails again when the buffer is closed."""
+        if self._file is None:
+            return
+        stays = not self._renamed and self._can_stay()
         with contextlib.suppress(OSError):
-            if self._file is not None:
+            if _CLOSED_FIRST:
                 self._file.close()
+            if not stays and not self._renamed:
+                self._sidecar.unlink(missing_ok=True)
+                self._path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            self._file.close()
+        self._disk.release(self)
+
+    def _can_stay(self) -> bool:
+        """Whether all that came is on the disk, and can be resumed."""
+        known = self._representation is not None and self._representation.validator is not None
+        if self._discarded or self._is_private or not known or not self._size:
+            return False
+        try:
+            self._flush()
+        except (OSError, StorageUnavailable):
+            return False
+        return True
+
+    @property
+    def _opened(self) -> BinaryIO:
+        assert self._file is not None  # noqa: S101 - used only inside `async with`
+        return self._file
+
+
+def _open_locked(path: Path) -> BinaryIO | None:
+    """Open for appending, and lock; None when another download has the lock.
+
+    Whoever had it may have renamed or removed the file meanwhile.
+    """
+    while True:
+        file = path.open("a+b")
+        try:
+            if not lock_descriptor(file.fileno(), blocking=False):
+                file.close()
+                return None
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            file.close()
+            raise
+        file.close()
 
 
 async def _on_disk(work: Callable[[], _Result]) -> _Result:
@@ -99,16 +289,31 @@ async def _on_disk(work: Callable[[], _Result]) -> _Result:
         raise StorageUnavailable(f"The video could not be written ({error.strerror}).") from error
 
 
+def part_paths(destination: Path) -> tuple[Path, Path]:
+    """The part file of `destination`, and the small file that tells what it is a part of."""
+    part = destination.with_name(f"{destination.name}.part")
+    return part, part.with_name(f"{part.name}.json")
+
+
+def _private_paths(destination: Path) -> tuple[Path, Path]:
+    part = temporary_path(destination)
+    return part, part.with_name(f"{part.name}.json")
+
+
 def temporary_path(destination: Path) -> Path:
     """A new name beside `destination`. What a crash leaves there is removed by its ending, `.part`."""
     return destination.with_name(f"{destination.name}.{secrets.token_hex(8)}.part")
 
 
-def check_disk_space(folder: Path, size: int) -> None:
-    """Raises StorageUnavailable when `size` bytes more would leave too little space. Blocking."""
+def free_bytes(folder: Path) -> int:
+    """How much may be written to the disk of `folder`. Blocking. Raises StorageUnavailable."""
     try:
-        free = shutil.disk_usage(folder).free
+        return shutil.disk_usage(folder).free
     except OSError as error:
         raise StorageUnavailable(f"The disk cannot be looked at ({error.strerror}).") from error
-    if free < size + RESERVE:
+
+
+def check_disk_space(folder: Path, size: int) -> None:
+    """Raises StorageUnavailable when `size` bytes more would leave too little space. Blocking."""
+    if free_bytes(folder) < size + RESERVE:
         raise StorageUnavailable("There is not enough room on the disk for the video.")

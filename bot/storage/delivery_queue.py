@@ -20,7 +20,9 @@ _LAST_SERVED = (
 
 _held = deliveries.alias()
 _CHANNEL_IS_FREE = deliveries.c.channel_id.not_in(
-    sa.select(_held.c.channel_id).where(_held.c.due_at > NOW, _held.c.lease.is_not(None))
+    sa.select(_held.c.channel_id)
+    .where(_held.c.due_at > NOW, _held.c.lease.is_not(None))
+    .where(~_held.c.is_preparing)
 )
 
 # The API's link ends after a day; the file of an undeliverable result is kept longer.
@@ -39,12 +41,16 @@ class DeliveryQueue(LeaseQueue):
     def __init__(self, database: Database, *, lease_time: int) -> None:
         super().__init__(database, deliveries, lease_time=lease_time)
         self._claim = self._claim_statement(
-            columns(Delivery), only=_CHANNEL_IS_FREE, order_by=_LAST_SERVED, served_at=NOW
+            columns(Delivery),
+            only=_CHANNEL_IS_FREE,
+            order_by=_LAST_SERVED,
+            served_at=NOW,
+            is_preparing=False,
         )
 
     @transaction
     async def claim(self, connection: AsyncConnection, limit: int, now: int) -> Claim[DueDelivery]:
-        """One due delivery (even if `limit` is higher) whose channel has none in progress, or nothing.
+        """One due delivery (even if `limit` is higher) whose channel has none being posted, or nothing.
 
         One at a time per channel: Discord serialises them anyway, and a slow channel must not use all slots.
         People take turns: the person who was served longest ago is next, so that fifty videos of one person
@@ -66,6 +72,29 @@ class DeliveryQueue(LeaseQueue):
         return DueDelivery(delivery, read(TrackedTask, task), tuple(others.scalars()))
 
     @transaction
+    async def begin_preparing(
+        self, connection: AsyncConnection, delivery_id: int, lease: int, now: int
+    ) -> int | None:
+        """Free the delivery's channel for others while its video is downloaded or made smaller.
+
+        Returns when the video was first tried (UTC ms), or None when the lease was lost.
+        """
+        marked = await connection.execute(
+            sa.update(deliveries)
+            .where(deliveries.c.id == delivery_id, deliveries.c.lease == lease)
+            .where(deliveries.c.state == DeliveryState.DUE)
+            .values(is_preparing=True, download_since=sa.func.coalesce(deliveries.c.download_since, now))
+            .returning(deliveries.c.download_since)
+        )
+        download_since: int | None = marked.scalar_one_or_none()
+        return download_since
+
+    @transaction
+    async def show_link(self, connection: AsyncConnection, task_id: str, now: int) -> None:
+        """Have the cards edited that show this task, because its link is to be on them."""
+        await mark_cards_due(connection, tasks.c.id == task_id, now)
+
+    @transaction
     async def begin_sending(
         self, connection: AsyncConnection, delivery_id: int, lease: int, now: int
     ) -> int | None:
@@ -77,7 +106,7 @@ class DeliveryQueue(LeaseQueue):
             sa.update(deliveries)
             .where(deliveries.c.id == delivery_id, deliveries.c.lease == lease)
             .where(deliveries.c.state == DeliveryState.DUE)
-            .values(first_sent_at=sa.func.coalesce(deliveries.c.first_sent_at, now))
+            .values(first_sent_at=sa.func.coalesce(deliveries.c.first_sent_at, now), is_preparing=False)
             .returning(deliveries.c.first_sent_at)
         )
         first_sent_at: int | None = marked.scalar_one_or_none()

@@ -10,7 +10,7 @@ from bot.core.tasks import DeliveryState, TaskState
 from bot.storage.card_queue import mark_cards_due
 from bot.storage.engine import Queries, notify, transaction
 from bot.storage.people import MAX_DELETED_AT_ONCE, delete_deliveries, delete_orphans
-from bot.storage.tables import cards, deliveries, left_guilds, tasks
+from bot.storage.tables import FRESH_DOWNLOAD, cards, deliveries, left_guilds, tasks
 
 # After a month people have moved on, and a late video is noise.
 _REVIVABLE_FOR = 30 * DAY
@@ -79,7 +79,7 @@ class Guilds(Queries):
         revived = await connection.execute(
             sa.update(deliveries)
             .where(returning)
-            .values(state=DeliveryState.DUE, due_at=now, attempt=0, lease=None)
+            .values(state=DeliveryState.DUE, due_at=now, attempt=0, lease=None, **FRESH_DOWNLOAD)
         )
         await notify(connection, deliveries)
         return revived.rowcount

@@ -124,6 +124,17 @@ STEPS: Sequence[Step] = (
             "UPDATE tasks SET link_ends_at = finished_at + 86400000 WHERE video_url IS NOT NULL",
         ),
     ),
+    Step(
+        5,
+        "downloads beside posting: how often and since when a delivery's video was tried",
+        (
+            "ALTER TABLE deliveries ADD COLUMN is_preparing BOOLEAN NOT NULL DEFAULT FALSE",
+            "ALTER TABLE deliveries ADD COLUMN download_since BIGINT",
+            "ALTER TABLE deliveries ADD COLUMN download_attempt INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE deliveries ADD COLUMN download_tries INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE deliveries ADD COLUMN fresh_links INTEGER NOT NULL DEFAULT 0",
+        ),
+    ),
 )
 
 NEWEST = STEPS[-1].number

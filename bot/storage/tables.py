@@ -107,6 +107,11 @@ deliveries = sa.Table(
     sa.Column("posted_in", sa.BigInteger),
     # When it was last claimed: the person who was served longest ago is next.
     sa.Column("served_at", sa.BigInteger),
+    sa.Column("is_preparing", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("download_since", sa.BigInteger),
+    sa.Column("download_attempt", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("download_tries", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("fresh_links", sa.Integer, nullable=False, server_default=sa.text("0")),
     # Buttons carry these ids for as long as their message exists: an id is never given twice.
     sqlite_autoincrement=True,
 )
@@ -166,6 +171,15 @@ sa.Index("deliveries_served", deliveries.c.requester_id, deliveries.c.served_at)
 IS_LIVE = deliveries.c.state.in_(LIVE)
 # Being handed to Discord at this moment: its outcome must find its row.
 IS_BEING_SENT = deliveries.c.lease.is_not(None) & deliveries.c.first_sent_at.is_not(None)
+
+# A delivery whose video is to be tried as if for the first time.
+FRESH_DOWNLOAD: dict[str, Any] = {
+    "is_preparing": False,
+    "download_since": None,
+    "download_attempt": 0,
+    "download_tries": 0,
+    "fresh_links": 0,
+}
 
 _TABLES: dict[type, sa.Table] = {TrackedTask: tasks, Delivery: deliveries, Card: cards}
 _WIDTHS = {record: len(fields(record)) for record in _TABLES}

@@ -96,6 +96,38 @@ class TaskQueue(LeaseQueue):
             await mark_cards_due(connection, tasks.c.id.in_(ended), now + RESULT_FOLLOWS)
         return len(ended)
 
+    @transaction(exclusive=True)
+    async def begin_link_poll(
+        self, connection: AsyncConnection, task_id: str, now: int, interval: int
+    ) -> TrackedTask | None:
+        """The completed task as it was; marked as polled now if `interval` ms passed since its last poll."""
+        this = sa.select(*columns(TrackedTask)).where(tasks.c.id == task_id)
+        row = (await connection.execute(this.where(tasks.c.state == TaskState.COMPLETED))).one_or_none()
+        if row is None:
+            return None
+        task = read(TrackedTask, row)
+        if task.polled_at is None or not now - interval < task.polled_at <= now:
+            await connection.execute(sa.update(tasks).where(tasks.c.id == task_id).values(polled_at=now))
+        return task
+
+    @transaction
+    async def replace_link(
+        self, connection: AsyncConnection, task_id: str, video_url: str, link_ends_at: int
+    ) -> TrackedTask:
+        """Store a fresh link of a completed task, which every delivery tries as often as the first one."""
+        replaced = await connection.execute(
+            sa.update(tasks)
+            .where(tasks.c.id == task_id)
+            .values(video_url=video_url, link_ends_at=link_ends_at)
+            .returning(*columns(TrackedTask))
+        )
+        await connection.execute(
+            sa.update(deliveries)
+            .where(deliveries.c.task_id == task_id, deliveries.c.state == DeliveryState.DUE)
+            .values(download_tries=0)
+        )
+        return read(TrackedTask, replaced.one())
+
     @transaction
     async def is_other_waiting(self, connection: AsyncConnection, task_id: str) -> bool:
         """Whether another task waits that the API has not refused."""

@@ -1,4 +1,4 @@
-"""Which addresses a link may lead to: public ones only, however they are spelled.
+"""Which addresses a link may lead to: public ones and VIDEO_NETWORKS only, however they are spelled.
 
 The link comes from outside, and the bot's network may hold a router, a database or a cloud's metadata service
 that need no password. Two checks: `check_link` for literal addresses, which aiohttp never resolves, and
@@ -6,15 +6,23 @@ that need no password. Two checks: `check_link` for literal addresses, which aio
 another address.
 """
 
+import logging
+import re
 import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from urllib.parse import quote
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from bot.core.errors import VideoUnusable
+from bot.core.errors import LinkRefused, VideoUnusable
 from bot.core.problems import ProblemCode
+from bot.veo.look_up import SystemResolver
+
+logger = logging.getLogger(__name__)
+
+Address = IPv4Address | IPv6Address
+Networks = tuple[IPv4Network | IPv6Network, ...]
 
 _FORBIDDEN = ProblemCode.LINK_FORBIDDEN
 _NOT_A_LINK = ProblemCode.LINK_UNUSABLE
@@ -25,9 +33,14 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 # Public by number, private by meaning: IETF protocol assignments, where Oracle's cloud keeps its
 # metadata service and which Python 3.11 calls global, and the host agent of every Azure machine.
 _PRIVATE_V4 = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"))
+# Scheme and authority (RFC 3986, 3); all that follows must stay byte for byte.
+_AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*")
+_NOT_FOR_THE_WIRE = re.compile(r"[^\x21-\x7e]+")
+# So many hosts are named in the log, each once.
+_MAX_HOSTS_TOLD = 1000
 
 
-def is_public(address: IPv4Address | IPv6Address) -> bool:
+def is_public(address: Address) -> bool:
     """An IPv6 address that carries an IPv4 one leads there, so the inner one must be public too."""
     if isinstance(address, IPv4Address):
         private = any(address in network for network in _PRIVATE_V4)
@@ -58,12 +71,20 @@ def next_hop(url: URL, location: str) -> URL:
 
 
 def _read(text: str) -> URL:
-    """A signed link stays byte for byte what it was: re-quoting could break its signature."""
+    """A signed link stays byte for byte what it was: re-quoting could break its signature.
+
+    Only what is not ASCII, and spaces, is quoted; a name that is not ASCII becomes its ASCII form.
+    """
     text = text.strip()
     if not text.isprintable():  # control characters, or what is left of undecodable bytes
         raise VideoUnusable(_NOT_A_LINK)
+    match = _AUTHORITY.match(text)
+    authority = match[0] if match else ""
+    rest = _NOT_FOR_THE_WIRE.sub(lambda found: quote(found[0], safe=""), text[len(authority) :])
     try:
-        return URL(text, encoded=text.isascii() and " " not in text)
+        if _NOT_FOR_THE_WIRE.search(authority):
+            authority = str(URL(authority)).rstrip("/")
+        return URL(authority + rest, encoded=True)
     except IndexError as error:  # yarl's answer to http://][@
         raise VideoUnusable(_NOT_A_LINK) from error
 
@@ -75,15 +96,15 @@ def _web_address(url: URL) -> URL:
     return url.with_user(None)
 
 
-def check_link(url: URL, *, allow_loopback: bool) -> None:
+def check_link(url: URL, *, allow_loopback: bool, networks: Networks = ()) -> None:
     """Judges literal addresses; a name passes here and is judged by the resolver."""
     host = url.raw_host or ""
     address = _literal_address(host)
-    if address is not None and not _is_allowed(address, allow_loopback):
+    if address is not None and not is_allowed(address, allow_loopback=allow_loopback, networks=networks):
         raise VideoUnusable(_FORBIDDEN)
 
 
-def _literal_address(host: str) -> IPv4Address | IPv6Address | None:
+def _literal_address(host: str) -> Address | None:
     """`inet_aton` reads what the system's resolver reads: 2130706433, 0x7f.1, 0177.0.0.1, 127.1."""
     host = host.rstrip(".")
     if not host or "%" in host:  # a zone names an interface of this very machine
@@ -98,42 +119,73 @@ def _literal_address(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _is_allowed(address: IPv4Address | IPv6Address, allow_loopback: bool) -> bool:
-    if allow_loopback:
-        inner = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        if (inner or address).is_loopback:
-            return True
+def is_allowed(address: Address, *, allow_loopback: bool, networks: Networks = ()) -> bool:
+    """Whether a video's host may have this address. No network makes a link-local one allowed."""
+    carried = _carried(address)
+    if carried.is_link_local:
+        return False
+    plain = address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+    if (allow_loopback and plain.is_loopback) or any(plain in network for network in networks):
+        return True
     return is_public(address)
 
 
-class PublicResolver(AbstractResolver):
-    """Refuses a name as a whole when any of its addresses is not public.
+def _carried(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one leads to, or the address itself."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(address.packed[12:])
+    return address.ipv4_mapped or address.sixtofour or address
 
-    Taking only the public ones would let the owner of the name choose which address our check sees.
+
+class PublicResolver(AbstractResolver):
+    """Refuses a name as a whole when any of its addresses is not allowed.
+
+    Taking only the allowed ones would let the owner of the name choose which address our check sees.
     """
 
-    def __init__(self, *, allow_loopback: bool, inner: AbstractResolver | None = None) -> None:
+    def __init__(
+        self, *, allow_loopback: bool, networks: Networks = (), inner: AbstractResolver | None = None
+    ) -> None:
         self._allow_loopback = allow_loopback
-        self._inner = inner or ThreadedResolver()
+        self._networks = networks
+        self._inner = inner or SystemResolver()
+        self._told: set[str] = set()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Called by aiohttp for each new connection."""
+        """Called by aiohttp for each new connection. Raises LinkRefused, VideoUnusable, OSError."""
         try:
             found = await self._inner.resolve(host, port, family)
         except UnicodeError as error:  # a label that no domain name can have
             raise VideoUnusable(_NOT_A_LINK) from error
-        if not all(self._allows(result["host"]) for result in found):
-            raise VideoUnusable(_FORBIDDEN)
+        for result in found:
+            self._check(host, result["host"])
         return found
 
     async def close(self) -> None:
         """Called by aiohttp when the connector closes."""
         await self._inner.close()
 
-    def _allows(self, address: str) -> bool:
+    def _check(self, host: str, text: str) -> None:
         try:
-            return _is_allowed(ip_address(address), self._allow_loopback)
+            address = ip_address(text)
         except ValueError:
-            return False
+            raise LinkRefused(f"{host} resolves to {text!r}", code=_FORBIDDEN) from None
+        if not is_allowed(address, allow_loopback=self._allow_loopback, networks=self._networks):
+            self._tell(host, address)
+            raise LinkRefused(f"{host} resolves to {address}", code=_FORBIDDEN)
+
+    def _tell(self, host: str, address: Address) -> None:
+        """Once per host, because a link is tried again and again."""
+        if host in self._told or len(self._told) >= _MAX_HOSTS_TOLD:
+            return
+        self._told.add(host)
+        logger.warning(
+            "%s resolves to %s, which is not public, so no video is downloaded from there "
+            "(VIDEO_NETWORKS can allow networks that are not link-local)",
+            host,
+            address,
+        )

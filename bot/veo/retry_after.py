@@ -27,14 +27,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _seconds_until(text: str, headers: Mapping[str, str]) -> float | None:
     """Seconds from the reply's own Date, because the clocks of the two machines may differ."""
-    moment = _http_date(text)
+    moment = http_date(text)
     if moment is None:
         return None
-    now = _http_date(header(headers, "Date") or "") or to_datetime(system_clock())
+    now = http_date(header(headers, "Date") or "") or to_datetime(system_clock())
     return (moment - now).total_seconds()
 
 
-def _http_date(text: str) -> datetime | None:
+def http_date(text: str) -> datetime | None:
+    """The moment that a header such as Date names; None when it cannot be read."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

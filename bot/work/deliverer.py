@@ -11,32 +11,32 @@ from dataclasses import replace
 from bot.aio import run_unless
 from bot.core.backoff import retry_delay
 from bot.core.clock import HOUR, MINUTE, SECOND, Clock
-from bot.core.errors import LinkRefused, TryLater, Undeliverable, VideoUnusable
+from bot.core.errors import TryLater, Undeliverable
 from bot.core.log_fields import log_about
 from bot.core.problems import Problem, ProblemCode
 from bot.core.results import ResultMessage
 from bot.core.tasks import DueDelivery, TaskState
 from bot.metrics import AttemptOutcome, Metrics
 from bot.storage.delivery_queue import DeliveryQueue
+from bot.work.downloading import Downloaded, TryAgain, VideoDownloads, WithoutVideo
 from bot.work.posting import Messenger, Posted, ResultPoster
 from bot.work.video_cache import VideoCache
 
 logger = logging.getLogger(__name__)
 
-# Some eight minutes of 4xx from the video's host: a new link may need a moment, a dead one stays dead.
-_MAX_LINK_REFUSALS = 8
 _MIN_RETRY_DELAY = 2 * SECOND
 _MAX_RETRY_DELAY = 10 * MINUTE
 _QUARANTINE_TIME = HOUR
-# Before the link ends, people need this long to use it when our attempts have failed.
-_LINK_TIME_FOR_PEOPLE = 2 * HOUR
-_MIN_ATTEMPTS_BEFORE_LINK = 3
 # Attempts at a direct message before we give up reaching the person.
 _MAX_ATTEMPTS_TO_TELL = 20
 
 
 class Deliverer:
-    """The handler of the delivery loop. `on_change` is called when a card must be edited."""
+    """The handler of the delivery loop.
+
+    `on_change` is called when a card must be edited, `on_free` when a channel is free for its next delivery
+    although this one goes on.
+    """
 
     name = "deliverer"
 
@@ -46,18 +46,22 @@ class Deliverer:
         queue: DeliveryQueue,
         messenger: Messenger,
         videos: VideoCache,
+        downloads: VideoDownloads,
         clock: Clock,
         stop: asyncio.Event,
         on_change: Callable[[], None],
         metrics: Metrics,
+        on_free: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue = queue
         self._messenger = messenger
         self._videos = videos
+        self._downloads = downloads
         self._poster = ResultPoster(messenger, videos, clock)
         self._clock = clock
         self._stop = stop
         self._on_change = on_change
+        self._on_free = on_free
         self._metrics = metrics
 
     async def quarantine(self, lease: int, work: DueDelivery, reason: str) -> None:
@@ -84,11 +88,13 @@ class Deliverer:
         await self._remove_unneeded_files(work)
 
     async def _deliver(self, lease: int, due: DueDelivery) -> bool:
-        """Whether it ended. It did not when the process is stopping, or when the lease was lost."""
-        result = await self._result(due)
-        if result is None or self._stop.is_set():
-            # Nothing was tried: due again at once, for the next process.
-            await self._queue.postpone(due.delivery.id, lease, self._clock())
+        """Whether it ended: not when it was postponed, the process stops, or the lease was lost."""
+        result = await run_unless(self._stop, self._result(lease, due))
+        if self._stop.is_set():
+            # Nothing was posted: due again at once, for the next process.
+            await self._queue.postpone(due.delivery.id, lease, self._clock(), is_preparing=False)
+            return False
+        if result is None:
             return False
         begun_at = await self._queue.begin_sending(due.delivery.id, lease, self._clock())
         if begun_at is None:
@@ -101,18 +107,65 @@ class Deliverer:
             await self._record(lease, due, posted)
         return True
 
+    async def _result(self, lease: int, due: DueDelivery) -> ResultMessage | None:
+        """The message to post. None when there is none yet: postponed, or the lease was lost."""
+        task = due.task
+        if task.state is not TaskState.COMPLETED or task.video_url is None:
+            return ResultMessage(due)
+        video = await self._videos.find(task.id)
+        if video is not None:
+            result = ResultMessage(due, video=video)
+            if await self._poster.fits(result):
+                return result
+        since = await self._queue.begin_preparing(due.delivery.id, lease, self._clock())
+        if since is None:
+            return None
+        # Its channel is free for others from here on.
+        self._on_free()
+        return await self._prepared(lease, due, since)
+
+    async def _prepared(self, lease: int, due: DueDelivery, since: int) -> ResultMessage | None:
+        download = await self._downloads.download(due, since)
+        match download:
+            case Downloaded(video):
+                return await self._poster.fitting(ResultMessage(due, video=video))
+            case WithoutVideo(problem):
+                return ResultMessage(due, problem=problem)
+            case TryAgain(delay, problem, changes):
+                await self._try_again(lease, due, delay, problem, changes)
+                return None
+
+    async def _try_again(
+        self, lease: int, due: DueDelivery, delay: int, problem: Problem, changes: dict[str, int]
+    ) -> None:
+        logger.info("%s: no video yet: %s; next try in %d s", due.task.id, problem, delay // SECOND)
+        self._metrics.attempted(AttemptOutcome.RETRIED)
+        await self._queue.postpone(
+            due.delivery.id,
+            lease,
+            self._clock() + delay,
+            is_preparing=False,
+            last_error=problem.to_text(),
+            **changes,
+        )
+
     async def _record(self, lease: int, due: DueDelivery, posted: Posted) -> None:
         now = self._clock()
         is_ours = await self._queue.mark_posted(
             due, lease, posted.message_id, now, channel_id=posted.channel_id
         )
-        logger.info("%s posted", due.task.id)
+        if posted.problem is None:
+            logger.info("%s posted", due.task.id)
+        else:
+            logger.warning("%s posted without its video: %s", due.task.id, posted.problem)
         if is_ours:
-            self._count_posted(due, now)
+            self._count_posted(due, posted, now)
 
-    def _count_posted(self, due: DueDelivery, now: int) -> None:
+    def _count_posted(self, due: DueDelivery, posted: Posted, now: int) -> None:
         """Count from the completion or the request, whichever is later."""
         self._metrics.attempted(AttemptOutcome.POSTED)
+        if posted.problem is not None:
+            self._metrics.posted_without_video(posted.problem.code)
         if due.task.state is TaskState.COMPLETED and due.task.finished_at is not None:
             since = max(due.task.finished_at, due.delivery.created_at)
             self._metrics.delivered((now - since) / SECOND)
@@ -144,43 +197,13 @@ class Deliverer:
         self._metrics.attempted(AttemptOutcome.RETRIED)
         await self._postpone(lease, due, delay, last_error=error.problem.to_text())
 
-    async def _result(self, due: DueDelivery) -> ResultMessage | None:
-        """The message to post. None when the process is stopping: the next one downloads the video."""
-        task = due.task
-        if task.state is not TaskState.COMPLETED or task.video_url is None:
-            return ResultMessage(due)
-        return await run_unless(self._stop, self._with_video(due, task.video_url))
-
-    async def _with_video(self, due: DueDelivery, url: str) -> ResultMessage:
-        try:
-            path = await self._videos.video(due.task.id, url)
-        except VideoUnusable as error:
-            return ResultMessage(due, problem=error.problem)
-        except TryLater as error:
-            problem = self._reason_to_give_up(due, error)
-            if problem is None:
-                raise
-            _log_download_failure(due, error)
-            return ResultMessage(due, problem=problem)
-        return await self._poster.fitting(ResultMessage(due, video=path))
-
-    def _reason_to_give_up(self, due: DueDelivery, error: TryLater) -> Problem | None:
-        """Why the video is not downloaded again; None to go on trying."""
-        attempt, ends_at = due.delivery.attempt + 1, due.task.link_ends_at
-        if ends_at is not None and self._clock() >= ends_at:
-            return Problem(ProblemCode.LINK_ENDED)
-        if isinstance(error, LinkRefused) and attempt >= _MAX_LINK_REFUSALS:
-            return Problem(ProblemCode.LINK_DEAD)
-        ends_soon = ends_at is not None and self._clock() >= ends_at - _LINK_TIME_FOR_PEOPLE
-        give_up = ends_soon and attempt >= _MIN_ATTEMPTS_BEFORE_LINK
-        return Problem(ProblemCode.LINK_ENDING) if give_up else None
-
     async def _postpone(self, lease: int, due: DueDelivery, delay: int, **changes: str) -> None:
         await self._queue.postpone(
             due.delivery.id,
             lease,
             self._clock() + delay,
             attempt=due.delivery.attempt + 1,
+            is_preparing=False,
             **changes,
         )
 
@@ -189,7 +212,3 @@ class Deliverer:
             due.task.id, self._clock()
         ):
             await self._videos.remove(due.task.id)
-
-
-def _log_download_failure(due: DueDelivery, error: TryLater) -> None:
-    logger.error("%s: the video could not be downloaded: %s", due.task.id, error)

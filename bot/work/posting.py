@@ -27,7 +27,9 @@ logger = logging.getLogger(__name__)
 
 # Discord keeps a nonce for "the past few minutes" (Create Message): within two we rely on it alone.
 _NONCE_IS_FRESH = 2 * MINUTE
+# Uploads have slots of their own, so that a result without a video never waits for one.
 MAX_UPLOADS = 4
+MAX_POSTS = 12
 
 
 class Messenger(Protocol):
@@ -62,10 +64,14 @@ class Messenger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What Discord answered. `message_id` is None for a message that was deleted meanwhile."""
+    """What Discord answered. `message_id` is None for a message that was deleted meanwhile.
+
+    `problem` says why the video of a completed task is not in it.
+    """
 
     message_id: int | None
     channel_id: int
+    problem: Problem | None
 
 
 class ResultPoster:
@@ -75,13 +81,14 @@ class ResultPoster:
         self._messenger = messenger
         self._videos = videos
         self._clock = clock
+        self._posts = asyncio.Semaphore(MAX_POSTS)
         self._uploads = asyncio.Semaphore(MAX_UPLOADS)
 
     async def post(self, result: ResultMessage) -> Posted:
         """Raises DiscordUnavailable, or Undeliverable when no form is taken."""
         while True:
             try:
-                return Posted(await self._post_form(result), result.channel_id)
+                return Posted(await self._post_form(result), result.channel_id, result.problem)
             except (Undeliverable, TooLargeForDiscord) as error:
                 other = await self._other_form(result, error)
                 if other is None:
@@ -89,14 +96,19 @@ class ResultPoster:
                 logger.warning("%s is posted in another form: %s", result.due.task.id, error)
                 result = other
 
+    async def fits(self, result: ResultMessage) -> bool:
+        """Whether the channel takes the video as it is."""
+        assert result.video is not None  # noqa: S101 - asked only about a video
+        size = result.video.size
+        return size <= await self._messenger.upload_limit(result.due.delivery.guild_id, size)
+
     async def fitting(self, result: ResultMessage) -> ResultMessage:
         """The result with its video as it is, made smaller, or replaced by a link."""
         video = result.video
         if video is None:
             return result
-        size = await self._videos.size(video)
-        limit = await self._messenger.upload_limit(result.due.delivery.guild_id, size)
-        if size <= limit:
+        limit = await self._messenger.upload_limit(result.due.delivery.guild_id, video.size)
+        if video.size <= limit:
             return result
         try:
             smaller = await self._videos.fitted(result.due.task.id, limit)
@@ -105,12 +117,11 @@ class ResultPoster:
             return replace(
                 result, video=None, problem=Problem(ProblemCode.TOO_LARGE_HERE), original_size=None
             )
-        return replace(result, video=smaller, original_size=result.original_size or size)
+        return replace(result, video=smaller, original_size=result.original_size or video.size)
 
     async def _post_form(self, result: ResultMessage) -> int | None:
-        if result.video is None:
-            return await self._look_up_and_post(result)
-        async with self._uploads:
+        slots = self._posts if result.video is None else self._uploads
+        async with slots:
             return await self._look_up_and_post(result)
 
     async def _look_up_and_post(self, result: ResultMessage) -> int | None:

@@ -10,6 +10,7 @@ from bot.core.results import living_link
 from bot.core.tasks import LIVE, Delivery, ExistingDelivery, TaskState
 from bot.core.tracking import ErasureResult, RedeliverResult, Registration, TrackRequest, UntrackResult
 from bot.storage.store import Store
+from bot.work.fresh_links import FreshLinks, LinkState
 from bot.work.video_cache import VideoCache
 
 logger = logging.getLogger(__name__)
@@ -19,10 +20,17 @@ class Tracking:
     """The service behind commands and buttons. Every method may raise StorageUnavailable."""
 
     def __init__(
-        self, *, store: Store, videos: VideoCache, clock: Clock, on_work: Callable[[], None]
+        self,
+        *,
+        store: Store,
+        videos: VideoCache,
+        fresh_links: FreshLinks,
+        clock: Clock,
+        on_work: Callable[[], None],
     ) -> None:
         self.store = store
         self._videos = videos
+        self._fresh_links = fresh_links
         self._clock = clock
         self._on_work = on_work
 
@@ -59,7 +67,7 @@ class Tracking:
             return RedeliverResult.NOT_TRACKED, None
         if existing.delivery.state in LIVE or existing.task.state is TaskState.WAITING:
             return RedeliverResult.STILL_OPEN, existing
-        if not await self._has_something_to_post(existing):
+        if not await self._can_be_posted(existing):
             return RedeliverResult.LINK_DEAD, existing
         if not await self.store.tracking.redeliver(existing, by, self._clock()):
             return RedeliverResult.STILL_OPEN, existing
@@ -67,11 +75,14 @@ class Tracking:
         self._on_work()
         return RedeliverResult.PLANNED, existing
 
-    async def _has_something_to_post(self, existing: ExistingDelivery) -> bool:
-        """Whether the link lives or the file is here: a file can be kept for longer than its link lives."""
-        if existing.task.state is not TaskState.COMPLETED or living_link(existing.task, self._clock()):
+    async def _can_be_posted(self, existing: ExistingDelivery) -> bool:
+        """Whether the link lives, the file is here, or the API gives a fresh link."""
+        task = existing.task
+        if task.state is not TaskState.COMPLETED or living_link(task, self._clock()):
             return True
-        return await self._videos.has(existing.task.id)
+        if await self._videos.find(task.id) is not None:
+            return True
+        return (await self._fresh_links.ask(task)).state is LinkState.FRESH
 
     async def erase(self, user_id: int) -> ErasureResult:
         """Erase what is stored about a person."""

@@ -5,13 +5,18 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+from bot.aio import cancel_all
 from bot.core.errors import CannotFit, DownloadInterrupted, StorageUnavailable
+from bot.core.results import Video
+from bot.media.mp4 import Mp4, NotAnMp4, inspect_mp4
 from bot.metrics import Metrics
+from bot.work.download_slots import DownloadSlots
 
 logger = logging.getLogger(__name__)
 
@@ -20,10 +25,15 @@ _PARTIAL_FILES_STAY = 6 * 3600.0
 
 
 class Downloader(Protocol):
-    """Downloads a checked MP4, whole or not at all."""
+    """Downloads a checked MP4, whole or not at all; what was broken off goes on where it was."""
 
-    async def fetch(self, url: str, destination: Path) -> None:
-        """Raises DownloadInterrupted, LinkRefused, VideoUnusable, StorageUnavailable."""
+    async def fetch(
+        self, url: str, destination: Path, *, timeout: float, on_progress: Callable[[int], None]
+    ) -> Mp4:
+        """`timeout` in seconds; `on_progress` is called with the bytes that are here.
+
+        Raises DownloadInterrupted, LinkRefused, VideoUnusable, StorageUnavailable.
+        """
         ...
 
 
@@ -38,63 +48,97 @@ class Fitter(Protocol):
 class VideoCache:
     """The video folder. A file under its final name is complete and checked, so nothing else is stored."""
 
-    def __init__(self, folder: Path, downloader: Downloader, fitter: Fitter, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        downloader: Downloader,
+        fitter: Fitter,
+        metrics: Metrics,
+        slots: DownloadSlots | None = None,
+    ) -> None:
         self._folder = folder
         self._downloader = downloader
         self._fitter = fitter
         self._metrics = metrics
+        self._slots = slots or DownloadSlots()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._downloads: dict[str, _SharedDownload] = {}
 
-    async def video(self, task_id: str, url: str) -> Path:
-        """The task's MP4, downloaded if it is not here yet. Several channels wait for one download."""
+    async def find(self, task_id: str) -> Video | None:
+        """The task's MP4, if it is here. A file that is damaged is removed."""
         path = self._path(task_id)
-        async with self._lock(task_id):
-            if not await asyncio.to_thread(path.exists):
-                await self._fetch(task_id, url, path)
-        return path
+        try:
+            return _video(path, await asyncio.to_thread(inspect_mp4, path))
+        except FileNotFoundError:
+            return None
+        except NotAnMp4:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+            return None
+
+    async def download(self, task_id: str, url: str, person_id: int, timeout: float) -> Video:
+        """The task's MP4, downloaded if it is not here. Several channels wait for one download.
+
+        `timeout` in seconds, the wait for a slot included. Raises TimeoutError, DownloadInterrupted,
+        LinkRefused, VideoUnusable, StorageUnavailable.
+        """
+        if found := await self.find(task_id):
+            return found
+        shared = self._downloads.get(task_id)
+        if shared is None:
+            job = asyncio.create_task(self._fetch(task_id, url, person_id, timeout), name="download")
+            shared = self._downloads[task_id] = _SharedDownload(job)
+        shared.users += 1
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.shield(shared.job)
+        finally:
+            await self._leave(task_id, shared)
+
+    async def _leave(self, task_id: str, shared: "_SharedDownload") -> None:
+        """The last one who waits for a download ends it; a new one begins another."""
+        shared.users -= 1
+        if shared.users == 0 or shared.job.done():
+            if self._downloads.get(task_id) is shared:
+                del self._downloads[task_id]
+            await cancel_all(shared.job)
 
     def _lock(self, task_id: str) -> asyncio.Lock:
         """The task's lock, which is dropped when its last user leaves."""
         return self._locks.setdefault(task_id, asyncio.Lock())
 
-    async def _fetch(self, task_id: str, url: str, path: Path) -> None:
-        began = time.monotonic()
-        await self._downloader.fetch(url, path)
-        seconds, size = time.monotonic() - began, await self.size(path)
-        self._metrics.downloaded(size, seconds)
-        logger.info("%s: %d bytes downloaded in %.1f s", task_id, size, seconds)
+    async def _fetch(self, task_id: str, url: str, person_id: int, timeout: float) -> Video:
+        path, began = self._path(task_id), time.monotonic()
+        mp4 = await self._slots.run(
+            person_id,
+            lambda on_progress: self._downloader.fetch(url, path, timeout=timeout, on_progress=on_progress),
+        )
+        seconds = time.monotonic() - began
+        self._metrics.downloaded(mp4.size, seconds)
+        logger.info("%s: %d bytes downloaded in %.1f s", task_id, mp4.size, seconds)
+        return _video(path, mp4)
 
-    async def size(self, path: Path) -> int:
-        """The size in bytes. Raises DownloadInterrupted when the file has gone.
+    async def fitted(self, task_id: str, limit: int) -> Video:
+        """A version of the video of at most `limit` bytes, made if it is not here yet.
 
-        The delivery of another channel, perhaps in another process, removed it when it ended.
-        """
-        try:
-            return (await asyncio.to_thread(path.stat)).st_size
-        except FileNotFoundError as error:
-            raise DownloadInterrupted("the video's file was removed meanwhile") from error
-
-    async def has(self, task_id: str) -> bool:
-        """Whether the video is here, so that it can be posted after its link has ended."""
-        return await asyncio.to_thread(self._path(task_id).exists)
-
-    async def fitted(self, task_id: str, limit: int) -> Path:
-        """A version of `video` of at most `limit` bytes, made if it is not here yet.
-
-        Raises CannotFit, DownloadInterrupted.
+        Raises CannotFit, DownloadInterrupted when the video was removed meanwhile.
         """
         whole = self._path(task_id)
         smaller = whole.with_name(f"{whole.stem}.{limit}.mp4")
         async with self._lock(task_id):
             if not await asyncio.to_thread(smaller.exists):
                 await self._fit(whole, smaller, limit)
-        return smaller
+            try:
+                return _video(smaller, await asyncio.to_thread(inspect_mp4, smaller))
+            except FileNotFoundError as error:
+                raise DownloadInterrupted("the video's file was removed meanwhile") from error
 
     async def _fit(self, whole: Path, smaller: Path, limit: int) -> None:
         try:
             await self._fitter.fit(whole, smaller, limit=limit)
-        except CannotFit:
-            await self.size(whole)  # raises DownloadInterrupted if the file has gone
+        except CannotFit as error:
+            if not await asyncio.to_thread(whole.exists):
+                # The delivery of another channel, perhaps in another process, removed it when it ended.
+                raise DownloadInterrupted("the video's file was removed meanwhile") from error
             raise
 
     async def remove(self, task_id: str) -> None:
@@ -102,11 +146,11 @@ class VideoCache:
         await asyncio.to_thread(self._remove, self._path(task_id).stem)
 
     def _remove(self, stem: str) -> None:
-        for path in self._folder.glob(f"{stem}*.mp4"):
+        for path in self._folder.glob(f"{stem}*"):
             path.unlink(missing_ok=True)
 
     async def sweep(self, keep: Iterable[str]) -> int:
-        """Remove partial files, and videos of tasks not in `keep`; returns how many. Only at start."""
+        """Remove files of tasks not in `keep`, and unfinished conversions; returns how many. At start."""
         return await self._remove_all_but(keep, partial_before=math.inf)
 
     async def tidy(self, keep: Iterable[str]) -> int:
@@ -136,11 +180,34 @@ class VideoCache:
         return self._folder / f"{hashlib.sha256(task_id.encode()).hexdigest()[:32]}.mp4"
 
 
+@dataclass(slots=True)
+class _SharedDownload:
+    """One download, however many channels wait for it."""
+
+    job: asyncio.Task[Video]
+    users: int = 0
+
+
+def _video(path: Path, mp4: Mp4) -> Video:
+    return Video(
+        path,
+        mp4.size,
+        mp4.width,
+        mp4.height,
+        seconds=mp4.seconds,
+        codec=mp4.codec,
+        plays_in_discord=mp4.plays_in_discord,
+    )
+
+
 def _is_stale(path: Path, stems: set[str], partial_before: float) -> bool:
-    """Whether a file is a video that no channel is owed, or a partial file that is no longer written."""
+    """Whether a file is of no use: no channel is owed it, or nothing writes or continues it."""
+    stem, _, ending = path.name.partition(".")
+    if stem in stems and (path.suffix == ".mp4" or ending.startswith("mp4.part")):
+        return False  # a video, or a download that goes on where it was
     if path.suffix == ".mp4":
-        return path.name.partition(".")[0] not in stems
+        return True
     try:
         return path.stat().st_mtime < partial_before
     except FileNotFoundError:
-        return False  # whole or discarded since
+        return False  # finished or removed since

@@ -32,13 +32,25 @@ class Clip:
         return len(self.content) + self.padding
 
     @cached_property
+    def etag(self) -> str:
+        """A strong ETag: the same bytes have the same one, and other bytes another."""
+        return f'"{hashlib.sha256(self.content).hexdigest()[:16]}-{self.padding:x}"'
+
+    @cached_property
     def sha256(self) -> str:
         digest = hashlib.sha256()
         for chunk in self.chunks():
             digest.update(chunk)
         return digest.hexdigest()
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        """The bytes from `start` on."""
+        for chunk in self._chunks():
+            if start < len(chunk):
+                yield chunk[start:]
+            start = max(start - len(chunk), 0)
+
+    def _chunks(self) -> Iterator[bytes]:
         for start in range(0, len(self.content), _CHUNK):
             yield self.content[start : start + _CHUNK]
         if self.padding:

@@ -1,9 +1,9 @@
-"""Sends one video in chunks, with the faults that can happen in the middle of it."""
+"""Sends one video in chunks, with the faults that can happen before and in the middle of it."""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from aiohttp import web
@@ -11,21 +11,29 @@ from aiohttp import web
 from sandbox.faults import Fault
 from sandbox.video_api.clips import Clip
 from sandbox.video_api.journal import Download
+from sandbox.video_api.ranges import Slice, Validator, asked_for, validators
 
 # received: nothing is done yet. answered: the reply is ready, and not one byte of it is sent.
-# half: half of the video's bytes are sent. sent: all of them, and the connection is still open.
+# half: half of the answer's bytes are sent. sent: all of them, and the connection is still open.
 HoldPoint = Literal["received", "answered", "half", "sent"]
 
 Pause = Callable[[HoldPoint, web.Request], Awaitable[None]]
 
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 
 @dataclass(frozen=True, slots=True)
 class BodyFault(Fault):
-    """A fault in the middle of a video, added to `api.faults` like any other; `times` and `delay` apply.
+    """A fault of a video's answer, added to `api.faults` like any other; `times` and `delay` apply.
 
-    `cut_at`: close the connection after this many bytes. `stall_at`: send nothing more after this many bytes,
-    and keep the connection. `claim`: a wrong Content-Length. `chunked`: no Content-Length. `pause`: seconds
-    between two chunks of `chunk` bytes, for a slow connection.
+    `cut_at`: close the connection after this many bytes of the answer. `stall_at`: send nothing more after
+    this many, and keep the connection. `claim`: a wrong Content-Length. `chunked`: no Content-Length.
+    `pause`: seconds between two chunks of `chunk` bytes, for a slow connection.
+
+    `video_status`: this status with the usual body. `ignores_range`, `ignores_if_range`: the host does not
+    know this header. `validator`: what names the file's version. `extra`: headers that are added or, with
+    None, left out. `continues`: this many `100 Continue` come first, a thousand at a time with `pause`
+    seconds between.
     """
 
     route: str = "GET /videos/*"
@@ -35,6 +43,12 @@ class BodyFault(Fault):
     chunked: bool = False
     pause: float = 0.0
     chunk: int = 64 * 1024
+    video_status: int | None = None
+    ignores_range: bool = False
+    ignores_if_range: bool = False
+    validator: Validator = "etag"
+    extra: Mapping[str, str | None] = field(default_factory=dict)
+    continues: int = 0
 
     @property
     def ends_at(self) -> int | None:
@@ -50,17 +64,21 @@ async def send_video(
 ) -> web.StreamResponse:
     """Send `clip`, count the bytes in `download`, and pause at the stages half and sent."""
     how = fault if isinstance(fault, BodyFault) else _NO_FAULT
-    response = web.StreamResponse(headers={"Content-Type": "video/mp4"})
+    wanted = _wanted(request, clip, how)
+    response = web.StreamResponse(
+        status=how.video_status or wanted.status, headers=_headers(clip, wanted, how)
+    )
     if how.chunked:
         response.enable_chunked_encoding()
     else:
-        response.content_length = clip.size if how.claim is None else how.claim
+        response.content_length = wanted.end - wanted.start if how.claim is None else how.claim
     # The client may be killed meanwhile; `download` then tells how many bytes were sent.
     with contextlib.suppress(ConnectionResetError):
+        await _send_continues(request, how)
         await response.prepare(request)
         download.status = response.status
-        await _send_body(request, response, clip, download, how, pause)
-        if download.bytes_sent < clip.size or how.claim is not None or _is_cut(fault):
+        await _send_body(request, response, clip, wanted, download, how, pause)
+        if download.bytes_sent < wanted.end - wanted.start or how.claim is not None or _is_cut(fault):
             await _break_off(request, how)
             return response
         await pause("sent", request)
@@ -68,17 +86,45 @@ async def send_video(
     return response
 
 
+def _wanted(request: web.Request, clip: Clip, how: BodyFault) -> Slice:
+    headers = dict(request.headers)
+    if how.ignores_range:
+        headers.pop("Range", None)
+    if how.ignores_if_range:
+        headers.pop("If-Range", None)
+    return asked_for(headers, clip, how.validator)
+
+
+def _headers(clip: Clip, wanted: Slice, how: BodyFault) -> dict[str, str]:
+    headers: dict[str, str | None] = {"Content-Type": "video/mp4", **validators(clip, how.validator)}
+    if wanted.status == 206 or how.video_status == 206:
+        headers["Content-Range"] = f"bytes {wanted.start}-{wanted.end - 1}/{clip.size}"
+    elif wanted.status == 416:
+        headers["Content-Range"] = f"bytes */{clip.size}"
+    return {name: value for name, value in (headers | dict(how.extra)).items() if value is not None}
+
+
+async def _send_continues(request: web.Request, how: BodyFault) -> None:
+    left = how.continues
+    while left > 0 and request.transport is not None and not request.transport.is_closing():
+        request.transport.write(_CONTINUE * min(left, 1000))
+        left -= 1000
+        await asyncio.sleep(how.pause)
+
+
 async def _send_body(
     request: web.Request,
     response: web.StreamResponse,
     clip: Clip,
+    wanted: Slice,
     download: Download,
     how: BodyFault,
     pause: Pause,
 ) -> None:
-    end = clip.size if how.ends_at is None else min(how.ends_at, clip.size)
-    half = clip.size // 2
-    for piece in _pieces(clip, how.chunk, (half, end)):
+    size = wanted.end - wanted.start
+    end = size if how.ends_at is None else min(how.ends_at, size)
+    half = size // 2
+    for piece in _pieces(clip.chunks(wanted.start), how.chunk, (half, end)):
         if download.bytes_sent == end:
             return
         await response.write(piece)
@@ -100,10 +146,10 @@ def _is_cut(fault: Fault | None) -> bool:
     return fault is not None and fault.cut == "after"
 
 
-def _pieces(clip: Clip, chunk: int, stops: tuple[int, ...]) -> Iterator[memoryview]:
+def _pieces(chunks: Iterator[bytes], chunk: int, stops: tuple[int, ...]) -> Iterator[memoryview]:
     """Pieces of at most `chunk` bytes, cut so that none crosses one of the stops."""
     sent = 0
-    for whole in clip.chunks():
+    for whole in chunks:
         block = memoryview(whole)
         while block:
             gap = min((stop - sent for stop in stops if stop > sent), default=chunk)

@@ -73,7 +73,7 @@ async def test_kill_while_the_api_answers(env: CrashEnv):
 
 @pytest.mark.parametrize("point", ["received", "half", "sent"])
 async def test_kill_during_the_download(env: CrashEnv, point: str):
-    """A half file is swept, a whole one is used; the video is fetched again if need be."""
+    """A whole file is used; the rest of a half one is fetched, or all of it if need be."""
     env.api.create(ID).complete()
     await env.start_bot()
     hold = env.api.hold("GET /videos/*", point=point)  # type: ignore[arg-type]

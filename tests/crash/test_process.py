@@ -154,7 +154,7 @@ async def test_check_tries_everything(env: CrashEnv):
 
     assert code == 0
     assert f"ok    database: schema version {NEWEST}\n" in said
-    assert [line.split()[0] for line in said.splitlines() if line.startswith(("ok", "FAIL"))] == ["ok"] * 5
+    assert [line.split()[0] for line in said.splitlines() if line.startswith(("ok", "FAIL"))] == ["ok"] * 7
 
 
 async def test_address_with_nothing_but_404_is_named_by_check(env: CrashEnv):

@@ -95,11 +95,11 @@ async def test_video_host_gets_no_secret(env: CrashEnv):
 
 @contextmanager
 def nosy_ffmpeg(folder: Path) -> Iterator[int]:
-    """Tells what it was given through a pipe, since it may write no file, and fails."""
+    """Tells what it was given through a pipe, since it may write no file; claims to encode, and fails."""
     folder.mkdir()
     pipe, program = folder / "told", folder / "ffmpeg"
     os.mkfifo(pipe)
-    program.write_text(f'#!/bin/sh\n{{ echo "$@"; env; }} > {pipe}\nexit 1\n')
+    program.write_text(f'#!/bin/sh\n{{ echo "$@"; env; }} > {pipe}\necho " V..... libx264 "\nexit 1\n')
     program.chmod(0o755)
     told = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:

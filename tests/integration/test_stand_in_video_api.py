@@ -182,6 +182,54 @@ async def test_cut_body_delivers_exactly_so_many_bytes(api: StandInVideoApi, htt
     assert api.downloads[0].bytes_sent == 1000
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "start", "end"),
+    [
+        ({}, 200, 0, CLIP.size),
+        ({"Range": "bytes=1000-"}, 206, 1000, CLIP.size),
+        ({"Range": "bytes=1000-1999"}, 206, 1000, 2000),
+        ({"Range": "bytes=0-"}, 206, 0, CLIP.size),
+        ({"Range": "bytes=1000-", "If-Range": CLIP.etag}, 206, 1000, CLIP.size),
+        ({"Range": "bytes=1000-", "If-Range": '"another"'}, 200, 0, CLIP.size),
+        ({"Range": "bytes=1000-", "If-Range": f"W/{CLIP.etag}"}, 200, 0, CLIP.size),
+        ({"Range": f"bytes={CLIP.size}-"}, 416, 0, 0),
+        ({"Range": "items=1-"}, 200, 0, CLIP.size),
+    ],
+)
+async def test_part_of_a_video_is_sent_when_it_is_asked_for(
+    api: StandInVideoApi, http, headers: dict[str, str], status: int, start: int, end: int
+):
+    """RFC 9110, 14.2 and 13.1.5."""
+    api.create(ID).complete()
+    async with http.get(f"/videos/{ID}.mp4", headers=headers) as response:
+        assert response.status == status
+        assert await response.read() == CLIP.content[start:end]
+        assert response.headers["ETag"] == CLIP.etag
+        sent_range = f"bytes {start}-{end - 1}/{CLIP.size}" if status == 206 else None
+        told = f"bytes */{CLIP.size}" if status == 416 else sent_range
+        assert response.headers.get("Content-Range") == told
+
+
+async def test_part_of_a_padded_clip_is_that_part(api: StandInVideoApi, http):
+    """Also where the padding begins."""
+    clip = Clip.padded(CLIP.size + 300_000)
+    whole = b"".join(clip.chunks())
+    api.create(ID).complete(clip)
+    for start in (CLIP.size - 1, CLIP.size, CLIP.size + 16, clip.size - 1):
+        async with http.get(f"/videos/{ID}.mp4", headers={"Range": f"bytes={start}-"}) as response:
+            assert await response.read() == whole[start:]
+
+
+async def test_odd_answers_come_with_the_usual_body(api: StandInVideoApi, http):
+    """Another status, other headers, and 1xx answers first."""
+    api.create(ID).complete()
+    api.faults.add(BodyFault(video_status=203, extra={"X": "y", "ETag": None}, continues=5))
+    async with http.get(f"/videos/{ID}.mp4") as response:
+        assert (response.status, response.headers["X"]) == (203, "y")
+        assert "ETag" not in response.headers
+        assert await response.read() == CLIP.content
+
+
 @pytest.mark.parametrize("point", ["received", "answered"])
 async def test_hold_stops_the_first_question_only(api: StandInVideoApi, http, point):
     """Before anything is done, or with the answer ready; later questions pass."""

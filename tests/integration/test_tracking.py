@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from bot.work import downloading
 from sandbox.video_api import CLIP
 from tests.integration.conftest import POLL_INTERVAL, InProcessEnv
 
@@ -206,8 +207,9 @@ async def test_video_larger_than_the_channels_limit_is_given_as_a_link(env: InPr
     assert result.buttons[0].url is not None
 
 
-async def test_what_is_not_an_mp4_is_not_posted(env: InProcessEnv):
-    """A link to something else ends in a sentence, not in an attachment."""
+async def test_what_is_not_an_mp4_is_not_posted(env: InProcessEnv, monkeypatch: pytest.MonkeyPatch):
+    """A link to something else ends in a sentence, not in an attachment; the six tries come quickly here."""
+    monkeypatch.setattr(downloading, "_TRY_DELAYS", (20,) * 5)
     env.api.create(ID).complete(url=f"{env.api.url}/v1/result/{ID}")
     env.allowed.append("without the right key")
     async with env.bot():

@@ -50,6 +50,8 @@ class ModelDelivery:
     lease: int | None = None
     sending: bool = False
     served_at: int = 0
+    preparing: bool = False
+    download_since: int | None = None
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -273,7 +275,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._claim_delivery()
 
     @precondition(lambda self: self._deliveries_waiting())
-    @rule(how=st.sampled_from(["posted", "undeliverable", "send"]))
+    @rule(how=st.sampled_from(["posted", "undeliverable", "send", "prepare"]))
     def pay_all_that_is_due(self, how: str) -> None:
         """What the deliverer does on a good day, or has begun to."""
         self._pay_all(how)
@@ -291,7 +293,7 @@ class StoreMachine(RuleBasedStateMachine):
         busy = {
             channel
             for (channel, _), d in self.deliveries.items()
-            if d.lease is not None and d.due_at is not None and d.due_at > now
+            if d.lease is not None and not d.preparing and d.due_at is not None and d.due_at > now
         }
         due = {
             key: d.due_at
@@ -306,7 +308,7 @@ class StoreMachine(RuleBasedStateMachine):
             order = {each: (self.served[each[0]], due_at) for each, due_at in due.items()}
             assert order[key] == min(order.values())
             assert work.task.state is not TaskState.WAITING
-            self.deliveries[key].lease = claim.lease
+            self.deliveries[key].lease, self.deliveries[key].preparing = claim.lease, False
             self.deliveries[key].due_at = now + LEASE_TIME
             self.deliveries[key].served_at = self.served[key[0]] = now
         claimed = [(claim.lease, work) for work in claim.work]
@@ -314,7 +316,7 @@ class StoreMachine(RuleBasedStateMachine):
         return claimed
 
     @precondition(lambda self: self.claimed_deliveries)
-    @rule(data=st.data(), how=st.sampled_from(["send", "posted", "undeliverable", "postpone"]))
+    @rule(data=st.data(), how=st.sampled_from(["prepare", "send", "posted", "undeliverable", "postpone"]))
     def end_delivery(self, data: st.DataObject, how: str) -> None:
         self._end_delivery(*data.draw(st.sampled_from(self.claimed_deliveries)), how)
 
@@ -322,6 +324,8 @@ class StoreMachine(RuleBasedStateMachine):
         queue, number = self.store.deliveries, work.delivery.id
         self.messages += 1
         match how:
+            case "prepare":
+                took = self.run(queue.begin_preparing(number, lease, self.clock()))
             case "send":
                 took = self.run(queue.begin_sending(number, lease, self.clock()))
             case "posted":
@@ -339,8 +343,12 @@ class StoreMachine(RuleBasedStateMachine):
             assert not took
             return
         assert took
-        if how == "send":
-            delivery.sending = True
+        if how == "prepare":
+            delivery.preparing = True
+            delivery.download_since = delivery.download_since or self.clock()
+            assert took == delivery.download_since
+        elif how == "send":
+            delivery.sending, delivery.preparing = True, False
         elif how == "postpone":
             delivery.lease, delivery.due_at = None, self.clock() + SECOND
         else:
@@ -388,6 +396,8 @@ class StoreMachine(RuleBasedStateMachine):
                 if existing in overview.ended:
                     self.ended_rows[delivery.id] = str(delivery.state)
                 else:
+                    since = self.deliveries[channel, task.id].download_since
+                    assert delivery.download_since == since
                     waiting = task.state is TaskState.WAITING
                     assert waiting == (delivery.state == "open") == (task.due_at is not None)
             model = {i: (d.state, d.due_at) for (where, i), d in self.deliveries.items() if where == channel}

@@ -1,6 +1,7 @@
 """Text from outside, of every kind, never leaves the code that it is put in, nor a message's length."""
 
 import re
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from bot.chat.messenger import attachment_name
 from bot.chat.texts import cards, results
 from bot.chat.texts.escape import code, code_block, one_line, shorten, shorten_middle
 from bot.core.problems import Problem, ProblemCode
-from bot.core.results import ResultMessage
+from bot.core.results import LINK_SHOWN_AFTER, ResultMessage, Video
 from bot.core.tasks import (
     Card,
     CardView,
@@ -149,16 +150,29 @@ DELIVERIES = st.builds(
     message_id=st.none() | st.just(LARGEST),
     last_error=STORED,
     cancelled_by=st.none() | PEOPLE,
+    download_since=st.none() | st.sampled_from([NOW, NOW - LINK_SHOWN_AFTER]),
 )
 WATCHERS = st.lists(PEOPLE, max_size=50, unique=True).map(tuple)
 
 
-@given(DELIVERIES, TASKS, WATCHERS, st.none() | PROBLEMS)
+VIDEOS = st.builds(
+    Video,
+    st.just(Path("video.mp4")),
+    size=st.integers(1, LARGEST),
+    width=st.just(640),
+    height=st.just(360),
+    plays_in_discord=st.booleans(),
+)
+
+
+@given(DELIVERIES, TASKS, WATCHERS, st.none() | PROBLEMS | VIDEOS, st.booleans())
 def test_result_of_any_delivery_fits_and_mentions_only_its_people(
-    delivery: Delivery, task: TrackedTask, watchers: tuple[int, ...], problem: Problem | None
+    delivery: Delivery, task: TrackedTask, watchers: tuple[int, ...], end: Problem | Video | None, bare: bool
 ):
     """2,000 units, and outside of code no mention but of whoever asked and whoever pressed the button."""
-    text = results.result(ResultMessage(DueDelivery(delivery, task, watchers), problem=problem), NOW)
+    video, problem = (end, None) if isinstance(end, Video) else (None, end)
+    due = DueDelivery(delivery, task, watchers)
+    text = results.result(ResultMessage(due, video, problem, bare=bare), NOW)
 
     outside = re.sub(r"<https://[^\s<>]*>", "", outside_code(text))
     assert units(text) <= 2000
@@ -172,7 +186,7 @@ def test_result_of_any_delivery_fits_and_mentions_only_its_people(
 )
 def test_card_of_any_rows_fits_and_has_a_line_for_each(rows: tuple[ExistingDelivery, ...]):
     """However long ids, statuses and notes are: 2,000 units, one line per task."""
-    text = cards.card(CardView(Card(1, 1, 1, None), rows))
+    text = cards.card(CardView(Card(1, 1, 1, None), rows), NOW)
 
     lines = [line for line in text.splitlines()[1:] if not line.startswith("-# ")]
     assert units(text) <= 2000

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.clock import DAY, HOUR, MINUTE
 from bot.core.problems import Problem, ProblemCode
-from bot.core.tasks import DeliveryState, TaskState
+from bot.core.tasks import DeliveryState, DueDelivery, TaskState
 from bot.core.tracking import UntrackResult
 from bot.storage.store import LEASE_TIME, Store
 from bot.storage.tables import deliveries
@@ -344,3 +344,172 @@ async def test_delivery_that_is_due_further_ahead_than_an_hour_is_due_now(store:
 
     assert await store.deliveries.pull_back(clock() - 1) == 1
     assert await store.deliveries.next_due() == clock() - 1
+
+
+# -- being prepared --------------------------------------------------------------------------------
+
+
+async def take_and_prepare(store: Store, clock: FakeClock) -> tuple[int, DueDelivery]:
+    lease, due = await take_delivery(store, clock)
+    assert await store.deliveries.begin_preparing(due.delivery.id, lease, clock()) is not None
+    return lease, due
+
+
+async def test_channel_is_free_while_its_delivery_is_prepared(store: Store, clock: FakeClock):
+    """A slow host delays no other result of the channel."""
+    await two_ended(store, clock)
+    _, due = await take_and_prepare(store, clock)
+    assert (await look_up(store, due.task.id, due.delivery.channel_id)).delivery.is_preparing
+
+    assert set(await claimed(store, clock) + await claimed(store, clock)) == {
+        (CHANNEL, "t2"),
+        (OTHER_CHANNEL, "t2"),
+    }
+    assert await claimed(store, clock) == []
+
+
+async def test_delivery_that_is_prepared_is_claimed_by_nobody_else(store: Store, clock: FakeClock):
+    """It keeps its lease, which is renewed as any other."""
+    await track_ended(store, clock)
+    lease, due = await take_and_prepare(store, clock)
+    clock.advance(LEASE_TIME - 1)
+    await store.deliveries.renew([lease], clock())
+    clock.advance(LEASE_TIME - 1)
+
+    assert await claimed(store, clock) == []
+    assert await mark_posted(store, due, lease, 5000, clock())
+
+
+async def test_channel_is_held_again_once_the_prepared_delivery_is_sent(store: Store, clock: FakeClock):
+    """The look-up, the upload and the message are in turn."""
+    await track(store, clock, "t1", "t2")
+    await ask_about(store, clock, task_id="t1")
+    lease, due = await take_and_prepare(store, clock)
+    assert await store.deliveries.begin_sending(due.delivery.id, lease, clock())
+    assert not (await look_up(store, "t1")).delivery.is_preparing
+    await ask_about(store, clock, task_id="t2")
+
+    assert await claimed(store, clock) == []
+    await mark_posted(store, due, lease, 5000, clock())
+    assert await claimed(store, clock) == [(CHANNEL, "t2")]
+
+
+async def test_delivery_whose_process_died_while_preparing_holds_its_channel_when_it_is_claimed(
+    store: Store, clock: FakeClock
+):
+    """The next process decides anew."""
+    await track_ended(store, clock)
+    await take_and_prepare(store, clock)
+    clock.advance(LEASE_TIME)
+
+    _, due = await take_delivery(store, clock)
+
+    assert not due.delivery.is_preparing
+    assert not (await look_up(store)).delivery.is_preparing
+
+
+async def test_preparing_time_is_that_of_the_first_try(store: Store, clock: FakeClock):
+    """The two hours and the ten minutes count from there."""
+    await track_ended(store, clock)
+    first = clock()
+    for _ in range(3):
+        lease, due = await take_delivery(store, clock)
+        assert await store.deliveries.begin_preparing(due.delivery.id, lease, clock()) == first
+        await store.deliveries.postpone(due.delivery.id, lease, clock(), is_preparing=False)
+        clock.advance(MINUTE)
+
+    assert (await look_up(store)).delivery.download_since == first
+
+
+async def test_preparing_does_not_begin_with_a_foreign_lease(store: Store, clock: FakeClock):
+    """Somebody else has it."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+
+    assert await store.deliveries.begin_preparing(due.delivery.id, lease + 1, clock()) is None
+    delivery = (await look_up(store)).delivery
+    assert (delivery.is_preparing, delivery.download_since) == (False, None)
+
+
+async def test_preparing_does_not_begin_after_untrack(store: Store, clock: FakeClock):
+    """Nothing is downloaded for nobody."""
+    await track_ended(store, clock)
+    lease, due = await take_delivery(store, clock)
+    await store.tracking.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
+
+    assert await store.deliveries.begin_preparing(due.delivery.id, lease, clock()) is None
+
+
+async def test_numbers_of_a_download_are_in_the_row(store: Store, clock: FakeClock):
+    """Written as it is given back, so that the next process goes on counting."""
+    await track_ended(store, clock)
+    lease, due = await take_and_prepare(store, clock)
+    numbers = {"download_attempt": 3, "download_tries": 4, "fresh_links": 2}
+    await store.deliveries.postpone(due.delivery.id, lease, clock(), is_preparing=False, **numbers)
+
+    _, again = await take_delivery(store, clock)
+
+    found = again.delivery
+    assert (found.download_attempt, found.download_tries, found.fresh_links) == (3, 4, 2)
+    assert (found.download_since, found.attempt, found.is_preparing) == (clock(), 0, False)
+
+
+async def test_revived_delivery_has_the_numbers_of_a_first_try(store: Store, clock: FakeClock):
+    """The two hours of then are over, and the way is free again."""
+    await track_ended(store, clock)
+    lease, due = await take_and_prepare(store, clock)
+    numbers = {"download_attempt": 3, "download_tries": 4, "fresh_links": 2}
+    await store.deliveries.postpone(due.delivery.id, lease, clock(), **numbers)
+    lease, due = await take_and_prepare(store, clock)
+    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+
+    assert await store.guilds.revive([CHANNEL], clock()) == 1
+
+    delivery = (await look_up(store)).delivery
+    assert delivery.state is DeliveryState.DUE
+    assert (delivery.is_preparing, delivery.download_since) == (False, None)
+    assert (delivery.download_attempt, delivery.download_tries, delivery.fresh_links) == (0, 0, 0)
+
+
+async def test_redelivery_has_the_numbers_of_a_first_try(store: Store, clock: FakeClock):
+    """It is another row."""
+    await track_ended(store, clock)
+    lease, due = await take_and_prepare(store, clock)
+    await store.deliveries.postpone(due.delivery.id, lease, clock(), download_tries=5, fresh_links=3)
+    await post_next(store, clock)
+
+    assert await store.tracking.redeliver(await look_up(store), OWNER, clock())
+
+    delivery = (await look_up(store)).delivery
+    assert (delivery.download_since, delivery.download_tries, delivery.fresh_links) == (None, 0, 0)
+
+
+async def test_fresh_link_is_tried_by_every_delivery_as_often_as_the_first(store: Store, clock: FakeClock):
+    """Also by those that did not ask for it."""
+    await track_ended(store, clock)
+    lease, due = await take_and_prepare(store, clock)
+    await store.deliveries.postpone(due.delivery.id, lease, clock(), download_tries=5, fresh_links=1)
+
+    await store.tasks.replace_link(TASK, "https://cdn.example/v/2.mp4", clock() + HOUR)
+
+    delivery = (await look_up(store)).delivery
+    assert (delivery.download_tries, delivery.fresh_links) == (0, 1)
+
+
+async def test_show_link_makes_the_cards_of_its_task_due(store: Store, clock: FakeClock):
+    """In every channel that shows it, and no other card; at the time that is asked for."""
+    shown = [await track(store, clock, TASK, channel=channel) for channel in (CHANNEL, OTHER_CHANNEL)]
+    other = await track(store, clock, "vgen_other", channel=99)
+    for number, registration in enumerate([*shown, other]):
+        assert registration.card
+        await store.cards.set_message(registration.card.card.id, 900 + number)
+    claim = await store.cards.claim(10, clock())
+    for view in claim.work:
+        await store.cards.mark_edited(view.card, claim.lease, clock())
+    assert await store.cards.next_due() is None
+
+    await store.deliveries.show_link(TASK, clock() + MINUTE)
+
+    assert await store.cards.next_due() == clock() + MINUTE
+    due = await store.cards.claim(10, clock() + MINUTE)
+    assert sorted(view.card.channel_id for view in due.work) == [CHANNEL, OTHER_CHANNEL]

@@ -402,6 +402,28 @@ async def test_old_rows_are_worked_on(old_database: Database):
     ]
 
 
+async def test_old_deliveries_have_not_tried_their_videos_yet(old_database: Database):
+    """Step 5: what is owed begins with all of its tries, and holds its channel as before."""
+    await migrate(old_database)
+
+    for each in await all_rows(old_database, Delivery, deliveries):
+        assert (each.is_preparing, each.download_since) == (False, None)
+        assert (each.download_attempt, each.download_tries, each.fresh_links) == (0, 0, 0)
+
+
+async def test_deliveries_of_schema_4_can_be_prepared_after_step_5(old_database: Database):
+    """The step finds rows that the schema of before wrote."""
+    assert await migrate(old_database, STEPS[:4]) == (3, 4)
+    assert await migrate(old_database, STEPS[:5]) == (4, 5)
+    queue = DeliveryQueue(old_database, lease_time=30_000)
+    claim = await queue.claim(1, NOW)
+    (due,) = claim.work
+
+    assert await queue.begin_preparing(due.delivery.id, claim.lease, NOW + 1) == NOW + 1
+    found = {each.id: each for each in await all_rows(old_database, Delivery, deliveries)}
+    assert (found[21].is_preparing, found[21].download_since) == (True, NOW + 1)
+
+
 async def test_columns_after_the_steps_are_those_of_tables_on_postgresql(server: Server):
     """Types and defaults, as PostgreSQL describes them; the steps were run on an old database."""
 

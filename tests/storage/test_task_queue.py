@@ -483,3 +483,78 @@ async def test_ended_task_is_never_pulled_back(store: Store, clock: FakeClock):
 
     assert await store.tasks.pull_back(clock() - 9 * HOUR) == 0
     assert await store.tasks.next_due() is None
+
+
+# -- fresh links -----------------------------------------------------------------------------------
+
+
+async def test_link_poll_of_a_completed_task_is_written_before_it_is_made(store: Store, clock: FakeClock):
+    """The interval counts from it; the caller gets the task as it was."""
+    await track(store, clock)
+    await ask_about(store, clock)
+    before = (await look_up(store)).task
+    clock.advance(INTERVAL)
+
+    assert await store.tasks.begin_link_poll(TASK, clock(), INTERVAL) == before
+    assert (await look_up(store)).task == replace(before, polled_at=clock())
+
+
+async def test_link_poll_within_the_interval_is_not_written(store: Store, clock: FakeClock):
+    """It is not made, so the one before still counts."""
+    await track(store, clock)
+    await ask_about(store, clock)
+    polled_at = (await look_up(store)).task.polled_at
+    assert polled_at is not None
+    clock.now = polled_at + INTERVAL - 1
+
+    task = await store.tasks.begin_link_poll(TASK, clock(), INTERVAL)
+
+    assert task is not None
+    assert task.polled_at == (await look_up(store)).task.polled_at == polled_at
+
+
+async def test_link_poll_of_the_future_is_no_reason_to_wait(store: Store, clock: FakeClock):
+    """A wrong clock wrote it."""
+    await track(store, clock)
+    await ask_about(store, clock)
+    clock.advance(-HOUR)
+
+    await store.tasks.begin_link_poll(TASK, clock(), INTERVAL)
+
+    assert (await look_up(store)).task.polled_at == clock()
+
+
+@pytest.mark.parametrize("verdict", [make_waiting(), FAILED, LOST], ids=["waiting", "failed", "lost"])
+async def test_link_poll_is_for_completed_tasks_only(store: Store, clock: FakeClock, verdict: Verdict):
+    """Others have no link."""
+    await track(store, clock)
+    await ask_about(store, clock, verdict)
+    before = await look_up(store)
+
+    assert await store.tasks.begin_link_poll(TASK, clock(), INTERVAL) is None
+    assert await store.tasks.begin_link_poll("vgen_never", clock(), INTERVAL) is None
+    assert await look_up(store) == before
+
+
+async def test_link_polls_at_once_are_one(store: Store, clock: FakeClock):
+    """Only one of the callers finds that the interval is over."""
+    await track(store, clock)
+    await ask_about(store, clock)
+    clock.advance(INTERVAL)
+
+    found = await asyncio.gather(*(store.tasks.begin_link_poll(TASK, clock(), INTERVAL) for _ in range(5)))
+
+    assert sum(task is not None and task.polled_at != clock() for task in found) == 1
+
+
+async def test_replaced_link_changes_nothing_else(store: Store, clock: FakeClock):
+    """Neither state nor reason nor times; nobody polls the task because of it."""
+    await track(store, clock)
+    await ask_about(store, clock)
+    before = await look_up(store)
+
+    task = await store.tasks.replace_link(TASK, "https://cdn.example/v/2.mp4", clock() + HOUR)
+
+    assert task == replace(before.task, video_url="https://cdn.example/v/2.mp4", link_ends_at=clock() + HOUR)
+    assert await look_up(store) == replace(before, task=task)
+    assert await store.tasks.next_due() is None

@@ -18,7 +18,7 @@ from bot.chat.buttons import (
 )
 from bot.chat.messenger import attachment_name
 from bot.core.clock import DAY
-from bot.core.results import ResultMessage
+from bot.core.results import ResultMessage, Video
 from bot.core.tasks import (
     LIVE,
     Card,
@@ -54,7 +54,8 @@ def delivery(**changes: Any) -> Delivery:
 
 
 def result(of: TrackedTask, delivery_id: int = 7) -> ResultMessage:
-    return ResultMessage(DueDelivery(delivery(id=delivery_id), of, ()), Path("video.mp4"))
+    video = Video(Path("video.mp4"), 1000, 640, 360)
+    return ResultMessage(DueDelivery(delivery(id=delivery_id), of, ()), video)
 
 
 def items(view: discord.ui.View) -> list[dict[str, Any]]:

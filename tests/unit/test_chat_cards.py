@@ -10,7 +10,7 @@ import pytest
 from bot.chat.texts import cards
 from bot.chat.texts.escape import length
 from bot.core.api_pause import PauseReason, PauseState
-from bot.core.clock import HOUR, MINUTE
+from bot.core.clock import DAY, HOUR, MINUTE
 from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import (
     LIVE,
@@ -51,6 +51,7 @@ LARGE = replace(
     note="😀" * 100,
     last_error="t" * 500,
 )
+LINK = "https://cdn.example/v/1.mp4?sig=1"
 STATES = list(itertools.product(DeliveryState, TaskState))
 
 
@@ -301,6 +302,59 @@ def test_card_says_in_words_why_nothing_could_be_posted():
     assert line_of(delivery, replace(TASK, state=TaskState.COMPLETED)) == (
         f"⚠️ `{ID}` completed, but could not be posted (the thread is archived and locked)"
     )
+
+
+DOWNLOADING = replace(DELIVERY, state=DeliveryState.DUE, download_since=NOW)
+READY = replace(TASK, state=TaskState.COMPLETED, finished_at=NOW, video_url=LINK, link_ends_at=NOW + DAY)
+LATE_LINK = f"I cannot download it so far and go on trying. Its link: <{LINK}>"
+
+
+@pytest.mark.parametrize(
+    ("changes", "age", "state"),
+    [
+        ({}, 10 * MINUTE - 1, "posting …"),
+        ({}, 10 * MINUTE, LATE_LINK),
+        ({}, DAY - 1, LATE_LINK),
+        ({}, DAY, "posting …"),
+        ({"download_since": None}, HOUR, "posting …"),
+        ({"first_sent_at": NOW + HOUR}, HOUR, "posting …"),
+    ],
+    ids=[
+        "not yet",
+        "after ten minutes",
+        "while the link lives",
+        "link has ended",
+        "no download",
+        "downloaded",
+    ],
+)
+def test_card_line_of_a_late_download_shows_the_link(changes: dict[str, Any], age: int, state: str):
+    """From ten minutes after its first try until its end."""
+    shown = cards.card(view(ExistingDelivery(replace(DOWNLOADING, **changes), READY)), NOW + age)
+
+    assert shown.splitlines()[1] == f"✅ `{ID}` completed; {state}"
+
+
+@pytest.mark.parametrize("state", sorted(set(DeliveryState) - set(LIVE)))
+def test_card_line_of_what_has_ended_shows_no_link(state: DeliveryState):
+    """The result is there, or the person knows why not."""
+    ended = replace(DOWNLOADING, state=state, ended_at=NOW + HOUR)
+
+    assert LINK not in cards.card(view(ExistingDelivery(ended, READY)), NOW + HOUR)
+
+
+@pytest.mark.parametrize("link", [LINK, LINK + 400 * "x", LINK + 8000 * "x"], ids=["short", "long", "longer"])
+def test_card_with_twenty_late_downloads_fits(link: str):
+    """Every id is on it, with or without its link."""
+    ids = [f"vgen_{number:02d}" for number in range(20)]
+    late = [
+        ExistingDelivery(replace(DOWNLOADING, task_id=i), replace(READY, id=i, video_url=link)) for i in ids
+    ]
+
+    shown = cards.card(view(*late), NOW + HOUR)
+
+    assert length(shown) <= 2000
+    assert all(f"`{i}`" in shown for i in ids)
 
 
 # -- /veo list -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import aiohttp
 import discord
 import pytest
 from jsonschema import Draft202012Validator
@@ -17,6 +18,7 @@ from referencing.jsonschema import DRAFT202012
 from bot.chat.client import CourierClient
 from bot.chat.commands import VeoCommands, message_command
 from bot.chat.texts import replies
+from bot.core.tracking import RedeliverResult
 from bot.storage.store import Store
 from bot.work.tracking import Tracking
 from bot.work.video_cache import VideoCache
@@ -157,9 +159,21 @@ class ScriptedResponse:
 
     private: list[str] = field(default_factory=list)
     public: list[str] = field(default_factory=list)
+    deferred: list[bool] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
 
     def is_done(self) -> bool:
-        return bool(self.private or self.public)
+        return bool(self.private or self.public or self.deferred)
+
+    async def defer(self, *, ephemeral: bool = False) -> None:
+        if self.errors:
+            raise self.errors.pop()
+        self.deferred.append(ephemeral)
+
+    async def send(self, text: str, *, ephemeral: bool = False, **_: object) -> None:
+        """A follow-up."""
+        assert self.is_done()
+        (self.private if ephemeral else self.public).append(text)
 
     async def send_message(self, text: str, *, ephemeral: bool = False, **_: object) -> SimpleNamespace:
         (self.private if ephemeral else self.public).append(text)
@@ -168,6 +182,7 @@ class ScriptedResponse:
 
 def interaction() -> Any:
     """Somebody who may do everything, in a channel where the bot may."""
+    response = ScriptedResponse()
     return SimpleNamespace(
         guild_id=GUILD,
         channel_id=CHANNEL,
@@ -176,14 +191,16 @@ def interaction() -> Any:
         client=SimpleNamespace(get_guild=lambda guild_id: guild_id),
         app_permissions=discord.Permissions.all(),
         permissions=discord.Permissions.all(),
-        response=ScriptedResponse(),
+        response=response,
+        followup=response,
     )
 
 
 @pytest.fixture
 def tracking(store: Store, clock: FakeClock) -> Tracking:
     videos: Any = Mock(spec=VideoCache)
-    return Tracking(store=store, videos=videos, clock=clock, on_work=lambda: None)
+    unused: Any = Mock()
+    return Tracking(store=store, videos=videos, fresh_links=unused, clock=clock, on_work=lambda: None)
 
 
 @pytest.fixture
@@ -256,6 +273,30 @@ async def test_command_about_one_id_never_repeats_a_secret(group: VeoCommands, n
 
     (answer,) = said.private
     assert SECRET not in answer
+    assert said.public == []
+
+
+@pytest.mark.parametrize("error", [None, aiohttp.ClientConnectionError()], ids=["deferred", "not deferred"])
+async def test_redeliver_defers_before_the_api_is_asked_for_a_fresh_link(
+    group: VeoCommands, tracking: Tracking, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+):
+    """Discord waits for three seconds, the API may take thirty; a lost defer stops nothing."""
+    before: list[tuple[bool, ...]] = []
+
+    async def redeliver(*_: object) -> tuple[RedeliverResult, None]:
+        before.append((*said.deferred, *map(bool, said.private)))
+        return RedeliverResult.PLANNED, None
+
+    monkeypatch.setattr(tracking, "redeliver", redeliver)
+    asked = interaction()
+    said: ScriptedResponse = asked.response
+    said.errors += [error] if error else []
+    command: Any = group.get_command("redeliver")
+    await command.callback(group, asked, id_text=TASK)
+
+    assert before == [() if error else (True,)]
+    (answer,) = said.private
+    assert TASK in answer
     assert said.public == []
 
 

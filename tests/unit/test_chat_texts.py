@@ -11,7 +11,7 @@ from bot.chat.texts.escape import length
 from bot.core.api_pause import PauseReason, PauseState
 from bot.core.clock import DAY, HOUR, MINUTE
 from bot.core.problems import Problem, ProblemCode
-from bot.core.results import ResultMessage
+from bot.core.results import ResultMessage, Video
 from bot.core.tasks import DeliveryState, DueDelivery, ExistingDelivery, TaskState, TrackedTask
 from bot.core.tracking import (
     MAX_WATCHERS,
@@ -53,7 +53,8 @@ DELIVERY = make_delivery(
     created_at=NOW - 3 * MINUTE,
     due_at=NOW,
 )
-VIDEO = Path("video.mp4")
+VIDEO = Video(Path("video.mp4"), 1000, 640, 360, codec="avc1")
+UNPLAYABLE = replace(VIDEO, codec="hvc1", plays_in_discord=False)
 TOO_LARGE = Problem(ProblemCode.TOO_LARGE_HERE)
 # The longest sentence that a result may hold.
 LONGEST = Problem(ProblemCode.VIDEO_TOO_LARGE, {"size": LARGEST, "limit": LARGEST})
@@ -62,7 +63,7 @@ LONGEST = Problem(ProblemCode.VIDEO_TOO_LARGE, {"size": LARGEST, "limit": LARGES
 def result(
     task: TrackedTask = TASK,
     *,
-    video: Path | None = None,
+    video: Video | None = None,
     problem: Problem | None = None,
     note: str | None = None,
     watchers: tuple[int, ...] = (),
@@ -297,6 +298,21 @@ def test_result_with_a_video_says_ready():
     ]
 
 
+@pytest.mark.parametrize(
+    ("codec", "plays"),
+    [("avc1", True), ("avc1", False), ("hvc1", False), ("av01", False)],
+    ids=["H.264", "10-bit", "HEVC", "AV1"],
+)
+def test_result_with_a_video_that_many_clients_cannot_play_says_so(codec: str, plays: bool):
+    """HEVC, AV1 and 10-bit H.264: Discord shows a still, and people would think that it is broken."""
+    video = replace(VIDEO, codec=codec, plays_in_discord=plays)
+
+    said = result(video=video).splitlines()
+
+    assert ("-# It may not play inside Discord: download it to watch it." in said) is not plays
+    assert said[0] == f"🎬 <@33> `{TASK.id}` is ready."
+
+
 def test_result_with_watchers_mentions_each_person_once():
     """Whoever asked comes first, also when they pressed the button as well."""
     assert result(video=VIDEO, watchers=(44, 33, 55)).startswith("🎬 <@33> <@44> <@55> `")
@@ -383,7 +399,7 @@ def test_result_without_its_video_gives_the_link(code: ProblemCode):
 
 
 @pytest.mark.parametrize("video", [None, VIDEO])
-def test_result_after_the_link_died_does_not_promise_it(video: Path | None):
+def test_result_after_the_link_died_does_not_promise_it(video: Video | None):
     """A dead link is named only where there is no video."""
     text = result(video=video, problem=None if video else Problem(ProblemCode.LINK_DEAD), now=NOW + DAY)
 
@@ -494,9 +510,11 @@ def test_result_with_hostile_reason_and_note_fits_and_stays_in_code(text: str, c
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e\u2066\ud800-\udfff]", said)
 
 
-@pytest.mark.parametrize("video", [VIDEO, None], ids=["attached", "not attached"])
+@pytest.mark.parametrize(
+    "video", [VIDEO, UNPLAYABLE, None], ids=["attached", "attached, may not play", "not attached"]
+)
 @pytest.mark.parametrize("url", [LINK, "https://h/" + "é" * 80, LONG_LINK, "https://h/" + "x" * 8000])
-def test_result_of_a_completed_task_with_everything_fits(url: str, video: Path | None):
+def test_result_of_a_completed_task_with_everything_fits(url: str, video: Video | None):
     """The longest id, note, problem and link, 50 watchers, and late."""
     said = result(
         replace(TASK, id=LONG_ID, video_url=url),

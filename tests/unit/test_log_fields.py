@@ -37,7 +37,13 @@ def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def tracking(store: Store, env: DelivererEnv) -> Tracking:
-    return Tracking(store=store, videos=env.videos, clock=env.clock, on_work=lambda: None)
+    return Tracking(
+        store=store,
+        videos=env.videos,
+        fresh_links=env.fresh_links,
+        clock=env.clock,
+        on_work=lambda: None,
+    )
 
 
 async def test_every_line_of_a_delivery_carries_its_ids(env: DelivererEnv, lines: Lines):

@@ -1,18 +1,30 @@
 """Running ffmpeg as a child that can do no harm, with a stand-in that does what a test needs to see."""
 
 import asyncio
+import contextlib
 import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from bot.core.errors import CannotFit, StorageUnavailable
-from bot.media.ffmpeg import find_ffmpeg
+from bot.media import ffmpeg
+from bot.media.ffmpeg import Ffmpeg, FoundFfmpeg, find_ffmpeg
 from bot.media.fit import Fitter
 from sandbox.video_api import CLIP, Clip
 from tests.timing import eventually
+
+needs_ffmpeg = pytest.mark.skipif(find_ffmpeg() is None, reason="no ffmpeg on this machine")
+needs_setpriv = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("setpriv") is None, reason="only Linux tells of a parent's end"
+)
 
 
 def left_in(folder: Path) -> set[str]:
@@ -134,7 +146,7 @@ async def test_title_that_looks_like_a_description_is_not_believed(tmp_path: Pat
     with pytest.raises(CannotFit, match="could not convert"):
         await Fitter(ffmpeg=program).fit(tmp_path / "in", tmp_path / "out", limit=1_000_000)
 
-    assert "scale=640:360:" in arguments.read_text()
+    assert "640,360)" in arguments.read_text()
 
 
 async def test_what_comes_out_too_large_is_tried_once_more_with_a_lower_rate(tmp_path: Path):
@@ -219,11 +231,204 @@ async def test_endless_complaints_are_read_and_forgotten(tmp_path: Path, caplog:
     assert len(message) < 400
 
 
-def test_ffmpeg_of_the_wheel_is_found_where_the_system_has_none(monkeypatch: pytest.MonkeyPatch):
+X264 = "Encoders:\n V....D libx264              libx264 H.264 / AVC (codec h264)"
+NO_X264 = (
+    "Encoders:\n V....D libopenh264          OpenH264 (codec h264)\n V....D h264_nvenc (libx264 is not here)"
+)
+
+
+def system_with(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, encoders: str, ending: str = "exit 0"
+) -> Path:
+    """A PATH whose ffmpeg lists `encoders`."""
+    program = folder / "ffmpeg"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{encoders}\nEND\n{ending}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return program
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """What was found before is looked for again, before and after the test."""
+    ffmpeg._look_for_ffmpeg.cache_clear()
+    yield
+    ffmpeg._look_for_ffmpeg.cache_clear()
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_system_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    program = system_with(tmp_path, monkeypatch, encoders=X264)
+
+    assert find_ffmpeg() == FoundFfmpeg(program, str(program))
+
+
+@pytest.mark.usefixtures("forgetful")
+@pytest.mark.parametrize(
+    ("encoders", "why"), [(NO_X264, "the system's cannot encode H.264"), (None, "the system has none")]
+)
+def test_wheel_helps_a_system_that_cannot_encode(
+    encoders: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     pytest.importorskip("imageio_ffmpeg")
     monkeypatch.setenv("PATH", "/nowhere")
+    if encoders is not None:
+        system_with(tmp_path, monkeypatch, encoders=encoders)
 
     found = find_ffmpeg()
 
     assert found is not None
-    assert found.is_file()
+    assert found.path.parent != tmp_path
+    assert found.description == f"the one of imageio-ffmpeg, because {why}"
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_none_that_can_encode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """And one that is installed later is found."""
+    program = system_with(tmp_path, monkeypatch, encoders=NO_X264)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
+
+    assert find_ffmpeg() is None
+    system_with(tmp_path, monkeypatch, encoders=X264)
+    assert find_ffmpeg() == FoundFfmpeg(program, str(program))
+
+
+@pytest.mark.usefixtures("forgetful")
+async def test_look_is_taken_once_and_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A slow disk, when the first video must be made smaller."""
+    looks = tmp_path / "looks"
+    system_with(tmp_path, monkeypatch, encoders=X264, ending=f"echo look >> {looks}; /bin/sleep 0.7")
+    fitter = Fitter()
+    assert not looks.exists()
+
+    fits = [fitter.fit(tmp_path / "in", tmp_path / name, limit=1_000_000) for name in ("a", "b")]
+    both = asyncio.gather(*fits, return_exceptions=True)
+    clock = asyncio.get_running_loop().time
+    longest, last = 0.0, clock()
+    while not both.done():
+        await asyncio.sleep(0.005)
+        longest, last = max(longest, clock() - last), clock()
+
+    assert [type(error) for error in await both] == [CannotFit, CannotFit]
+    assert longest < 0.5
+    # Each fit runs it once more, to read the film, and may write no file then.
+    assert looks.read_text().split() == ["look"]
+
+
+ENDLESS = ("-f", "lavfi", "-re", "-i", "testsrc2=s=64x36", "-f", "null", "-")
+BOT = """
+import asyncio, sys
+from pathlib import Path
+from bot.media.ffmpeg import Ffmpeg
+program = Ffmpeg(Path(sys.argv[1]), memory_limit=1 << 30, cpu_limit=600)
+asyncio.run(program.run(*sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def bot_with() -> Iterator[Callable[[Path], psutil.Process]]:
+    """Starts a process that runs an endless ffmpeg; ends all at the end of the test."""
+    started: list[subprocess.Popen[bytes]] = []
+    seen: set[psutil.Process] = set()
+
+    def start(program: Path) -> psutil.Process:
+        command = (sys.executable, "-c", BOT, program, *ENDLESS)
+        started.append(subprocess.Popen(command, cwd=Path(__file__).parents[2]))
+        return psutil.Process(started[-1].pid)
+
+    yield start
+    for process in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seen.update(psutil.Process(process.pid).children(recursive=True))
+        process.kill()
+        process.wait()
+    for each in seen:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
+def encoding(bot: psutil.Process) -> list[psutil.Process]:
+    """What the bot started, once ffmpeg itself is among it."""
+    children = bot.children(recursive=True)
+    running = [child for child in children if child.name().startswith("ffmpeg")]
+    return children if running else []
+
+
+@needs_ffmpeg
+@needs_setpriv
+@pytest.mark.parametrize("wrapped", [False, True], ids=["ffmpeg", "a script that starts it"])
+async def test_ffmpeg_ends_when_the_bot_is_killed(
+    wrapped: bool, bot_with: Callable[[Path], psutil.Process], tmp_path: Path
+):
+    """SIGKILL lets the bot do nothing any more."""
+    found = find_ffmpeg()
+    assert found is not None
+    program = found.path
+    if wrapped:
+        program = tmp_path / "wrapper"
+        program.write_text(f'#!/bin/sh\n"{found.path}" "$@"\necho ended\n')
+        program.chmod(0o755)
+    bot = bot_with(program)
+    await eventually(lambda: encoding(bot))
+    children = encoding(bot)
+
+    bot.kill()
+
+    try:
+        await eventually(lambda: all(is_gone(child.pid) for child in children), within=5)
+    finally:
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+
+
+@needs_ffmpeg
+async def test_cpu_time_is_limited():
+    """Where nothing tells ffmpeg that the bot was killed."""
+    found = find_ffmpeg()
+    assert found is not None
+    program = Ffmpeg(found.path, memory_limit=1 << 30, cpu_limit=1)
+    as_fast_as_it_can = (argument for argument in ENDLESS if argument != "-re")
+
+    code, _ = await program.run(*as_fast_as_it_can)
+
+    assert code != 0
+
+
+async def test_limits_of_a_fit_are_in_its_arguments(tmp_path: Path):
+    """The CPU time: what all cores have in the time of a fit."""
+    limits = tmp_path / "limits"
+    program = script(tmp_path / "program", f"ulimit -t > {limits}; exit 1")
+
+    with pytest.raises(CannotFit):
+        await Fitter(ffmpeg=program, time_limit=30).fit(tmp_path / "in", tmp_path / "out", limit=1_000_000)
+
+    assert int(limits.read_text()) == 30 * (os.cpu_count() or 1)
+
+
+def test_nothing_starts_when_the_bot_is_gone_already(tmp_path: Path):
+    """Killed before the child asked to be told of it."""
+    no_parent = os.getpid() + 1
+    command = ("/bin/sh", "-c", ffmpeg._START, "sh", str(no_parent), "0", "touch", str(tmp_path / "started"))
+
+    assert subprocess.run(command, check=False).returncode == 1
+    assert left_in(tmp_path) == set()
+
+
+@needs_ffmpeg
+async def test_stopped_child_is_ended(monkeypatch: pytest.MonkeyPatch):
+    """It cannot end what it started while it is stopped, so the whole group is killed."""
+    monkeypatch.setattr(ffmpeg, "_MAX_END", 0.2)
+    found = find_ffmpeg()
+    assert found is not None
+    job = asyncio.create_task(Ffmpeg(found.path, memory_limit=1 << 30, cpu_limit=60).run(*ENDLESS))
+    me = psutil.Process()
+    await eventually(lambda: encoding(me))
+    children = encoding(me)
+    os.killpg(children[0].pid, signal.SIGSTOP)
+
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+
+    await eventually(lambda: all(is_gone(child.pid) for child in children))

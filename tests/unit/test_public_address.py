@@ -1,14 +1,23 @@
 """Which addresses a video's link may lead to, however they are spelled."""
 
+import logging
 import socket
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from bot.core.errors import VideoUnusable
-from bot.veo.public_address import PublicResolver, check_link, is_public, next_hop, parse_link
+from bot.core.errors import LinkRefused, VideoUnusable
+from bot.core.problems import Problem, ProblemCode
+from bot.veo.public_address import (
+    PublicResolver,
+    check_link,
+    is_allowed,
+    is_public,
+    next_hop,
+    parse_link,
+)
 
 
 def nat64(address: str) -> str:
@@ -190,6 +199,22 @@ def test_signed_link_keeps_every_byte():
     assert str(parse_link(f" {link} ")) == link
 
 
+@pytest.mark.parametrize(
+    ("link", "sent"),
+    [
+        ("https://cdn.example/a%2Fb/é?s=%2B", "https://cdn.example/a%2Fb/%C3%A9?s=%2B"),
+        ("https://cdn.example/a b%20c", "https://cdn.example/a%20b%20c"),
+        ("https://cdn.example?s=%2fé", "https://cdn.example/?s=%2f%C3%A9"),
+        ("https://视频.example/a%2Fb?s=%7e", "https://xn--cy2a840a.example/a%2Fb?s=%7e"),
+        ("https://视频.example:8443/é", "https://xn--cy2a840a.example:8443/%C3%A9"),
+        ("https://ü:p@cdn.example/%2F", "https://cdn.example/%2F"),
+    ],
+)
+def test_only_what_is_not_ascii_is_quoted(link: str, sent: str):
+    """C11: the rest of a signed link stays byte for byte, also where one character must change."""
+    assert str(parse_link(link)) == sent
+
+
 def test_user_and_password_are_dropped():
     """aiohttp would send them as an Authorization header."""
     assert str(parse_link("https://u:p@cdn.example/v?x=%2B")) == "https://cdn.example/v?x=%2B"
@@ -262,15 +287,16 @@ async def test_name_with_public_addresses_is_resolved():
 async def test_name_with_any_private_address_is_refused_as_a_whole(addresses: tuple[str, ...]):
     """Otherwise its owner could show a public address to the check and a private one to us."""
     resolver = PublicResolver(allow_loopback=False, inner=Zone(*addresses))
-    with pytest.raises(VideoUnusable, match="link_forbidden"):
+    with pytest.raises(LinkRefused) as caught:  # a name may lead elsewhere next time
         await resolver.resolve("cdn.example")
+    assert caught.value.problem == Problem(ProblemCode.LINK_FORBIDDEN)
 
 
 async def test_name_on_loopback_needs_the_exemption():
     """localhost, and any public name that points there."""
     zone = Zone("127.0.0.1")
     assert await PublicResolver(allow_loopback=True, inner=zone).resolve("localhost")
-    with pytest.raises(VideoUnusable):
+    with pytest.raises(LinkRefused):
         await PublicResolver(allow_loopback=False, inner=zone).resolve("localhost")
 
 
@@ -280,3 +306,54 @@ async def test_impossible_name_is_no_web_address():
     with pytest.raises(VideoUnusable, match="link_unusable"):
         await resolver.resolve("a" * 64 + ".example")
     await resolver.close()
+
+
+# -- VIDEO_NETWORKS --------------------------------------------------------------------------------
+
+FAKE_IP = (ip_network("198.18.0.0/15"), ip_network("fc00::/18"))
+
+
+@pytest.mark.parametrize(
+    "address", ["198.18.0.7", "198.19.255.255", "fc00::7", "::ffff:198.18.0.7", "8.8.8.8"]
+)
+def test_address_in_a_video_network_is_allowed(address: str):
+    """C8: as a literal, also in its IPv6 form; public addresses stay allowed."""
+    assert is_allowed(ip_address(address), allow_loopback=False, networks=FAKE_IP)
+    host = f"[{address}]" if ":" in address else address
+    check_link(parse_link(f"http://{host}/"), allow_loopback=False, networks=FAKE_IP)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1", "fc00:4000::1", "192.168.1.1"])
+def test_address_outside_is_not(address: str):
+    """The setting opens these networks alone."""
+    assert not is_allowed(ip_address(address), allow_loopback=False, networks=FAKE_IP)
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", nat64("169.254.169.254")]
+)
+def test_no_network_allows_a_link_local_address(address: str):
+    """Wherever it is hidden, and whatever the setting says."""
+    everything = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+    assert not is_allowed(ip_address(address), allow_loopback=True, networks=everything)
+
+
+async def test_name_in_a_video_network_is_resolved():
+    """All its addresses must be allowed, one way or the other."""
+    resolver = PublicResolver(allow_loopback=False, networks=FAKE_IP, inner=Zone("198.18.0.7", "8.8.8.8"))
+    assert len(await resolver.resolve("cdn.example")) == 2
+    resolver = PublicResolver(allow_loopback=False, networks=FAKE_IP, inner=Zone("198.18.0.7", "10.0.0.1"))
+    with pytest.raises(LinkRefused, match=r"cdn\.example resolves to 10\.0\.0\.1"):
+        await resolver.resolve("cdn.example")
+
+
+async def test_refused_name_is_told_once_per_host(caplog: pytest.LogCaptureFixture):
+    """With the address and the name of the setting; a link is tried again and again."""
+    resolver = PublicResolver(allow_loopback=False, inner=Zone("198.18.0.7"))
+    with caplog.at_level(logging.WARNING):
+        for host in ("a.example", "b.example", "a.example"):
+            with pytest.raises(LinkRefused):
+                await resolver.resolve(host)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split()[0] for line in lines] == ["a.example", "b.example"]
+    assert all("198.18.0.7" in line and "VIDEO_NETWORKS" in line for line in lines)

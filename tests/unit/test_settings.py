@@ -2,6 +2,7 @@
 
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ DEFAULTS = {
     "poll_rate": 10,
     "task_deadline": 21_600,
     "max_video_bytes": 512 * 1024**2,
+    "video_networks": (),
     "max_open_per_user": 20,
     "max_open_per_channel": 50,
     "max_open_per_guild": 200,
@@ -86,6 +88,8 @@ def test_setting_that_is_not_set_has_its_default(name: str, value: object):
         ("MAX_VIDEO_BYTES", "512MiB", 536_870_912),
         ("MAX_VIDEO_BYTES", "100 MB", 100_000_000),
         ("MAX_VIDEO_BYTES", "1000", 1000),
+        ("VIDEO_NETWORKS", "198.18.0.0/15", (ip_network("198.18.0.0/15"),)),
+        ("VIDEO_NETWORKS", " 10.1.2.3 , fc00::/18,", (ip_network("10.1.2.3/32"), ip_network("fc00::/18"))),
         ("MAX_OPEN_PER_USER", "1", 1),
         ("MAX_OPEN_PER_CHANNEL", "100000", 100_000),
         ("MAX_OPEN_PER_GUILD", "7", 7),
@@ -115,6 +119,30 @@ def test_setting_that_is_empty_counts_as_not_set(environment: pytest.MonkeyPatch
         assert problems() == ["VEO_API_KEY: is not set; see .env.example"]
     else:
         assert read_settings() == Settings.model_validate({"discord_token": TOKEN, "veo_api_key": KEY})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("fake-ip", "'fake-ip' is not a network in CIDR form, such as 198.18.0.0/15"),
+        ("198.18.0.0/33", "'198.18.0.0/33' is not a network in CIDR form, such as 198.18.0.0/15"),
+        ("10.0.0.0/8;fc00::/7", "'10.0.0.0/8;fc00::/7' is not a network in CIDR form, such as 198.18.0.0/15"),
+        ("10.1.2.3/8", "'10.1.2.3/8' names one address and a network: the network is 10.0.0.0/8"),
+        *(
+            (text, f"{text!r} contains link-local addresses, where no video is ever downloaded from")
+            for text in ("169.254.0.0/16", "169.254.169.254", "0.0.0.0/0", "fe80::/10", "fe80::1", "::/0")
+        ),
+        *(
+            (text, f"{text!r} contains loopback addresses: only a VEO_API_URL on loopback allows them")
+            for text in ("127.0.0.1", "127.0.0.0/8", "::1")
+        ),
+    ],
+)
+def test_video_network_that_cannot_be_is_refused(environment: pytest.MonkeyPatch, text: str, why: str):
+    """With the value, and what would be right."""
+    environment.setenv("VIDEO_NETWORKS", f"198.18.0.0/15,{text}")
+
+    assert problems() == [f"VIDEO_NETWORKS: {why}"]
 
 
 def test_secret_with_spaces_around_it_is_trimmed(environment: pytest.MonkeyPatch):

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +12,18 @@ from bot.core.api_pause import PauseReason
 from bot.core.clock import DAY, HOUR, MINUTE, SECOND
 from bot.core.errors import DiscordUnavailable, Undeliverable
 from bot.core.problems import Problem, ProblemCode
+from bot.core.results import Video
 from bot.core.tasks import CardView
 from bot.core.tracking import RedeliverResult, UntrackResult, WatchResult
-from bot.core.verdicts import Verdict
+from bot.core.verdicts import Answer, AnswerKind, Verdict
 from bot.storage.store import Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from bot.work.api_pause import ApiPause
 from bot.work.card_updater import CardUpdater
 from bot.work.tracking import Tracking
 from bot.work.video_cache import VideoCache
+from tests.conftest import INTERVAL
+from tests.deliverer_env import ScriptedApi, scripted_fresh_links
 from tests.factories import (
     CHANNEL,
     DONE,
@@ -29,6 +33,7 @@ from tests.factories import (
     OWNER,
     STRANGER,
     TASK,
+    URL,
     ask_about,
     look_up,
     make_request,
@@ -182,8 +187,8 @@ class FilesHere(VideoCache):
     def __init__(self) -> None:
         self.task_ids: set[str] = set()
 
-    async def has(self, task_id: str) -> bool:
-        return task_id in self.task_ids
+    async def find(self, task_id: str) -> Video | None:
+        return Video(Path(task_id), 1000, 640, 360) if task_id in self.task_ids else None
 
 
 @pytest.fixture
@@ -192,8 +197,20 @@ def videos() -> FilesHere:
 
 
 @pytest.fixture
-def tracking(store: Store, clock: FakeClock, woken: Counter, videos: FilesHere) -> Tracking:
-    return Tracking(store=store, videos=videos, clock=clock, on_work=woken)
+def api() -> ScriptedApi:
+    """It knows the link of before, and no other."""
+    return ScriptedApi()
+
+
+@pytest.fixture
+def tracking(store: Store, clock: FakeClock, woken: Counter, videos: FilesHere, api: ScriptedApi) -> Tracking:
+    return Tracking(
+        store=store,
+        videos=videos,
+        fresh_links=scripted_fresh_links(store, clock, api),
+        clock=clock,
+        on_work=woken,
+    )
 
 
 async def test_tracked_task_wakes_the_loops_once_it_is_committed(tracking: Tracking, woken: Counter):
@@ -294,6 +311,80 @@ async def test_redeliver_of_a_video_that_is_still_here_needs_no_link(
     outcome, _ = await tracking.redeliver(CHANNEL, TASK, OWNER)
 
     assert outcome is RedeliverResult.PLANNED
+
+
+FRESH = "https://cdn.example/v/2.mp4"
+
+
+async def test_redeliver_after_the_links_end_asks_for_a_fresh_one(
+    tracking: Tracking, store: Store, clock: FakeClock, api: ScriptedApi, woken: Counter
+):
+    """The API still has the video, though its link of then is dead."""
+    await track_ended(store, clock)
+    await post_next(store, clock)
+    clock.advance(3 * DAY)
+    api.answer = Answer(AnswerKind.COMPLETED, "completed", video_url=FRESH)
+
+    outcome, _ = await tracking.redeliver(CHANNEL, TASK, OWNER)
+
+    assert (outcome, api.polled, woken.calls) == (RedeliverResult.PLANNED, [TASK], 1)
+    _, due = await take_delivery(store, clock)
+    assert (due.task.video_url, due.task.link_ends_at) == (FRESH, clock() + DAY)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(AnswerKind.COMPLETED, "completed", video_url=URL),
+        Answer(AnswerKind.SILENCE),
+        Answer(AnswerKind.UNKNOWN_ID, words="task not found"),
+        Answer(AnswerKind.FAILED, "failed", words="no"),
+    ],
+    ids=["same link", "silence", "forgotten", "failed"],
+)
+async def test_redeliver_without_a_fresh_link_says_no_and_changes_nothing(
+    tracking: Tracking, store: Store, clock: FakeClock, api: ScriptedApi, answer: Answer
+):
+    """What the API says years later does not end a task once more."""
+    await track_ended(store, clock)
+    await post_next(store, clock)
+    clock.advance(DAY)
+    before = await look_up(store)
+    api.answer = answer
+
+    outcome, existing = await tracking.redeliver(CHANNEL, TASK, OWNER)
+
+    assert (outcome, existing, api.polled) == (RedeliverResult.LINK_DEAD, before, [TASK])
+    assert await look_up(store) == replace(before, task=replace(before.task, polled_at=clock()))
+
+
+async def test_redeliver_again_and_again_keeps_the_interval(
+    tracking: Tracking, store: Store, clock: FakeClock, api: ScriptedApi
+):
+    """The API is not asked for each press."""
+    await track_ended(store, clock)
+    await post_next(store, clock)
+    clock.advance(DAY)
+    for _ in range(3):
+        await tracking.redeliver(CHANNEL, TASK, OWNER)
+    assert api.polled == [TASK]
+    clock.advance(INTERVAL)
+    await tracking.redeliver(CHANNEL, TASK, OWNER)
+
+    assert api.polled == [TASK] * 2
+
+
+async def test_redeliver_with_a_link_that_lives_asks_for_no_other(
+    tracking: Tracking, store: Store, clock: FakeClock, api: ScriptedApi
+):
+    """If the host does not know it any more, the download asks."""
+    await track_ended(store, clock)
+    await post_next(store, clock)
+    clock.advance(HOUR)
+
+    outcome, _ = await tracking.redeliver(CHANNEL, TASK, OWNER)
+
+    assert (outcome, api.polled) == (RedeliverResult.PLANNED, [])
 
 
 async def test_redeliver_of_an_undeliverable_one_is_planned(

@@ -1,14 +1,20 @@
 """The deliverer: what is downloaded, what follows from each failure, and who gets a message."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
+from bot.chat.texts import cards
 from bot.core.clock import DAY, HOUR, MINUTE, SECOND
 from bot.core.errors import (
     DiscordUnavailable,
     DownloadInterrupted,
     LinkRefused,
+    PermissionLost,
+    TooLargeForDiscord,
     Undeliverable,
     VideoUnusable,
 )
@@ -20,6 +26,8 @@ from bot.core.verdicts import Final
 from bot.metrics import AttemptOutcome
 from bot.storage.store import LEASE_TIME
 from bot.storage.task_queue import RESULT_FOLLOWS
+from bot.work.loop import DurableLoop
+from tests.conftest import INTERVAL
 from tests.counted import counted
 from tests.deliverer_env import MP4, DelivererEnv, make_due
 from tests.factories import (
@@ -32,9 +40,11 @@ from tests.factories import (
     TASK,
     URL,
     ask_about,
+    take_delivery,
     track,
     track_ended,
 )
+from tests.timing import eventually
 
 NO_ACCESS = Problem(ProblemCode.NO_ACCESS)
 
@@ -73,33 +83,33 @@ async def test_unusable_video_is_posted_as_its_reason(env: DelivererEnv):
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_refused_link_is_given_up_after_eight_attempts(env: DelivererEnv):
-    """A new link may need a moment; a dead one stays dead."""
+async def test_refused_link_is_given_up_after_six_tries_when_the_api_has_no_other(env: DelivererEnv):
+    """A new link may need a moment; a dead one stays dead. Tries of a download are no attempts to post."""
     await track_ended(env.store, env.clock)
-    env.downloads.errors.extend(LinkRefused("the host answers 403", status=403) for _ in range(8))
+    env.clock.advance(INTERVAL)
+    env.downloads.errors.extend(LinkRefused("the host answers 403", status=403) for _ in range(6))
     refused = Problem(ProblemCode.LINK_REFUSED, {"status": 403}).to_text()
-    for attempt in range(1, 8):
+    for tries in range(1, 6):
         await env.deliver()
         delivery = await env.delivery()
-        assert (delivery.state, delivery.attempt, delivery.last_error) == (
-            DeliveryState.DUE,
-            attempt,
-            refused,
-        )
-        env.clock.advance(15 * MINUTE)
+        assert (delivery.state, delivery.attempt) == (DeliveryState.DUE, 0)
+        assert (delivery.download_tries, delivery.last_error) == (tries, refused)
+        assert delivery.due_at is not None
+        env.clock.now = delivery.due_at
     await env.deliver()
 
+    assert env.api.polled == [TASK]
     assert [result.problem for result in env.discord.tried] == [Problem(ProblemCode.LINK_DEAD)]
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_interrupted_download_is_not_given_up_while_the_link_lives(env: DelivererEnv):
+async def test_interrupted_download_is_not_given_up_before_two_hours(env: DelivererEnv):
     """The host is slow, not the link dead."""
     await track_ended(env.store, env.clock)
     env.downloads.errors.extend(DownloadInterrupted("cut") for _ in range(20))
     for _ in range(20):
         await env.deliver()
-        env.clock.advance(15 * MINUTE)
+        env.clock.advance(5 * MINUTE)
     assert env.discord.tried == []
     await env.deliver()
 
@@ -107,29 +117,256 @@ async def test_interrupted_download_is_not_given_up_while_the_link_lives(env: De
 
 
 @pytest.mark.parametrize(
-    ("age", "attempts", "problem"),
+    ("link_left", "waited", "problem"),
     [
-        (DAY - 2 * HOUR - 1, 3, None),
-        (DAY - HOUR, 2, None),
-        (DAY - HOUR, 3, ProblemCode.LINK_ENDING),
-        (DAY, 1, ProblemCode.LINK_ENDED),
+        (DAY, 2 * HOUR - 1, None),
+        (DAY, 2 * HOUR, ProblemCode.DOWNLOAD_FAILED),
+        (HOUR, HOUR - 1, None),
+        (HOUR, HOUR, ProblemCode.LINK_ENDED),
     ],
 )
-async def test_failing_download_becomes_the_link_while_people_can_still_use_it(
-    env: DelivererEnv, age: int, attempts: int, problem: ProblemCode | None, caplog: pytest.LogCaptureFixture
+async def test_failing_download_becomes_the_link_after_two_hours_or_with_its_end(
+    env: DelivererEnv, link_left: int, waited: int, problem: ProblemCode | None
 ):
-    """Two hours before its 24 hours end, after three attempts; the operator sees it in the log."""
-    await track_ended(env.store, env.clock)
-    env.downloads.errors.extend(DownloadInterrupted("cut") for _ in range(attempts))
-    ended_at = env.clock() - RESULT_FOLLOWS
-    for _ in range(attempts):
-        env.clock.now = ended_at + age
-        await make_due(env)
-        await env.deliver()
+    """People can still use the link themselves when the host is in trouble with us alone."""
+    link_ends_at = env.clock() + RESULT_FOLLOWS + link_left
+    await track_ended(env.store, env.clock, replace(DONE, link_ends_at=link_ends_at))
+    env.downloads.errors.extend(DownloadInterrupted("cut") for _ in range(2))
+    await env.deliver()
+    env.clock.advance(waited)
+    await make_due(env)
+    await env.deliver()
 
     assert [result.problem for result in env.discord.tried] == ([Problem(problem)] if problem else [])
-    alarms = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert len(alarms) == (1 if problem else 0)
+
+
+# -- beside each other -----------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def running(env: DelivererEnv) -> AsyncIterator[None]:
+    """A delivery loop with slots for everything, as the process has it."""
+    loop = DurableLoop(
+        env.store.deliveries, env.deliverer, slots=100, clock=env.clock, shutdown_timeout=5, may_cancel=False
+    )
+    env.wake = loop.wake
+    job = asyncio.create_task(loop.run(env.stop))
+    try:
+        yield
+    finally:
+        env.stop.set()
+        await job
+
+
+async def twelve_hanging_downloads(env: DelivererEnv) -> None:
+    """Twelve completed tasks in channels of their own, by one person; their host sends nothing."""
+    env.downloads.held = asyncio.Event()
+    for number in range(12):
+        await track(env.store, env.clock, f"vgen_slow{number:02d}", channel=900 + number)
+    for number in range(12):
+        url = f"https://slow.example/{number}.mp4"
+        await ask_about(env.store, env.clock, replace(DONE, video_url=url), task_id=f"vgen_slow{number:02d}")
+
+
+async def test_result_without_a_video_is_posted_while_twelve_downloads_hang(env: DelivererEnv):
+    """Also of the person whose downloads they are: it never waits for one."""
+    await twelve_hanging_downloads(env)
+    await track_ended(env.store, env.clock, FAILED)
+
+    async with running(env):
+        await eventually(lambda: len(env.downloads.urls) == 12)
+        await eventually(lambda: env.discord.tried)
+
+        (result,) = env.discord.tried
+        assert result.due.task.id == TASK
+
+
+async def test_video_that_is_on_the_disk_is_posted_while_twelve_downloads_hang(env: DelivererEnv):
+    """An earlier attempt brought it; now it needs no host."""
+    await track_ended(env.store, env.clock)
+    env.discord.errors.append(DiscordUnavailable("503"))
+    await env.deliver()
+    assert len(env.files()) == 1
+    await twelve_hanging_downloads(env)
+
+    async with running(env):
+        await eventually(lambda: len(env.downloads.urls) == 13)
+        await eventually(lambda: env.discord.messages)
+
+        ((_, data, _),) = env.discord.messages.values()
+        assert data == MP4
+
+
+async def test_download_does_not_hold_its_channel(env: DelivererEnv):
+    """The next result of the same channel is posted meanwhile, and the video when it is there."""
+    await track(env.store, env.clock, TASK, "vgen_failed")
+    await ask_about(env.store, env.clock)
+    await ask_about(env.store, env.clock, FAILED, task_id="vgen_failed")
+    env.downloads.held = asyncio.Event()
+
+    async with running(env):
+        await env.downloads.begun.wait()
+        await eventually(lambda: env.discord.tried)
+        assert (await env.delivery()).is_preparing
+        env.downloads.held.set()
+        await eventually(lambda: len(env.discord.messages) == 2)
+
+    assert [result.due.task.id for result in env.discord.tried] == ["vgen_failed", TASK]
+    assert not (await env.delivery()).is_preparing
+
+
+async def test_channel_that_is_free_for_the_next_wakes_the_loop(env: DelivererEnv):
+    """Only a download frees it before the end; a file on the disk is posted at once."""
+    await track_ended(env.store, env.clock)
+    env.discord.errors.append(DiscordUnavailable("503"))
+    await env.deliver()
+    assert env.frees == 1
+    await make_due(env)
+    await env.deliver()
+
+    assert len(env.discord.messages) == 1
+    assert env.frees == 1
+
+
+# -- after a crash ---------------------------------------------------------------------------------
+
+
+async def after_a_crash(env: DelivererEnv) -> DelivererEnv:
+    """The next process on the same database and folder; no job of the dead one wrote its end."""
+    await env.store.recover(env.clock(), INTERVAL)
+    return DelivererEnv(env.store, env.clock, env.folder)
+
+
+async def test_tries_go_on_counting_after_a_crash(env: DelivererEnv):
+    """Four refusals before it and two after it are six."""
+    await track_ended(env.store, env.clock)
+    env.clock.advance(INTERVAL)
+    env.downloads.errors.extend(LinkRefused("403", status=403) for _ in range(4))
+    for _ in range(4):
+        await make_due(env)
+        await env.deliver()
+    await make_due(env)
+    await env.store.deliveries.claim(1, env.clock())
+    before = await env.delivery()
+
+    later = await after_a_crash(env)
+    assert await later.delivery() == replace(before, due_at=later.clock())
+    later.downloads.errors.extend(LinkRefused("403", status=403) for _ in range(2))
+    await later.deliver()
+    assert later.discord.tried == []
+    await make_due(later)
+    await later.deliver()
+
+    assert [result.problem for result in later.discord.tried] == [Problem(ProblemCode.LINK_DEAD)]
+
+
+async def test_crash_during_a_download_keeps_its_two_hours(env: DelivererEnv):
+    """They count from the first try, however often the process was killed since."""
+    await track_ended(env.store, env.clock)
+    began = env.clock()
+    for _ in range(3):
+        lease, due = await take_delivery(env.store, env.clock)
+        assert await env.store.deliveries.begin_preparing(due.delivery.id, lease, env.clock()) == began
+        env.clock.advance(HOUR // 2)
+        env = await after_a_crash(env)
+        assert (await env.delivery()).download_since == began
+    env.downloads.errors.append(DownloadInterrupted("cut"))
+    env.downloads.errors.append(DownloadInterrupted("cut"))
+    await env.deliver()
+    assert env.downloads.timeouts == [HOUR // 2 // SECOND]
+    env.clock.advance(HOUR // 2)
+    await env.deliver()
+
+    assert [result.problem for result in env.discord.tried] == [Problem(ProblemCode.DOWNLOAD_FAILED)]
+
+
+async def test_delivery_that_was_revived_is_tried_as_if_for_the_first_time(env: DelivererEnv):
+    """Its link may work again, and the two hours of then are long over."""
+    await track_ended(env.store, env.clock)
+    env.downloads.errors.append(DownloadInterrupted("cut"))
+    await env.deliver()
+    env.clock.advance(3 * HOUR)
+    env.downloads.errors.append(DownloadInterrupted("cut"))
+    env.discord.errors.append(Undeliverable(ProblemCode.NO_ACCESS))
+    await env.deliver()
+    await env.store.guilds.revive([CHANNEL], env.clock())
+    env.downloads.errors.append(DownloadInterrupted("cut"))
+    await env.deliver()
+
+    delivery = await env.delivery()
+    assert (delivery.state, delivery.download_since) == (DeliveryState.DUE, env.clock())
+    assert delivery.download_attempt == 1
+
+
+# -- the link on the card --------------------------------------------------------------------------
+
+
+async def shown_card(env: DelivererEnv) -> str:
+    """The card's text, once it is due to be edited; it is then no longer due."""
+    (view,) = (claim := await env.store.cards.claim(1, env.clock())).work
+    assert await env.store.cards.mark_edited(view.card, claim.lease, env.clock())
+    return cards.card(view, env.clock())
+
+
+async def give_the_card_a_message(env: DelivererEnv) -> None:
+    card_id = (await env.delivery()).card_id
+    assert card_id is not None
+    await env.store.cards.set_message(card_id, 900)
+    assert URL not in await shown_card(env)
+
+
+async def card_is_due(env: DelivererEnv) -> bool:
+    due = await env.store.cards.next_due()
+    return due is not None and due <= env.clock()
+
+
+async def until_card_is_due(env: DelivererEnv) -> None:
+    async with asyncio.timeout(10):
+        # What is waited for is in the database, which sets no asyncio.Event.
+        while not await card_is_due(env):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_card_shows_the_link_after_ten_minutes_until_the_result_is_posted(env: DelivererEnv):
+    """People need not wait for two hours of our patience."""
+    await track_ended(env.store, env.clock)
+    await give_the_card_a_message(env)
+    began = env.clock()
+    env.downloads.errors.extend(DownloadInterrupted("cut") for _ in range(100))
+    while env.clock() - began < 10 * MINUTE:
+        await env.deliver()
+        assert not await card_is_due(env)
+        due_at = (await env.delivery()).due_at
+        assert due_at is not None
+        # The card's loop wakes up in between.
+        env.clock.now = min(due_at, max(began + 10 * MINUTE, env.clock()))
+    assert await card_is_due(env)
+    assert f"Its link: <{URL}>" in await shown_card(env)
+
+    env.downloads.errors.clear()
+    await make_due(env)
+    await env.deliver()
+
+    assert URL not in await shown_card(env)
+
+
+@pytest.mark.parametrize("waited", [10 * MINUTE - 20, 11 * MINUTE], ids=["during it", "before it"])
+async def test_card_shows_the_link_though_the_download_only_hangs(env: DelivererEnv, waited: int):
+    """Ten minutes after the first try, also when they were over before the process came back."""
+    await track_ended(env.store, env.clock)
+    await give_the_card_a_message(env)
+    lease, due = await take_delivery(env.store, env.clock)
+    await env.store.deliveries.begin_preparing(due.delivery.id, lease, env.clock())
+    env.clock.advance(waited)
+    env = await after_a_crash(env)
+    assert not await card_is_due(env)
+    env.downloads.held = asyncio.Event()
+
+    async with running(env):
+        await env.downloads.begun.wait()
+        await until_card_is_due(env)
+        env.clock.advance(20)
+        assert f"Its link: <{URL}>" in await shown_card(env)
 
 
 async def test_channel_that_does_not_take_us_ends_the_delivery_and_keeps_the_video(env: DelivererEnv):
@@ -389,3 +626,68 @@ async def test_download_is_counted_with_its_bytes_and_its_time(env: DelivererEnv
 
     assert counted(env.metrics, "veo_download_bytes_total") == len(MP4)
     assert counted(env.metrics, "veo_download_seconds_count") == 1
+
+
+def gone_without(env: DelivererEnv) -> dict[str, float]:
+    """By reason, the results that went out without their video."""
+    name = "veo_results_without_video_total"
+    by_reason = {code: counted(env.metrics, name, reason=code) for code in ProblemCode}
+    return {code: count for code, count in by_reason.items() if count}
+
+
+def said_without(caplog: pytest.LogCaptureFixture, reason: str) -> bool:
+    return any("without its video" in message and reason in message for message in caplog.messages)
+
+
+async def test_result_that_goes_out_without_its_video_is_counted_and_logged_with_its_reason(
+    env: DelivererEnv, caplog: pytest.LogCaptureFixture
+):
+    """The operator sees that it is the host, and not the bot."""
+    await track_ended(env.store, env.clock)
+    env.downloads.errors.append(VideoUnusable(ProblemCode.VIDEO_TOO_LARGE, limit=5, size=9))
+    await env.deliver()
+
+    assert gone_without(env) == {"video_too_large": 1}
+    assert said_without(caplog, "video_too_large limit=5 size=9")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (TooLargeForDiscord("413"), "too_large_here"),
+        (PermissionLost(ProblemCode.MAY_NOT_POST), "may_not_attach"),
+    ],
+)
+async def test_result_that_discord_takes_only_without_its_video_is_counted_and_logged(
+    env: DelivererEnv, caplog: pytest.LogCaptureFixture, refusal: Exception, reason: str
+):
+    """It is as much a video that people do not see."""
+    await track_ended(env.store, env.clock)
+    env.discord.errors.append(refusal)
+    await env.deliver()
+
+    assert gone_without(env) == {reason: 1}
+    assert said_without(caplog, reason)
+
+
+async def test_result_without_its_video_is_counted_once_however_often_it_is_sent(env: DelivererEnv):
+    """When it is posted, not when it is tried."""
+    await track_ended(env.store, env.clock)
+    env.downloads.errors.extend(VideoUnusable(ProblemCode.LINK_FORBIDDEN) for _ in range(2))
+    env.discord.errors.append(DiscordUnavailable("503"))
+    await env.deliver()
+    await make_due(env)
+    await env.deliver()
+
+    assert gone_without(env) == {"link_forbidden": 1}
+
+
+async def test_result_with_its_video_or_of_a_failed_task_is_not_counted_as_without(env: DelivererEnv):
+    """Nothing is missing from them."""
+    await track(env.store, env.clock, TASK, "vgen_failed")
+    await ask_about(env.store, env.clock)
+    await ask_about(env.store, env.clock, FAILED, task_id="vgen_failed")
+    await env.deliver(2)
+
+    assert attempts(env) == {"posted": 2}
+    assert gone_without(env) == {}

@@ -1,6 +1,8 @@
 """Posting: one message in a form that the channel takes, and never a second one."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -10,14 +12,16 @@ from bot.core.errors import (
     DiscordUnavailable,
     DownloadInterrupted,
     MessageRefused,
+    PermissionLost,
     ThreadClosed,
     TooLargeForDiscord,
     VideoUnusable,
 )
 from bot.core.problems import Problem, ProblemCode
 from bot.core.results import ResultMessage
-from bot.core.tasks import DeliveryState
+from bot.core.tasks import DeliveryState, DueDelivery, TaskState
 from bot.core.verdicts import Final
+from bot.work.posting import MAX_POSTS, MAX_UPLOADS
 from tests.deliverer_env import MP4, DelivererEnv, make_due
 from tests.factories import (
     CHANNEL,
@@ -25,11 +29,15 @@ from tests.factories import (
     FAILED,
     OTHER_CHANNEL,
     OWNER,
+    URL,
     ask_about,
+    make_delivery,
+    make_task,
     take_delivery,
     track,
     track_ended,
 )
+from tests.timing import eventually
 
 
 async def test_video_larger_than_the_guild_takes_is_made_to_fit(env: DelivererEnv):
@@ -71,13 +79,13 @@ async def test_video_that_cannot_be_made_to_fit_becomes_a_link(env: DelivererEnv
 async def test_video_that_discord_finds_too_large_is_made_smaller_with_the_same_nonce(env: DelivererEnv):
     """Refused means not posted. The messenger has learnt the lower limit."""
     await track_ended(env.store, env.clock)
-    env.discord.refuses_more_than = 5
+    env.discord.refuses_more_than = len(MP4) - 5
     await env.deliver()
 
     first, second = env.discord.tried
     assert first.original_size is None
     assert second.original_size == len(MP4)
-    assert env.discord.messages == {second.due.delivery.nonce: (5002, MP4[:5], None)}
+    assert env.discord.messages == {second.due.delivery.nonce: (5002, MP4[:-5], None)}
 
 
 async def test_video_refused_for_an_unknown_limit_becomes_a_link(env: DelivererEnv):
@@ -249,3 +257,113 @@ async def test_message_deleted_since_counts_as_posted(env: DelivererEnv):
 
     delivery = await env.delivery()
     assert (delivery.state, delivery.message_id) == (DeliveryState.POSTED, None)
+
+
+# -- slots -----------------------------------------------------------------------------------------
+
+
+async def on_the_disk(env: DelivererEnv, task_id: str) -> ResultMessage:
+    """A completed task whose video is here."""
+    task = make_task(id=task_id, state=TaskState.COMPLETED, video_url=URL)
+    video = await env.videos.download(task_id, URL, OWNER, 60)
+    due = DueDelivery(make_delivery(task_id=task_id, nonce=f"v{task_id}"), task, ())
+    return ResultMessage(due, video=video)
+
+
+def without_a_video(number: int) -> ResultMessage:
+    task = make_task(id=f"vgen_failed{number}", state=TaskState.FAILED)
+    due = DueDelivery(make_delivery(task_id=task.id, nonce=f"v{task.id}"), task, ())
+    return ResultMessage(due)
+
+
+@asynccontextmanager
+async def uploads_in_progress(env: DelivererEnv, count: int) -> AsyncIterator[None]:
+    """They take as long as the block."""
+    env.discord.held_uploads = asyncio.Event()
+    results = [await on_the_disk(env, f"vgen_{number}") for number in range(count)]
+    jobs = [asyncio.create_task(env.deliverer._poster.post(result)) for result in results]
+    await eventually(lambda: env.discord.uploading == count)
+    try:
+        yield
+    finally:
+        env.discord.held_uploads.set()
+        await asyncio.gather(*jobs)
+
+
+async def test_result_without_a_video_waits_for_no_upload(env: DelivererEnv):
+    """Also not for many: it has a slot of its own."""
+    async with uploads_in_progress(env, MAX_UPLOADS):
+        posted = [await env.deliverer._poster.post(without_a_video(n)) for n in range(2 * MAX_POSTS)]
+
+        assert all(each.message_id for each in posted)
+        assert env.discord.uploading == MAX_UPLOADS
+
+
+async def test_upload_beyond_the_slots_waits_for_one_of_them(env: DelivererEnv):
+    """More at once make each of them slower."""
+    async with uploads_in_progress(env, MAX_UPLOADS):
+        one_more = await on_the_disk(env, "vgen_more")
+        job = asyncio.create_task(env.deliverer._poster.post(one_more))
+        await env.deliverer._poster.post(without_a_video(0))
+
+        assert one_more not in env.discord.tried
+    assert (await job).message_id
+    assert env.discord.tried[-1] == one_more
+
+
+async def test_messages_beyond_their_slots_wait(env: DelivererEnv, monkeypatch: pytest.MonkeyPatch):
+    """Discord takes them in turn anyway."""
+    go, most = asyncio.Event(), 0
+    post = env.discord.post
+
+    async def held(result: ResultMessage) -> int | None:
+        nonlocal most
+        most += 1
+        await go.wait()
+        return await post(result)
+
+    monkeypatch.setattr(env.discord, "post", held)
+    jobs = [asyncio.create_task(env.deliverer._poster.post(without_a_video(n))) for n in range(MAX_POSTS + 3)]
+    await eventually(lambda: most == MAX_POSTS)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert most == MAX_POSTS
+    go.set()
+    await asyncio.gather(*jobs)
+
+    assert most == MAX_POSTS + 3
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        (TooLargeForDiscord("413"), ProblemCode.TOO_LARGE_HERE),
+        (PermissionLost(ProblemCode.MAY_NOT_POST), ProblemCode.MAY_NOT_ATTACH),
+    ],
+)
+async def test_form_without_the_video_leaves_its_upload_slot(
+    env: DelivererEnv, monkeypatch: pytest.MonkeyPatch, refusal: Exception, code: ProblemCode
+):
+    """Of the ladder's forms only the one with a video takes a slot for uploads."""
+    go, texts = asyncio.Event(), list[ResultMessage]()
+    post = env.discord.post
+
+    async def hold_texts(result: ResultMessage) -> int | None:
+        if result.video is None:
+            texts.append(result)
+            await go.wait()
+        return await post(result)
+
+    monkeypatch.setattr(env.discord, "post", hold_texts)
+    refused, one_more = await on_the_disk(env, "vgen_refused"), await on_the_disk(env, "vgen_more")
+    async with uploads_in_progress(env, MAX_UPLOADS - 1):
+        env.discord.errors.append(refusal)
+        jobs = [asyncio.create_task(env.deliverer._poster.post(refused))]
+        await eventually(lambda: texts)
+        jobs.append(asyncio.create_task(env.deliverer._poster.post(one_more)))
+        await eventually(lambda: env.discord.uploading == MAX_UPLOADS)
+    go.set()
+    await asyncio.gather(*jobs)
+
+    assert [text.problem for text in texts] == [Problem(code)]
+    assert len(env.discord.messages) == MAX_UPLOADS + 1

@@ -2,16 +2,22 @@
 
 import asyncio
 import os
+import shutil
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.core.clock import DAY, SECOND
 from bot.core.errors import CannotFit, DownloadInterrupted, StorageUnavailable
+from bot.core.results import Video
+from bot.media.mp4 import Mp4, inspect_mp4
 from bot.metrics import Metrics
 from bot.work.video_cache import Fitter, VideoCache
-from tests.factories import URL
+from tests.boxes import FILM, FTYP, MDAT, MVHD, TABLES, box, entry, trak
+from tests.factories import OWNER, URL
 from tests.timing import eventually
 
 
@@ -23,19 +29,22 @@ class HeldDownloads:
         self.begun: list[str] = []
         self.error: Exception | None = None
 
-    async def fetch(self, url: str, destination: Path) -> None:
+    async def fetch(
+        self, url: str, destination: Path, *, timeout: float, on_progress: Callable[[int], None]
+    ) -> Mp4:
         self.begun.append(url)
         await self.go.wait()
         if self.error:
             raise self.error
-        await asyncio.to_thread(destination.write_bytes, b"video")
+        await asyncio.to_thread(destination.write_bytes, FILM)
+        return await asyncio.to_thread(inspect_mp4, destination)
 
 
-class OneByteFitter:
-    """Makes everything one byte."""
+class CopyingFitter:
+    """Finds everything small enough."""
 
     async def fit(self, source: Path, destination: Path, *, limit: int) -> None:
-        await asyncio.to_thread(destination.write_bytes, b"v")
+        await asyncio.to_thread(shutil.copyfile, source, destination)
 
 
 @pytest.fixture
@@ -44,7 +53,11 @@ def downloads() -> HeldDownloads:
 
 
 def cache_in(folder: Path, downloads: HeldDownloads, fitter: Fitter | None = None) -> VideoCache:
-    return VideoCache(folder, downloads, fitter or OneByteFitter(), Metrics())
+    return VideoCache(folder, downloads, fitter or CopyingFitter(), Metrics())
+
+
+def download(videos: VideoCache, task_id: str = "t1", url: str = URL) -> Coroutine[Any, Any, Video]:
+    return videos.download(task_id, url, OWNER, 60)
 
 
 @pytest.fixture
@@ -54,18 +67,18 @@ def videos(tmp_path: Path, downloads: HeldDownloads) -> VideoCache:
 
 async def test_several_who_want_one_video_wait_for_one_download(videos: VideoCache, downloads: HeldDownloads):
     """One download at a time for each video."""
-    jobs = [asyncio.create_task(videos.video("t1", URL)) for _ in range(5)]
+    jobs = [asyncio.create_task(download(videos)) for _ in range(5)]
     await eventually(lambda: downloads.begun)
     downloads.go.set()
-    paths = await asyncio.gather(*jobs)
+    found = await asyncio.gather(*jobs)
 
     assert len(downloads.begun) == 1
-    assert {path.read_bytes() for path in paths} == {b"video"}
+    assert {video.path.read_bytes() for video in found} == {FILM}
 
 
 async def test_other_videos_are_downloaded_meanwhile(videos: VideoCache, downloads: HeldDownloads):
     """A slow host does not delay other videos."""
-    jobs = [asyncio.create_task(videos.video(task_id, URL)) for task_id in ("t1", "t2")]
+    jobs = [asyncio.create_task(download(videos, task_id)) for task_id in ("t1", "t2")]
     await eventually(lambda: len(downloads.begun) == 2)
     downloads.go.set()
     first, second = await asyncio.gather(*jobs)
@@ -78,22 +91,22 @@ async def test_failed_download_is_tried_again_by_the_next(videos: VideoCache, do
     downloads.error = DownloadInterrupted("cut")
     downloads.go.set()
     with pytest.raises(DownloadInterrupted):
-        await videos.video("t1", URL)
+        await download(videos)
     downloads.error = None
 
-    assert (await videos.video("t1", URL)).exists()
+    assert (await download(videos)).path.exists()
     assert len(downloads.begun) == 2
 
 
 async def test_cancelled_download_releases_its_lock(videos: VideoCache, downloads: HeldDownloads):
     """A stop leaves nothing locked."""
-    job = asyncio.create_task(videos.video("t1", URL))
+    job = asyncio.create_task(download(videos))
     await eventually(lambda: downloads.begun)
     job.cancel()
     await asyncio.wait({job})
     downloads.go.set()
 
-    assert (await videos.video("t1", URL)).exists()
+    assert (await download(videos)).path.exists()
 
 
 @pytest.mark.parametrize(("one", "two"), [("a:b", "a_b"), ("ABC", "abc"), ("x" * 128, "x" * 127)])
@@ -102,15 +115,15 @@ async def test_ids_that_a_file_system_confuses_have_files_of_their_own(
 ):
     """By hash, and short."""
     downloads.go.set()
-    first, second = await videos.video(one, URL), await videos.video(two, URL)
+    first, second = await download(videos, one), await download(videos, two)
 
-    assert first.name.lower() != second.name.lower()
+    assert first.path.name.lower() != second.path.name.lower()
 
 
 async def test_removed_video_is_gone_and_may_be_removed_again(videos: VideoCache, downloads: HeldDownloads):
     """Two channels may end at the same time."""
     downloads.go.set()
-    path = await videos.video("t1", URL)
+    path = (await download(videos)).path
     await videos.remove("t1")
     await videos.remove("t1")
 
@@ -122,24 +135,24 @@ async def test_sweep_keeps_what_is_owed_and_removes_the_rest(
 ):
     """Partial files, and videos of ended deliveries."""
     downloads.go.set()
-    kept = await videos.video("t1", URL)
-    await videos.video("t2", URL)
+    kept = await download(videos)
+    await download(videos, "t2")
     (tmp_path / "half.part").write_bytes(b"")
     (tmp_path / "folder").mkdir()
 
     assert await videos.sweep(["t1", "t9"]) == 2
     left = await asyncio.to_thread(lambda: {path.name for path in tmp_path.iterdir()})
-    assert left == {kept.name, "folder"}
+    assert left == {kept.path.name, "folder"}
 
 
 async def test_smaller_video_is_kept_and_removed_with_the_whole_one(
     videos: VideoCache, downloads: HeldDownloads, tmp_path: Path
 ):
     downloads.go.set()
-    await videos.video("t1", URL)
+    await download(videos)
     smaller = await videos.fitted("t1", 10)
     assert await videos.sweep(["t1"]) == 0
-    assert smaller.exists()
+    assert smaller.path.exists()
 
     await videos.remove("t1")
 
@@ -149,7 +162,7 @@ async def test_smaller_video_is_kept_and_removed_with_the_whole_one(
 async def test_tidy_keeps_running_downloads(videos: VideoCache, downloads: HeldDownloads, tmp_path: Path):
     """It runs every hour, also during downloads."""
     downloads.go.set()
-    await videos.video("t1", URL)
+    await download(videos)
     part = tmp_path / "half.mp4.0123.part"
     part.write_bytes(b"")
 
@@ -168,27 +181,28 @@ async def test_partial_file_that_is_no_longer_written_is_removed(videos: VideoCa
     assert not part.exists()
 
 
-class Vanishing(HeldDownloads):
-    """Another process posts and removes the file as soon as it is there."""
-
-    async def fetch(self, url: str, destination: Path) -> None:
-        await super().fetch(url, destination)
-        await asyncio.to_thread(destination.unlink)
-
-
-async def test_file_that_another_process_removed_is_downloaded_again_later(tmp_path: Path):
+async def test_smaller_file_that_another_process_removed_is_downloaded_again_later(
+    tmp_path: Path, downloads: HeldDownloads
+):
     """It had posted the result: a delivery that still needs the file tries again."""
-    downloads = Vanishing()
+
+    class Vanishing(CopyingFitter):
+        async def fit(self, source: Path, destination: Path, *, limit: int) -> None:
+            await super().fit(source, destination, limit=limit)
+            await asyncio.to_thread(destination.unlink)
+
     downloads.go.set()
+    videos = cache_in(tmp_path, downloads, Vanishing())
+    await download(videos)
 
     with pytest.raises(DownloadInterrupted, match="removed meanwhile"):
-        await cache_in(tmp_path, downloads).video("t1", URL)
+        await videos.fitted("t1", 10_000)
 
 
 async def test_file_that_has_gone_is_not_called_unfit(tmp_path: Path, downloads: HeldDownloads):
     """The channel would get a link for a video that fits."""
 
-    class Unable(OneByteFitter):
+    class Unable(CopyingFitter):
         async def fit(self, source: Path, destination: Path, *, limit: int) -> None:
             raise CannotFit("no such file")
 
@@ -197,7 +211,7 @@ async def test_file_that_has_gone_is_not_called_unfit(tmp_path: Path, downloads:
         await videos.fitted("t1", 10)
 
     downloads.go.set()
-    await videos.video("t1", URL)
+    await download(videos)
     with pytest.raises(CannotFit):
         await videos.fitted("t1", 10)
 
@@ -218,44 +232,119 @@ async def test_sweep_of_no_folder_at_all_is_unavailable_storage(tmp_path: Path, 
         await cache_in(tmp_path / "videos", downloads).sweep([])
 
 
-async def test_lock_lets_one_download_in_per_task_in_order(tmp_path: Path):
-    """And another task's at the same time."""
-    order: list[str] = []
-    other_task_begun = asyncio.Event()
+async def test_failure_is_shared_by_all_who_wait_for_it(videos: VideoCache, downloads: HeldDownloads):
+    """None of them asks the host again at once; that is for each delivery to plan."""
+    downloads.error = DownloadInterrupted("cut")
+    jobs = [asyncio.create_task(download(videos)) for _ in range(12)]
+    await eventually(lambda: downloads.begun)
+    downloads.go.set()
 
-    class Failing(HeldDownloads):
-        """A failure makes the next in line download as well."""
+    outcomes = await asyncio.gather(*jobs, return_exceptions=True)
 
-        async def fetch(self, url: str, destination: Path) -> None:
-            order.append(f"{url} in")
-            if url == "3":
-                other_task_begun.set()
-            await other_task_begun.wait()
-            await asyncio.sleep(0.01)
-            order.append(f"{url} out")
-            raise DownloadInterrupted("cut")
-
-    videos = cache_in(tmp_path, Failing())
-    jobs = [videos.video(task_id, url) for task_id, url in (("k", "1"), ("k", "2"), ("j", "3"))]
-    await asyncio.gather(*jobs, return_exceptions=True)
-
-    assert [step for step in order if step[0] != "3"] == ["1 in", "1 out", "2 in", "2 out"]
-    assert order.index("3 in") < order.index("1 out")
+    assert [type(outcome) for outcome in outcomes] == [DownloadInterrupted] * 12
+    assert len(downloads.begun) == 1
 
 
-async def test_cache_holds_no_locks_for_tasks_without_a_download(
+async def test_one_who_leaves_does_not_end_the_download_of_the_others(
+    videos: VideoCache, downloads: HeldDownloads
+):
+    """The last one does."""
+    first, second = (asyncio.create_task(download(videos)) for _ in range(2))
+    await eventually(lambda: downloads.begun)
+    first.cancel()
+    await asyncio.wait({first})
+    downloads.go.set()
+
+    assert (await second).path.exists()
+    assert len(downloads.begun) == 1
+
+
+async def test_download_that_takes_too_long_is_ended(videos: VideoCache, downloads: HeldDownloads):
+    """The wait for a slot is part of its time."""
+    with pytest.raises(TimeoutError):
+        await videos.download("t1", URL, OWNER, 0.01)
+    downloads.go.set()
+
+    assert (await download(videos)).path.exists()
+
+
+async def test_found_video_is_described(videos: VideoCache, downloads: HeldDownloads):
+    """What a download and what a later look at the disk say is the same."""
+    downloads.go.set()
+    assert await videos.find("t1") is None
+    downloaded = await download(videos)
+
+    assert await videos.find("t1") == downloaded
+    assert (downloaded.width, downloaded.height, downloaded.codec) == (640, 360, "avc1")
+    assert (downloaded.size, downloaded.seconds, downloaded.plays_in_discord) == (len(FILM), 8.0, True)
+
+
+@pytest.mark.parametrize(
+    ("described", "codec", "plays"),
+    [
+        (entry(), "avc1", True),
+        (entry(profile=110), "avc1", False),
+        (entry(kind=b"hvc1", profile=None), "hvc1", False),
+        (entry(kind=b"av01", profile=None), "av01", False),
+    ],
+    ids=["H.264", "10-bit", "HEVC", "AV1"],
+)
+async def test_video_says_whether_discord_plays_it(
+    videos: VideoCache, described: bytes, codec: str, plays: bool
+):
+    """Read once, and handed on to the message."""
+    film = FTYP + MDAT + box(b"moov", MVHD, trak(TABLES, entries=described))
+    await asyncio.to_thread(videos._path("t1").write_bytes, film)
+
+    video = await videos.find("t1")
+
+    assert video is not None
+    assert (video.codec, video.plays_in_discord) == (codec, plays)
+
+
+async def test_damaged_file_is_removed_and_downloaded_anew(videos: VideoCache, downloads: HeldDownloads):
+    """A power cut can leave a file that was complete."""
+    downloads.go.set()
+    video = await download(videos)
+    video.path.write_bytes(FILM[:-20])
+
+    assert await videos.find("t1") is None
+    assert (await download(videos)).size == len(FILM)
+    assert len(downloads.begun) == 2
+
+
+async def test_part_of_a_video_that_is_owed_is_kept_through_a_start(videos: VideoCache, tmp_path: Path):
+    """Its download goes on where it was; one that nobody is owed goes."""
+    for task_id in ("t1", "t2"):
+        await asyncio.to_thread(videos._path(task_id).with_suffix(".mp4.part").write_bytes, b"half")
+
+    assert await videos.sweep(["t1"]) == 1
+    left = await asyncio.to_thread(lambda: [path.name for path in tmp_path.iterdir()])
+    assert left == [f"{videos._path('t1').stem}.mp4.part"]
+
+
+async def test_cache_remembers_nothing_of_downloads_that_have_ended(
     videos: VideoCache, downloads: HeldDownloads
 ):
     """There are many ids."""
     downloads.error = DownloadInterrupted("cut")
-    jobs = [asyncio.create_task(videos.video(f"t{number % 3}", URL)) for number in range(9)]
+    jobs = [asyncio.create_task(download(videos, f"t{number % 3}")) for number in range(9)]
     await eventually(lambda: len(downloads.begun) == 3)
-    assert len(videos._locks) == 3
+    assert len(videos._downloads) == 3
     jobs[-1].cancel()
     downloads.go.set()
     await asyncio.gather(*jobs, return_exceptions=True)
-    # The cancelled job's traceback holds its lock, and the event loop holds the job until its next round.
-    jobs.clear()
-    await asyncio.sleep(0)
+
+    assert len(videos._downloads) == 0
+
+
+async def test_cache_holds_no_locks_for_videos_that_are_not_made_smaller(
+    videos: VideoCache, downloads: HeldDownloads
+):
+    """As many."""
+    downloads.go.set()
+    for number in range(3):
+        await download(videos, f"t{number}")
+        await videos.fitted(f"t{number}", 10_000)
 
     assert len(videos._locks) == 0

@@ -2,9 +2,19 @@
 
 from bot.chat.texts.escape import code, code_block, length, one_line, shorten_middle
 from bot.chat.texts.problems import fragment, stored_sentence
-from bot.chat.texts.replies import MAX_CONTENT, ago, api_pause, clock_time, fitting, jump_link, person
+from bot.chat.texts.replies import (
+    MAX_CONTENT,
+    ago,
+    api_pause,
+    clock_time,
+    fitting,
+    jump_link,
+    person,
+    plain_link,
+)
 from bot.core.api_pause import PauseState
 from bot.core.problems import Problem
+from bot.core.results import LINK_SHOWN_AFTER, living_link
 from bot.core.tasks import (
     LIVE,
     CardView,
@@ -25,23 +35,23 @@ _FULL_ID = 128
 _DETAIL = ((_FULL_ID, False), (40, False), (24, False), (16, False), (40, True), (24, True), (16, True))
 
 
-def card(view: CardView) -> str:
+def card(view: CardView, now: int = 0) -> str:
     """The card's text: one line per task; ids, then links and times give way when it would not fit."""
     if not view.rows:
         return _FORGOTTEN
     for id_length, brief in _DETAIL:
-        lines = _card(view, id_length, brief)
+        lines = _card(view, id_length, brief, now)
         if length("\n".join(lines)) <= MAX_CONTENT:
             break
     return fitting(lines)
 
 
-def _card(view: CardView, id_length: int, brief: bool) -> list[str]:
+def _card(view: CardView, id_length: int, brief: bool, now: int) -> list[str]:
     first = view.rows[0].delivery
     note = f" · {code(first.note, 100)}" if first.note else ""
     count = "a Veo task" if len(view.rows) == 1 else f"{len(view.rows)} Veo tasks"
     head = f"**Tracking {count}** for {person(first.requester_id)} since {ago(first.created_at)}{note}"
-    lines = [head, *(_line(row.delivery, row.task, id_length, brief) for row in view.rows)]
+    lines = [head, *(_line(row.delivery, row.task, id_length, brief, now) for row in view.rows)]
     if any(row.delivery.state is DeliveryState.OPEN for row in view.rows):
         if view.pause is not None and view.pause.is_shown:
             lines.append(f"-# {api_pause(view.pause)}")
@@ -58,8 +68,8 @@ def _is_live(row: ExistingDelivery) -> bool:
     return row.delivery.state in LIVE
 
 
-def _line(delivery: Delivery, task: TrackedTask, id_length: int, brief: bool = False) -> str:
-    state = _brief_state(delivery, task) if brief else _state(delivery, task)
+def _line(delivery: Delivery, task: TrackedTask, id_length: int, brief: bool = False, now: int = 0) -> str:
+    state = _brief_state(delivery, task) if brief else _state(delivery, task, now)
     return f"{_sign(delivery, task)} {code(shorten_middle(task.id, id_length))} {state}"
 
 
@@ -76,12 +86,12 @@ def _sign(delivery: Delivery, task: TrackedTask) -> str:
     }[task.state]
 
 
-def _state(delivery: Delivery, task: TrackedTask) -> str:
+def _state(delivery: Delivery, task: TrackedTask, now: int = 0) -> str:
     match delivery.state:
         case DeliveryState.OPEN:
             return _api_status(task)
         case DeliveryState.DUE:
-            return f"{_outcome(task)}; posting …"
+            return f"{_outcome(task)}; {_late_link(delivery, task, now) or 'posting …'}"
         case DeliveryState.POSTED:
             return f"{_outcome(task)}{_where(delivery)}"
         case DeliveryState.UNDELIVERABLE:
@@ -90,6 +100,15 @@ def _state(delivery: Delivery, task: TrackedTask) -> str:
         case DeliveryState.CANCELLED:
             by = f" by {person(delivery.cancelled_by)}" if delivery.cancelled_by else ""
             return f"stopped{by}"
+
+
+def _late_link(delivery: Delivery, task: TrackedTask, now: int) -> str:
+    """The API's own link, once the video has not been downloaded for ten minutes; "" before."""
+    link, since = living_link(task, now), delivery.download_since
+    # Once it was handed to Discord, the download is over.
+    if link is None or since is None or now - since < LINK_SHOWN_AFTER or delivery.first_sent_at is not None:
+        return ""
+    return f"I cannot download it so far and go on trying. Its link: <{plain_link(link)}>"
 
 
 def _why_undeliverable(delivery: Delivery) -> str:

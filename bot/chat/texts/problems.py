@@ -84,6 +84,7 @@ _SENTENCES: Mapping[ProblemCode, str | Callable[[Data], str]] = {
     ProblemCode.VIDEO_TOO_LARGE: _too_large,
     ProblemCode.NOT_AN_MP4: "The video's link does not lead to an MP4 file.",
     ProblemCode.DOWNLOAD_INTERRUPTED: "The video did not arrive as a whole.",
+    ProblemCode.DOWNLOAD_FAILED: "I could not download it for two hours: please download it yourself.",
     ProblemCode.TOO_LARGE_HERE: "It is too large to attach in this channel.",
     ProblemCode.MAY_NOT_ATTACH: "I may not attach files in this channel any more.",
     ProblemCode.MAY_NOT_POST: "I may not post or attach files in the channel any more.",

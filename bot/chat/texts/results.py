@@ -23,6 +23,8 @@ def result(message: ResultMessage, now: int) -> str:
     if delivery.note and not message.bare:
         head.append(f"-# Note: {code(delivery.note, _MAX_NOTE)}")
     problem = [one_line(sentence(message.problem), _MAX_PROBLEM)] if message.problem else []
+    if message.video is not None and not message.video.plays_in_discord:
+        problem.append("-# It may not play inside Discord: download it to watch it.")
     late = []
     if task.finished_at is not None and now - task.finished_at > _LATE:
         late = [f"-# The API finished it {ago(task.finished_at)}; sorry for the wait."]

@@ -1,0 +1,86 @@
+"""Video hosts that misbehave, for tests of the real bot: their names and addresses, and what is posted."""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+from aiohttp import ClientSession
+from aiohttp.abc import ResolveResult
+
+from bot import app
+from bot.veo.download import open_download_session
+from bot.veo.look_up import SystemResolver
+from bot.veo.public_address import Networks, PublicResolver
+from sandbox.discord import Channel, Message
+from sandbox.video_api import CLIP
+from tests.integration.conftest import InProcessEnv
+
+ID = "vgen_abc123def456"
+VIDEO = "GET /videos/*"
+# What getaddrinfo returns.
+Found = list[tuple[object, ...]]
+
+
+def results(channel: Channel) -> list[Message]:
+    """Its result messages: those with a Delete button."""
+    return [m for m in channel.messages if any(b.label == "Delete" for b in m.buttons)]
+
+
+async def posted(env: InProcessEnv, channel: Channel | None = None, within: float = 30) -> Message:
+    """The one result of a channel."""
+    where = channel or env.channel
+    await env.discord.until(lambda: results(where), within=within)
+    [result] = results(where)
+    return result
+
+
+def is_the_clip(result: Message) -> bool:
+    """Whether its one attachment is the clip, byte for byte."""
+    return [file.content for file in result.attachments] == [CLIP.content]
+
+
+def at_name(env: InProcessEnv, host: str) -> str:
+    """The link to the video of the stand-in, whose host has a name."""
+    return f"{env.api.url}/videos/{ID}.mp4".replace("127.0.0.1", host)
+
+
+def resolve_with(
+    monkeypatch: pytest.MonkeyPatch, resolver: Callable[[bool, Networks], PublicResolver]
+) -> None:
+    """Have the bot look up names with `resolver`: it gets what the settings allow, loopback and networks."""
+
+    def session(*, allow_loopback: bool, networks: Networks) -> ClientSession:
+        return open_download_session(
+            allow_loopback=allow_loopback,
+            networks=networks,
+            resolver=resolver(allow_loopback, networks),
+        )
+
+    monkeypatch.setattr(app, "open_download_session", session)
+
+
+class FakeIp(PublicResolver):
+    """As behind a proxy with made-up addresses: 198.18.0.7 is what every name resolves to."""
+
+    def __init__(self, local: bool, networks: Networks) -> None:
+        def getaddrinfo(host: str, port: int, **_: object) -> Found:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("198.18.0.7", port))]
+
+        inner = SystemResolver(getaddrinfo=getaddrinfo)
+        super().__init__(allow_loopback=local, networks=networks, inner=inner)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        return [ResolveResult(**(each | {"host": "127.0.0.1"})) for each in found]
+
+
+def resolving_by(getaddrinfo: Callable[..., Found]) -> Callable[[bool, Networks], PublicResolver]:
+    """The bot's own resolver, with another one as the system's."""
+
+    def resolver(local: bool, networks: Networks) -> PublicResolver:
+        inner = SystemResolver(getaddrinfo=getaddrinfo)
+        return PublicResolver(allow_loopback=local, networks=networks, inner=inner)
+
+    return resolver
