@@ -35,13 +35,13 @@ async def polled(env: InProcessEnv, times: int, task_id: str = ID) -> None:
 @pytest.mark.parametrize(
     "noise",
     [
-        Fault(POLL, status=200, body=ENVELOPE, times=6),
-        Fault(POLL, status=500, body=ENVELOPE, times=6),
+        Fault(POLL, status=200, body=ENVELOPE, times=4),
+        Fault(POLL, status=500, body=ENVELOPE, times=4),
         Fault(POLL, status=404, times=8),
         Fault(POLL, status=410, body="<html>Gone</html>", times=8),
         Fault(POLL, status=404, body={"detail": "Not Found"}, times=8),
-        Fault(POLL, status=403, body={"message": "Forbidden"}, times=6),
-        Fault(POLL, status=200, body=[], times=6),
+        Fault(POLL, status=403, body={"message": "Forbidden"}, times=4),
+        Fault(POLL, status=200, body=[], times=4),
     ],
     ids=["envelope", "500", "empty 404", "410 page", "bare 404", "403", "list"],
 )

@@ -116,11 +116,11 @@ async def test_link_is_on_the_card_after_ten_minutes_and_the_result_comes_after_
     async with patient_bot(env) as card:
         await env.discord.until(lambda: "posting …" in card.content, within=20)
         assert link not in card.content
-        shown = await hurry(env, clock, lambda: link in card.content, step=20 * SECOND)
+        shown = await hurry(env, clock, lambda: link in card.content, step=30 * SECOND)
         assert 9 * MINUTE <= shown <= 30 * MINUTE
         assert "I cannot download it so far and go on trying" in card.content
         assert results(env.channel) == []
-        ended = await hurry(env, clock, lambda: results(env.channel), step=2 * MINUTE)
+        ended = await hurry(env, clock, lambda: results(env.channel), step=5 * MINUTE)
         assert 2 * HOUR - MINUTE <= ended <= 3 * HOUR
         result = await posted(env)
         await env.discord.until(lambda: str(result.id) in card.content, within=20)
@@ -138,7 +138,7 @@ async def test_video_that_comes_after_an_hour_is_posted(env: InProcessEnv, clock
     env.api.faults.add(Fault(VIDEO, status=503, times=None))
     link = f"{env.api.url}/videos/{ID}.mp4"
     async with patient_bot(env) as card:
-        await hurry(env, clock, lambda: link in card.content, step=20 * SECOND)
+        await hurry(env, clock, lambda: link in card.content, step=30 * SECOND)
         await hurry(env, clock, lambda: clock.skipped > HOUR, step=2 * MINUTE)
         env.api.faults.clear()
         await hurry(env, clock, lambda: results(env.channel), step=20 * SECOND)
