@@ -19,8 +19,8 @@ INTERVAL = 30_000
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are cores: many tests wait for a process, an interval or a lease to end."""
-    return (os.cpu_count() or 1) + 2
+    """One more than there are cores: many tests wait for a process or for a lease to end."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(wrapper=True)
