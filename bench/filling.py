@@ -63,7 +63,8 @@ def _task(number: int, due_at: int, now: int) -> dict[str, Any]:
         "polled_at": now,
         "due_at": due_at,
         "attempt": 0,
-        "doubts": 0,
+        "known": True,
+        "doubt_count": 0,
     }
 
 
