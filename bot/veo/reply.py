@@ -131,6 +131,9 @@ def _status_of(task: _Json) -> str:
 
 def _read_status(status: str, task: _Json, *, is_error: bool) -> Answer:
     shown = wording.printable(status, _MAX_STATUS) or "unknown"
+    if status in _RUNNING and not is_error:
+        # First, because nearly all replies are this one and the rest is costly to read.
+        return Answer(AnswerKind.WAITING, shown)
     link, words = video_link(task), _words(wording.error_of(task))
     message = wording.message_of(task)
     says_unknown = (is_error or status == "error") and wording.says_unknown_task(message)
