@@ -56,8 +56,14 @@ def _links(value: object, depth: int) -> Iterator[str]:
             yield from _links(item, depth - 1)
     elif isinstance(value, Mapping):
         for key, item in list(value.items())[:_MAX_TEXTS]:
-            if not _OTHER_KEY.search(str(key)):
+            if not _OTHER_KEY.search(str(key)) or (key == "href" and _is_video_file(item)):
                 yield from _links(item, depth - 1)
+
+
+def _is_video_file(value: object) -> bool:
+    """Whether it is a link to a file by its name; another `href` is a page of the API's own."""
+    link = value.strip() if isinstance(value, str) else ""
+    return _is_link(link) and bool(_VIDEO_ENDING.search(urlsplit(link).path))
 
 
 def _is_link(text: str) -> bool:

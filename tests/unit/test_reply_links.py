@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bot.core.verdicts import AnswerKind
+from bot.veo.links import video_link
 from bot.veo.reply import read_reply
 from tests.factories import TASK
 
@@ -133,3 +134,19 @@ def test_own_link_beside_that_of_another_id_is_taken():
     fields = {"video": {"url": MP4}, "parent": {"id": "vgen_other999", "url": "https://h/2.mp4"}}
 
     assert read(fields) == (AnswerKind.COMPLETED, MP4)
+
+
+@pytest.mark.parametrize(
+    ("task", "link"),
+    [
+        ({"files": [{"href": "https://h.example/a.mp4"}]}, "https://h.example/a.mp4"),
+        ({"href": "https://h.example/tasks/1"}, None),
+        ({"input": {"href": "https://h.example/a.mp4"}}, None),
+        ({"href": "https://[h.example/a.mp4"}, None),
+        ({"href": 7}, None),
+    ],
+    ids=["a video's file", "a page", "what was sent", "no address", "no text"],
+)
+def test_href_counts_for_a_videos_file_alone(task: dict[str, object], link: str | None):
+    """Other references lead back to the API."""
+    assert video_link(task) == link
