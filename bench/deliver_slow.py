@@ -1,6 +1,6 @@
 """Many slow links on one host beside good videos and results without a video: how long do the others wait?
 
-Every slow link, every good video and every failure belongs to a person and a channel of its own. The slow
+No two of them share a person or a channel. The slow
 links are due first.
 """
 

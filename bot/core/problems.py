@@ -25,7 +25,6 @@ class ProblemCode(StrEnum):
     LINK_REDIRECTED = "link_redirected"
     LINK_REFUSED = "link_refused"  # status
     LINK_DEAD = "link_dead"
-    LINK_ENDING = "link_ending"
     LINK_ENDED = "link_ended"
     VIDEO_TOO_LARGE = "video_too_large"  # limit, size (bytes, where known)
     NOT_AN_MP4 = "not_an_mp4"

@@ -92,7 +92,7 @@ async def test_person_may_use_every_slot_that_nobody_else_wants(downloads: Downl
 
     for name in "abcd":
         downloads.end(name)
-    await asyncio.gather(*jobs)
+    assert len(await asyncio.gather(*jobs)) == 4
 
 
 async def test_slow_download_makes_room_and_goes_on_in_a_slow_slot(downloads: Downloads):

@@ -187,6 +187,8 @@ async def test_work_that_becomes_due_during_a_claim_is_claimed_at_once():
     async with running(make_loop(queue, clock=clock)):
         await eventually(lambda: len(queue.limits) == 2, within=0.5)
 
+    assert clock() == queue.due + 3
+
 
 async def test_stopped_loop_claims_no_more():
     """What is left is for the next process."""

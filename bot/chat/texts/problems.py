@@ -77,9 +77,6 @@ _SENTENCES: Mapping[ProblemCode, str | Callable[[Data], str]] = {
     ProblemCode.LINK_REDIRECTED: "The video's link is redirected too often.",
     ProblemCode.LINK_REFUSED: _status_of_host,
     ProblemCode.LINK_DEAD: "The video's host does not give it out any more, so nothing could be attached.",
-    ProblemCode.LINK_ENDING: (
-        "I could not download it so far, and its link ends soon: please download it yourself."
-    ),
     ProblemCode.LINK_ENDED: "Its link ended before the video could be downloaded.",
     ProblemCode.VIDEO_TOO_LARGE: _too_large,
     ProblemCode.NOT_AN_MP4: "The video's link does not lead to an MP4 file.",
