@@ -63,12 +63,11 @@ class BotEnvironment:
     async def start_bot(self) -> None:
         """Start the bot, and wait until it is connected and has registered its commands.
 
-        Raises RuntimeError with its log if it ends, TimeoutError after 20 seconds.
+        Raises RuntimeError with its log if it ends, TimeoutError when neither happens.
         """
         await self.bot.start()
         await self.discord.until(
             lambda: self.bot.exit_code is not None or (self.discord.connected and self.discord.commands),
-            within=20,
         )
         if self.bot.exit_code is not None:
             raise RuntimeError(f"the bot ended with {self.bot.exit_code}:\n{self.bot.output()}")

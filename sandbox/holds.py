@@ -9,6 +9,7 @@ import asyncio
 from typing import Any
 
 from sandbox.faults import matches
+from sandbox.patience import PATIENCE
 
 
 class Hold:
@@ -26,7 +27,7 @@ class Hold:
         self._released = asyncio.Event()
         self._dropped = False
 
-    async def reached(self, within: float = 10.0) -> Any:
+    async def reached(self, within: float = PATIENCE) -> Any:
         """Wait until a request is stopped here. Raises AssertionError when none is within so many seconds."""
         try:
             async with asyncio.timeout(within):

@@ -1,7 +1,15 @@
-"""Time in tests: a clock that is set by hand, and waiting for what is observed."""
+"""Time in tests: clocks that are set by hand, and waiting for what is observed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sandbox.patience import PATIENCE
+
+T = TypeVar("T")
+# More turns of the event loop than anything needs that waits for neither a thread nor a process.
+_TURNS = 20
 
 
 class FakeClock:
@@ -18,9 +26,46 @@ class FakeClock:
         return self.now
 
 
-async def eventually(condition: Callable[[], object], within: float = 10) -> None:
+async def eventually(condition: Callable[[], object], within: float = PATIENCE) -> None:
     """Until `condition()` is true, checked every 5 ms for at most `within` seconds."""
     async with asyncio.timeout(within):
         # What is waited for may be a file or a process, which set no asyncio.Event.
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+async def turns() -> None:
+    """Let everything go on that waits for nothing outside of the event loop."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+
+
+@contextmanager
+def loop_time_by_hand() -> Iterator[Callable[[float], None]]:
+    """Stop the clock of the event loop: no timer ends until what this gives has moved it, in seconds.
+
+    A machine that pauses makes such a test slower, and nothing else.
+    """
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+
+    def advance(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    loop.time = lambda: now  # type: ignore[method-assign]
+    try:
+        yield advance
+    finally:
+        del loop.time
+
+
+async def hurried(work: Coroutine[Any, Any, T], *, all_came: Callable[[], bool]) -> T:
+    """Do the work by a clock that stands still but for a second whenever all that was sent has come."""
+    with loop_time_by_hand() as advance:
+        job = asyncio.create_task(work)
+        while not job.done():
+            await turns()
+            if all_came():
+                advance(1)
+        return await job

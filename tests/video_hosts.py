@@ -26,10 +26,10 @@ def results(channel: Channel) -> list[Message]:
     return [m for m in channel.messages if any(b.label == "Delete" for b in m.buttons)]
 
 
-async def posted(env: InProcessEnv, channel: Channel | None = None, within: float = 30) -> Message:
+async def posted(env: InProcessEnv, channel: Channel | None = None) -> Message:
     """The one result of a channel."""
     where = channel or env.channel
-    await env.discord.until(lambda: results(where), within=within)
+    await env.discord.until(lambda: results(where))
     [result] = results(where)
     return result
 

@@ -23,6 +23,7 @@ from sandbox.discord.world import Guild, User, World
 from sandbox.faults import Faults
 from sandbox.holds import Hold, Holds
 from sandbox.loopback import LOOPBACK, LoopbackServer
+from sandbox.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -156,7 +157,7 @@ class StandInDiscord(LoopbackServer):
         """The REST requests so far with this method, and with a path that matches the pattern."""
         return self._record.matching(method, path)
 
-    async def until(self, predicate: Callable[[], T | Awaitable[T]], within: float = 10.0) -> T:
+    async def until(self, predicate: Callable[[], T | Awaitable[T]], within: float = PATIENCE) -> T:
         """Wait for the predicate to become true; it is evaluated again after every change.
 
         Returns its value. Raises TimeoutError with the requests so far.

@@ -11,6 +11,7 @@ from aiohttp import web
 from sandbox.faults import Fault, Faults
 from sandbox.holds import Hold, Holds
 from sandbox.loopback import LoopbackServer
+from sandbox.patience import PATIENCE
 from sandbox.video_api import replies
 from sandbox.video_api.journal import Download, Journal, Poll
 from sandbox.video_api.sending import HoldPoint, send_video
@@ -94,7 +95,7 @@ class StandInVideoApi(LoopbackServer):
         """Stop the next request to this route, such as "GET /videos/*"."""
         return self._holds.add(route, point)
 
-    async def until(self, condition: Callable[[], bool], *, within: float = 10) -> None:
+    async def until(self, condition: Callable[[], bool], *, within: float = PATIENCE) -> None:
         """Wait for the condition to become true. Raises AssertionError after `within` seconds."""
         await self.journal.until(condition, within=within)
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from bot.storage.store import open_database
 from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Message
+from sandbox.patience import PATIENCE
 from tests.secrecy import leaked
 
 
@@ -36,7 +37,7 @@ class CrashEnv(BotEnvironment):
             said = [m.content for m in self.results()]
             return all(any(f"`{i}`" in text for text in said) for i in ids)
 
-        await self.discord.until(done, within=20)
+        await self.discord.until(done)
         return self.results()
 
     async def listed(self) -> str:
@@ -45,10 +46,10 @@ class CrashEnv(BotEnvironment):
         return reply.message.content
 
     async def more_requests_than(self, count: int) -> None:
-        await self.discord.until(lambda: len(self.discord.record) > count, within=20)
+        await self.discord.until(lambda: len(self.discord.record) > count)
 
     async def more_polls_than(self, count: int, task_id: str) -> None:
-        await self.api.until(lambda: len(self.api.polls_of(task_id)) > count, within=20)
+        await self.api.until(lambda: len(self.api.polls_of(task_id)) > count)
 
     async def change(self, statement: str) -> int:
         """In the database, beside the bot; returns how many rows it was about."""
@@ -77,7 +78,7 @@ async def env(tmp_path: Path, database_url: str) -> AsyncIterator[CrashEnv]:
         tmp_path, POLL_INTERVAL="0.3", POLL_RATE="1000", LOG_LEVEL="DEBUG", **settings
     ) as env:
         # Discord allows 3 s; how fast the bot answers is measured elsewhere, on a machine at rest.
-        env.discord.interaction_deadline = 15
+        env.discord.interaction_deadline = PATIENCE
         yield env
         await env.bot.stop()
         said = env.bot.output() if env.bot.log.exists() else ""

@@ -8,7 +8,7 @@ import pytest
 from sandbox.bot_process import BotProcess
 from tests.crash.conftest import CrashEnv
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.crash
 
 ID = "vgen_abc123def456"
 

@@ -11,7 +11,7 @@ from sandbox.bot_process import BotProcess
 from sandbox.faults import Fault
 from tests.crash.conftest import CrashEnv
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.crash
 
 ID = "vgen_abc123def456"
 

@@ -7,10 +7,11 @@ from typing import Literal
 
 import pytest
 
+from sandbox.patience import PATIENCE
 from tests.conftest import database_url_of
 from tests.crash.conftest import CrashEnv
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.crash
 
 ID = "vgen_abc123def456"
 POSTS = "POST /channels/*/messages"
@@ -30,7 +31,7 @@ async def assert_exactly_one_result(env: CrashEnv) -> None:
     assert result.attachments
     assert result.mentions == {env.alice.id}
     # Recorded, so nothing is tried again; the file goes with the record.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while f"/{result.id}" not in (listed := await env.listed()):
             assert "posting" in listed
     await env.bot.stop()
@@ -48,7 +49,7 @@ async def test_kill_before_the_command_is_answered(env: CrashEnv):
         await env.alice.slash(env.channel, "veo track", id=ID)
     await hold.reached()
     hold.drop()
-    env.discord.interaction_deadline = 15
+    env.discord.interaction_deadline = PATIENCE
 
     await env.restart()
 
@@ -137,7 +138,7 @@ async def test_kill_without_the_right_to_read_the_history_is_at_least_once(env: 
     await make_the_stop_long(env)
 
     await env.start_bot()
-    await env.discord.until(lambda: len(env.results()) == 2, within=20)
+    await env.discord.until(lambda: len(env.results()) == 2)
 
     assert "without Read Message History none can be found" in env.bot.output()
 
@@ -160,7 +161,7 @@ async def test_kill_while_a_card_is_edited(env: CrashEnv):
 
     await env.start_bot()
 
-    await env.discord.until(lambda: "completed: https://" in card.content, within=20)
+    await env.discord.until(lambda: "completed: https://" in card.content)
     await assert_exactly_one_result(env)
 
 

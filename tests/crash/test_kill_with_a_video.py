@@ -11,12 +11,13 @@ import psutil
 import pytest
 
 from bot.media.ffmpeg import find_ffmpeg
+from sandbox.patience import PATIENCE
 from sandbox.video_api import Clip
 from tests.conftest import database_url_of
 from tests.crash.conftest import CrashEnv
 from tests.timing import eventually
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.crash
 
 ID = "vgen_abc123def456"
 MIB = 1 << 20
@@ -38,7 +39,7 @@ def files(env: CrashEnv) -> list[Path]:
 async def assert_exactly_one_result(env: CrashEnv) -> bytes:
     """Posted, recorded, and the files gone with the record; the bytes of the video."""
     [result] = await env.settled(ID)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while f"/{result.id}" not in await env.listed():
             pass
     await env.bot.stop()
@@ -86,7 +87,7 @@ def is_at_a_film(process: psutil.Process) -> bool:
 
 async def suspended_encoder(env: CrashEnv) -> psutil.Process:
     """One is stopped in the middle of its work, so that it cannot end by itself."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             await eventually(lambda: encoders(env))
             for process in encoders(env):
@@ -115,7 +116,7 @@ async def test_ffmpeg_ends_with_the_bot_and_the_video_comes_after_the_restart(en
     encoder = await suspended_encoder(env)
     await env.bot.kill()
     try:
-        await eventually(lambda: is_gone(encoder), within=5)
+        await eventually(lambda: is_gone(encoder))
     finally:
         if not is_gone(encoder):
             encoder.kill()

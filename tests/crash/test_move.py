@@ -6,7 +6,7 @@ from sandbox.bot_process import BotProcess
 from sandbox.postgres import Server
 from tests.crash.conftest import CrashEnv
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.crash
 
 ID, LATER = "vgen_abc123def456", "vgen_later"
 

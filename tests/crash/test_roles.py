@@ -13,12 +13,13 @@ from bot.chat.texts.replies import DATABASE_DOWN
 from bot.storage.migrations import NEWEST
 from sandbox.bot_process import BotProcess
 from sandbox.discord import Message
+from sandbox.patience import PATIENCE
 from sandbox.postgres import Server, postgres
 from tests.crash.conftest import CrashEnv
 from tests.secrecy import leaked
 from tests.timing import eventually
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.crash
 
 ID = "vgen_abc123def456"
 POSTS = "POST /channels/*/messages"
@@ -37,14 +38,14 @@ class MultiProcessEnv(CrashEnv):
         self.processes.append(process)
         await process.start("--role", role)
         ready = "ready without a gateway" if role == "work" else "ready as"
-        await eventually(lambda: process.exit_code is not None or ready in process.output(), within=20)
+        await eventually(lambda: process.exit_code is not None or ready in process.output())
         assert process.exit_code is None, process.output()
         return process
 
     async def assert_one_result(self) -> None:
         [result] = await self.settled(ID)
         assert result.attachments
-        await self.discord.until(lambda: "completed: https://" in self.card.content, within=20)
+        await self.discord.until(lambda: "completed: https://" in self.card.content)
         for process in self.processes:
             await process.stop()
         assert self.results() == [result]
@@ -57,7 +58,7 @@ class MultiProcessEnv(CrashEnv):
 async def env(tmp_path: Path, server: Server, brought_up: str) -> AsyncIterator[MultiProcessEnv]:
     settings = {"DATABASE_URL": server.database(brought_up), "LEASE_TIME": "2", "POLL_INTERVAL": "0.3"}
     async with MultiProcessEnv(tmp_path, POLL_RATE="1000", LOG_LEVEL="DEBUG", **settings) as env:
-        env.discord.interaction_deadline = 15
+        env.discord.interaction_deadline = PATIENCE
         yield env
         for process in env.processes:
             await process.stop()
@@ -141,7 +142,7 @@ async def test_database_that_goes_and_comes_back_loses_nothing(env: MultiProcess
         await hold.reached()
         own.stop()
         hold.release()
-        await eventually(lambda: "PostgreSQL cannot be reached" in worker.output(), within=20)
+        await eventually(lambda: "PostgreSQL cannot be reached" in worker.output())
         assert await env.listed() == DATABASE_DOWN
         own.start()
 
@@ -182,7 +183,7 @@ async def test_two_processes_share_the_shards(env: MultiProcessEnv):
     def posted() -> list[Message]:
         return [message for message in elsewhere.messages if message.attachments]
 
-    assert len(await env.discord.until(posted, within=20)) == 1
+    assert len(await env.discord.until(posted)) == 1
     await env.assert_one_result()
     assert all("1 of 2 shards" in process.output() for process in env.processes)
     assert not any("no longer in server" in process.output() for process in env.processes)

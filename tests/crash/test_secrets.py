@@ -15,7 +15,7 @@ from sandbox.video_api import Clip
 from tests.crash.conftest import CrashEnv
 from tests.secrecy import leaked
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.crash
 
 ID = "vgen_abc123def456"
 

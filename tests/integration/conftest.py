@@ -14,6 +14,7 @@ from discord.http import Route
 from bot import app
 from bot.settings import Settings, read_settings
 from sandbox.discord import Channel, Guild, Message, Person, StandInDiscord
+from sandbox.patience import PATIENCE
 from sandbox.video_api import StandInVideoApi
 
 POLL_INTERVAL = 0.2
@@ -52,7 +53,7 @@ class InProcessEnv:
         running = asyncio.create_task(app.run(self.settings(**changes), stop))
         try:
             connected = asyncio.create_task(
-                self.discord.until(lambda: self.discord.connected and self.discord.commands, within=20)
+                self.discord.until(lambda: self.discord.connected and self.discord.commands)
             )
             await asyncio.wait({running, connected}, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
@@ -103,7 +104,7 @@ async def env(tmp_path: Path) -> AsyncIterator[InProcessEnv]:
         guild.join(alice)
         guild.join(bob)
         # Discord allows 3 s; how fast the bot answers is measured elsewhere, on a machine at rest.
-        discord.interaction_deadline = 15
+        discord.interaction_deadline = PATIENCE
         env = InProcessEnv(discord, api, guild, guild.add_channel("renders"), alice, bob, tmp_path)
         yield env
         env.check()

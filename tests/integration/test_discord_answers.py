@@ -15,6 +15,7 @@ from bot.chat import messenger
 from bot.chat.gateway.membership import Membership
 from sandbox.discord import Channel, Message
 from sandbox.faults import Fault
+from sandbox.patience import PATIENCE
 from sandbox.video_api import Clip
 from tests.integration.conftest import InProcessEnv
 
@@ -218,7 +219,7 @@ async def test_outage_of_a_server_is_no_removal(env: InProcessEnv):
         env.discord.faults.add(Fault(POSTS, status=503, body="", times=2))
         task.fail("no")
         await env.guild.recover()
-        assert await asyncio.wait_for(env.results(), 30)
+        assert await asyncio.wait_for(env.results(), PATIENCE)
 
     assert env.alice.direct_channel.messages == []
 
@@ -414,8 +415,8 @@ async def test_transient_error_gives_one_message_with_one_nonce(env: InProcessEn
         card = await env.track(ID)
         env.discord.faults.add(fault)
         task.complete()
-        [result] = await asyncio.wait_for(env.results(), 30)
-        await env.discord.until(lambda: str(result.id) in card.content, within=30)
+        [result] = await asyncio.wait_for(env.results(), PATIENCE)
+        await env.discord.until(lambda: str(result.id) in card.content)
 
     assert {r.body["nonce"] for r in sent(env)} == {result.nonce}
     assert len(await env.results()) == 1
@@ -432,9 +433,9 @@ async def test_upload_that_stalls_is_tried_again_with_the_same_nonce(
         card = await env.track(ID)
         task.complete()
         await held.reached()
-        await env.discord.until(lambda: len(sent(env)) >= 2, within=30)
+        await env.discord.until(lambda: len(sent(env)) >= 2)
         [result] = await env.results()
-        await env.discord.until(lambda: str(result.id) in card.content, within=30)
+        await env.discord.until(lambda: str(result.id) in card.content)
         held.drop()
 
     assert {r.body["nonce"] for r in sent(env)} == {result.nonce}
@@ -451,7 +452,7 @@ async def test_message_deleted_before_its_answer_came_counts_as_posted(env: InPr
         task.fail("no")
         [result] = await env.results()
         env.bob.delete(result)
-        await env.discord.until(lambda: "failed" in card.content and "posting" not in card.content, 30)
+        await env.discord.until(lambda: "failed" in card.content and "posting" not in card.content)
 
     assert [r.status for r in sent(env)][-1] == 404
 

@@ -10,6 +10,7 @@ from bot.chat.gateway import shards
 from bot.chat.gateway.watchdog import watch
 from bot.core.errors import ClientStalled, DependencyDown
 from sandbox.faults import Fault
+from sandbox.patience import PATIENCE
 from tests.integration.conftest import InProcessEnv
 
 ID = "vgen_abc123def456"
@@ -45,7 +46,7 @@ async def test_session_that_cannot_be_resumed_is_begun_anew(env: InProcessEnv):
         await env.track(ID)
         env.discord.forget_sessions()
         await env.discord.disconnect_gateway(1006)
-        await env.discord.until(lambda: env.discord.identifies == 2, within=30)
+        await env.discord.until(lambda: env.discord.identifies == 2)
         task.fail("no")
         assert await env.results()
 
@@ -57,7 +58,7 @@ async def test_stalled_client_ends_the_process(env: InProcessEnv, monkeypatch: p
     async def stall() -> None:
         async with env.bot() as running:
             env.discord.hold("GET /users/@me")
-            await asyncio.wait({running}, timeout=20)
+            await asyncio.wait({running}, timeout=PATIENCE)
 
     with pytest.raises(ClientStalled):
         await stall()

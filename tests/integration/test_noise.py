@@ -18,14 +18,14 @@ INTERVAL = 0.1
 ENVELOPE = {"code": -1, "msg": "Internal server error", "data": None}
 
 
-async def shown(env: InProcessEnv, card: Message, text: str, within: float = 20) -> None:
-    await env.discord.until(lambda: text in card.content, within=within)
+async def shown(env: InProcessEnv, card: Message, text: str) -> None:
+    await env.discord.until(lambda: text in card.content)
 
 
 async def polled(env: InProcessEnv, times: int, task_id: str = ID) -> None:
     """Until the id has been polled so many times from now on."""
     before = len(env.api.polls_of(task_id))
-    await env.api.until(lambda: len(env.api.polls_of(task_id)) >= before + times, within=30)
+    await env.api.until(lambda: len(env.api.polls_of(task_id)) >= before + times)
 
 
 # -- noise about every task ------------------------------------------------------------------------
@@ -55,7 +55,7 @@ async def test_noise_about_every_id_ends_no_task(env: InProcessEnv, noise: Fault
         if is_known:
             await shown(env, card, "`queued`")
             env.api.faults.add(noise)
-        await env.api.until(lambda: len(env.api.faults.taken) == noise.times, within=30)
+        await env.api.until(lambda: len(env.api.faults.taken) == noise.times)
         task.complete()
         [result] = await env.results()
 
@@ -111,11 +111,11 @@ async def test_api_that_was_away_longer_than_the_deadline_is_asked_on(env: InPro
         await shown(env, card, "`queued`")
         env.api.faults.add(Fault(POLL, cut="before", times=None))
         since = len(env.api.polls)
-        await env.api.until(lambda: is_longer_than(1.5, env, since), within=30)
+        await env.api.until(lambda: is_longer_than(1.5, env, since))
         task.complete()
         env.api.faults.clear()
         env.api.faults.add(Fault(POLL, status=status, body=""))
-        [result] = await env.discord.until(lambda: results(env), within=30)
+        [result] = await env.discord.until(lambda: results(env))
 
     assert result.attachments
 
@@ -180,7 +180,7 @@ async def test_known_id_that_is_unknown_for_a_while_is_not_given_up(env: InProce
         env.api.faults.add(Fault(f"GET /v1/result/{ID}", status=404, body=unknown, times=15))
         await shown(env, card, "the API does not know this id (yet); I ask again")
         task.complete()
-        [result] = await env.discord.until(lambda: results(env), within=30)
+        [result] = await env.discord.until(lambda: results(env))
 
     assert len(env.api.polls_of(ID)) >= 17
     assert result.attachments
@@ -195,7 +195,7 @@ async def test_known_id_that_stays_unknown_is_given_up_after_sixty_intervals(env
         await env.discord.until(lambda: card.content.count("`queued`") == 2)
         env.api.forget(ID)
         since = len(env.api.polls_of(ID))
-        [result] = await env.discord.until(lambda: results(env), within=40)
+        [result] = await env.discord.until(lambda: results(env))
 
     polls = env.api.polls_of(ID)[since:]
     assert polls[-1].at - polls[0].at >= 60 * INTERVAL - 0.2
@@ -265,7 +265,7 @@ async def test_poll_planned_by_a_clock_an_hour_ahead_is_due_now(
         if not restarts:
             wrong_clock.shift = 0
             task.complete()
-            assert await env.discord.until(lambda: results(env), within=30)
+            assert await env.discord.until(lambda: results(env))
             return
     wrong_clock.shift = 0
     task.complete()
@@ -283,6 +283,6 @@ async def test_clock_eight_hours_ahead_ends_no_task(env: InProcessEnv, wrong_clo
         await polled(env, 5)
         wrong_clock.shift = 0
         task.complete()
-        [result] = await env.discord.until(lambda: results(env), within=30)
+        [result] = await env.discord.until(lambda: results(env))
 
     assert result.attachments

@@ -33,11 +33,9 @@ def results(env: InProcessEnv) -> list[Message]:
     return [m for m in env.channel.messages if any(b.label == "Delete" for b in m.buttons)]
 
 
-async def result_of(env: InProcessEnv, task_id: str, within: float = 40) -> Message:
+async def result_of(env: InProcessEnv, task_id: str) -> Message:
     """The id's result message, once it is there."""
-    [found] = await env.discord.until(
-        lambda: [m for m in results(env) if task_id in m.content], within=within
-    )
+    [found] = await env.discord.until(lambda: [m for m in results(env) if task_id in m.content])
     return found
 
 
@@ -56,7 +54,7 @@ async def test_twenty_forbidden_ids_keep_no_other_waiting(env: InProcessEnv):
     async with env.bot():
         await env.track(" ".join(bad))
         await env.bob.slash(env.channel, "veo track", id=GOOD)
-        await env.api.until(lambda: len(env.api.polls_of(GOOD)) >= 15, within=20)
+        await env.api.until(lambda: len(env.api.polls_of(GOOD)) >= 15)
         said = await status_of(env, bad[0])
         task.complete()
         result = await result_of(env, GOOD)
@@ -85,9 +83,7 @@ async def test_id_that_is_refused_again_and_again_is_given_up_alone(
     answer(env, BAD, status, body)
     async with env.bot(poll_interval=INTERVAL):
         card = await env.track(f"{GOOD} {BAD}")
-        await env.discord.until(
-            lambda: "the API refuses to say anything about this id: `" in card.content, within=20
-        )
+        await env.discord.until(lambda: "the API refuses to say anything about this id: `" in card.content)
         shown_after = env.api.polls[-1].at - env.api.polls_of(BAD)[0].at
         result = await result_of(env, BAD)
 
@@ -120,7 +116,7 @@ async def test_words_of_a_refusal_are_shown_without_a_credential(env: InProcessE
     answer(env, BAD, 403, {"message": "no access with Authorization: Bearer sk-live-1234567890abcdef"})
     async with env.bot(poll_interval=INTERVAL):
         card = await env.track(f"{GOOD} {BAD}")
-        await env.discord.until(lambda: "no access with" in card.content, within=20)
+        await env.discord.until(lambda: "no access with" in card.content)
         result = await result_of(env, BAD)
 
     assert "no access with" in result.content
@@ -157,9 +153,9 @@ async def test_refused_key_leaves_one_poll_at_a_time(
     async with env.bot(poll_interval=INTERVAL):
         card = await env.track(" ".join(ids))
         first = len(ids)
-        await env.api.until(lambda: len(env.api.polls) >= first + 4, within=30)
+        await env.api.until(lambda: len(env.api.polls) >= first + 4)
         times = [poll.at for poll in env.api.polls[first - 1 :]]
-        await env.discord.until(lambda: "refused my key" in card.content, within=20)
+        await env.discord.until(lambda: "refused my key" in card.content)
         env.api.faults.clear()
         for task in tasks:
             task.complete()
@@ -183,9 +179,9 @@ async def test_refused_ids_do_not_count_as_a_refused_key_again(env: InProcessEnv
         assert card is not None
         await env.discord.until(lambda: "`queued`" in card.content)
         await env.track(" ".join(bad))
-        await env.api.until(lambda: all(len(env.api.polls_of(i)) >= 3 for i in bad), within=40)
+        await env.api.until(lambda: all(len(env.api.polls_of(i)) >= 3 for i in bad))
         since = env.api.polls[-1].at
-        await env.api.until(lambda: len(gaps(env, since=since)) >= 10, within=20)
+        await env.api.until(lambda: len(gaps(env, since=since)) >= 10)
         task.complete()
         result = await result_of(env, GOOD)
 
@@ -207,9 +203,7 @@ async def test_poll_of_a_pause_is_about_the_id_that_was_answered_last(env: InPro
         strange = [f"{BAD}{number:02}" for number in range(5)]
         since = len(env.api.polls)
         await env.track(" ".join(strange))
-        await env.api.until(
-            lambda: len([p for p in env.api.polls[since:] if p.task_id == GOOD]) >= 4, within=30
-        )
+        await env.api.until(lambda: len([p for p in env.api.polls[since:] if p.task_id == GOOD]) >= 4)
 
     polled = [poll.task_id for poll in env.api.polls[since:]]
     assert polled.count(GOOD) > len(polled) / 4

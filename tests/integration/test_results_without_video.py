@@ -13,6 +13,7 @@ from bot import app
 from bot.core.clock import HOUR, MINUTE, SECOND, system_clock
 from bot.media.ffmpeg import find_ffmpeg
 from sandbox.discord import Message
+from sandbox.patience import PATIENCE
 from sandbox.video_api import CLIP, Clip, Fault
 from tests.boxes import FTYP, box
 from tests.films import ffmpeg
@@ -54,7 +55,7 @@ async def hurry(env: InProcessEnv, clock: QuickClock, until: Callable[[], object
 
     A command wakes the loops, which sleep by the real clock.
     """
-    async with asyncio.timeout(45):
+    async with asyncio.timeout(PATIENCE):
         while not until():
             clock.skipped += step
             await env.bob.slash(env.channel, "veo untrack", id="vgen_nothing")
@@ -114,7 +115,7 @@ async def test_link_is_on_the_card_after_ten_minutes_and_the_result_comes_after_
     link = trouble(env, monkeypatch)
     env.api.create(ID).complete(url=link)
     async with patient_bot(env) as card:
-        await env.discord.until(lambda: "posting …" in card.content, within=20)
+        await env.discord.until(lambda: "posting …" in card.content)
         assert link not in card.content
         shown = await hurry(env, clock, lambda: link in card.content, step=30 * SECOND)
         assert 9 * MINUTE <= shown <= 30 * MINUTE
@@ -123,7 +124,7 @@ async def test_link_is_on_the_card_after_ten_minutes_and_the_result_comes_after_
         ended = await hurry(env, clock, lambda: results(env.channel), step=5 * MINUTE)
         assert 2 * HOUR - MINUTE <= ended <= 3 * HOUR
         result = await posted(env)
-        await env.discord.until(lambda: str(result.id) in card.content, within=20)
+        await env.discord.until(lambda: str(result.id) in card.content)
 
     assert not result.attachments
     assert link in result.content
@@ -143,7 +144,7 @@ async def test_video_that_comes_after_an_hour_is_posted(env: InProcessEnv, clock
         env.api.faults.clear()
         await hurry(env, clock, lambda: results(env.channel), step=20 * SECOND)
         result = await posted(env)
-        await env.discord.until(lambda: str(result.id) in card.content, within=20)
+        await env.discord.until(lambda: str(result.id) in card.content)
 
     assert is_the_clip(result)
     assert link not in card.content
@@ -177,7 +178,7 @@ async def test_what_is_no_video_is_not_posted_as_one(
     caplog.set_level(logging.INFO)
     env.api.create(ID).complete(Clip(NO_VIDEOS[kind](tmp_path)))
     async with patient_bot(env):
-        await env.api.until(lambda: len(env.api.downloads) == 1, within=20)
+        await env.api.until(lambda: len(env.api.downloads) == 1)
         asked = await hurry(env, clock, lambda: results(env.channel), step=2 * SECOND)
         assert asked <= 10 * MINUTE
         result = await posted(env)
@@ -196,7 +197,7 @@ async def test_fresh_link_after_the_tries_gives_the_video(env: InProcessEnv, clo
     task = env.api.create(ID)
     task.complete(url=f"{env.api.url}/videos/gone.mp4")
     async with patient_bot(env):
-        await env.api.until(lambda: len(env.api.downloads) == 1, within=20)
+        await env.api.until(lambda: len(env.api.downloads) == 1)
         task.complete()
         await hurry(env, clock, lambda: results(env.channel), step=2 * SECOND)
         result = await posted(env)

@@ -17,6 +17,7 @@ from bot.chat.gateway.shards import shard_of
 from bot.core.errors import DependencyDown, SettingsWrong, TokenRefused
 from sandbox.discord import Channel, Guild, InteractionFailed, Message
 from sandbox.faults import Fault
+from sandbox.patience import PATIENCE
 from tests.integration.conftest import InProcessEnv
 from tests.timing import eventually
 
@@ -231,7 +232,7 @@ async def test_token_refused_later_on_one_shard_ends_the_process(sharded_env: Sh
             sharded_env.env.discord.refuse_shard(1, 4004)
             sharded_env.env.discord.forget_sessions()
             await sharded_env.env.discord.disconnect_gateway(1006)
-            await asyncio.wait({running}, timeout=20)
+            await asyncio.wait({running}, timeout=PATIENCE)
 
     with pytest.raises(TokenRefused):
         await lose_the_token()

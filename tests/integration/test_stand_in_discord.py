@@ -17,6 +17,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from sandbox.discord import Channel, Guild, InteractionFailed, Person, StandInDiscord
+from sandbox.patience import PATIENCE
 
 Asked = discord.Interaction["Client"]
 
@@ -59,7 +60,7 @@ class Client(discord.Client):
 
     async def has_seen(self, *events: str) -> None:
         """Wait until these are the latest events."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while self.seen[-len(events) :] != list(events):
                 self._noted.clear()
                 await self._noted.wait()
@@ -155,10 +156,10 @@ class ClientEnv:
         client = client or Client()
         await self._stack.enter_async_context(client)
         running = asyncio.create_task(client.start(self.discord.token))
-        self._stack.push_async_callback(asyncio.wait_for, running, 5)
+        self._stack.push_async_callback(asyncio.wait_for, running, PATIENCE)
         self._stack.push_async_callback(client.close)
-        await self.discord.until(lambda: self.discord.connected, within=5)
-        await asyncio.wait_for(client.wait_until_ready(), 5)
+        await self.discord.until(lambda: self.discord.connected)
+        await asyncio.wait_for(client.wait_until_ready(), PATIENCE)
         return client
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from sandbox.patience import PATIENCE
 from sandbox.video_api import CLIP, BodyFault, Clip, Complete, Fail, Fault, StandInVideoApi
 
 ID = "vgen_abc123def456"
@@ -269,7 +270,7 @@ async def test_until_returns_when_it_is_seen(api: StandInVideoApi, http):
     """Woken by the arrival."""
     api.create(ID)
     job = asyncio.create_task(ask(http))
-    await api.until(lambda: len(api.polls_of(ID)) == 1, within=5)
+    await api.until(lambda: len(api.polls_of(ID)) == 1)
     assert (await job)["status"] == "queued"
 
 
@@ -296,4 +297,4 @@ async def test_stand_in_runs_as_a_process(tmp_path):
         async with http.get("/v1/result/vgen_000000000003", headers=headers) as response:
             assert (await response.json())["status"] == "processing"
     process.terminate()
-    assert await asyncio.wait_for(process.wait(), 5) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 0

@@ -9,6 +9,7 @@ from bot import app
 from bot.core.clock import SECOND, system_clock
 from bot.core.errors import DependencyDown, TokenRefused
 from sandbox.faults import Fault
+from sandbox.patience import PATIENCE
 from sandbox.postgres import Server
 from sandbox.video_api import Clip
 from tests.integration.conftest import InProcessEnv
@@ -108,7 +109,7 @@ async def test_interrupted_download_is_started_again(env: InProcessEnv):
     env.api.faults.add(Fault("GET /videos/*", status=503, body=""))
     async with env.bot():
         await env.track(ID)
-        [result] = await asyncio.wait_for(env.results(), 20)
+        [result] = await asyncio.wait_for(env.results(), PATIENCE)
 
     assert result.attachments
     assert len(env.api.downloads) == 2
@@ -120,7 +121,7 @@ async def test_answer_cut_after_discord_accepted_gives_one_message(env: InProces
     async with env.bot():
         await env.track(ID)
         env.discord.faults.add(Fault(POSTS, cut="after"))
-        await env.discord.until(lambda: len(env.discord.requests("POST", "/channels/*/messages")) >= 2, 20)
+        await env.discord.until(lambda: len(env.discord.requests("POST", "/channels/*/messages")) >= 2)
         [result] = await env.results()
         card = env.channel.messages[0]
         await env.discord.until(lambda: str(result.id) in card.content)
@@ -134,7 +135,7 @@ async def test_discord_503_is_tried_again_with_the_same_nonce(env: InProcessEnv)
     async with env.bot():
         await env.track(ID)
         env.discord.faults.add(Fault(POSTS, status=503, body=""))
-        [result] = await asyncio.wait_for(env.results(), 20)
+        [result] = await asyncio.wait_for(env.results(), PATIENCE)
 
     nonces = {r.body["nonce"] for r in env.discord.requests("POST", "/channels/*/messages")}
     assert nonces == {result.nonce}
@@ -248,7 +249,7 @@ async def test_token_revoked_while_running_ends_the_process(env: InProcessEnv):
         async with env.bot() as running:
             env.discord.faults.add(Fault("* /channels/*", status=401, body=refusal, times=None))
             await env.track(ID)
-            await asyncio.wait({running}, timeout=10)
+            await asyncio.wait({running}, timeout=PATIENCE)
 
     with pytest.raises(TokenRefused):
         await lose_the_token()

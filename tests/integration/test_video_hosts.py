@@ -72,7 +72,7 @@ async def test_hosts_that_drip_hold_up_nobody(
         await env.bob.slash(videos, "veo track", id="vgen_good")
         await env.bob.slash(reasons, "veo track", id="vgen_bad")
         begun = await slow(env)
-        await env.api.until(lambda: len(env.api.downloads) >= begun, within=20)
+        await env.api.until(lambda: len(env.api.downloads) >= begun)
         failing.fail("no")
         good.complete()
         assert "no" in (await posted(env, reasons)).content
@@ -93,7 +93,7 @@ async def test_downloads_of_one_channel_begin_together(env: InProcessEnv):
     env.api.create("vgen_bad").fail("no")
     async with env.bot():
         await env.track(" ".join([*ids, "vgen_bad", "vgen_good"]))
-        await env.discord.until(lambda: len(results(env.channel)) == 2, within=12)
+        await env.discord.until(lambda: len(results(env.channel)) == 2)
 
     [good] = [result for result in results(env.channel) if result.attachments]
     assert is_the_clip(good)
@@ -133,7 +133,7 @@ async def test_disk_without_room_holds_up_its_video_alone(env: InProcessEnv, mon
     env.api.faults.add(BodyFault(chunked=True, times=None))
     async with env.bot():
         await env.track(ID)
-        await env.api.until(lambda: any(download.ended for download in env.api.downloads), within=20)
+        await env.api.until(lambda: any(download.ended for download in env.api.downloads))
         await env.bob.slash(reasons, "veo track", id="vgen_bad")
         assert "no" in (await posted(env, reasons)).content
         assert not results(env.channel)

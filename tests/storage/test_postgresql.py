@@ -23,6 +23,7 @@ from bot.storage.postgresql import NotificationListener, clock_difference
 from bot.storage.rate_limit import SharedRateLimiter
 from bot.storage.store import CARDS, DELIVERIES, DISCORD, LEASE_TIME, TASKS, Store, open_database, open_store
 from bot.storage.tables import cards, deliveries, metadata, rate_limits, tasks
+from sandbox.patience import PATIENCE
 from sandbox.postgres import Server, postgres
 from tests.conftest import INTERVAL
 from tests.factories import CHANNEL, DONE, GUILD, OWNER, ask_about, track
@@ -212,7 +213,7 @@ async def test_outcomes_and_renewals_at_once_do_not_block_each_other(url: str, c
             return PollOutcome(task, lease, clock(), DONE)  # type: ignore[arg-type]
 
         parts = [[(claim.lease, task) for task in reversed(claim.work)] for claim in claims]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             ended = await asyncio.gather(
                 *(record(store, number) for number, store in enumerate(stores)),
                 *(
@@ -248,7 +249,7 @@ async def test_claim_does_not_wait_for_what_somebody_else_is_taking(url: str, cl
     """It takes the others."""
     async with processes(url, 2) as (one, other):
         await track(one, clock, "t1", "t2")
-        async with row_held(one, "t1"), asyncio.timeout(5):
+        async with row_held(one, "t1"), asyncio.timeout(PATIENCE):
             claim = await other.tasks.claim(10, clock())
 
         assert [task.id for task in claim.work] == ["t2"]
@@ -260,7 +261,7 @@ async def test_renewal_does_not_wait_for_what_is_being_written(url: str, clock: 
         await track(one, clock, "t1", "t2")
         claim = await one.tasks.claim(10, clock())
         clock.advance(LEASE_TIME - 1)
-        async with row_held(one, "t1"), asyncio.timeout(5):
+        async with row_held(one, "t1"), asyncio.timeout(PATIENCE):
             await other.tasks.renew([claim.lease], clock())
         clock.advance(1)
 
@@ -292,7 +293,7 @@ async def test_process_that_freezes_in_a_transaction_holds_nobody_up_for_long(
     async with frozen_within(url, asked) as frozen:
         # The frozen one's time ends first, however slow the machine is.
         monkeypatch.setattr(postgresql, "_TRANSACTION_TIMEOUT", "5s")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             other = await database.run(
                 lambda connection: connection.execute(sa.text("SELECT 1")), exclusive=True
             )
@@ -397,10 +398,10 @@ async def test_work_made_in_one_process_wakes_another_at_once(url: str, clock: F
     """A command in one process wakes the poller in another."""
     async with processes(url, 1) as (store,), listening(url) as notified:
         await track(store, clock)
-        await eventually(lambda: (TASKS,) in notified, within=1)
+        await eventually(lambda: (TASKS,) in notified)
         notified.clear()
         await ask_about(store, clock)
-        await eventually(lambda: len(notified) == 2, within=1)
+        await eventually(lambda: len(notified) == 2)
         assert notified == [(DELIVERIES,), (CARDS,)]
 
 

@@ -375,7 +375,7 @@ async def test_ffmpeg_ends_when_the_bot_is_killed(
     bot.kill()
 
     try:
-        await eventually(lambda: all(is_gone(child.pid) for child in children), within=5)
+        await eventually(lambda: all(is_gone(child.pid) for child in children))
     finally:
         for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):

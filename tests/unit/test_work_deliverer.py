@@ -27,6 +27,7 @@ from bot.metrics import AttemptOutcome
 from bot.storage.store import LEASE_TIME
 from bot.storage.task_queue import RESULT_FOLLOWS
 from bot.work.loop import DurableLoop
+from sandbox.patience import PATIENCE
 from tests.conftest import INTERVAL
 from tests.counted import counted
 from tests.deliverer_env import MP4, DelivererEnv, make_due
@@ -321,7 +322,7 @@ async def card_is_due(env: DelivererEnv) -> bool:
 
 
 async def until_card_is_due(env: DelivererEnv) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         # What is waited for is in the database, which sets no asyncio.Event.
         while not await card_is_due(env):  # noqa: ASYNC110
             await asyncio.sleep(0.005)

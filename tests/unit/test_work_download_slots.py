@@ -6,6 +6,7 @@ import time
 import pytest
 
 from bot.work.download_slots import DownloadSlots, Progress, Slots
+from sandbox.patience import PATIENCE
 
 ALICE, BOB = 1, 2
 
@@ -36,7 +37,7 @@ class Downloads:
         self.ends.setdefault(name, asyncio.Event()).set()
 
     async def until_running(self, *names: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while sorted(self.running) != sorted(names):
                 self.changed.clear()
                 await self.changed.wait()
@@ -115,7 +116,7 @@ async def test_slow_download_moves_on_also_when_nobody_waits(downloads: Download
     slots = DownloadSlots(fast=1, slow=1, min_speed=1 << 30, patience=0.01)
     slow = start(slots, downloads, "slow")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while downloads.started != ["slow", "slow"]:
             downloads.changed.clear()
             await downloads.changed.wait()
@@ -184,7 +185,7 @@ async def test_cancelled_waiter_takes_no_slot(downloads: Downloads):
 
     first.cancel()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await entered.wait()
     assert not slots.is_contended
     third.cancel()

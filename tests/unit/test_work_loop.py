@@ -9,6 +9,7 @@ import pytest
 from bot.core.errors import DownloadInterrupted, StorageUnavailable, TokenRefused
 from bot.core.tasks import Claim
 from bot.work.loop import DurableLoop
+from sandbox.patience import PATIENCE
 from tests.timing import FakeClock, eventually
 
 Handler = Callable[[str], Awaitable[None]]
@@ -112,7 +113,7 @@ async def running(loop: DurableLoop[str]) -> AsyncIterator[asyncio.Event]:
         yield stop
     finally:
         stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await job
 
 
@@ -150,7 +151,7 @@ async def test_sleeping_loop_wakes_when_there_is_new_work():
         await eventually(lambda: queue.limits)
         queue.works.append("new")
         loop.wake()
-        await eventually(lambda: queue.handled, within=2)
+        await eventually(lambda: queue.handled)
 
     assert queue.handled == ["new"]
 
@@ -162,7 +163,7 @@ async def test_sleeping_loop_wakes_when_the_next_work_is_due():
     async with running(make_loop(queue)):
         await eventually(lambda: queue.limits)
         queue.works.append("due")
-        await eventually(lambda: queue.handled, within=2)
+        await eventually(lambda: queue.handled)
 
     assert queue.handled == ["due"]
 
@@ -185,7 +186,7 @@ async def test_work_that_becomes_due_during_a_claim_is_claimed_at_once():
     queue.due = clock.now + 1
     queue.while_claiming = lambda: clock.advance(2)
     async with running(make_loop(queue, clock=clock)):
-        await eventually(lambda: len(queue.limits) == 2, within=0.5)
+        await eventually(lambda: len(queue.limits) == 2)
 
     assert clock() == queue.due + 3
 
@@ -258,7 +259,7 @@ async def test_failing_claim_is_tried_again_by_itself(error: Exception, caplog: 
     queue = ScriptedQueue("a")
     queue.claim_errors = [error]
     async with running(make_loop(queue)):
-        await eventually(lambda: queue.handled, within=5)
+        await eventually(lambda: queue.handled)
 
     assert queue.handled == ["a"]
     (record,) = [r for r in caplog.records if "could not look for work" in r.message]
@@ -272,7 +273,7 @@ async def test_failing_query_of_the_next_due_time_is_tried_again():
     async with running(make_loop(queue)):
         await eventually(lambda: not queue.due_errors)
         queue.works.append("a")
-        await eventually(lambda: queue.handled, within=5)
+        await eventually(lambda: queue.handled)
 
     assert queue.handled == ["a"]
 
@@ -345,7 +346,7 @@ async def test_refused_token_in_a_job_ends_the_loop():
 
     queue = ScriptedQueue("a", handler=handler)
     with pytest.raises(TokenRefused):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await make_loop(queue).run(asyncio.Event())
 
     assert queue.quarantined == []
@@ -377,7 +378,7 @@ async def test_failing_renewal_is_tried_again(error: Exception):
     queue = ScriptedQueue("long", handler=held)
     queue.renew_errors = [error]
     async with running(make_loop(queue, renew_interval=0.01)):
-        await eventually(lambda: len(queue.renewed) >= 2, within=3)
+        await eventually(lambda: len(queue.renewed) >= 2)
         held.go.set()
 
     assert queue.renewed[:2] == [{1}, {1}]
@@ -388,9 +389,9 @@ async def test_work_that_a_wrong_clock_planned_is_done_now(caplog: pytest.LogCap
     queue = ScriptedQueue()
     queue.planned_too_far = ["old"]
     async with running(make_loop(queue, renew_interval=0.01)):
-        await eventually(lambda: queue.handled == ["old"], within=3)
+        await eventually(lambda: queue.handled == ["old"])
         queue.planned_too_far = ["new"]
-        await eventually(lambda: queue.handled == ["old", "new"], within=3)
+        await eventually(lambda: queue.handled == ["old", "new"])
 
     told = [record.message for record in caplog.records if "clock was wrong" in record.message]
     assert told == ["scripted: the clock was wrong: 1 pieces of work are due now"] * 2
@@ -405,7 +406,7 @@ async def test_failing_look_for_wrongly_planned_work_is_tried_again(error: Excep
     queue = ScriptedQueue("long", handler=held)
     queue.pull_back_errors = [error]
     async with running(make_loop(queue, renew_interval=0.01)):
-        await eventually(lambda: queue.pulled_back >= 3 and queue.renewed, within=3)
+        await eventually(lambda: queue.pulled_back >= 3 and queue.renewed)
         held.go.set()
 
     assert queue.renewed[0] == {1}
