@@ -8,7 +8,6 @@ import os
 import resource
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,12 @@ from bot.veo.download import VideoDownloader, open_download_session
 from bot.veo.public_address import PublicResolver
 from sandbox.video_api import CLIP, BodyFault, Clip, Fault, StandInVideoApi
 from sandbox.video_api.sending import HoldPoint
-from tests.download_env import WHOLE
+from tests.download_env import WHOLE, Arrivals
+from tests.timing import hurried
 
 MIB = 1 << 20
 VIDEO = "GET /videos/*"
 ID = "vgen_abc123def456"
-QUICK = TransferLimits(header_timeout=0.5, stall_timeout=0.3)
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def downloader(session: aiohttp.ClientSession) -> VideoDownloader:
-    return VideoDownloader(session=session, max_bytes=64 * MIB, allow_loopback=True, limits=QUICK)
+    return VideoDownloader(session=session, max_bytes=64 * MIB, allow_loopback=True)
 
 
 @pytest.fixture
@@ -85,6 +84,13 @@ async def fetched(downloader: VideoDownloader, url: str, target: Path) -> Mp4:
     found = await downloader.fetch(url, target, timeout=60)
     assert found == inspect_mp4(target)
     return found
+
+
+async def fetched_hurried(api: StandInVideoApi, downloader: VideoDownloader, url: str, target: Path) -> Mp4:
+    """The same, in the time that the limits allow, though not by the clock on the wall."""
+    arrivals = Arrivals(api)
+    fetching = downloader.fetch(url, target, timeout=3600, on_progress=arrivals.note)
+    return await hurried(fetching, all_came=arrivals.are_complete)
 
 
 def sha256(path: Path) -> str:
@@ -140,13 +146,13 @@ async def test_video_without_a_length_is_accepted_when_it_is_whole(
 
 
 async def test_slow_line_is_no_stall(
-    api: StandInVideoApi, downloader: VideoDownloader, link: str, target: Path
+    api: StandInVideoApi, session: aiohttp.ClientSession, link: str, target: Path
 ):
     """Longer in total than the stall limit, but never silent for that long."""
-    api.faults.add(BodyFault(chunk=CLIP.size // 8, pause=0.06))
-    before = time.monotonic()
-    assert await fetched(downloader, link, target) == WHOLE
-    assert time.monotonic() - before > 0.3
+    limits = TransferLimits(least_speed=1)
+    downloader = VideoDownloader(session=session, max_bytes=64 * MIB, allow_loopback=True, limits=limits)
+    api.faults.add(BodyFault(chunk=CLIP.size // 8, pause=limits.stall_timeout - 5))
+    assert await fetched_hurried(api, downloader, link, target) == WHOLE
 
 
 # -- what ends a video for good --------------------------------------------------------------------
@@ -232,12 +238,10 @@ async def test_what_is_not_an_mp4_is_refused_and_may_come_later(
 async def test_redirect_to_a_forbidden_place_is_refused_unvisited(
     api: StandInVideoApi, downloader: VideoDownloader, link: str, target: Path, location: str
 ):
-    """Even where loopback is allowed, nothing else private is. It would time out if connected."""
+    """Even where loopback is allowed, nothing else private is. A connection would be an interruption."""
     api.faults.add(Fault(VIDEO, status=302, headers={"Location": location}))
-    before = time.monotonic()
     with pytest.raises(VideoUnusable) as caught:
         await fetched(downloader, link, target)
-    assert time.monotonic() - before < 1
     assert "http" not in str(caught.value)
     assert left_behind(target) == []
 
@@ -366,7 +370,7 @@ async def test_passing_status_is_an_interruption(
     [
         # aiohttp itself repeats a GET once when its connection closes without one byte.
         Fault(VIDEO, cut="before", times=2),
-        Fault(VIDEO, delay=5),
+        Fault(VIDEO, delay=100),
         BodyFault(cut_at=0),
         BodyFault(cut_at=1),
         BodyFault(cut_at=CLIP.size - 1),
@@ -395,7 +399,7 @@ async def test_interrupted_download_can_be_repeated(
     """One attempt, at most a part left behind, and the next one succeeds."""
     api.faults.add(fault)
     with pytest.raises(DownloadInterrupted):
-        await fetched(downloader, link, target)
+        await fetched_hurried(api, downloader, link, target)
     assert "video.mp4" not in left_behind(target)
     assert len(api.downloads) == fault.times
     assert await fetched(downloader, link, target) == WHOLE
@@ -538,17 +542,17 @@ async def main(url, target):
         downloader = VideoDownloader(session=session, max_bytes=1 << 30, allow_loopback=True)
         tracemalloc.start()
         found = await downloader.fetch(url, pathlib.Path(target), timeout=60)
-        print(json.dumps({"size": found.size, "peak": tracemalloc.get_traced_memory()[1]}))
+        peak, spent = tracemalloc.get_traced_memory()[1], time.process_time()
+        print(json.dumps({"size": found.size, "peak": peak, "spent": spent}))
 
 asyncio.run(main(*sys.argv[1:]))
 """
 
 
 async def test_large_video_costs_little_memory(api: StandInVideoApi, link: str, target: Path):
-    """100 MiB through a process of its own: a few MiB at the peak, and within seconds."""
+    """100 MiB through a process of its own: a few MiB at the peak, and a few seconds of one core."""
     clip = Clip.padded(100 * MIB)
     api.create(ID).complete(clip)
-    before = time.monotonic()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", MEASURED, link, str(target), stdout=asyncio.subprocess.PIPE
     )
@@ -556,5 +560,5 @@ async def test_large_video_costs_little_memory(api: StandInVideoApi, link: str, 
     measured = json.loads(output)
     assert measured["size"] == clip.size
     assert measured["peak"] < 8 * MIB
-    assert time.monotonic() - before < 5
+    assert measured["spent"] < 10
     assert sha256(target) == clip.sha256
