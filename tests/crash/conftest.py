@@ -72,8 +72,8 @@ class CrashEnv(BotEnvironment):
 
 @pytest.fixture
 async def env(tmp_path: Path, database_url: str) -> AsyncIterator[CrashEnv]:
-    # After a kill, work on PostgreSQL waits for the lease of the dead: as short as it may be.
-    settings = {"DATABASE_URL": database_url, "LEASE_TIME": "1"}
+    # After a kill, work on PostgreSQL waits for the lease of the dead: longer than most pauses of a machine.
+    settings = {"DATABASE_URL": database_url, "LEASE_TIME": "3"}
     async with CrashEnv(
         tmp_path, POLL_INTERVAL="0.3", POLL_RATE="1000", LOG_LEVEL="DEBUG", **settings
     ) as env:

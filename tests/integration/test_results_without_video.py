@@ -72,15 +72,9 @@ async def patient_bot(env: InProcessEnv) -> AsyncIterator[Message]:
 # -- no answer at all (C4) -------------------------------------------------------------------------
 
 
-def closed_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 def refused(env: InProcessEnv, monkeypatch: pytest.MonkeyPatch) -> str:
-    return f"http://127.0.0.1:{closed_port()}/v.mp4"
+    """Nothing ever listens on port 1."""
+    return "http://127.0.0.1:1/v.mp4"
 
 
 def certificate(env: InProcessEnv, monkeypatch: pytest.MonkeyPatch) -> str:

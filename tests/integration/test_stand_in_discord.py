@@ -46,7 +46,7 @@ class Client(discord.Client):
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
             max_messages=None,
-            guild_ready_timeout=0.01,
+            guild_ready_timeout=0.1,
         )
         self.seen: list[str] = []
         self._noted = asyncio.Event()

@@ -273,8 +273,8 @@ async def frozen_within(url: str, asked: str) -> AsyncIterator["asyncpg.Connecti
     """A connection whose process stops in a transaction, after a statement's first message or its last."""
     frozen = await postgresql.connect(url)
     try:
-        await frozen.execute("BEGIN")
-        await frozen.execute(f"SELECT pg_advisory_xact_lock_shared({postgresql._LOCK_KEY})")
+        # One message: nothing lies between them that could take too long.
+        await frozen.execute(f"BEGIN; SELECT pg_advisory_xact_lock_shared({postgresql._LOCK_KEY})")
         if asked == "half":
             await frozen.prepare("SELECT 2")
         yield frozen
@@ -287,12 +287,12 @@ async def test_process_that_freezes_in_a_transaction_holds_nobody_up_for_long(
     url: str, database: Database, monkeypatch: pytest.MonkeyPatch, asked: str
 ):
     """A statement that is new to a connection is two messages: between them the server calls nobody idle."""
-    monkeypatch.setattr(postgresql, "_TRANSACTION_TIMEOUT", "500ms")
-    monkeypatch.setitem(postgresql._SERVER_SETTINGS, "idle_in_transaction_session_timeout", "500ms")
+    monkeypatch.setattr(postgresql, "_TRANSACTION_TIMEOUT", "2s")
+    monkeypatch.setitem(postgresql._SERVER_SETTINGS, "idle_in_transaction_session_timeout", "2s")
 
     async with frozen_within(url, asked) as frozen:
         # The frozen one's time ends first, however slow the machine is.
-        monkeypatch.setattr(postgresql, "_TRANSACTION_TIMEOUT", "5s")
+        monkeypatch.setattr(postgresql, "_TRANSACTION_TIMEOUT", "40s")
         async with asyncio.timeout(PATIENCE):
             other = await database.run(
                 lambda connection: connection.execute(sa.text("SELECT 1")), exclusive=True

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bot.veo.look_up import SystemResolver
+from sandbox.patience import PATIENCE
 
 
 class NameServer:
@@ -22,7 +23,7 @@ class NameServer:
     def getaddrinfo(self, host: str, port: int, **options: Any) -> list[tuple[Any, ...]]:
         self.asked.append(host)
         self.began.release()
-        self.go.wait(20)
+        self.go.wait(PATIENCE)
         if host.startswith("unknown"):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [
@@ -71,12 +72,13 @@ async def test_look_up_that_hangs_ends_for_who_waits(server: NameServer):
     for _ in range(3):
         with pytest.raises(socket.gaierror, match=r"no answer within 0\.05 s"):
             await resolver.resolve("hangs.example")
+    await asyncio.to_thread(server.began.acquire)
     assert server.asked == ["hangs.example"]
 
 
 async def test_number_of_look_ups_is_bounded(server: NameServer):
     """Whoever comes when all threads hang is refused at once; when they end, there is room again."""
-    resolver = SystemResolver(timeout=5, limit=2, getaddrinfo=server.getaddrinfo)
+    resolver = SystemResolver(limit=2, getaddrinfo=server.getaddrinfo)
     jobs = [asyncio.create_task(resolver.resolve(f"{name}.example")) for name in "ab"]
     await asyncio.to_thread(server.began.acquire)
     await asyncio.to_thread(server.began.acquire)
@@ -111,5 +113,5 @@ def test_loop_may_end_before_the_look_up(server: NameServer):
     server.go.set()
     for thread in threading.enumerate():
         if thread.name == "name look-up":
-            thread.join(5)
+            thread.join(PATIENCE)
             assert not thread.is_alive()

@@ -19,9 +19,10 @@ async def test_blocked_loop_is_late():
     reported: list[float] = []
     async with lag_measured(reported.append):
         await eventually(lambda: reported)
+        before = len(reported)
         block(0.8)
-        await eventually(lambda: len(reported) == 2)
+        await eventually(lambda: len(reported) > before)
 
-    assert reported[1] > 0.2
+    assert max(reported[before:]) > 0.2
     assert min(reported) >= 0
     assert len(asyncio.all_tasks()) == 1

@@ -10,7 +10,7 @@ from bot.core.errors import DownloadInterrupted, StorageUnavailable, TokenRefuse
 from bot.core.tasks import Claim
 from bot.work.loop import DurableLoop
 from sandbox.patience import PATIENCE
-from tests.timing import FakeClock, eventually
+from tests.timing import FakeClock, eventually, loop_time_by_hand, turns
 
 Handler = Callable[[str], Awaitable[None]]
 
@@ -151,7 +151,7 @@ async def test_sleeping_loop_wakes_when_there_is_new_work():
         await eventually(lambda: queue.limits)
         queue.works.append("new")
         loop.wake()
-        await eventually(lambda: queue.handled)
+        await eventually(lambda: queue.handled, within=20)
 
     assert queue.handled == ["new"]
 
@@ -163,7 +163,7 @@ async def test_sleeping_loop_wakes_when_the_next_work_is_due():
     async with running(make_loop(queue)):
         await eventually(lambda: queue.limits)
         queue.works.append("due")
-        await eventually(lambda: queue.handled)
+        await eventually(lambda: queue.handled, within=20)
 
     assert queue.handled == ["due"]
 
@@ -172,12 +172,10 @@ async def test_loop_with_something_due_but_nothing_to_claim_does_not_spin():
     """Its channel may be busy: once a second is enough."""
     queue = ScriptedQueue()
     queue.due = FakeClock().now
-    async with running(make_loop(queue)):
-        await eventually(lambda: queue.limits)
-        for _ in range(50):
-            await asyncio.sleep(0)
-
-    assert len(queue.limits) == 1
+    with loop_time_by_hand():
+        async with running(make_loop(queue)):
+            await turns()
+            assert len(queue.limits) == 1
 
 
 async def test_work_that_becomes_due_during_a_claim_is_claimed_at_once():
@@ -185,8 +183,10 @@ async def test_work_that_becomes_due_during_a_claim_is_claimed_at_once():
     queue, clock = ScriptedQueue(), FakeClock()
     queue.due = clock.now + 1
     queue.while_claiming = lambda: clock.advance(2)
-    async with running(make_loop(queue, clock=clock)):
-        await eventually(lambda: len(queue.limits) == 2)
+    with loop_time_by_hand():
+        async with running(make_loop(queue, clock=clock)):
+            await turns()
+            assert len(queue.limits) == 2
 
     assert clock() == queue.due + 3
 
