@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,14 +56,22 @@ def server() -> Iterator[Server]:
 def brought_up(server: Server) -> str:
     """The name of a database with today's schema: copying it is much quicker than running every step."""
     url = server.database()
-
-    async def bring_up() -> None:
-        database = open_database(url)
-        await migrate(database)
-        await database.close()
-
-    asyncio.run(bring_up())
+    asyncio.run(_bring_up(url))
     return urlsplit(url).path.strip("/")
+
+
+async def _bring_up(url: str) -> None:
+    database = open_database(url)
+    await migrate(database)
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+def brought_up_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for SQLite."""
+    file = tmp_path_factory.mktemp("brought-up") / "bot.db"
+    asyncio.run(_bring_up(f"sqlite:///{file}"))
+    return file
 
 
 def database_url_of(request: pytest.FixtureRequest, folder: Path) -> str:
@@ -70,12 +79,14 @@ def database_url_of(request: pytest.FixtureRequest, folder: Path) -> str:
     if request.param == "postgresql":
         made: Server = request.getfixturevalue("server")
         return made.database(request.getfixturevalue("brought_up"))
-    return f"sqlite:///{folder / 'bot.db'}"
+    file: Path = request.getfixturevalue("brought_up_file")
+    folder.mkdir(exist_ok=True)
+    return f"sqlite:///{shutil.copy(file, folder)}"
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'bot.db'}"
+def database_url(tmp_path: Path, brought_up_file: Path) -> str:
+    return f"sqlite:///{shutil.copy(brought_up_file, tmp_path)}"
 
 
 @pytest.fixture

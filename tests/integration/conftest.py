@@ -1,6 +1,7 @@
 """The real bot in the test's own loop, against both stand-ins: real HTTP, websocket and database."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -97,7 +98,9 @@ def discord_addresses() -> Iterator[None]:
 
 
 @pytest.fixture
-async def env(tmp_path: Path) -> AsyncIterator[InProcessEnv]:
+async def env(tmp_path: Path, brought_up_file: Path) -> AsyncIterator[InProcessEnv]:
+    (tmp_path / "data").mkdir()
+    shutil.copy(brought_up_file, tmp_path / "data")
     async with StandInDiscord() as discord, StandInVideoApi() as api:
         guild = discord.add_guild("Studio")
         alice, bob = discord.add_person("alice"), discord.add_person("bob")

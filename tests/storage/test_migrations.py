@@ -214,9 +214,11 @@ def test_steps_are_numbered_by_one_and_say_why():
     assert all(step.why.strip() for step in STEPS)
 
 
-async def test_open_store_brings_the_schema_up(database_url: str):
+@pytest.mark.parametrize("is_shared", [False, True], ids=["sqlite", "postgresql"])
+async def test_open_store_brings_the_schema_up(path: Path, server: Server, is_shared: bool):
     """The program needs no separate command."""
-    async with open_store(database_url, limits=Limits(1, 1, 1), interval=1) as store:
+    url = server.database() if is_shared else f"sqlite:///{path}"
+    async with open_store(url, limits=Limits(1, 1, 1), interval=1) as store:
         assert await schema_version(store.database) == NEWEST
 
 
