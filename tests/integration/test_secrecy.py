@@ -1,6 +1,6 @@
 """The check that greps what the whole suite printed can fail, and sees every kind of print."""
 
-from collections.abc import Callable
+import re
 from pathlib import Path
 
 import pytest
@@ -26,52 +26,54 @@ def test_clean_log_is_clean():
     assert leaked("INFO bot.app: ready as courier in 3 servers\nAuthorization: ********\n") == []
 
 
+INSIDE = f"""
+def test_stdout():
+    {PRINTS}
+    assert True
+
+def test_log():
+    {LOGS}
+    assert True
+
+def test_stderr():
+    {WARNS}
+    assert True
+
+def test_file(tmp_path):
+    (tmp_path / 'deep').mkdir()
+    (tmp_path / 'deep' / 'bot.log').write_bytes(b'\\xff stand-in-key')
+
+def test_failing():
+    {PRINTS}
+    assert 1 == 2
+
+def test_clean():
+    print('nothing')
+"""
+
+
 @pytest.fixture
-def run_inside(
-    pytester: pytest.Pytester, capfd: pytest.CaptureFixture[str]
-) -> Callable[[str], pytest.RunResult]:
-    """A run of pytest on one file, with our conftest.py."""
-
-    def run(source: str) -> pytest.RunResult:
-        pytester.makeconftest(CONFTEST.read_text(encoding="utf-8"))
-        pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
-        pytester.makepyfile(source)
-        outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-        # What the inner run printed must not be taken for ours.
-        capfd.readouterr()
-        return outcome
-
-    return run
-
-
-@pytest.mark.parametrize("leak", [PRINTS, LOGS, WARNS], ids=["stdout", "log", "stderr"])
-def test_passing_test_that_prints_a_secret_fails(run_inside: Callable[[str], pytest.RunResult], leak: str):
-    """Passed tests are the many."""
-    outcome = run_inside(f"def test_it():\n    {leak}\n    assert True\n")
-
-    outcome.assert_outcomes(failed=1)
-    assert any("a secret was printed" in line for line in outcome.outlines)
+def said(pytester: pytest.Pytester, capfd: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """What a run of pytest on these tests, with our conftest.py, said about each: by its heading."""
+    pytester.makeconftest(CONFTEST.read_text(encoding="utf-8"))
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makepyfile(INSIDE)
+    outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    # What the inner run printed must not be taken for ours.
+    capfd.readouterr()
+    # Passed: the test that leaves a file, whose end is the error, and the clean one.
+    outcome.assert_outcomes(passed=2, failed=4, errors=1)
+    headed = re.split(
+        r"^_+ (?:ERROR at teardown of )?(test_\w+) _+$", outcome.stdout.str(), flags=re.MULTILINE
+    )
+    return dict(zip(headed[1::2], headed[2::2], strict=True))
 
 
-def test_passing_test_whose_process_logs_a_secret_fails(run_inside: Callable[[str], pytest.RunResult]):
-    """Every file that it leaves is read, however deep: each bot process logs into one."""
-    write = "(tmp_path / 'deep').mkdir(); (tmp_path / 'deep' / 'bot.log').write_bytes(b'\\xff stand-in-key')"
-
-    outcome = run_inside(f"def test_it(tmp_path):\n    {write}\n    assert True\n")
-
-    outcome.assert_outcomes(passed=1, errors=1)
-    assert any("deep/bot.log" in line for line in outcome.outlines)
-
-
-def test_failing_test_that_prints_a_secret_still_tells_why(run_inside: Callable[[str], pytest.RunResult]):
-    outcome = run_inside(f"def test_it():\n    {PRINTS}\n    assert 1 == 2\n")
-
-    outcome.assert_outcomes(failed=1)
-    assert any("assert 1 == 2" in line for line in outcome.outlines)
-    assert any("a secret was printed" in line for line in outcome.outlines)
-
-
-def test_test_that_prints_no_secret_passes(run_inside: Callable[[str], pytest.RunResult]):
-    outcome = run_inside("def test_it():\n    print('nothing')\n")
-
-    outcome.assert_outcomes(passed=1)
+def test_test_that_prints_a_secret_or_leaves_it_in_a_file_fails(said: dict[str, str]):
+    """Passed tests are the many; every file is read, however deep: each bot process logs into one."""
+    assert said.keys() == {"test_stdout", "test_log", "test_stderr", "test_file", "test_failing"}
+    for name in ("test_stdout", "test_log", "test_stderr", "test_failing"):
+        assert "a secret was printed" in said[name]
+    assert "deep/bot.log" in said["test_file"]
+    # Why it failed by itself is still told.
+    assert "assert 1 == 2" in said["test_failing"]
