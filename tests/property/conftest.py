@@ -12,7 +12,7 @@ _COMMON = settings(
     # A folder that the examples of one property share: each overwrites the file.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-settings.register_profile("every run", _COMMON, max_examples=200)
+settings.register_profile("every run", _COMMON, max_examples=100)
 settings.register_profile(
     "fuzz", _COMMON, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "0")) or 200, database=None
 )
