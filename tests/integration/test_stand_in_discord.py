@@ -168,6 +168,8 @@ async def open_env() -> AsyncIterator[ClientEnv]:
     addresses = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
     async with AsyncExitStack() as stack:
         stand_in = await stack.enter_async_context(StandInDiscord())
+        # Longer than the client may pause, and shorter than what waits for its end.
+        stand_in.interaction_deadline = PATIENCE / 3
         Route.BASE = stand_in.api_url
         DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(stand_in.gateway_url)
         try:

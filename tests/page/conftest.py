@@ -14,13 +14,14 @@ from demo.page.browser import MISSING, find, open_browser
 from demo.page.run import populate
 from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Channel, Message, Person
+from sandbox.patience import PATIENCE
 
 WIDE: Any = {"width": 1280, "height": 800}
 # Above the usual port, so that a demo that runs on this machine is not in the way.
 PORT = 18080
 BY_HAND = 0.0
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -100,12 +101,15 @@ async def opened(browser: Browser, tmp_path: Path) -> AsyncIterator[Opened]:
 @asynccontextmanager
 async def _open(browser: Browser, folder: Path, **look: Any) -> AsyncIterator[Opened]:
     async with BotEnvironment(folder) as env:
+        # Longer than the bot may pause, and shorter than what waits for its end.
+        env.discord.interaction_deadline = PATIENCE / 3
         populate(env)
         async with PageServer(env, PORT) as server:
             server.speed.factor = BY_HAND
             server.bot.start()
             context = await browser.new_context(**look)
             await context.grant_permissions(["clipboard-read", "clipboard-write"])
+            context.set_default_timeout(PATIENCE * 1000)
             found = Opened(env, server, await context.new_page())
             await found.page.goto(server.url)
             await expect(found.page.locator(".bot-state")).to_have_attribute("data-state", "running")
