@@ -193,6 +193,9 @@ async def test_poll_of_a_pause_is_about_the_id_that_was_answered_last(env: InPro
         assert card is not None
         await env.discord.until(lambda: "`queued`" in card.content)
         await env.alice.slash(env.channel, "veo untrack", id=BAD)
+        # By the second poll from now on, the bot has read the answer to the first: no other id's came later.
+        answered = len(env.api.polls_of(GOOD)) + 2
+        await env.api.until(lambda: len(env.api.polls_of(GOOD)) >= answered)
         env.api.faults.add(Fault("GET /v1/result/*", status=401, body=REFUSED, times=None))
         strange = [f"{BAD}{number:02}" for number in range(5)]
         since = len(env.api.polls)
