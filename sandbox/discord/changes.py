@@ -19,6 +19,8 @@ ChangeKind = Literal[
     "channel added",
     "channel changed",
     "channel deleted",
+    "thread member added",
+    "thread member removed",
     "message posted",
     "message edited",
     "message deleted",
@@ -29,7 +31,7 @@ ChangeKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`subject` is the user, guild, channel, message or interaction that changed."""
+    """`subject` is the user, guild, channel, thread member, message or interaction that changed."""
 
     kind: ChangeKind
     subject: object

@@ -40,6 +40,12 @@ _COMMANDS_WITH_NSFW = "ApplicationCommandUpdateRequest"
 _EMBED_WITH_FLAGS = "RichEmbed"
 # Other schemas extend it by allOf, so it has to accept further fields.
 _EXTENDED = ("Error",)
+# The error of one field has a name as its code, such as BASE_TYPE_MAX_LENGTH; the description has a number.
+_FIELD_ERROR = {
+    "type": "object",
+    "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["code", "message"],
+}
 
 
 class Contract:
@@ -118,6 +124,7 @@ def _description() -> Json:
         schemas[name]["properties"]["tts"] = {"type": "boolean"}
     schemas[_COMMANDS_WITH_NSFW]["properties"]["nsfw"] = {"type": "boolean"}
     schemas[_EMBED_WITH_FLAGS]["properties"]["flags"] = {"type": "integer"}
+    schemas["InnerErrors"]["properties"]["_errors"]["items"] = _FIELD_ERROR
     for name, schema in schemas.items():
         if name not in _EXTENDED:
             _refuse_unknown_fields(schema)

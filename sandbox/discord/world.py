@@ -1,7 +1,7 @@
 """The state of the stand-in: guilds, channels, users and messages. Plain objects, no HTTP.
 
 Add a function to `World.listeners` to be called with a `Change` after each change; the gateway does so, and
-the page that draws the channels. Channel and message refer to each other, so they are defined together.
+the page that draws the channels.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sandbox.discord import message_parts
 from sandbox.discord.changes import Announcer
-from sandbox.discord.message_parts import EPHEMERAL, LOADING
 from sandbox.discord.permissions import (
     EVERYDAY,
     EVERYTHING,
@@ -22,12 +20,12 @@ from sandbox.discord.permissions import (
     Right,
     rights,
 )
-from sandbox.discord.snowflakes import Snowflakes, moment
+from sandbox.discord.snowflakes import Snowflakes
+from sandbox.discord.thread_members import ThreadMember
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sandbox.discord.message_parts import Attachment, Button, Json, Origin
+    from sandbox.discord.message_parts import Attachment
+    from sandbox.discord.messages import Message
 
 MIB = 1024 * 1024
 DEFAULT_UPLOAD_LIMIT = 20 * MIB
@@ -178,6 +176,10 @@ class Channel:
     posts: list[Message] = field(default_factory=list, repr=False)
     """Every message ever posted here, including deleted and ephemeral ones."""
     overwrites: dict[int, Overwrite] = field(default_factory=dict, repr=False)
+    private: bool = False
+    """Whether only its members, and who has MANAGE_THREADS, see this thread."""
+    thread_members: dict[int, ThreadMember] = field(default_factory=dict, repr=False)
+    """The members of a thread by user id; a new thread has none."""
     deleted: bool = False
     _archived: bool = False
     _locked: bool = False
@@ -246,9 +248,30 @@ class Channel:
         """The right that sending needs here: threads have their own one."""
         return Right.SEND_MESSAGES_IN_THREADS if self.is_thread else Right.SEND_MESSAGES
 
-    def add_thread(self, name: str) -> Channel:
-        thread = Channel(self.world, name=name, kind="thread", guild=self.guild, parent=self)
+    def is_visible_to(self, user_id: int) -> bool:
+        """Whether this user gets to the channel; `rights_of` is the parent's even in a private thread."""
+        if self.guild is None:
+            return True
+        allowed = self.rights_of(user_id)
+        outside = self.private and user_id not in self.thread_members
+        needed = Right.VIEW_CHANNEL | (Right.MANAGE_THREADS if outside else NOTHING)
+        return allowed & needed == needed
+
+    def add_thread(self, name: str, *, private: bool = False) -> Channel:
+        thread = Channel(self.world, name=name, kind="thread", guild=self.guild, parent=self, private=private)
         return self.world.add_channel(thread)
+
+    def add_member(self, user: User) -> None:
+        """Make this user, who may be the bot, a member of the thread."""
+        if user.id not in self.thread_members:
+            self.thread_members[user.id] = ThreadMember(self, user.id)
+            self.world.announce("thread member added", self.thread_members[user.id])
+
+    def remove_member(self, user: User) -> None:
+        """Take this user, who may be the bot, out of the thread."""
+        member = self.thread_members.pop(user.id, None)
+        if member is not None:
+            self.world.announce("thread member removed", member)
 
     def deny(self, user: User, *names: str) -> None:
         before = self.root.overwrites.get(user.id, Overwrite())
@@ -273,62 +296,3 @@ class Channel:
                 self.guild.channels.remove(thread)
             self.guild.channels.remove(self)
         self.world.announce("channel deleted", self)
-
-
-@dataclass(slots=True, eq=False)
-class Message:
-    id: int
-    channel: Channel = field(repr=False)
-    author_id: int
-    content: str = ""
-    embeds: list[Json] = field(default_factory=list)
-    attachments: list[Attachment] = field(default_factory=list)
-    components: list[Json] = field(default_factory=list)
-    flags: int = 0
-    nonce: str | None = None
-    reference: int | None = None
-    """The id of the message that this one replies to."""
-    mentions: set[int] = field(default_factory=set)
-    """The users whom this message pinged."""
-    mentioned: list[int] = field(default_factory=list)
-    """The users named in the text, pinged or not; Discord lists these in the message object."""
-    mention_everyone: bool = False
-    only_for: int | None = None
-    """The one user who sees an ephemeral message."""
-    origin: Origin | None = None
-    edited_at: datetime | None = None
-    edits: list[str] = field(default_factory=list)
-    """The contents that were replaced by edits, oldest first."""
-    deleted: bool = False
-
-    @property
-    def channel_id(self) -> int:
-        return self.channel.id
-
-    @property
-    def created_at(self) -> datetime:
-        return moment(self.id)
-
-    @property
-    def ephemeral(self) -> bool:
-        return bool(self.flags & EPHEMERAL)
-
-    @property
-    def loading(self) -> bool:
-        """True while people see "is thinking…" instead of content."""
-        return bool(self.flags & LOADING)
-
-    @property
-    def visible(self) -> bool:
-        """Whether there is something to see: neither deleted nor still loading."""
-        return not self.deleted and not self.loading
-
-    @property
-    def buttons(self) -> list[Button]:
-        return message_parts.buttons(self.components)
-
-    @property
-    def text(self) -> str:
-        """The content, followed by the text displays among the components."""
-        shown = message_parts.displayed_text(self.components)
-        return "\n".join([self.content, *shown] if self.content else shown)
