@@ -2,11 +2,10 @@
 
 from sandbox.discord.interactions import InteractionFailed
 from sandbox.discord.message_parts import Attachment, Button
-from sandbox.discord.messages import Message
 from sandbox.discord.people import Person, Reply
 from sandbox.discord.record import Request, Upload
 from sandbox.discord.server import StandInDiscord
-from sandbox.discord.world import Channel, Guild, World
+from sandbox.discord.world import Channel, Guild, Message, World
 
 __all__ = [
     "Attachment",

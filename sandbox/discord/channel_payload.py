@@ -9,7 +9,6 @@ from sandbox.discord.snowflakes import moment
 
 if TYPE_CHECKING:
     from sandbox.discord.message_parts import Json
-    from sandbox.discord.thread_members import ThreadMember
     from sandbox.discord.world import Channel, Guild
 
 CHANNEL_TYPES = {"text": 0, "dm": 1, "voice": 2, "news": 5, "thread": 11, "forum": 15}
@@ -135,8 +134,9 @@ def _thread(place: Channel) -> Json:
 
 def own_thread(place: Channel) -> Json:
     """A thread as the gateway sends it: with the bot's own membership, if it is a member."""
-    own = place.thread_members.get(place.world.bot.id)
-    return _thread(place) if own is None else {**_thread(place), "member": thread_member(own)}
+    bot = place.world.bot
+    is_member = bot.id in place.thread_members
+    return {**_thread(place), **({"member": thread_member(place, bot.id)} if is_member else {})}
 
 
 def deleted_thread(place: Channel) -> Json:
@@ -151,10 +151,10 @@ def deleted_thread(place: Channel) -> Json:
     }
 
 
-def thread_member(someone: ThreadMember) -> Json:
+def thread_member(thread: Channel, user_id: int) -> Json:
     return {
-        "id": str(someone.thread.id),
-        "user_id": str(someone.user_id),
-        "join_timestamp": payloads.timestamp(someone.joined_at),
+        "id": str(thread.id),
+        "user_id": str(user_id),
+        "join_timestamp": payloads.timestamp(thread.thread_members[user_id]),
         "flags": 0,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.discord import channel_payload, payloads
-from sandbox.discord.thread_members import ThreadMember
 from sandbox.discord.world import Channel, Guild
 
 if TYPE_CHECKING:
@@ -19,16 +18,13 @@ _VERBS = {"channel added": "CREATE", "channel changed": "UPDATE", "channel delet
 
 def events_of(change: Change) -> tuple[Guild, list[Event]] | None:
     """The guild and the events, none when Discord sends this bot nothing; None for no guild's change."""
-    subject = change.subject
-    if isinstance(subject, Guild):
-        return subject, _guild_events(change.kind, subject)
-    place = subject.thread if isinstance(subject, ThreadMember) else subject
+    place = change.subject
+    if isinstance(place, Guild):
+        return place, _guild_events(change.kind, place)
     if not isinstance(place, Channel) or place.guild is None:
         return None
     if not place.guild.bot_member:
         return place.guild, []
-    if isinstance(subject, ThreadMember):
-        return place.guild, _member_events(change.kind, subject)
     if place.is_thread:
         return place.guild, _thread_events(change.kind, place)
     return place.guild, [(f"CHANNEL_{_VERBS[change.kind]}", channel_payload.channel(place))]
@@ -54,30 +50,35 @@ def _guild_events(kind: str, guild: Guild) -> list[Event]:
 
 
 def _thread_events(kind: str, thread: Channel) -> list[Event]:
+    """Without the members intent, Discord tells the bot of its own membership only."""
+    if kind == "bot joined":
+        return _joined(thread)
+    if kind == "bot left":
+        return _left(thread)
     if not thread.is_visible_to(thread.world.bot.id):
         return []
     if kind == "channel deleted":
         return [("THREAD_DELETE", channel_payload.deleted_thread(thread))]
     if kind == "channel added":
         return [("THREAD_CREATE", {**channel_payload.own_thread(thread), "newly_created": True})]
-    return [("THREAD_UPDATE", channel_payload.channel(thread))]
+    return [("THREAD_UPDATE", channel_payload.channel(thread))] if kind == "channel changed" else []
 
 
-def _member_events(kind: str, member: ThreadMember) -> list[Event]:
-    """Without the members intent, Discord tells the bot of itself only.
+def _joined(thread: Channel) -> list[Event]:
+    """For the bot a private thread begins to exist."""
+    assert thread.guild is not None
+    bot = thread.world.bot
+    member = channel_payload.thread_member(thread, bot.id)
+    added = [{**member, "member": payloads.member(thread.guild, bot), "presence": None}]
+    shown: list[Event] = [("THREAD_CREATE", channel_payload.own_thread(thread))] if thread.private else []
+    return [*shown, _members_update(thread, {"added_members": added})]
 
-    For the bot a private thread appears when it is added, and is gone when it is removed.
-    """
-    thread, guild = member.thread, member.thread.guild
-    if not member.is_bot or guild is None:
-        return []
-    if kind == "thread member added":
-        bot = {"member": payloads.member(guild, guild.world.bot), "presence": None}
-        joined = {"added_members": [{**channel_payload.thread_member(member), **bot}]}
-        shown: list[Event] = [("THREAD_CREATE", channel_payload.own_thread(thread))] if thread.private else []
-        return [*shown, _members_update(thread, joined)]
-    left = _members_update(thread, {"removed_member_ids": [str(member.user_id)]})
-    if thread.is_visible_to(member.user_id):
+
+def _left(thread: Channel) -> list[Event]:
+    """For the bot a private thread is gone, unless it manages threads."""
+    bot_id = thread.world.bot.id
+    left = _members_update(thread, {"removed_member_ids": [str(bot_id)]})
+    if thread.is_visible_to(bot_id):
         return [left]
     return [left, ("THREAD_DELETE", channel_payload.deleted_thread(thread))]
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from sandbox.discord import errors
 
 if TYPE_CHECKING:
-    from sandbox.discord.messages import Message
-    from sandbox.discord.world import Channel
+    from sandbox.discord.world import Channel, Message
 
 MAX_PER_PAGE = 100
 _DEFAULT_PER_PAGE = 50

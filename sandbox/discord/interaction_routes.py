@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sandbox.discord import errors, interactions, message_payload
 from sandbox.discord.endpoint import NO_CONTENT, Answer, Call, Endpoint
 from sandbox.discord.message_parts import EPHEMERAL, LOADING, Json, Origin
-from sandbox.discord.messages import Message
+from sandbox.discord.world import Message
 
 if TYPE_CHECKING:
     from sandbox.discord.interactions import Interaction, Interactions

@@ -14,8 +14,7 @@ from sandbox.discord.message_parts import Json, Origin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.discord.messages import Message
-    from sandbox.discord.world import Channel, User, World
+    from sandbox.discord.world import Channel, Message, User, World
 
 COMMAND, COMPONENT, AUTOCOMPLETE = 2, 3, 4
 

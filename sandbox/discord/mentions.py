@@ -10,8 +10,7 @@ from sandbox.discord.permissions import Right
 
 if TYPE_CHECKING:
     from sandbox.discord.message_parts import Json
-    from sandbox.discord.messages import Message
-    from sandbox.discord.world import Channel
+    from sandbox.discord.world import Channel, Message
 
 _USER = re.compile(r"<@!?(\d+)>")
 _EVERYONE = re.compile(r"@(everyone|here)\b")

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox.discord.message_parts import Attachment, Json, Origin
-    from sandbox.discord.messages import Message
-    from sandbox.discord.world import World
+    from sandbox.discord.world import Message, World
 
 PLAIN, REPLY, COMMAND_ANSWER, MENU_ANSWER = 0, 19, 20, 23
 

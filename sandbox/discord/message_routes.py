@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sandbox.discord import channel_payload, errors, message_payload
 from sandbox.discord.endpoint import NO_CONTENT, Answer, Call, Endpoint
-from sandbox.discord.messages import Message
 from sandbox.discord.permissions import Right
+from sandbox.discord.world import Message
 
 if TYPE_CHECKING:
     from sandbox.discord.changes import Change

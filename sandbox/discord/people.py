@@ -9,9 +9,8 @@ from sandbox.discord import interactions, message_payload, options
 from sandbox.discord.commands import MESSAGE_MENU
 from sandbox.discord.mentions import mentioned_users
 from sandbox.discord.message_parts import BUTTON, Button, Json, walk
-from sandbox.discord.messages import Message
 from sandbox.discord.permissions import Right
-from sandbox.discord.world import Channel, User
+from sandbox.discord.world import Channel, Message, User
 
 if TYPE_CHECKING:
     from sandbox.discord.commands import Commands

@@ -21,7 +21,7 @@ from sandbox.discord.message_parts import (
     Json,
     Origin,
 )
-from sandbox.discord.messages import Message
+from sandbox.discord.world import Message
 
 if TYPE_CHECKING:
     from sandbox.discord.record import Record, Upload

@@ -1,15 +1,18 @@
 """The state of the stand-in: guilds, channels, users and messages. Plain objects, no HTTP.
 
 Add a function to `World.listeners` to be called with a `Change` after each change; the gateway does so, and
-the page that draws the channels.
+the page that draws the channels. Channel and message refer to each other, so they are defined together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from sandbox.discord import message_parts
 from sandbox.discord.changes import Announcer
+from sandbox.discord.message_parts import EPHEMERAL, LOADING
 from sandbox.discord.permissions import (
     EVERYDAY,
     EVERYTHING,
@@ -20,12 +23,10 @@ from sandbox.discord.permissions import (
     Right,
     rights,
 )
-from sandbox.discord.snowflakes import Snowflakes
-from sandbox.discord.thread_members import ThreadMember
+from sandbox.discord.snowflakes import Snowflakes, moment
 
 if TYPE_CHECKING:
-    from sandbox.discord.message_parts import Attachment
-    from sandbox.discord.messages import Message
+    from sandbox.discord.message_parts import Attachment, Button, Json, Origin
 
 MIB = 1024 * 1024
 DEFAULT_UPLOAD_LIMIT = 20 * MIB
@@ -178,8 +179,8 @@ class Channel:
     overwrites: dict[int, Overwrite] = field(default_factory=dict, repr=False)
     private: bool = False
     """Whether only its members, and who has MANAGE_THREADS, see this thread."""
-    thread_members: dict[int, ThreadMember] = field(default_factory=dict, repr=False)
-    """The members of a thread by user id; a new thread has none."""
+    thread_members: dict[int, datetime] = field(default_factory=dict, repr=False)
+    """When each member of a thread came in, by user id; a new thread has none."""
     deleted: bool = False
     _archived: bool = False
     _locked: bool = False
@@ -264,14 +265,13 @@ class Channel:
     def add_member(self, user: User) -> None:
         """Make this user, who may be the bot, a member of the thread."""
         if user.id not in self.thread_members:
-            self.thread_members[user.id] = ThreadMember(self, user.id)
-            self.world.announce("thread member added", self.thread_members[user.id])
+            self.thread_members[user.id] = datetime.now(UTC)
+            self.world.announce("bot joined" if user is self.world.bot else "person joined", self)
 
     def remove_member(self, user: User) -> None:
         """Take this user, who may be the bot, out of the thread."""
-        member = self.thread_members.pop(user.id, None)
-        if member is not None:
-            self.world.announce("thread member removed", member)
+        if self.thread_members.pop(user.id, None) is not None:
+            self.world.announce("bot left" if user is self.world.bot else "person left", self)
 
     def deny(self, user: User, *names: str) -> None:
         before = self.root.overwrites.get(user.id, Overwrite())
@@ -296,3 +296,62 @@ class Channel:
                 self.guild.channels.remove(thread)
             self.guild.channels.remove(self)
         self.world.announce("channel deleted", self)
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    id: int
+    channel: Channel = field(repr=False)
+    author_id: int
+    content: str = ""
+    embeds: list[Json] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    components: list[Json] = field(default_factory=list)
+    flags: int = 0
+    nonce: str | None = None
+    reference: int | None = None
+    """The id of the message that this one replies to."""
+    mentions: set[int] = field(default_factory=set)
+    """The users whom this message pinged."""
+    mentioned: list[int] = field(default_factory=list)
+    """The users named in the text, pinged or not; Discord lists these in the message object."""
+    mention_everyone: bool = False
+    only_for: int | None = None
+    """The one user who sees an ephemeral message."""
+    origin: Origin | None = None
+    edited_at: datetime | None = None
+    edits: list[str] = field(default_factory=list)
+    """The contents that were replaced by edits, oldest first."""
+    deleted: bool = False
+
+    @property
+    def channel_id(self) -> int:
+        return self.channel.id
+
+    @property
+    def created_at(self) -> datetime:
+        return moment(self.id)
+
+    @property
+    def ephemeral(self) -> bool:
+        return bool(self.flags & EPHEMERAL)
+
+    @property
+    def loading(self) -> bool:
+        """True while people see "is thinking…" instead of content."""
+        return bool(self.flags & LOADING)
+
+    @property
+    def visible(self) -> bool:
+        """Whether there is something to see: neither deleted nor still loading."""
+        return not self.deleted and not self.loading
+
+    @property
+    def buttons(self) -> list[Button]:
+        return message_parts.buttons(self.components)
+
+    @property
+    def text(self) -> str:
+        """The content, followed by the text displays among the components."""
+        shown = message_parts.displayed_text(self.components)
+        return "\n".join([self.content, *shown] if self.content else shown)
