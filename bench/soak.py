@@ -31,7 +31,8 @@ _CHANNELS = 8
 _PAUSE = 0.25  # seconds between two commands that track a task
 _SETTLE_TIMEOUT = 120.0
 _PAST_THE_NONCE = 180_000  # ms
-_COPY_SHARE = 0.1  # of the kills: the database is copied before, or put back from a copy after
+_COPY_SHARE = 0.2  # of the kills: the database is copied before
+_PUT_BACK_SHARE = 0.05  # of the kills: it is put back from a copy
 
 _TASK_ID = re.compile(r"vgen_soak\d{7}")
 _OWED = "SELECT count(*) FROM deliveries WHERE state IN ('open', 'due')"
@@ -142,7 +143,7 @@ class _Soak:
         self.tally.losses[what] += 1
         if self._single is None:
             return
-        put_back, is_long = self._chance.random() < _COPY_SHARE, self._chance.random() < 0.2
+        put_back, is_long = self._chance.random() < _PUT_BACK_SHARE, self._chance.random() < 0.2
         if put_back or is_long:
             # A real stop of minutes outlasts the requests that the dead bot had in flight; so must this one.
             await asyncio.sleep(MAX_DELAY + 0.2)
