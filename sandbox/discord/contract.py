@@ -49,9 +49,12 @@ _FIELD_ERROR = {
 
 
 class Contract:
+    def __init__(self) -> None:
+        self.wanted = True
+
     @property
     def available(self) -> bool:
-        return DESCRIPTION.exists()
+        return self.wanted and DESCRIPTION.exists()
 
     def check_request(self, request: Request, template: str) -> list[str]:
         """The violations in a request's body, where a `payload_json` is already unwrapped."""
