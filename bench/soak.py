@@ -20,12 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.bots import Bots, SeveralBots, SingleBot, change, query
+from bench.small_clip import small_clip
 from bench.soak_copies import Copies
 from bench.soak_faults import API_MOMENTS, DISCORD_MOMENTS, GATEWAY_SHARE, MAX_DELAY, random_fault
 from bench.soak_tally import Tally
 from sandbox.discord import Channel, InteractionFailed
 from sandbox.holds import Hold
-from sandbox.video_api import CLIP, Clip
+from sandbox.video_api import CLIP
 
 _CHANNELS = 8
 _PAUSE = 0.25  # seconds between two commands that track a task
@@ -34,16 +35,9 @@ _PAST_THE_NONCE = 180_000  # ms
 _COPY_SHARE = 0.2  # of the kills: the database is copied before
 _PUT_BACK_SHARE = 0.05  # of the kills: it is put back from a copy
 
+_SMALL = small_clip()
 _TASK_ID = re.compile(r"vgen_soak\d{7}")
 _OWED = "SELECT count(*) FROM deliveries WHERE state IN ('open', 'due')"
-
-
-def _box(kind: bytes, body: bytes) -> bytes:
-    return (len(body) + 8).to_bytes(4) + kind + body
-
-
-# The smallest valid MP4, so that thousands of results fit into memory.
-_SMALL = Clip(_box(b"ftyp", b"isom\0\0\2\0isom") + _box(b"moov", _box(b"mvhd", bytes(100))), seconds=None)
 
 
 async def measure(*, seconds: float, seed: int, work: int, chat: int, report: Callable[[str], None]) -> Tally:
