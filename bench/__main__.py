@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from bench import deliver, deliver_slow, fit, fuzz, loop, poll, process, questions, soak, workers
+from bench import deliver, deliver_slow, fit, fuzz, loop, poll, process, questions, soak, soak_tally, workers
 from bench.databases import Kind
 
 Outcome = tuple[str, dict[str, object]]
@@ -78,7 +78,7 @@ async def _soak(arguments: argparse.Namespace) -> Outcome:
         chat=arguments.chat,
         report=_print_line,
     )
-    return soak.table(tally), soak.as_json(tally)
+    return soak_tally.table(tally), soak_tally.as_json(tally)
 
 
 async def _fuzz(arguments: argparse.Namespace) -> Outcome:

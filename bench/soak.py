@@ -3,88 +3,41 @@
 The bot is one process with its public settings, or several over one PostgreSQL. It is killed with SIGKILL at
 moments that the stand-ins observe (a request received, accepted, half answered) or at random, sometimes
 followed by a stop that is longer than Discord remembers a nonce; one of several processes is also frozen for
-longer than its lease. The criterion: at the end, every task whose tracking was acknowledged has exactly one
-result message, and a task whose acknowledgement was lost has at most one.
+longer than its lease. Now and then a killed one's SQLite file is replaced by a copy made earlier in the run.
+
+The criterion: at the end, every task whose tracking was acknowledged has exactly one result message. One that
+was forgotten with a database, or whose acknowledgement was lost, has at most one.
 """
 
 import asyncio
 import random
+import re
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from bench.bots import Bots, SeveralBots, SingleBot, change, query
+from bench.small_clip import small_clip
+from bench.soak_copies import Copies
+from bench.soak_faults import API_MOMENTS, DISCORD_MOMENTS, GATEWAY_SHARE, MAX_DELAY, random_fault
+from bench.soak_tally import Tally
 from sandbox.discord import Channel, InteractionFailed
-from sandbox.faults import Fault
 from sandbox.holds import Hold
-from sandbox.video_api import CLIP, Clip
+from sandbox.video_api import CLIP
 
 _CHANNELS = 8
 _PAUSE = 0.25  # seconds between two commands that track a task
 _SETTLE_TIMEOUT = 120.0
 _PAST_THE_NONCE = 180_000  # ms
-_GATEWAY_SHARE = 0.05  # of the faults: the websocket breaks
-_MAX_DELAY = 1.0  # seconds that a fault keeps a request on the wire
+_COPY_SHARE = 0.2  # of the kills: the database is copied before
+_PUT_BACK_SHARE = 0.05  # of the kills: it is put back from a copy
 
+_SMALL = small_clip()
+_TASK_ID = re.compile(r"vgen_soak\d{7}")
 _OWED = "SELECT count(*) FROM deliveries WHERE state IN ('open', 'due')"
-
-_DISCORD_MOMENTS: list[tuple[str, Any]] = [
-    ("POST /channels/*/messages", "received"),
-    ("POST /channels/*/messages", "accepted"),
-    ("PATCH /channels/*", "received"),
-    ("PATCH /channels/*", "accepted"),
-    ("POST /interactions/*", "received"),
-    ("POST /interactions/*", "accepted"),
-]
-_API_MOMENTS: list[tuple[str, Any]] = [
-    ("GET /v1/result/*", "received"),
-    ("GET /v1/result/*", "answered"),
-    ("GET /videos/*", "received"),
-    ("GET /videos/*", "half"),
-    ("GET /videos/*", "sent"),
-]
-
-
-def _box(kind: bytes, body: bytes) -> bytes:
-    return (len(body) + 8).to_bytes(4) + kind + body
-
-
-# The smallest valid MP4, so that thousands of results fit into memory.
-_SMALL = Clip(_box(b"ftyp", b"isom\0\0\2\0isom") + _box(b"moov", _box(b"mvhd", bytes(100))), seconds=None)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was done to the bot, and the results."""
-
-    seconds: float = 0.0
-    processes: str = "one process"
-    kills: int = 0
-    losses: Counter[str] = field(default_factory=Counter)
-    long_stops: int = 0
-    faults: int = 0
-    acknowledged: set[str] = field(default_factory=set)
-    unacknowledged: set[str] = field(default_factory=set)
-    results: Counter[str] = field(default_factory=Counter)
-    posted_at: dict[str, list[str]] = field(default_factory=dict)
-    stops_at: list[str] = field(default_factory=list)
-    left_files: int = 0
-    bugs: list[str] = field(default_factory=list)
-    surprises: list[str] = field(default_factory=list)
-
-    @property
-    def lost(self) -> list[str]:
-        return sorted(self.acknowledged - self.results.keys())
-
-    @property
-    def doubled(self) -> list[str]:
-        return sorted(task_id for task_id, count in self.results.items() if count > 1)
 
 
 async def measure(*, seconds: float, seed: int, work: int, chat: int, report: Callable[[str], None]) -> Tally:
@@ -112,8 +65,10 @@ class _Soak:
         self._single = bots if isinstance(bots, SingleBot) else None
         self._env = bots.env
         self._chance = chance
+        self._copies = Copies(bots.env, chance)
         self._channels: list[Channel] = []
         self._number = 0
+        self._asked: set[str] = set()
         self.tally = Tally()
 
     async def run(self, seconds: float, report: Callable[[str], None]) -> None:
@@ -147,6 +102,7 @@ class _Soak:
     async def _track(self, channel: Channel) -> None:
         self._number += 1
         task_id = f"vgen_soak{self._number:07d}"
+        self._asked.add(task_id)
         clip = CLIP if self._chance.random() < 0.1 else _SMALL
         task = self._env.api.create(task_id)
         if self._chance.random() < 0.7:
@@ -163,41 +119,46 @@ class _Soak:
 
     async def _inject_faults(self) -> None:
         """Add a random network or server fault about once a second."""
-        limited: dict[str, Any] = {"message": "slow down", "retry_after": 0.5, "global": False}
-        kinds = [
-            (self._env.api.faults, Fault("GET /v1/result/*", status=500, body="<html>")),
-            (self._env.api.faults, Fault("GET /v1/result/*", cut="before", times=2)),
-            (self._env.api.faults, Fault("GET /videos/*", status=503, body="")),
-            (self._env.api.faults, Fault("GET /videos/*", cut="before", times=2)),
-            (self._env.discord.faults, Fault("POST /channels/*/messages", status=503, body="")),
-            (self._env.discord.faults, Fault("POST /channels/*/messages", status=500, body="")),
-            (self._env.discord.faults, Fault("POST /channels/*/messages", cut="before")),
-            (self._env.discord.faults, Fault("POST /channels/*/messages", cut="after")),
-            (self._env.discord.faults, Fault("POST /channels/*/messages", status=429, body=limited)),
-            (self._env.discord.faults, Fault("PATCH /channels/*", cut="after")),
-            (self._env.discord.faults, Fault("POST /channels/*/messages", delay=_MAX_DELAY)),
-        ]
         while True:
             await asyncio.sleep(self._chance.uniform(0.2, 2))
-            if self._chance.random() < _GATEWAY_SHARE:
+            if self._chance.random() < GATEWAY_SHARE:
                 await self._env.discord.disconnect_gateway(1006)
                 self.tally.faults += 1
                 continue
-            faults, fault = self._chance.choice(kinds)
+            faults, fault = random_fault(self._env, self._chance)
             faults.add(fault)
             self.tally.faults += 1
 
     async def _interrupt_one(self) -> None:
+        if self._single is not None and self._chance.random() < _COPY_SHARE:
+            await self._copy()
         what = await self._bots.interrupt_one(await self._moment())
         self.tally.kills += "killed" in what
         self.tally.losses[what] += 1
         if self._single is None:
             return
-        if self._chance.random() < 0.2:
+        put_back, is_long = self._chance.random() < _PUT_BACK_SHARE, self._chance.random() < 0.2
+        if put_back or is_long:
             # A real stop of minutes outlasts the requests that the dead bot had in flight; so must this one.
-            await asyncio.sleep(_MAX_DELAY + 0.2)
+            await asyncio.sleep(MAX_DELAY + 0.2)
+        if put_back:
+            await self._put_back()
+        if is_long:
             await self._make_the_stop_long()
         await self._single.restart()
+
+    async def _copy(self) -> None:
+        code = await self._copies.make()
+        self.tally.copies += 1
+        if code:
+            self.tally.bugs.append(f"backup ended with {code}")
+
+    async def _put_back(self) -> None:
+        """Whatever was asked for until now, and is not in the copy, is forgotten."""
+        known = await self._copies.put_back()
+        if known is not None:
+            self.tally.put_back += 1
+            self.tally.forgotten |= self._asked - known
 
     async def _moment(self) -> Callable[[], None] | None:
         """Wait for an observed moment, or for a random time.
@@ -208,10 +169,10 @@ class _Soak:
         if self._chance.random() < 0.2:
             return None
         if self._chance.random() < 0.4:
-            route, point = self._chance.choice(_API_MOMENTS)
+            route, point = self._chance.choice(API_MOMENTS)
             poll = self._env.api.hold(route, point=point)
             return poll.release if await _is_reached(poll) else None
-        route, point = self._chance.choice(_DISCORD_MOMENTS)
+        route, point = self._chance.choice(DISCORD_MOMENTS)
         call = self._env.discord.hold(route, point=point)
         return self._chance.choice([call.release, call.drop]) if await _is_reached(call) else None
 
@@ -239,9 +200,12 @@ class _Soak:
                     self.tally.results[task_id] += 1
                     posted = f"{message.created_at:%H:%M:%S.%f}"
                     self.tally.posted_at.setdefault(task_id, []).append(posted)
+        for message in self._env.alice.direct_channel.messages:
+            self.tally.private |= set(_TASK_ID.findall(message.text))
+        self.tally.look_ups = len(self._env.discord.requests("GET", "/channels/*/messages"))
         videos = self._env.folder / "data" / "videos"
         self.tally.left_files = sum(1 for _ in videos.iterdir())
-        self.tally.bugs = [line for line in self._bots.log_lines() if " a bug " in line]
+        self.tally.bugs += [line for line in self._bots.log_lines() if " a bug " in line]
         self.tally.surprises = [*self._env.discord.surprises, *self._env.api.surprises]
 
 
@@ -252,41 +216,3 @@ async def _is_reached(hold: Hold) -> bool:
         hold.release()
         return False
     return True
-
-
-def table(tally: Tally) -> str:
-    lines = [
-        f"{tally.seconds / 60:.1f} minutes, {tally.processes}, {tally.faults} faults on the wire",
-        f"kills: {tally.kills}, {tally.long_stops} of them with a stop longer than a nonce lives",
-        f"lost for a while: {', '.join(f'{count} {what}' for what, count in sorted(tally.losses.items()))}",
-        f"tracked: {len(tally.acknowledged)} acknowledged, {len(tally.unacknowledged)} not (it was down)",
-        f"results: {sum(tally.results.values())}",
-        f"lost: {len(tally.lost)}   doubled: {len(tally.doubled)}   bugs: {len(tally.bugs)}",
-        f"files left: {tally.left_files} (half ones of the killed, where processes share a folder)",
-    ]
-    lines += [f"lost {task_id}" for task_id in tally.lost[:20]]
-    lines += [f"doubled {task_id}: {', '.join(tally.posted_at[task_id])}" for task_id in tally.doubled[:20]]
-    if tally.doubled:
-        lines.append(f"long stops at {', '.join(tally.stops_at)}")
-    lines += [f"bug: {line}" for line in tally.bugs[:20]]
-    lines += [f"surprise: {surprise}" for surprise in tally.surprises[:20]]
-    return "\n".join(lines)
-
-
-def as_json(tally: Tally) -> dict[str, object]:
-    return {
-        "seconds": tally.seconds,
-        "processes": tally.processes,
-        "kills": tally.kills,
-        "losses": dict(tally.losses),
-        "long_stops": tally.long_stops,
-        "faults": tally.faults,
-        "acknowledged": len(tally.acknowledged),
-        "unacknowledged": len(tally.unacknowledged),
-        "results": sum(tally.results.values()),
-        "lost": tally.lost,
-        "doubled": tally.doubled,
-        "files_left": tally.left_files,
-        "bugs": tally.bugs,
-        "failed": bool(tally.lost or tally.doubled or tally.bugs),
-    }

@@ -22,6 +22,9 @@ class Fault:
     `cut="after"` does the work and closes instead of answering, and `status` answers with nothing done. With
     only a delay, the usual answer is slow. `times=None` lasts until `Faults.clear`.
 
+    The stand-in Discord also knows `done`, which answers with `status` after the work, and `uploads`, which
+    limits the fault to the requests with files (True) or without (False).
+
     A header whose value is None is left out of the answer, even if the server usually adds it.
     """
 
@@ -32,9 +35,11 @@ class Fault:
     times: int | None = 1
     delay: float = 0.0
     cut: Literal["before", "after"] | None = None
+    done: bool = False
+    uploads: bool | None = None
 
-    def affects(self, method: str, path: str) -> bool:
-        return matches(self.route, method, path)
+    def affects(self, method: str, path: str, *, uploads: bool = False) -> bool:
+        return self.uploads in (None, uploads) and matches(self.route, method, path)
 
 
 class Faults:
@@ -47,10 +52,10 @@ class Faults:
     def add(self, *faults: Fault) -> None:
         self._waiting.extend((fault, fault.times) for fault in faults)
 
-    def take(self, method: str, path: str) -> Fault | None:
+    def take(self, method: str, path: str, *, uploads: bool = False) -> Fault | None:
         """The first fault that affects this request, or None. It counts as used once."""
         for index, (fault, left) in enumerate(self._waiting):
-            if fault.affects(method, path):
+            if fault.affects(method, path, uploads=uploads):
                 self._use_up(index, fault, left)
                 return fault
         return None

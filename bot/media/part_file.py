@@ -109,7 +109,8 @@ class PartFile:
         self._path, self._sidecar = part_paths(destination)
         self._disk = disk
         self._file: BinaryIO | None = None
-        self._pending = bytearray()
+        self._pending: list[bytes] = []
+        self._pending_size = 0
         self._representation: Representation | None = None
         self._size = 0
         self._began_at = 0
@@ -156,9 +157,10 @@ class PartFile:
 
     async def write(self, chunk: bytes) -> None:
         """Goes to the disk in pieces; at most one piece and one chunk are in memory."""
-        self._pending += chunk
+        self._pending.append(chunk)
+        self._pending_size += len(chunk)
         self._size += len(chunk)
-        if len(self._pending) >= _PIECE:
+        if self._pending_size >= _PIECE:
             await _on_disk(self._flush)
 
     async def keep(self) -> Mp4:
@@ -204,17 +206,18 @@ class PartFile:
 
     def _flush(self) -> None:
         """Write what is pending; every few MiB, see first whether there is still room for the rest."""
-        piece, self._pending = self._pending, bytearray()
+        piece, self._pending = self._pending, []
+        size, self._pending_size = self._pending_size, 0
         if not piece:
             return
-        start = self._size - len(piece)
-        if start + len(piece) > self._checked_to:
+        start = self._size - size
+        if start + size > self._checked_to:
             length = self._representation.length if self._representation else None
-            self._promise(len(piece) + _CHECK_EVERY if length is None else max(length - start, len(piece)))
-            self._checked_to = start + len(piece) + _CHECK_EVERY
-        self._opened.write(piece)
+            self._promise(size + _CHECK_EVERY if length is None else max(length - start, size))
+            self._checked_to = start + size + _CHECK_EVERY
+        self._opened.writelines(piece)
         self._opened.flush()
-        self._disk.written(self, len(piece))
+        self._disk.written(self, size)
 
     def _finish(self) -> Mp4:
         self._flush()

@@ -61,15 +61,19 @@ class Database(ABC):
 
     async def _transaction(self, work: Work[Result], exclusive: bool, no_timeout: bool) -> Result:
         try:
-            async with self._engine.begin() as connection:
-                if no_timeout:
-                    await self._lift_timeout(connection)
-                await self._lock(connection, exclusive)
-                return await work(connection)
+            return await self._commit(work, exclusive, no_timeout)
         except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as error:
             if isinstance(error, sa.exc.DBAPIError) and not self._is_transient(error):
                 raise
             raise StorageUnavailable(f"the database did not answer: {_cause(error)}") from error
+
+    async def _commit(self, work: Work[Result], exclusive: bool, no_timeout: bool) -> Result:
+        """Commit what `work` does. Raises what the driver raises."""
+        async with self._engine.begin() as connection:
+            if no_timeout:
+                await self._lift_timeout(connection)
+            await self._lock(connection, exclusive)
+            return await work(connection)
 
     @abstractmethod
     async def _lift_timeout(self, connection: AsyncConnection) -> None:

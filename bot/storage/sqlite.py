@@ -17,14 +17,21 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.core.errors import DependencyDown
-from bot.storage.engine import SQLITE_PREFIX, Database
+from bot.storage.engine import SQLITE_PREFIX, Database, Result, Work
+from bot.storage.group_commit import GroupCommit
+from bot.storage.sqlite_driver import connect
 
 
 class SqliteDatabase(Database):
     """Connects to nothing yet."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(_open_engine(path))
+        engine = _open_engine(path)
+        super().__init__(engine)
+        self._groups = GroupCommit(engine)
+
+    async def _commit(self, work: Work[Result], exclusive: bool, no_timeout: bool) -> Result:
+        return await self._groups.run(work)
 
     async def _lift_timeout(self, connection: AsyncConnection) -> None:
         """Nothing to do: SQLite has no transaction timeout."""
@@ -41,7 +48,10 @@ class SqliteDatabase(Database):
 
 def _open_engine(path: Path) -> AsyncEngine:
     engine = create_async_engine(
-        sa.URL.create("sqlite+aiosqlite", database=str(path)), pool_size=1, max_overflow=0
+        sa.URL.create("sqlite+aiosqlite", database=str(path)),
+        async_creator=lambda: connect(path),
+        pool_size=1,
+        max_overflow=0,
     )
     sa.event.listen(engine.sync_engine, "connect", _prepare)
     sa.event.listen(engine.sync_engine, "begin", _begin_immediate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.discord import errors, payloads
+from sandbox.discord import channel_payload, errors, payloads
 from sandbox.discord.endpoint import Answer, Call, Endpoint
 from sandbox.discord.permissions import Right
 
@@ -78,7 +78,7 @@ class AccountRoutes:
     def guild_channels(self, call: Call) -> Answer:
         return Answer(
             [
-                payloads.channel(each)
+                channel_payload.channel(each)
                 for each in self._guild(call).channels
                 if not each.is_thread and each.rights_of(self._world.bot.id) & Right.VIEW_CHANNEL
             ]
@@ -100,4 +100,4 @@ class AccountRoutes:
         user = self._world.users.get(int(call.payload["recipient_id"]))
         if user is None or user.is_bot:
             raise errors.unknown_user()
-        return Answer(payloads.channel(self._world.direct_channel(user)))
+        return Answer(channel_payload.channel(self._world.direct_channel(user)))

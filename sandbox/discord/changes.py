@@ -19,6 +19,10 @@ ChangeKind = Literal[
     "channel added",
     "channel changed",
     "channel deleted",
+    "bot joined",
+    "bot left",
+    "person joined",
+    "person left",
     "message posted",
     "message edited",
     "message deleted",
@@ -29,7 +33,10 @@ ChangeKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`subject` is the user, guild, channel, message or interaction that changed."""
+    """`subject` is the user, guild, channel, message or interaction that changed.
+
+    People and the bot join and leave a thread, which is a channel.
+    """
 
     kind: ChangeKind
     subject: object

@@ -105,7 +105,7 @@ def _refuse_hidden(command: Json, channel: Channel, person: User) -> None:
     if channel.guild is None:
         return
     allowed = channel.rights_of(person.id)
-    if not allowed & Right.VIEW_CHANNEL or channel.kind == "forum":
+    if not channel.is_visible_to(person.id) or channel.kind == "forum":
         raise ValueError(f"{person.name} cannot write in #{channel.name}")
     if not allowed & Right.USE_APPLICATION_COMMANDS:
         raise ValueError(f"{person.name} may not use application commands in #{channel.name}")

@@ -43,14 +43,23 @@ _COMMANDS_WITH_NSFW = "ApplicationCommandUpdateRequest"
 _EMBED_WITH_FLAGS = "RichEmbed"
 # Other schemas extend it by allOf, so it has to accept further fields.
 _EXTENDED = ("Error",)
+# The error of one field has a name as its code, such as BASE_TYPE_MAX_LENGTH; the description has a number.
+_FIELD_ERROR = {
+    "type": "object",
+    "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["code", "message"],
+}
 # A snowflake or a time, as a whole string of JSON: for a schema, one is as good as any other.
 _ID_OR_TIME = re.compile(r'"(?:([1-9]\d{16,18})|\d{4}-\d\d-\d\dT[\d:.]+(?:\+00:00|Z))"')
 
 
 class Contract:
+    def __init__(self) -> None:
+        self.wanted = True
+
     @property
     def available(self) -> bool:
-        return DESCRIPTION.exists()
+        return self.wanted and DESCRIPTION.exists()
 
     def check_request(self, request: Request, template: str) -> list[str]:
         """The violations in a request's body, where a `payload_json` is already unwrapped."""
@@ -139,6 +148,7 @@ def _description() -> Json:
         schemas[name]["properties"]["tts"] = {"type": "boolean"}
     schemas[_COMMANDS_WITH_NSFW]["properties"]["nsfw"] = {"type": "boolean"}
     schemas[_EMBED_WITH_FLAGS]["properties"]["flags"] = {"type": "integer"}
+    schemas["InnerErrors"]["properties"]["_errors"]["items"] = _FIELD_ERROR
     for name, schema in schemas.items():
         if name not in _EXTENDED:
             _refuse_unknown_fields(schema)

@@ -1,10 +1,10 @@
-"""Turns a change of the world into the gateway event that Discord sends for it."""
+"""Turns a change of the world into the gateway events that Discord sends for it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.discord import payloads
+from sandbox.discord import channel_payload, payloads
 from sandbox.discord.world import Channel, Guild
 
 if TYPE_CHECKING:
@@ -13,42 +13,77 @@ if TYPE_CHECKING:
 
 Event = tuple[str, "Json"]
 
+_VERBS = {"channel added": "CREATE", "channel changed": "UPDATE", "channel deleted": "DELETE"}
 
-def event_of(change: Change) -> tuple[Guild, Event] | None:
-    """The guild and the event; None when Discord sends this bot nothing for the change."""
-    if isinstance(change.subject, Guild):
-        guild, event = change.subject, _guild_event(change.kind, change.subject)
-    elif isinstance(change.subject, Channel) and change.subject.guild is not None:
-        guild, event = change.subject.guild, _channel_event(change.kind, change.subject)
-    else:
+
+def events_of(change: Change) -> tuple[Guild, list[Event]] | None:
+    """The guild and the events, none when Discord sends this bot nothing; None for no guild's change."""
+    place = change.subject
+    if isinstance(place, Guild):
+        return place, _guild_events(change.kind, place)
+    if not isinstance(place, Channel) or place.guild is None:
         return None
-    return None if event is None else (guild, event)
+    if not place.guild.bot_member:
+        return place.guild, []
+    if place.is_thread:
+        return place.guild, _thread_events(change.kind, place)
+    return place.guild, [(f"CHANNEL_{_VERBS[change.kind]}", channel_payload.channel(place))]
 
 
 def available(guild: Guild) -> Event:
     """GUILD_CREATE for a guild that the client knew before, which `unavailable: false` tells it."""
-    return "GUILD_CREATE", {**payloads.guild_create(guild), "unavailable": False}
+    return "GUILD_CREATE", {**channel_payload.guild_create(guild), "unavailable": False}
 
 
-def _guild_event(kind: str, guild: Guild) -> Event | None:
+def _guild_events(kind: str, guild: Guild) -> list[Event]:
     if kind == "bot removed":
-        return "GUILD_DELETE", {"id": str(guild.id)}
+        return [("GUILD_DELETE", {"id": str(guild.id)})]
     if not guild.bot_member:
-        return None
+        return []
     if kind == "guild added":
-        return "GUILD_CREATE", payloads.guild_create(guild)
+        return [("GUILD_CREATE", channel_payload.guild_create(guild))]
     if kind == "guild changed":
-        return "GUILD_UPDATE", payloads.guild(guild)
+        return [("GUILD_UPDATE", payloads.guild(guild))]
     if kind == "guild out":
-        return "GUILD_DELETE", {"id": str(guild.id), "unavailable": True}
-    return available(guild) if kind == "guild back" else None
+        return [("GUILD_DELETE", {"id": str(guild.id), "unavailable": True})]
+    return [available(guild)] if kind == "guild back" else []
 
 
-def _channel_event(kind: str, channel: Channel) -> Event | None:
-    if channel.guild is None or not channel.guild.bot_member:
-        return None
-    verb = {"channel added": "CREATE", "channel changed": "UPDATE", "channel deleted": "DELETE"}
-    if kind not in verb:
-        return None
-    noun = "THREAD" if channel.is_thread else "CHANNEL"
-    return f"{noun}_{verb[kind]}", payloads.channel(channel)
+def _thread_events(kind: str, thread: Channel) -> list[Event]:
+    """Without the members intent, Discord tells the bot of its own membership only."""
+    if kind == "bot joined":
+        return _joined(thread)
+    if kind == "bot left":
+        return _left(thread)
+    if not thread.is_visible_to(thread.world.bot.id):
+        return []
+    if kind == "channel deleted":
+        return [("THREAD_DELETE", channel_payload.deleted_thread(thread))]
+    if kind == "channel added":
+        return [("THREAD_CREATE", {**channel_payload.own_thread(thread), "newly_created": True})]
+    return [("THREAD_UPDATE", channel_payload.channel(thread))] if kind == "channel changed" else []
+
+
+def _joined(thread: Channel) -> list[Event]:
+    """For the bot a private thread begins to exist."""
+    assert thread.guild is not None
+    bot = thread.world.bot
+    member = channel_payload.thread_member(thread, bot.id)
+    added = [{**member, "member": payloads.member(thread.guild, bot), "presence": None}]
+    shown: list[Event] = [("THREAD_CREATE", channel_payload.own_thread(thread))] if thread.private else []
+    return [*shown, _members_update(thread, {"added_members": added})]
+
+
+def _left(thread: Channel) -> list[Event]:
+    """For the bot a private thread is gone, unless it manages threads."""
+    bot_id = thread.world.bot.id
+    left = _members_update(thread, {"removed_member_ids": [str(bot_id)]})
+    if thread.is_visible_to(bot_id):
+        return [left]
+    return [left, ("THREAD_DELETE", channel_payload.deleted_thread(thread))]
+
+
+def _members_update(thread: Channel, what: Json) -> Event:
+    assert thread.guild is not None
+    about = {"id": str(thread.id), "guild_id": str(thread.guild.id)}
+    return "THREAD_MEMBERS_UPDATE", {**about, "member_count": len(thread.thread_members), **what}

@@ -232,12 +232,12 @@ class Gateway:
         return bool(there)
 
     def _on_change(self, change: Change) -> None:
-        found = events.event_of(change)
+        found = events.events_of(change)
         if found is None:
             return
-        guild, event = found
+        guild, told = found
         for session in self._holding(guild.id):
-            if session.intents & GUILDS_INTENT:
+            for event in told if session.intents & GUILDS_INTENT else ():
                 self._send_event(session, *event)
 
     def _holding(self, guild_id: int | None) -> list[Session]:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sandbox.discord import message_payload, payloads
+from sandbox.discord import channel_payload, message_payload, payloads
 from sandbox.discord.message_parts import Json, Origin
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Interactions:
 
 
 def _partial_channel(channel: Channel, person: User) -> Json:
-    body: dict[str, Any] = payloads.channel(channel)
+    body: dict[str, Any] = channel_payload.channel(channel)
     if channel.guild is not None:
         body["permissions"] = str(int(channel.rights_of(person.id)))
         body.pop("permission_overwrites", None)

@@ -23,10 +23,14 @@ class Pings:
     everyone: bool
 
 
+def mentioned_users(text: str) -> set[int]:
+    return {int(each) for each in _USER.findall(text)}
+
+
 def pings(text: str, payload: Json, channel: Channel, author_id: int, replied_to: Message | None) -> Pings:
     """The pings of a new message. Not for edits, because an edit never pings."""
     allowed = payload.get("allowed_mentions")
-    named = {int(each) for each in _USER.findall(text)}
+    named = mentioned_users(text)
     users = {each for each in named if _may_ping(each, allowed)}
     if replied_to is not None and _pings_replied(allowed):
         users.add(replied_to.author_id)

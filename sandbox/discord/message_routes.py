@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.discord import errors, message_payload, payloads
+from sandbox.discord import channel_payload, errors, message_payload
 from sandbox.discord.endpoint import NO_CONTENT, Answer, Call, Endpoint
 from sandbox.discord.permissions import Right
+from sandbox.discord.world import Message
 
 if TYPE_CHECKING:
+    from sandbox.discord.changes import Change
+    from sandbox.discord.history import History
     from sandbox.discord.posting import Posting
-    from sandbox.discord.world import Channel, Message, World
+    from sandbox.discord.world import Channel, World
 
 _MESSAGES = "/channels/{channel_id}/messages"
-_MAX_PER_PAGE = 100
 
 
 class MessageRoutes:
-    def __init__(self, world: World, posting: Posting) -> None:
+    def __init__(self, world: World, posting: Posting, history: History) -> None:
         self._world = world
         self._posting = posting
+        self._history = history
+        self.hidden_threads_exist = True
+        """Whether a thread that the bot does not see is forbidden (403) or, as False, unknown (404)."""
+        world.listeners.append(self._on_change)
+
+    def _on_change(self, change: Change) -> None:
+        if change.kind == "message posted" and isinstance(change.subject, Message):
+            self._history.posted(change.subject)
 
     def endpoints(self) -> list[Endpoint]:
         one = f"{_MESSAGES}/{{message_id}}"
@@ -62,7 +72,7 @@ class MessageRoutes:
             raise errors.not_a_text_channel()
         if channel.guild is not None and not allowed & Right.READ_MESSAGE_HISTORY:
             return Answer([])
-        page = _page(channel.messages, call.request.query)
+        page = self._history.page(channel, call.request.query)
         return Answer([message_payload.message(each) for each in page])
 
     def read(self, call: Call) -> Answer:
@@ -90,7 +100,7 @@ class MessageRoutes:
         return NO_CONTENT
 
     def channel(self, call: Call) -> Answer:
-        return Answer(payloads.channel(self._channel(call)[0]))
+        return Answer(channel_payload.channel(self._channel(call)[0]))
 
     def change_channel(self, call: Call) -> Answer:
         """Change a name, or a thread's archived and locked flags; other fields are ignored."""
@@ -104,7 +114,7 @@ class MessageRoutes:
             channel.locked = bool(call.payload["locked"])
         if "archived" in call.payload:
             channel.archived = bool(call.payload["archived"])
-        return Answer(payloads.channel(channel))
+        return Answer(channel_payload.channel(channel))
 
     def _channel(self, call: Call) -> tuple[Channel, Right]:
         """The channel and the bot's rights there. Raises Refusal when it is gone or hidden from the bot."""
@@ -113,7 +123,9 @@ class MessageRoutes:
             raise errors.unknown_channel()
         allowed = channel.rights_of(self._world.bot.id)
         if channel.guild is not None:
-            hidden = not allowed & Right.VIEW_CHANNEL
+            hidden = not channel.is_visible_to(self._world.bot.id)
+            if hidden and channel.private and not self.hidden_threads_exist:
+                raise errors.unknown_channel()
             if hidden or (channel.kind == "voice" and not allowed & Right.CONNECT):
                 raise errors.missing_access()
         return channel, allowed
@@ -141,19 +153,3 @@ def _refuse_sending(channel: Channel, allowed: Right, *, has_files: bool) -> Non
         raise errors.missing_permissions()
     if channel.archived and channel.locked and not allowed & Right.MANAGE_THREADS:
         raise errors.thread_archived()
-
-
-def _page(shown: list[Message], query: dict[str, str]) -> list[Message]:
-    """One page of messages, newest first; `after` takes the oldest of the newer ones."""
-    limit = min(int(query.get("limit", 50)), _MAX_PER_PAGE)
-    if "after" in query:
-        page = [each for each in shown if each.id > int(query["after"])][:limit]
-    elif "around" in query:
-        middle = int(query["around"])
-        older = [each for each in shown if each.id < middle][-(limit // 2) :]
-        newer = [each for each in shown if each.id >= middle][: limit - limit // 2]
-        page = older + newer
-    else:
-        bound = int(query["before"]) if "before" in query else None
-        page = [each for each in shown if bound is None or each.id < bound][-limit:]
-    return page[::-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.discord import payloads
+from sandbox.discord import channel_payload, payloads
 from sandbox.discord.world import Channel, User
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def resolved(given: dict[str, object]) -> Json:
             found.setdefault("users", {})[str(value.id)] = payloads.user(value)
         elif isinstance(value, Channel):
             found.setdefault("channels", {})[str(value.id)] = {
-                **payloads.channel(value),
+                **channel_payload.channel(value),
                 "permissions": "0",
             }
     return found

@@ -1,4 +1,4 @@
-"""Users, guilds and channels as the JSON objects that Discord sends."""
+"""Users, members and guilds as the JSON objects that Discord sends."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from sandbox.discord.world import Channel, Guild, User, World
 
 LOCALE = "en-US"
-CHANNEL_TYPES = {"text": 0, "dm": 1, "voice": 2, "news": 5, "thread": 11, "forum": 15}
-NEWS_THREAD = 10
-
-_OVERWRITE_FOR_MEMBER = 1
 
 
 def timestamp(when: datetime) -> str:
@@ -157,111 +153,4 @@ def _guild_settings(place: Guild) -> Json:
         "features": [],
         "emojis": [],
         "stickers": [],
-    }
-
-
-def guild_create(place: Guild) -> Json:
-    """The data of GUILD_CREATE. Of the members, a bot without that intent gets only itself."""
-    bot = place.world.bot
-    return {
-        **guild(place),
-        "joined_at": timestamp(moment(place.id)),
-        "large": False,
-        "member_count": len(place.members),
-        "members": [member(place, bot)],
-        "channels": [channel(each) for each in place.channels if not each.is_thread],
-        "threads": [channel(each) for each in place.channels if each.is_thread and not each.archived],
-        **{name: [] for name in ("voice_states", "presences", "stage_instances")},
-        **{name: [] for name in ("guild_scheduled_events", "soundboard_sounds")},
-    }
-
-
-def channel_type(place: Channel) -> int:
-    if place.parent is not None and place.parent.kind == "news":
-        return NEWS_THREAD
-    return CHANNEL_TYPES[place.kind]
-
-
-def channel(place: Channel) -> Json:
-    if place.kind == "dm":
-        return _direct_channel(place)
-    return _thread(place) if place.is_thread else _guild_channel(place)
-
-
-def _last_message_id(place: Channel) -> str | None:
-    return str(place.posts[-1].id) if place.posts else None
-
-
-def _direct_channel(place: Channel) -> Json:
-    assert place.recipient is not None
-    return {
-        "id": str(place.id),
-        "type": CHANNEL_TYPES["dm"],
-        "flags": 0,
-        "last_message_id": _last_message_id(place),
-        "recipients": [user(place.recipient)],
-    }
-
-
-def _guild_channel(place: Channel) -> Json:
-    assert place.guild is not None
-    body: Json = {
-        "id": str(place.id),
-        "type": channel_type(place),
-        "flags": 0,
-        "guild_id": str(place.guild.id),
-        "name": place.name,
-        "position": [each for each in place.guild.channels if not each.is_thread].index(place)
-        if place in place.guild.channels
-        else 0,
-        "parent_id": None,
-        "nsfw": False,
-        "topic": None,
-        "rate_limit_per_user": 0,
-        "last_message_id": _last_message_id(place),
-        "permission_overwrites": _overwrites(place),
-    }
-    if place.kind == "voice":
-        body |= {"bitrate": 64_000, "user_limit": 0, "rtc_region": None}
-    if place.kind == "forum":
-        body |= {"available_tags": [], "default_sort_order": None, "default_reaction_emoji": None}
-        body["default_forum_layout"] = 0
-    return body
-
-
-def _overwrites(place: Channel) -> list[Json]:
-    return [
-        {
-            "id": str(user_id),
-            "type": _OVERWRITE_FOR_MEMBER,
-            "allow": str(int(overwrite.allow)),
-            "deny": str(int(overwrite.deny)),
-        }
-        for user_id, overwrite in place.overwrites.items()
-    ]
-
-
-def _thread(place: Channel) -> Json:
-    assert place.guild is not None
-    assert place.parent is not None
-    return {
-        "id": str(place.id),
-        "type": channel_type(place),
-        "flags": 0,
-        "guild_id": str(place.guild.id),
-        "parent_id": str(place.parent.id),
-        "owner_id": str(place.guild.owner_id),
-        "name": place.name,
-        "last_message_id": _last_message_id(place),
-        "rate_limit_per_user": 0,
-        "message_count": len(place.posts),
-        "member_count": 1,
-        "total_message_sent": len(place.posts),
-        "thread_metadata": {
-            "archived": place.archived,
-            "locked": place.locked,
-            "auto_archive_duration": 1440,
-            "archive_timestamp": timestamp(moment(place.id)),
-            "create_timestamp": timestamp(moment(place.id)),
-        },
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.discord import interactions, message_payload, options
 from sandbox.discord.commands import MESSAGE_MENU
+from sandbox.discord.mentions import mentioned_users
 from sandbox.discord.message_parts import BUTTON, Button, Json, walk
 from sandbox.discord.permissions import Right
 from sandbox.discord.world import Channel, Message, User
@@ -82,8 +83,10 @@ class Person(User):
         return self._server.world.direct_channel(self)
 
     def say(self, channel: Channel, content: str) -> Message:
-        """Write a message."""
+        """Write a message. In a private thread, whom it mentions becomes a member."""
         world = self._server.world
+        for user_id in mentioned_users(content) if channel.private else ():
+            channel.add_member(world.users[user_id])
         return world.post(Message(world.snowflakes.next(), channel, author_id=self.id, content=content))
 
     def delete(self, message: Message) -> None:

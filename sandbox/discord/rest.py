@@ -94,19 +94,19 @@ class RestApi:
         if self.edge_limit is not None and (incoming.content_length or 0) > self.edge_limit:
             return _html(413, "413 Request Entity Too Large")
         await self._stop_at(request, "received")
-        fault = self._faults.take(request.method, request.path)
+        fault = self._faults.take(request.method, request.path, uploads=bool(request.files))
         if fault is not None:
             await asyncio.sleep(fault.delay)
             if fault.cut == "before":
                 raise ConnectionCut
-            if fault.status is not None:
+            if fault.status is not None and not fault.done:
                 return _answer_of(fault)
         answer = self._limited(request, incoming)
         if fault is not None and fault.cut == "after":
             raise ConnectionCut
         if answer.status < 400:
             await self._stop_at(request, "accepted")
-        return answer
+        return answer if fault is None or fault.status is None else _answer_of(fault)
 
     async def _stop_at(self, request: Request, point: HoldPoint) -> None:
         if not await self._holds.pass_through(request, point):

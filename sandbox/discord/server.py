@@ -11,6 +11,8 @@ from sandbox.discord.attachments import AttachmentFiles
 from sandbox.discord.commands import Commands, Scope
 from sandbox.discord.contract import Contract
 from sandbox.discord.gateway import Gateway
+from sandbox.discord.gateway_controls import GatewayControls
+from sandbox.discord.history import History
 from sandbox.discord.interaction_routes import InteractionRoutes
 from sandbox.discord.interactions import Interactions
 from sandbox.discord.message_routes import MessageRoutes
@@ -28,7 +30,6 @@ from sandbox.patience import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sandbox.discord.gateway import Shard
     from sandbox.discord.message_parts import Json
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ NONCE_WINDOW = 300.0
 MAX_REQUEST = 2 * 1024**3
 
 
-class StandInDiscord(LoopbackServer):
+class StandInDiscord(GatewayControls, LoopbackServer):
     """Discord on 127.0.0.1 while its `async with` is open; `check` fails for everything that surprised it."""
 
     def __init__(
@@ -73,10 +74,12 @@ class StandInDiscord(LoopbackServer):
             buckets=self._buckets,
             contract=self._contract,
         )
+        self._history = History()
         self._account = AccountRoutes(self.world, self._commands)
         self._rest.add(self._account.endpoints())
         self._rest.add(InteractionRoutes(self.world, self._interactions, self._posting).endpoints())
-        self._rest.add(MessageRoutes(self.world, self._posting).endpoints())
+        self._messages = MessageRoutes(self.world, self._posting, self._history)
+        self._rest.add(self._messages.endpoints())
         self.world.listeners.append(lambda _: self._record.notify())
         super().__init__(self._application(), port)
 
@@ -150,8 +153,15 @@ class StandInDiscord(LoopbackServer):
 
     @property
     def contract_checked(self) -> bool:
-        """Whether Discord's OpenAPI description is here, so that requests are checked against it."""
+        """Whether requests are checked against Discord's OpenAPI description, which must be here for it.
+
+        A benchmark assigns False, because the checks take longer than the answers.
+        """
         return self._contract.available
+
+    @contract_checked.setter
+    def contract_checked(self, wanted: bool) -> None:
+        self._contract.wanted = wanted
 
     def requests(self, method: str, path: str = "*") -> list[Request]:
         """The REST requests so far with this method, and with a path that matches the pattern."""
@@ -209,6 +219,31 @@ class StandInDiscord(LoopbackServer):
         self._posting.nonces.forget()
 
     @property
+    def history_lag(self) -> float:
+        """The number of requests for a channel's history that miss a message posted from now on.
+
+        `math.inf`: until `release_history`.
+        """
+        return self._history.lag
+
+    @history_lag.setter
+    def history_lag(self, requests: float) -> None:
+        self._history.lag = requests
+
+    def release_history(self) -> None:
+        """Make the histories show every message from now on; those posted later lag again."""
+        self._history.release()
+
+    @property
+    def hidden_threads_exist(self) -> bool:
+        """Whether a private thread that the bot does not see answers 403 (50001), and not 404 (10003)."""
+        return self._messages.hidden_threads_exist
+
+    @hidden_threads_exist.setter
+    def hidden_threads_exist(self, exist: bool) -> None:
+        self._messages.hidden_threads_exist = exist
+
+    @property
     def interaction_deadline(self) -> float:
         """Seconds that the bot has to acknowledge."""
         return self._interactions.deadline
@@ -225,75 +260,3 @@ class StandInDiscord(LoopbackServer):
     @interaction_lifetime.setter
     def interaction_lifetime(self, seconds: float) -> None:
         self._interactions.lifetime = seconds
-
-    # --- the gateway
-
-    @property
-    def connected(self) -> bool:
-        return self._gateway.connected
-
-    @property
-    def connected_shards(self) -> set[int]:
-        """The ids of the shards that have a session with a connection."""
-        return self._gateway.connected_shards
-
-    @property
-    def sessions(self) -> int:
-        """How many sessions are connected or can be resumed."""
-        return self._gateway.sessions
-
-    @property
-    def identified(self) -> list[Shard]:
-        """The shard of every session so far, in the order of their IDENTIFY."""
-        return self._gateway.identified
-
-    @property
-    def identifies(self) -> int:
-        return len(self._gateway.identified)
-
-    @property
-    def resumes(self) -> int:
-        return self._gateway.resumes
-
-    def refuse_connections(self, times: int) -> None:
-        """Answer the next `times` websocket requests with 503."""
-        self._gateway.refusals = times
-
-    def refuse_shard(self, shard_id: int, code: int) -> None:
-        """From now on, close the websocket with this code when this shard identifies."""
-        self._gateway.refused[shard_id] = code
-
-    @property
-    def shards(self) -> int:
-        """How many shards Discord recommends (GET /gateway/bot)."""
-        return self._account.shards
-
-    @shards.setter
-    def shards(self, count: int) -> None:
-        self._account.shards = count
-
-    @property
-    def required_shards(self) -> int:
-        """A session that identifies with fewer shards is closed with 4011."""
-        return self._gateway.required_shards
-
-    @required_shards.setter
-    def required_shards(self, count: int) -> None:
-        self._gateway.required_shards = count
-
-    @property
-    def session_starts(self) -> dict[str, int]:
-        """The `session_start_limit` of GET /gateway/bot: IDENTIFYs left, and milliseconds until the reset."""
-        return self._account.session_starts
-
-    async def disconnect_gateway(self, code: int = 4000, *, shard: int | None = None) -> None:
-        """Close every connection with this code, or those of one shard."""
-        await self._gateway.disconnect(code, shard)
-
-    async def ask_reconnect(self) -> None:
-        """Send opcode 7 (reconnect) on every connection."""
-        self._gateway.ask_reconnect()
-
-    def forget_sessions(self) -> None:
-        """Make every later resume fail, so that clients identify again."""
-        self._gateway.forget_sessions()

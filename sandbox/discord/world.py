@@ -7,6 +7,7 @@ the page that draws the channels. Channel and message refer to each other, so th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from sandbox.discord import message_parts
@@ -25,8 +26,6 @@ from sandbox.discord.permissions import (
 from sandbox.discord.snowflakes import Snowflakes, moment
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sandbox.discord.message_parts import Attachment, Button, Json, Origin
 
 MIB = 1024 * 1024
@@ -178,6 +177,10 @@ class Channel:
     posts: list[Message] = field(default_factory=list, repr=False)
     """Every message ever posted here, including deleted and ephemeral ones."""
     overwrites: dict[int, Overwrite] = field(default_factory=dict, repr=False)
+    private: bool = False
+    """Whether only its members, and who has MANAGE_THREADS, see this thread."""
+    thread_members: dict[int, datetime] = field(default_factory=dict, repr=False)
+    """When each member of a thread came in, by user id; a new thread has none."""
     deleted: bool = False
     _archived: bool = False
     _locked: bool = False
@@ -246,9 +249,29 @@ class Channel:
         """The right that sending needs here: threads have their own one."""
         return Right.SEND_MESSAGES_IN_THREADS if self.is_thread else Right.SEND_MESSAGES
 
-    def add_thread(self, name: str) -> Channel:
-        thread = Channel(self.world, name=name, kind="thread", guild=self.guild, parent=self)
+    def is_visible_to(self, user_id: int) -> bool:
+        """Whether this user gets to the channel; `rights_of` is the parent's even in a private thread."""
+        if self.guild is None:
+            return True
+        allowed = self.rights_of(user_id)
+        outside = self.private and user_id not in self.thread_members
+        needed = Right.VIEW_CHANNEL | (Right.MANAGE_THREADS if outside else NOTHING)
+        return allowed & needed == needed
+
+    def add_thread(self, name: str, *, private: bool = False) -> Channel:
+        thread = Channel(self.world, name=name, kind="thread", guild=self.guild, parent=self, private=private)
         return self.world.add_channel(thread)
+
+    def add_member(self, user: User) -> None:
+        """Make this user, who may be the bot, a member of the thread."""
+        if user.id not in self.thread_members:
+            self.thread_members[user.id] = datetime.now(UTC)
+            self.world.announce("bot joined" if user is self.world.bot else "person joined", self)
+
+    def remove_member(self, user: User) -> None:
+        """Take this user, who may be the bot, out of the thread."""
+        if self.thread_members.pop(user.id, None) is not None:
+            self.world.announce("bot left" if user is self.world.bot else "person left", self)
 
     def deny(self, user: User, *names: str) -> None:
         before = self.root.overwrites.get(user.id, Overwrite())

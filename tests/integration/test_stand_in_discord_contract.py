@@ -55,6 +55,7 @@ async def test_answers_keep_to_discords_description(env: ClientEnv) -> None:
     env.guild.add_channel("talk", kind="voice")
     env.guild.add_channel("news", kind="news").add_thread("today")
     env.guild.add_channel("ideas", kind="forum")
+    env.channel.add_thread("takes", private=True).add_member(env.discord.bot)
     client = await env.client()
 
     await _walk_messages(env, client)
