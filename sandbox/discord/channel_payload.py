@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.discord import payloads
+from sandbox.discord.permissions import Right
 from sandbox.discord.snowflakes import moment
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 CHANNEL_TYPES = {"text": 0, "dm": 1, "voice": 2, "news": 5, "thread": 11, "forum": 15}
 NEWS_THREAD, PRIVATE_THREAD = 10, 12
 
+HIDDEN_CHANNEL = 1 << 17
 _OVERWRITE_FOR_MEMBER = 1
 
 
@@ -26,7 +28,7 @@ def guild_create(place: Guild) -> Json:
         "large": False,
         "member_count": len(place.members),
         "members": [payloads.member(place, bot)],
-        "channels": [channel(each) for each in place.channels if not each.is_thread],
+        "channels": [shown_channel(each) for each in place.channels if not each.is_thread],
         "threads": [own_thread(each) for each in place.channels if _is_listed(each)],
         **{name: [] for name in ("voice_states", "presences", "stage_instances")},
         **{name: [] for name in ("guild_scheduled_events", "soundboard_sounds")},
@@ -50,6 +52,27 @@ def channel(place: Channel) -> Json:
     if place.kind == "dm":
         return _direct_channel(place)
     return _thread(place) if place.is_thread else _guild_channel(place)
+
+
+def shown_channel(place: Channel) -> Json:
+    """A server's channel as the gateway sends it to the bot.
+
+    Since 2026-11-16 one that the bot cannot view comes without its name, and with fields null or left out.
+    """
+    assert place.guild is not None
+    if place.rights_of(place.world.bot.id) & Right.VIEW_CHANNEL:
+        return _guild_channel(place)
+    return {
+        "id": str(place.id),
+        "type": channel_type(place),
+        "flags": HIDDEN_CHANNEL,
+        "guild_id": str(place.guild.id),
+        "name": "___hidden___",
+        "position": None,
+        "parent_id": None,
+        "topic": None,
+        "permission_overwrites": _overwrites(place)[:1],
+    }
 
 
 def _last_message_id(place: Channel) -> str | None:

@@ -27,7 +27,7 @@ def events_of(change: Change) -> tuple[Guild, list[Event]] | None:
         return place.guild, []
     if place.is_thread:
         return place.guild, _thread_events(change.kind, place)
-    return place.guild, [(f"CHANNEL_{_VERBS[change.kind]}", channel_payload.channel(place))]
+    return place.guild, [(f"CHANNEL_{_VERBS[change.kind]}", channel_payload.shown_channel(place))]
 
 
 def available(guild: Guild) -> Event:

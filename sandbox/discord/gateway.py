@@ -17,6 +17,8 @@ from sandbox.discord import events, payloads
 from sandbox.discord.snowflakes import moment_bits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandbox.discord.changes import Change
     from sandbox.discord.message_parts import Json
     from sandbox.discord.record import Record
@@ -81,8 +83,10 @@ class Gateway:
         self._record = record
         self._heartbeat_interval = heartbeat_interval
         self._sessions: dict[str, Session] = {}
-        self._outboxes: dict[web.WebSocketResponse, asyncio.Queue[Json | None]] = {}
+        self._outboxes: dict[web.WebSocketResponse, asyncio.Queue[Json | str | None]] = {}
         self.url = ""
+        self.alter: Callable[[str, Any], Any] = lambda name, data: data
+        """Changes the data of every event before it is sent."""
         self.identified: list[Shard] = []
         self.refused: dict[int, int] = {}
         """Shard id -> the close code that answers its IDENTIFY."""
@@ -112,7 +116,7 @@ class Gateway:
             raise web.HTTPServiceUnavailable
         socket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT, max_msg_size=0)
         await socket.prepare(request)
-        outbox: asyncio.Queue[Json | None] = asyncio.Queue()
+        outbox: asyncio.Queue[Json | str | None] = asyncio.Queue()
         self._outboxes[socket] = outbox
         outbox.put_nowait({"op": HELLO, "d": {"heartbeat_interval": self._heartbeat_interval}})
         writer = asyncio.create_task(_write_all(socket, outbox), name="gateway writer")
@@ -218,7 +222,7 @@ class Gateway:
     # --- events
 
     def _send_event(self, session: Session, name: str, data: Any) -> None:
-        event = {"op": DISPATCH, "t": name, "s": len(session.sent) + 1, "d": data}
+        event = {"op": DISPATCH, "t": name, "s": len(session.sent) + 1, "d": self.alter(name, data)}
         session.sent.append(event)
         if session.socket is not None and session.socket in self._outboxes:
             self._outboxes[session.socket].put_nowait(event)
@@ -230,6 +234,17 @@ class Gateway:
         for session in there:
             self._send_event(session, name, data)
         return bool(there)
+
+    def broadcast(self, name: str, data: Any) -> None:
+        """Send an event to every connected session."""
+        for session in self._sessions.values():
+            if session.connected:
+                self._send_event(session, name, data)
+
+    def send_frame(self, text: str) -> None:
+        """Send a frame that need not be JSON on every connection."""
+        for outbox in self._outboxes.values():
+            outbox.put_nowait(text)
 
     def _on_change(self, change: Change) -> None:
         found = events.events_of(change)
@@ -267,10 +282,10 @@ class Gateway:
         self._sessions.clear()
 
 
-async def _write_all(socket: web.WebSocketResponse, outbox: asyncio.Queue[Json | None]) -> None:
+async def _write_all(socket: web.WebSocketResponse, outbox: asyncio.Queue[Json | str | None]) -> None:
     while (event := await outbox.get()) is not None:
         try:
-            await socket.send_str(json.dumps(event))
+            await socket.send_str(event if isinstance(event, str) else json.dumps(event))
         except ConnectionError:
             return
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandbox.discord.account_routes import AccountRoutes
     from sandbox.discord.gateway import Gateway, Shard
 
@@ -39,6 +41,18 @@ class GatewayControls:
     @property
     def resumes(self) -> int:
         return self._gateway.resumes
+
+    def alter_events(self, change: Callable[[str, Any], Any]) -> None:
+        """Have every event's data changed before it is sent: `change(name, data)` returns what is sent."""
+        self._gateway.alter = change
+
+    def send_event(self, name: str, data: Any) -> None:
+        """Send an event with this data to every connected session."""
+        self._gateway.broadcast(name, data)
+
+    def send_frame(self, text: str) -> None:
+        """Send a frame that need not be JSON."""
+        self._gateway.send_frame(text)
 
     def refuse_connections(self, times: int) -> None:
         """Answer the next `times` websocket requests with 503."""

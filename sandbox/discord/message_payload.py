@@ -24,7 +24,11 @@ _DEFAULTS: dict[int, Json] = {
     14: {"spacing": 1, "divider": True},
     17: {"accent_color": None, "spoiler": False},
 }
-_REFERENCE_TYPE_DEFAULT = 0
+_REFERENCE_TYPE_DEFAULT, _REFERENCE_TYPE_FORWARD = 0, 1
+_IN_SNAPSHOT = (
+    *("type", "content", "embeds", "attachments", "timestamp", "edited_timestamp"),
+    *("flags", "mentions", "mention_roles", "components"),
+)
 
 
 def message(post: Message) -> Json:
@@ -51,9 +55,24 @@ def message(post: Message) -> Json:
         body["nonce"] = post.nonce
     if post.reference is not None:
         body |= _reference(world, post)
+    if post.forwarded is not None:
+        body |= _forward(post.forwarded)
     if post.origin is not None:
         body |= _origin(world, post.origin, post)
     return body
+
+
+def _forward(forwarded: Message) -> Json:
+    """A copy of what the forwarded message showed, without its author."""
+    original = message(forwarded)
+    return {
+        "message_reference": {
+            "type": _REFERENCE_TYPE_FORWARD,
+            "channel_id": str(forwarded.channel_id),
+            "message_id": str(forwarded.id),
+        },
+        "message_snapshots": [{"message": {name: original[name] for name in _IN_SNAPSHOT}}],
+    }
 
 
 def _message_type(post: Message) -> int:

@@ -89,6 +89,11 @@ class Person(User):
             channel.add_member(world.users[user_id])
         return world.post(Message(world.snowflakes.next(), channel, author_id=self.id, content=content))
 
+    def forward(self, message: Message, channel: Channel) -> Message:
+        """Forward a message to a channel."""
+        world = self._server.world
+        return world.post(Message(world.snowflakes.next(), channel, author_id=self.id, forwarded=message))
+
     def delete(self, message: Message) -> None:
         """Delete a message, as its author or with Manage Messages; otherwise raises ValueError."""
         allowed = message.channel.rights_of(self.id)

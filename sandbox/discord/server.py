@@ -151,6 +151,15 @@ class StandInDiscord(GatewayControls, LoopbackServer):
         """All registered commands, of every scope."""
         return self._commands.everywhere()
 
+    def commands_of(self, scope: Scope) -> list[Json]:
+        """The commands of a server, or with None those of all servers."""
+        return self._commands.registered(scope)
+
+    def overwrite_commands(self, scope: Scope, commands: list[Json]) -> None:
+        """As another program with the same token does."""
+        self._commands.overwrite(scope, commands)
+        self.registrations.pop()
+
     @property
     def contract_checked(self) -> bool:
         """Whether requests are checked against Discord's OpenAPI description, which must be here for it.

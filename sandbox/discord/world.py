@@ -311,6 +311,8 @@ class Message:
     nonce: str | None = None
     reference: int | None = None
     """The id of the message that this one replies to."""
+    forwarded: Message | None = field(default=None, repr=False)
+    """The message that this one shows as forwarded; people read its text without opening it."""
     mentions: set[int] = field(default_factory=set)
     """The users whom this message pinged."""
     mentioned: list[int] = field(default_factory=list)
