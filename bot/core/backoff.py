@@ -37,9 +37,10 @@ def retry_delay(
     """Milliseconds before attempt number `attempt + 1`, after `attempt` (>= 1) failures in a row.
 
     Doubles from `base` to `cap` (both in ms), plus up to a quarter of random jitter so that what failed
-    together does not return together. Never shorter than `retry_after`, the other side's wish in seconds.
+    together does not return together. Never shorter than `retry_after`, the other side's wish in seconds,
+    of which at most MAX_PAUSE is granted.
     """
     doubled = base << min(max(attempt, 1) - 1, 20)
     delay = min(doubled, cap)
     jitter = (rng or random).uniform(0, delay / 4)
-    return max(int(delay + jitter), int((retry_after or 0) * SECOND))
+    return max(int(delay + jitter), min(int((retry_after or 0) * SECOND), MAX_PAUSE))

@@ -6,15 +6,12 @@ CourierError
 │   │   ├── DownloadInterrupted  the video did not arrive as a whole
 │   │   └── LinkRefused          the video's host answered something else: often for ever, sometimes not yet
 │   ├── DiscordUnavailable   Discord did not take the message, and may later
+│   ├── NotTold              the same for the direct message in its place
 │   └── StorageUnavailable   the database did not answer
-├── GiveUp                   permanent failure: the person who asked is told
+├── GiveUp                   permanent failure: another form is tried, or the person who asked is told
 │   ├── VideoUnusable        there is a link, but no video that we may post
-│   └── Undeliverable        Discord does not let us post in this channel
-│       ├── PermissionLost   perhaps only with a file
-│       ├── ThreadClosed     archived and locked; its parent may take the message
-│       └── MessageRefused   for its words or its form: the barest message may pass
+│   └── DiscordRefused       Discord does not take the call as it is; `reaction` says what else to try
 ├── CannotFit                a video cannot be made small enough: its link is given instead
-├── TooLargeForDiscord       Discord does not take a file of this size here
 ├── ClientStalled            the process leaves with 70: only a new one helps
 ├── CannotStart              the process leaves with `exit_code`, after one line
 │   ├── SettingsWrong        2
@@ -28,6 +25,7 @@ Everything else that is raised is our bug, too. Clients never retry; the durable
 from typing import ClassVar
 
 from bot.core.problems import Problem, ProblemCode
+from bot.core.reactions import Reaction
 
 
 class CourierError(Exception):
@@ -82,7 +80,27 @@ class LinkRefused(DownloadFailed):
 
 
 class DiscordUnavailable(TryLater):
-    """Discord did not accept the call, and nothing says that it never will."""
+    """Discord did not accept the call, and nothing says that it never will.
+
+    `reaction` is PASSING, ODD or EDGE_BLOCK.
+    """
+
+    code = ProblemCode.DISCORD_UNAVAILABLE
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reaction: Reaction = Reaction.PASSING,
+        retry_after: float | None = None,
+        **data: str | int,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, **data)
+        self.reaction = reaction
+
+
+class NotTold(TryLater):
+    """Discord did not take the direct message this time."""
 
     code = ProblemCode.DISCORD_UNAVAILABLE
 
@@ -109,24 +127,12 @@ class CannotFit(CourierError):
     """The video cannot be made small enough for the channel. The message is for the log."""
 
 
-class TooLargeForDiscord(CourierError):
-    """Discord refused the file for its size (413, 40005 or 50045)."""
+class DiscordRefused(GiveUp):
+    """Discord does not take this call in this form; `reaction` says which other form it may take."""
 
-
-class Undeliverable(GiveUp):
-    """This channel does not take our messages: deleted, hidden, or a permission is missing."""
-
-
-class PermissionLost(Undeliverable):
-    """A permission is missing (50013). Discord does not say which: it may be Attach Files alone."""
-
-
-class ThreadClosed(Undeliverable):
-    """A locked thread (50083, 160005): only who may manage threads can post there."""
-
-
-class MessageRefused(Undeliverable):
-    """AutoMod or Discord's link filter (200000, 240000) blocked it, or its form is wrong (50035)."""
+    def __init__(self, reaction: Reaction, code: ProblemCode, **data: str | int) -> None:
+        super().__init__(code, **data)
+        self.reaction = reaction
 
 
 class ClientStalled(CourierError):

@@ -144,7 +144,10 @@ def _is_no_list(word: str) -> bool:
 
 
 def _is_secret(word: str) -> bool:
-    return not _KNOWN_SEGMENT.fullmatch(word) and looks_like_credential(word)
+    """An id of a known shape may look random; what is joined to it by a dot or a colon may not."""
+    if _KNOWN_SEGMENT.fullmatch(word):
+        return any(looks_like_credential(piece) for piece in re.split("[.:]", word)[1:])
+    return looks_like_credential(word)
 
 
 def _tidy(found: str) -> str:

@@ -43,7 +43,9 @@ class ProblemCode(StrEnum):
     BLOCKED_BY_AUTOMOD = "blocked_by_automod"
     LINK_BLOCKED = "link_blocked"
     FORM_REFUSED = "form_refused"
-    NOT_ALLOWED = "not_allowed"
+    NOT_ACCEPTED = "not_accepted"  # status, discord_code
+    FILE_REFUSED = "file_refused"
+    NOT_TAKEN = "not_taken"  # trouble that passes, but did not for a day
     MESSAGE_DELETED = "message_deleted"
     # Something that passes.
     DISCORD_UNAVAILABLE = "discord_unavailable"  # status, where Discord answered; blocked, by its edge

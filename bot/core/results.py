@@ -2,14 +2,15 @@
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from bot.core.clock import DAY, MINUTE, SECOND
-from bot.core.problems import Problem
-from bot.core.tasks import DueDelivery, TaskState, TrackedTask
+from bot.core.problems import Problem, ProblemCode
+from bot.core.tasks import DueDelivery, Form, TaskState, TrackedTask
 
 # X-query of the API's documentation: a video_url is valid for 24 hours.
 LINK_LIFETIME = DAY
@@ -42,23 +43,86 @@ class ResultMessage:
     """The end of one delivery: the MP4 on our disk, or the reason why there is none.
 
     `problem` says why the video of a completed task cannot be attached.
-    `original_size`, in bytes, is set when `video` was made smaller to fit. `bare` leaves out every word
-    that is not ours. `parent_id` is the channel above a thread that is closed. `begun_at` is when posting
-    first began, perhaps in another process (UTC milliseconds).
+    `original_size`, in bytes, is set when `video` was made smaller to fit. `parent_id` is the channel above
+    a thread that is closed. `shared_ids` are further ids that the API never knew and that this message
+    names as well.
     """
 
     due: DueDelivery
     video: Video | None = None
     problem: Problem | None = None
     original_size: int | None = None
-    bare: bool = False
+    form: Form = Form.WHOLE
     parent_id: int | None = None
-    begun_at: int | None = None
+    shared_ids: tuple[str, ...] = ()
+
+    @property
+    def attachment(self) -> Video | None:
+        """The video, unless this form leaves it out."""
+        return None if self.form is Form.WITHOUT_FILE else self.video
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether every word that is not ours is left out."""
+        return self.form is Form.BARE
 
     @property
     def channel_id(self) -> int:
         """The channel that it is posted in."""
         return self.parent_id or self.due.delivery.channel_id
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRange:
+    """The messages of a channel that a look-up has read, by their ids; both ends were read."""
+
+    newest: int
+    oldest: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """What reading a channel's history for our own message gave.
+
+    Found: `message_id`. Absent: `is_absent`. Otherwise it is not known, because the history cannot be read,
+    or is longer than one look-up reads; `read` is then what was read, if anything.
+    """
+
+    message_id: int | None = None
+    is_absent: bool = False
+    read: ReadRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A delivery that is being handed to Discord: what its message mentions and names besides."""
+
+    watchers: tuple[int, ...]
+    shared_ids: tuple[str, ...] = ()
+
+
+UNKNOWN_ID = Problem(ProblemCode.UNKNOWN_ID).to_text()
+
+
+def is_never_known(task: TrackedTask) -> bool:
+    """Whether the API never knew this id: such ids of one command share a message."""
+    return task.state is TaskState.LOST and not task.known and task.cause == UNKNOWN_ID
+
+
+# One message of 2,000 characters names the ids that the API never knew, and mentions people.
+_ROOM_FOR_IDS = 1500
+_MENTION = 23
+_ID_LINE = 5
+
+
+def ids_that_fit(ids: Sequence[str], mentions: int) -> int:
+    """How many of these ids, from the first, fit one message with so many mentions."""
+    left = _ROOM_FOR_IDS - mentions * _MENTION
+    for count, task_id in enumerate(ids):
+        left -= len(task_id) + _ID_LINE
+        if left < 0:
+            return count
+    return len(ids)
 
 
 def link_end(url: str, created: int | None, registered_at: int, now: int) -> int:
@@ -118,6 +182,11 @@ def new_nonce() -> str:
     It is stored with the delivery before the first send.
     """
     return "v" + secrets.token_urlsafe(_NONCE_BYTES)
+
+
+def nonce_part(nonce: str) -> str:
+    """Eight characters of the nonce, as buttons carry them: they tell the rows of two databases apart."""
+    return nonce[1:9]
 
 
 def private_nonce(nonce: str) -> str:

@@ -34,6 +34,24 @@ class DeliveryState(StrEnum):
     CANCELLED = "cancelled"  # untracked
 
 
+class Obstacle(StrEnum):
+    """Why a result is undeliverable, by what must happen before it is tried again."""
+
+    PERMISSION = "permission"
+    MEMBERSHIP = "membership"  # the bot was removed, is no member of a private thread, or sees no channel
+    THREAD = "thread"  # archived and locked
+    FORM = "form"  # Discord does not take the message: only people can ask again
+    GONE = "gone"  # the channel was deleted
+
+
+class Form(StrEnum):
+    """How a result is posted: what Discord refuses in one form may be taken in the next."""
+
+    WHOLE = "whole"
+    WITHOUT_FILE = "without_file"
+    BARE = "bare"  # with the video, and without any word from outside
+
+
 TASK_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.WAITING: frozenset(
         # waiting -> waiting: the API's status changed
@@ -57,7 +75,7 @@ DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
         }
     ),
     DeliveryState.POSTED: frozenset(),
-    # The way is free again: a permission came back, or the bot did.
+    # Its obstacle is gone: a permission came back, or the bot did.
     DeliveryState.UNDELIVERABLE: frozenset({DeliveryState.DUE}),
     DeliveryState.CANCELLED: frozenset(),
 }
@@ -149,10 +167,10 @@ class Delivery:
     card_id: int | None
     created_at: int
     due_at: int | None  # when to try next; None: nothing to do yet, or ended
-    attempt: int  # failed attempts to post, in a row
+    attempt: int  # attempts to post that ended in passing trouble, in a row
     first_sent_at: int | None  # when it was first handed to Discord
     message_id: int | None  # the result message
-    ended_at: int | None  # set on a due delivery: it was undeliverable before, and its asker was told
+    ended_at: int | None  # set on a due delivery: it was undeliverable before
     last_error: str | None  # the last thing that went wrong, for people
     cancelled_by: int | None  # who untracked it
     posted_in: int | None = None  # the result message's channel, when it is another one (a thread's parent)
@@ -161,6 +179,20 @@ class Delivery:
     download_attempt: int = 0  # downloads that trouble broke off, in a row
     download_tries: int = 0  # refusals of the present link
     fresh_links: int = 0  # how often the API was asked for another link
+    run: int | None = None  # the run of the process that registered it
+    passing_since: int | None = None  # since when Discord has answered with nothing but passing trouble
+    odd_attempt: int = 0  # odd answers of Discord
+    quarantines: int = 0  # how often our own bug stopped it
+    form: Form | None = None  # the form that Discord has not refused so far; None: WHOLE
+    form_problem: str | None = None  # why that form has no video: a Problem as text
+    read_newest: int | None = None  # what a look-up has read of the channel without finding it: from this
+    read_oldest: int | None = None  # message to this one
+    obstacle: Obstacle | None = None  # of an undeliverable one, or one whose person is still to be told
+    obstacle_rights: int | None = None  # our rights in the channel at the refusal, as computed
+    told_since: int | None = None  # when the direct message was first handed to Discord
+    told_at: int | None = None  # when the direct message was taken, or refused for good
+    tell_attempt: int = 0  # failed attempts at the direct message
+    leader_id: int | None = None  # the delivery whose message is to name this one's id as well
 
     @property
     def message_channel_id(self) -> int:
@@ -197,6 +229,8 @@ class DueDelivery:
     delivery: Delivery
     task: TrackedTask
     watchers: tuple[int, ...]  # who pressed "notify me too"
+    # Registered in this process's own run, and never handed to Discord: the only one that cannot be there.
+    is_first_send: bool = False
 
 
 @dataclass(frozen=True, slots=True)

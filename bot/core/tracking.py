@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.core.errors import CourierError
-from bot.core.tasks import CardView, ExistingDelivery
+from bot.core.results import nonce_part
+from bot.core.tasks import CardView, Delivery, ExistingDelivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,24 @@ class ErasureResult:
     being_posted: int  # could not be removed at this moment
 
 
+@dataclass(frozen=True, slots=True)
+class PressedButton:
+    """A button that somebody pressed: the message that it is on, and the part of a nonce that it carries."""
+
+    message_id: int
+    part: str  # "": the button is of version 0.1.0
+
+    def is_on_result(self, delivery: Delivery) -> bool:
+        """Whether it is this delivery's result message, and not one that another database numbered alike."""
+        return self.is_on(delivery.message_id, delivery.nonce)
+
+    def is_on(self, message_id: int | None, nonce: str) -> bool:
+        """Whether it is on the message with that id; where none is stored, whether it carries the nonce."""
+        if message_id is None:
+            return self.part == nonce_part(nonce)
+        return message_id == self.message_id
+
+
 class WatchResult(StrEnum):
     """The result of pressing "notify me too"."""
 
@@ -114,3 +133,4 @@ class WatchResult(StrEnum):
     OWN = "own"  # they are mentioned anyway
     ENDED = "ended"  # nothing on this card is still to come
     FULL = "full"  # MAX_WATCHERS are on it already
+    UNKNOWN_CARD = "unknown card"  # this database did not write that card

@@ -1,11 +1,27 @@
 """The queue of result messages that are owed, and what became of them."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.clock import DAY
 from bot.core.problems import Problem
-from bot.core.tasks import Claim, Delivery, DeliveryState, DueDelivery, TaskState, TrackedTask, may_become
+from bot.core.results import UNKNOWN_ID, ReadRange, Sending, ids_that_fit, is_never_known
+from bot.core.tasks import (
+    Claim,
+    Delivery,
+    DeliveryState,
+    Doubt,
+    DueDelivery,
+    Form,
+    Obstacle,
+    TaskState,
+    TrackedTask,
+    may_become,
+)
+from bot.core.tracking import MAX_WATCHERS
 from bot.storage.card_queue import mark_cards_due
 from bot.storage.engine import Database, transaction
 from bot.storage.queue import NOW, LeaseQueue
@@ -25,6 +41,10 @@ _CHANNEL_IS_FREE = deliveries.c.channel_id.not_in(
     .where(~_held.c.is_preparing)
 )
 
+IS_NEVER_KNOWN = (tasks.c.state == TaskState.LOST) & ~tasks.c.known & (tasks.c.cause == UNKNOWN_ID)
+
+# Claimed in one transaction, which everybody else waits for on SQLite.
+_MAX_CLAIMED = 8
 # The API's link ends after a day; the file of an undeliverable result is kept longer.
 UNDELIVERABLE_FILES_STAY = 3 * DAY
 
@@ -35,11 +55,20 @@ def _may_return(now: int) -> sa.ColumnElement[bool]:
     return (deliveries.c.state == DeliveryState.UNDELIVERABLE) & ended_recently
 
 
-class DeliveryQueue(LeaseQueue):
-    """The due deliveries, by due time."""
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How far the direct message about a delivery is: when it was first handed over; whether that is over."""
 
-    def __init__(self, database: Database, *, lease_time: int) -> None:
+    since: int | None
+    is_over: bool
+
+
+class DeliveryQueue(LeaseQueue):
+    """The due deliveries, by due time. `run` is the number of this process's run."""
+
+    def __init__(self, database: Database, *, lease_time: int, run: int) -> None:
         super().__init__(database, deliveries, lease_time=lease_time)
+        self._run = run
         self._claim = self._claim_statement(
             columns(Delivery),
             only=_CHANNEL_IS_FREE,
@@ -50,16 +79,21 @@ class DeliveryQueue(LeaseQueue):
 
     @transaction
     async def claim(self, connection: AsyncConnection, limit: int, now: int) -> Claim[DueDelivery]:
-        """One due delivery (even if `limit` is higher) whose channel has none being posted, or nothing.
+        """Up to a few due deliveries whose channels have none being posted.
 
         One at a time per channel: Discord serialises them anyway, and a slow channel must not use all slots.
         People take turns: the person who was served longest ago is next, so that fifty videos of one person
         do not delay the only one of another. (Two processes that claim at the same moment may take two of
-        one channel: Discord then makes one wait.)
+        one channel: Discord then makes one wait.) Each is claimed by a statement of its own, which sees the
+        channels and the turns of those before; all share a transaction, because each commit costs a flush.
         """
-        values = self._new_lease(min(limit, 1), now)
-        found = (await connection.execute(self._claim, values)).all()
-        due = [await self._with_task(connection, read(Delivery, row)) for row in found]
+        values = self._new_lease(1, now)
+        due: list[DueDelivery] = []
+        while len(due) < min(limit, _MAX_CLAIMED):
+            row = (await connection.execute(self._claim, values)).one_or_none()
+            if row is None:
+                break
+            due.append(await self._with_task(connection, read(Delivery, row)))
         return Claim(values["new_lease"], tuple(due))
 
     async def _with_task(self, connection: AsyncConnection, delivery: Delivery) -> DueDelivery:
@@ -69,7 +103,8 @@ class DeliveryQueue(LeaseQueue):
         others = await connection.execute(
             sa.select(watchers.c.user_id).where(watchers.c.delivery_id == delivery.id)
         )
-        return DueDelivery(delivery, read(TrackedTask, task), tuple(others.scalars()))
+        is_first_send = delivery.run == self._run and delivery.first_sent_at is None
+        return DueDelivery(delivery, read(TrackedTask, task), tuple(others.scalars()), is_first_send)
 
     @transaction
     async def begin_preparing(
@@ -96,21 +131,97 @@ class DeliveryQueue(LeaseQueue):
 
     @transaction
     async def begin_sending(
-        self, connection: AsyncConnection, delivery_id: int, lease: int, now: int
-    ) -> int | None:
-        """Store, before it happens, that the delivery is handed to Discord.
+        self, connection: AsyncConnection, due: DueDelivery, lease: int, now: int
+    ) -> Sending | None:
+        """Store, before it happens, that the delivery is handed to Discord. None: the lease was lost.
 
-        Returns when that happened first (UTC ms), or None when the lease was lost.
+        The first time, a delivery of an id that the API never knew becomes the leader of the others of its
+        card: their ids go in its message, and the set is fixed before its nonce is used.
         """
         marked = await connection.execute(
             sa.update(deliveries)
-            .where(deliveries.c.id == delivery_id, deliveries.c.lease == lease)
+            .where(deliveries.c.id == due.delivery.id, deliveries.c.lease == lease)
             .where(deliveries.c.state == DeliveryState.DUE)
             .values(first_sent_at=sa.func.coalesce(deliveries.c.first_sent_at, now), is_preparing=False)
-            .returning(deliveries.c.first_sent_at)
         )
-        first_sent_at: int | None = marked.scalar_one_or_none()
-        return first_sent_at
+        if marked.rowcount == 0:
+            return None
+        if not is_never_known(due.task):
+            return Sending(due.watchers)
+        if due.delivery.first_sent_at is None and due.delivery.card_id is not None:
+            await _lead_others(connection, due)
+        return await _with_followers(connection, due)
+
+    @transaction
+    async def wait_for_card(
+        self, connection: AsyncConnection, due: DueDelivery, lease: int, until: int
+    ) -> bool:
+        """Postpone an id that the API never knew until `until`, if others of its card may share its message.
+
+        False when all of them are decided, it has no card, or the lease was lost.
+        """
+        if due.delivery.card_id is None:
+            return False
+        others = (
+            sa.select(deliveries.c.id)
+            .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
+            .where(deliveries.c.card_id == due.delivery.card_id, deliveries.c.state == DeliveryState.OPEN)
+            .where(tasks.c.state == TaskState.WAITING, ~tasks.c.known)
+            .where(tasks.c.doubt.in_((Doubt.UNKNOWN_ID, Doubt.NOT_FOUND)) | tasks.c.polled_at.is_(None))
+        )
+        if (await connection.execute(others.limit(1))).first() is None:
+            return False
+        return await self._finish(connection, due.delivery.id, lease, due_at=until)
+
+    @transaction
+    async def set_form(
+        self, connection: AsyncConnection, delivery_id: int, lease: int, form: Form, problem: Problem | None
+    ) -> None:
+        """Store the form that is tried next: those before it were refused. `problem`: why it has no video."""
+        await self._update(
+            connection, delivery_id, lease, form=form, form_problem=problem and problem.to_text()
+        )
+
+    @transaction
+    async def set_read(
+        self, connection: AsyncConnection, delivery_id: int, lease: int, read: ReadRange
+    ) -> None:
+        """Store what a look-up has read, so that the next one goes on from there."""
+        await self._update(connection, delivery_id, lease, read_newest=read.newest, read_oldest=read.oldest)
+
+    @transaction
+    async def begin_telling(
+        self, connection: AsyncConnection, delivery_id: int, lease: int, now: int
+    ) -> Telling | None:
+        """Store, before it happens, that the direct message is handed over. None: the lease was lost."""
+        theirs = deliveries.c.id == delivery_id, deliveries.c.lease == lease
+        stored = sa.select(deliveries.c.told_since, deliveries.c.told_at).where(*theirs)
+        row = (await connection.execute(stored)).one_or_none()
+        if row is None:
+            return None
+        await self._update(connection, delivery_id, lease, told_since=row.told_since or now)
+        return Telling(since=row.told_since, is_over=row.told_at is not None)
+
+    @transaction
+    async def mark_told(self, connection: AsyncConnection, delivery_id: int, lease: int, now: int) -> None:
+        """The direct message was taken, or refused for good."""
+        await self._update(connection, delivery_id, lease, told_at=now, tell_attempt=0)
+
+    async def _update(
+        self, connection: AsyncConnection, delivery_id: int, lease: int, **changes: Any
+    ) -> None:
+        held = deliveries.c.id == delivery_id, deliveries.c.lease == lease
+        await connection.execute(sa.update(deliveries).where(*held).values(**changes))
+
+    @transaction
+    async def others_are_posted(self, connection: AsyncConnection, channel_id: int, since: int) -> bool:
+        """Whether another channel has taken a message since that time."""
+        posted = sa.select(deliveries.c.id).where(
+            deliveries.c.state == DeliveryState.POSTED,
+            deliveries.c.ended_at > since,
+            deliveries.c.channel_id != channel_id,
+        )
+        return (await connection.execute(posted.limit(1))).first() is not None
 
     async def mark_posted(
         self, due: DueDelivery, lease: int, message_id: int | None, now: int, *, channel_id: int
@@ -125,14 +236,40 @@ class DeliveryQueue(LeaseQueue):
             lease,
             DeliveryState.POSTED,
             now,
+            ended_at=now,
             message_id=message_id,
             posted_in=elsewhere,
             last_error=None,
+            obstacle=None,
         )
 
-    async def mark_undeliverable(self, due: DueDelivery, lease: int, problem: Problem, now: int) -> bool:
-        """Discord refuses it for good. False when the lease was lost."""
-        return await self._end(due, lease, DeliveryState.UNDELIVERABLE, now, last_error=problem.to_text())
+    async def mark_undeliverable(
+        self,
+        due: DueDelivery,
+        lease: int,
+        problem: Problem,
+        now: int,
+        *,
+        obstacle: Obstacle,
+        rights: int | None = None,
+    ) -> bool:
+        """Discord refuses it for good. False when the lease was lost.
+
+        `rights`: our rights in the channel as they are computed now; None where they are not known. The time
+        of the first refusal stays.
+        """
+        return await self._end(
+            due,
+            lease,
+            DeliveryState.UNDELIVERABLE,
+            now,
+            ended_at=sa.func.coalesce(deliveries.c.ended_at, now),
+            last_error=problem.to_text(),
+            obstacle=obstacle,
+            obstacle_rights=rights,
+            obstacle_since=now,
+            told_at=sa.func.coalesce(deliveries.c.told_at, now),
+        )
 
     @transaction
     async def _end(
@@ -145,19 +282,16 @@ class DeliveryQueue(LeaseQueue):
         now: int,
         **changes: object,
     ) -> bool:
-        ended = await self._finish(
-            connection,
-            due.delivery.id,
-            lease,
-            only=deliveries.c.state.in_(may_become(state)),
-            state=state,
-            due_at=None,
-            ended_at=now,
-            **changes,
-        )
-        if ended:
-            await mark_cards_due(connection, tasks.c.id == due.task.id, now)
-        return ended
+        """End a delivery, and those whose ids are in its message."""
+        changes |= {"state": state, "due_at": None}
+        may_end = deliveries.c.state.in_(may_become(state))
+        if not await self._finish(connection, due.delivery.id, lease, only=may_end, **changes):
+            return False
+        if is_never_known(due.task):
+            follows = deliveries.c.leader_id == due.delivery.id
+            await connection.execute(sa.update(deliveries).where(follows, may_end).values(**changes))
+        await mark_cards_due(connection, tasks.c.id == due.task.id, now)
+        return True
 
     @transaction
     async def is_owed(self, connection: AsyncConnection, task_id: str, now: int) -> bool:
@@ -175,3 +309,36 @@ class DeliveryQueue(LeaseQueue):
             .where(tasks.c.state == TaskState.COMPLETED)
         )
         return set(found.scalars())
+
+
+async def _lead_others(connection: AsyncConnection, leader: DueDelivery) -> None:
+    """Make followers of the card's deliveries that are due as well, as many as fit the leader's message."""
+    chosen = (
+        sa.select(deliveries.c.id, deliveries.c.task_id)
+        .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
+        .where(deliveries.c.card_id == leader.delivery.card_id, deliveries.c.id != leader.delivery.id)
+        .where(deliveries.c.state == DeliveryState.DUE, deliveries.c.lease.is_(None))
+        .where(deliveries.c.first_sent_at.is_(None), deliveries.c.leader_id.is_(None))
+        .where(IS_NEVER_KNOWN)
+        .order_by(deliveries.c.id)
+        .with_for_update(skip_locked=True, of=deliveries)
+    )
+    rows = (await connection.execute(chosen)).all()
+    mentions = 1 + MAX_WATCHERS if leader.watchers else 1
+    count = ids_that_fit([leader.task.id, *(row.task_id for row in rows)], mentions) - 1
+    led = [row.id for row in rows[: max(count, 0)]]
+    follow = sa.update(deliveries).where(deliveries.c.id.in_(led))
+    await connection.execute(follow.values(leader_id=leader.delivery.id, due_at=None))
+
+
+async def _with_followers(connection: AsyncConnection, leader: DueDelivery) -> Sending:
+    led = (deliveries.c.leader_id == leader.delivery.id) & (deliveries.c.state == DeliveryState.DUE)
+    named = await connection.execute(
+        sa.select(deliveries.c.id, deliveries.c.task_id).where(led).order_by(deliveries.c.id)
+    )
+    rows = named.all()
+    theirs = sa.select(watchers.c.user_id).where(watchers.c.delivery_id.in_([row.id for row in rows]))
+    others = (await connection.execute(theirs)).scalars()
+    return Sending(
+        tuple(dict.fromkeys((*leader.watchers, *others)))[:MAX_WATCHERS], tuple(row.task_id for row in rows)
+    )

@@ -1,19 +1,32 @@
 """What is stored about servers: which have rows, which the bot has left, which results may be tried again."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.clock import DAY
-from bot.core.tasks import DeliveryState, TaskState
+from bot.core.tasks import DeliveryState, Obstacle, TaskState
 from bot.storage.card_queue import mark_cards_due
 from bot.storage.engine import Queries, notify, transaction
 from bot.storage.people import MAX_DELETED_AT_ONCE, delete_deliveries, delete_orphans
-from bot.storage.tables import FRESH_DOWNLOAD, cards, deliveries, left_guilds, tasks
+from bot.storage.tables import FRESH_START, cards, deliveries, left_guilds, tasks
 
 # After a month people have moved on, and a late video is noise.
 _REVIVABLE_FOR = 30 * DAY
+_MAY_GO = (Obstacle.PERMISSION, Obstacle.MEMBERSHIP, Obstacle.THREAD)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedResult:
+    """An undeliverable result, with our rights in its channel when it was refused (None: not known)."""
+
+    delivery_id: int
+    channel_id: int
+    rights: int | None
+    since: int
+    retried_blindly: bool
 
 
 class Guilds(Queries):
@@ -57,30 +70,41 @@ class Guilds(Queries):
         await _delete_left(connection, set(guild_ids))
 
     @transaction
-    async def undeliverable_channels(self, connection: AsyncConnection, guild_id: int) -> set[int]:
-        """The channels of a server with undeliverable results."""
+    async def refused(self, connection: AsyncConnection, guild_id: int) -> Sequence[RefusedResult]:
+        """A server's undeliverable results whose obstacle may go by itself."""
+        row = deliveries.c
         found = await connection.execute(
-            sa.select(deliveries.c.channel_id)
-            .where(deliveries.c.guild_id == guild_id)
-            .where(deliveries.c.state == DeliveryState.UNDELIVERABLE)
-            .distinct()
+            sa.select(row.id, row.channel_id, row.obstacle_rights, row.obstacle_since, row.retried_blindly)
+            .where(row.guild_id == guild_id, row.state == DeliveryState.UNDELIVERABLE)
+            .where(row.obstacle.in_(_MAY_GO))
         )
-        return set(found.scalars())
+        return [RefusedResult(*each) for each in found]
+
+    @transaction
+    async def set_rights(self, connection: AsyncConnection, delivery_ids: Iterable[int], rights: int) -> None:
+        """Store our rights in the channel of refused results, because they were not known to be too few."""
+        which = deliveries.c.id.in_(list(delivery_ids))
+        await connection.execute(sa.update(deliveries).where(which).values(obstacle_rights=rights))
 
     @transaction(exclusive=True)
-    async def revive(self, connection: AsyncConnection, channel_ids: Iterable[int], now: int) -> int:
-        """Make due again what was undeliverable in these channels within the last month; returns how many.
+    async def revive(
+        self, connection: AsyncConnection, delivery_ids: Iterable[int], now: int, *, blindly: bool = False
+    ) -> int:
+        """Make due again what was undeliverable within the last month; returns how many.
 
         Only the latest delivery of a task, and none that was redelivered since: a live one is always the
-        latest. Not for a task that is polled again, because it has nothing to post yet.
+        latest. Not for a task that is polled again, because it has nothing to post yet. `blindly`: nothing
+        says that the obstacle is gone, so this is done once for each.
         """
-        returning = deliveries.c.id.in_(_latest_undeliverable(list(channel_ids), now))
+        latest = _latest_undeliverable(list(delivery_ids), now)
+        ids = [row.id for row in await connection.execute(latest)]
+        returning = deliveries.c.id.in_(ids)
         await mark_cards_due(connection, returning, now)
+        changes = FRESH_START | ({"retried_blindly": True} if blindly else {})
         revived = await connection.execute(
-            sa.update(deliveries)
-            .where(returning)
-            .values(state=DeliveryState.DUE, due_at=now, attempt=0, lease=None, **FRESH_DOWNLOAD)
+            sa.update(deliveries).where(returning).values(state=DeliveryState.DUE, due_at=now, **changes)
         )
+        await _follow_again(connection, ids)
         await notify(connection, deliveries)
         return revived.rowcount
 
@@ -112,19 +136,29 @@ class Guilds(Queries):
         await delete_orphans(connection, now, sa.true())
 
 
-def _latest_undeliverable(channel_ids: list[int], now: int) -> sa.Select[tuple[int]]:
-    latest = (
-        sa.select(sa.func.max(deliveries.c.id))
-        .where(deliveries.c.channel_id.in_(channel_ids))
-        .group_by(deliveries.c.channel_id, deliveries.c.task_id)
+def _latest_undeliverable(delivery_ids: list[int], now: int) -> sa.Select[tuple[int]]:
+    newer = deliveries.alias()
+    superseded = (
+        sa.exists()
+        .where(newer.c.channel_id == deliveries.c.channel_id, newer.c.task_id == deliveries.c.task_id)
+        .where(newer.c.id > deliveries.c.id)
+        .correlate(deliveries)
     )
     return (
         sa.select(deliveries.c.id)
         .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
-        .where(deliveries.c.id.in_(latest), tasks.c.state != TaskState.WAITING)
+        .where(deliveries.c.id.in_(delivery_ids), tasks.c.state != TaskState.WAITING, ~superseded)
         .where(deliveries.c.state == DeliveryState.UNDELIVERABLE)
         .where(deliveries.c.ended_at > now - _REVIVABLE_FOR)
     )
+
+
+async def _follow_again(connection: AsyncConnection, ids: list[int]) -> None:
+    """What shared a message goes with its leader again; without its leader it goes on its own."""
+    led = deliveries.c.id.in_(ids) & deliveries.c.leader_id.is_not(None)
+    with_leader = led & deliveries.c.leader_id.in_(ids)
+    await connection.execute(sa.update(deliveries).where(with_leader).values(due_at=None))
+    await connection.execute(sa.update(deliveries).where(led & ~with_leader).values(leader_id=None))
 
 
 async def _with_rows(connection: AsyncConnection) -> set[int]:

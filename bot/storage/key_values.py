@@ -15,6 +15,21 @@ class KeyValues(Queries):
         found = sa.select(key_values.c.value).where(key_values.c.name == name)
         return (await connection.execute(found)).scalar()
 
+    @transaction
+    async def names(self, connection: AsyncConnection, prefix: str) -> list[str]:
+        """The names that begin with `prefix`."""
+        found = sa.select(key_values.c.name).where(key_values.c.name.startswith(prefix, autoescape=True))
+        return list((await connection.execute(found)).scalars())
+
+    @transaction(exclusive=True)
+    async def add(self, connection: AsyncConnection, name: str, value: str) -> bool:
+        """Store `value` under `name`, unless that has one; returns whether it did."""
+        found = sa.select(key_values.c.name).where(key_values.c.name == name)
+        if (await connection.execute(found)).first() is not None:
+            return False
+        await connection.execute(sa.insert(key_values).values(name=name, value=value))
+        return True
+
     @transaction(exclusive=True)
     async def put(self, connection: AsyncConnection, name: str, value: str | None) -> None:
         """Store `value` under `name`; None removes it."""

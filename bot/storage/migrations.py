@@ -135,6 +135,40 @@ STEPS: Sequence[Step] = (
             "ALTER TABLE deliveries ADD COLUMN fresh_links INTEGER NOT NULL DEFAULT 0",
         ),
     ),
+    Step(
+        6,
+        "what Discord answered, by kind; obstacles; direct messages; ids that share one message",
+        (
+            "ALTER TABLE deliveries ADD COLUMN run BIGINT",
+            "ALTER TABLE deliveries ADD COLUMN passing_since BIGINT",
+            "ALTER TABLE deliveries ADD COLUMN odd_attempt INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE deliveries ADD COLUMN quarantines INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE deliveries ADD COLUMN form TEXT",
+            "ALTER TABLE deliveries ADD COLUMN form_problem TEXT",
+            "ALTER TABLE deliveries ADD COLUMN read_newest BIGINT",
+            "ALTER TABLE deliveries ADD COLUMN read_oldest BIGINT",
+            "ALTER TABLE deliveries ADD COLUMN obstacle TEXT",
+            "ALTER TABLE deliveries ADD COLUMN obstacle_rights BIGINT",
+            "ALTER TABLE deliveries ADD COLUMN obstacle_since BIGINT",
+            "ALTER TABLE deliveries ADD COLUMN retried_blindly BOOLEAN NOT NULL DEFAULT FALSE",
+            "ALTER TABLE deliveries ADD COLUMN told_since BIGINT",
+            "ALTER TABLE deliveries ADD COLUMN told_at BIGINT",
+            "ALTER TABLE deliveries ADD COLUMN tell_attempt INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE deliveries ADD COLUMN leader_id BIGINT",
+            "CREATE INDEX deliveries_by_leader ON deliveries (leader_id) WHERE leader_id IS NOT NULL",
+            # Who asked was told when it became undeliverable, and is not told again.
+            """UPDATE deliveries SET told_since = ended_at, told_at = ended_at
+                WHERE ended_at IS NOT NULL AND state IN ('undeliverable', 'due')""",
+            # Why it was refused is in sentences; our rights at that time are not known.
+            """UPDATE deliveries SET obstacle_since = COALESCE(ended_at, created_at), obstacle = CASE
+                WHEN last_error LIKE '%AutoMod%' OR last_error LIKE '%link in the message%'
+                    OR last_error LIKE '%form%' THEN 'form'
+                WHEN last_error LIKE '%channel is gone%' OR last_error LIKE '%this kind%' THEN 'gone'
+                WHEN last_error LIKE '%locked%' OR last_error LIKE '%active ones%' THEN 'thread'
+                ELSE 'permission' END
+                WHERE state = 'undeliverable'""",
+        ),
+    ),
 )
 
 NEWEST = STEPS[-1].number
@@ -171,7 +205,6 @@ async def schema_version(database: Database) -> int:
 
 
 async def _version(connection: AsyncConnection) -> int:
-    await connection.execute(sa.text("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"))
     return (await connection.execute(sa.text("SELECT max(version) FROM schema_version"))).scalar() or 0
 
 

@@ -1,16 +1,17 @@
 """The store: opens the database that an address means, and holds all queries grouped by who uses them."""
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bot.core.clock import SECOND, system_clock
-from bot.core.errors import SettingsWrong
+from bot.core.errors import DependencyDown, SettingsWrong
 from bot.core.rate_limit import RateLimit
 from bot.core.tracking import Limits
 from bot.storage import tables
 from bot.storage.card_queue import CardQueue
-from bot.storage.copying import mark_used
+from bot.storage.copying import mark_used, moved_to
 from bot.storage.delivery_queue import DeliveryQueue
 from bot.storage.diagnosis import Diagnosis
 from bot.storage.engine import SQLITE_PREFIX, Database, is_postgresql
@@ -20,7 +21,8 @@ from bot.storage.lookups import Lookups
 from bot.storage.migrations import migrate
 from bot.storage.people import People
 from bot.storage.rate_limit import SharedRateLimiter
-from bot.storage.sqlite import SqliteDatabase, sqlite_path
+from bot.storage.sqlite import SqliteDatabase
+from bot.storage.sqlite_files import sqlite_path
 from bot.storage.task_queue import TaskQueue
 from bot.storage.tracking import TrackingQueries
 
@@ -72,8 +74,10 @@ async def open_store(
     that share the database; a process that has it to itself keeps the limit in memory.
     """
     database = open_database(url)
+    run = secrets.randbits(62)
     try:
         await migrate(database)
+        await refuse_moved(database)
         limiter = None
         if rate is not None and database.is_shared:
             limiter = SharedRateLimiter(database, VIDEO_API, rate, system_clock)
@@ -82,9 +86,9 @@ async def open_store(
             tasks=TaskQueue(
                 database, lease_time=max(lease_time, interval), interval=interval, limiter=limiter
             ),
-            deliveries=DeliveryQueue(database, lease_time=lease_time),
+            deliveries=DeliveryQueue(database, lease_time=lease_time, run=run),
             cards=CardQueue(database, lease_time=lease_time),
-            tracking=TrackingQueries(database, limits=limits, interval=interval),
+            tracking=TrackingQueries(database, limits=limits, interval=interval, run=run),
             lookups=Lookups(database),
             key_values=KeyValues(database),
             guilds=Guilds(database),
@@ -95,10 +99,22 @@ async def open_store(
         await database.close()
 
 
-def open_database(url: str) -> Database:
-    """The database at `url`, not yet connected. Raises SettingsWrong, also without PostgreSQL's driver."""
+async def refuse_moved(database: Database) -> None:
+    """Two bots with the same rows would post everything twice. Raises DependencyDown, StorageUnavailable."""
+    if (place := await moved_to(database)) is not None:
+        raise DependencyDown(
+            f"DATABASE_URL: this database was moved to {place}: set DATABASE_URL to that address. To go on "
+            "with this one as it is, end every bot on the other and run: python -m bot move --undo"
+        )
+
+
+def open_database(url: str, *, read_only: bool = False) -> Database:
+    """The database at `url`, not yet connected. Raises SettingsWrong, also without PostgreSQL's driver.
+
+    `read_only`: nothing can be changed through it, and a PostgreSQL standby will do.
+    """
     if url.startswith(SQLITE_PREFIX):
-        return SqliteDatabase(sqlite_path(url))
+        return SqliteDatabase(sqlite_path(url), read_only=read_only)
     if not is_postgresql(url):
         raise SettingsWrong(["DATABASE_URL: must begin with sqlite:/// or postgresql://"])
     try:
@@ -108,4 +124,4 @@ def open_database(url: str) -> Database:
         raise SettingsWrong(
             ["DATABASE_URL: PostgreSQL needs its driver: pip install 'veo-courier[postgres]'"]
         ) from error
-    return PostgresDatabase(url)
+    return PostgresDatabase(url, read_only=read_only)

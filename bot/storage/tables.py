@@ -13,7 +13,18 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from bot.core.tasks import LIVE, Card, Delivery, DeliveryState, Doubt, TaskState, TrackedTask, Trouble
+from bot.core.tasks import (
+    LIVE,
+    Card,
+    Delivery,
+    DeliveryState,
+    Doubt,
+    Form,
+    Obstacle,
+    TaskState,
+    TrackedTask,
+    Trouble,
+)
 
 AnyRow = sa.Row[*tuple[Any, ...]]
 Record = TypeVar("Record", TrackedTask, Delivery, Card)
@@ -112,6 +123,25 @@ deliveries = sa.Table(
     sa.Column("download_attempt", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("download_tries", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("fresh_links", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("run", sa.BigInteger),
+    sa.Column("passing_since", sa.BigInteger),
+    sa.Column("odd_attempt", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("quarantines", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("form", _text_of(Form)),
+    sa.Column("form_problem", sa.Text),
+    sa.Column("read_newest", sa.BigInteger),
+    sa.Column("read_oldest", sa.BigInteger),
+    sa.Column("obstacle", _text_of(Obstacle)),
+    # Our rights in the channel when it was refused, as computed; NULL: not known.
+    sa.Column("obstacle_rights", sa.BigInteger),
+    sa.Column("obstacle_since", sa.BigInteger),
+    # It was tried once although nothing says that its obstacle is gone.
+    sa.Column("retried_blindly", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("told_since", sa.BigInteger),
+    sa.Column("told_at", sa.BigInteger),
+    sa.Column("tell_attempt", sa.Integer, nullable=False, server_default=sa.text("0")),
+    # Its id is named in the message of this delivery; due_at is NULL meanwhile.
+    sa.Column("leader_id", sa.BigInteger),
     # Buttons carry these ids for as long as their message exists: an id is never given twice.
     sqlite_autoincrement=True,
 )
@@ -167,13 +197,39 @@ sa.Index("deliveries_by_guild", deliveries.c.guild_id, deliveries.c.state)
 sa.Index("deliveries_by_requester", deliveries.c.requester_id, deliveries.c.state)
 sa.Index("deliveries_by_card", deliveries.c.card_id)
 sa.Index("deliveries_served", deliveries.c.requester_id, deliveries.c.served_at)
+_follows = deliveries.c.leader_id.is_not(None)
+sa.Index("deliveries_by_leader", deliveries.c.leader_id, sqlite_where=_follows, postgresql_where=_follows)
 
 IS_LIVE = deliveries.c.state.in_(LIVE)
-# Being handed to Discord at this moment: its outcome must find its row.
-IS_BEING_SENT = deliveries.c.lease.is_not(None) & deliveries.c.first_sent_at.is_not(None)
+_leader = deliveries.alias("leader")
+# Being handed to Discord at this moment, by itself or in its leader's message: its outcome must find its row.
+IS_BEING_SENT = (deliveries.c.lease.is_not(None) & deliveries.c.first_sent_at.is_not(None)) | (
+    sa.exists()
+    .where(_leader.c.id == deliveries.c.leader_id, _leader.c.lease.is_not(None))
+    .where(_leader.c.first_sent_at.is_not(None))
+    .correlate(deliveries)
+)
+_follower = deliveries.alias("follower")
+# Named in a message for several that was handed to Discord once: it may be there, with this id in it.
+MAY_BE_NAMED = (
+    sa.exists()
+    .where(_leader.c.id == deliveries.c.leader_id, _leader.c.first_sent_at.is_not(None))
+    .correlate(deliveries)
+) | (
+    deliveries.c.first_sent_at.is_not(None)
+    & sa.exists().where(_follower.c.leader_id == deliveries.c.id).correlate(deliveries)
+)
 
-# A delivery whose video is to be tried as if for the first time.
-FRESH_DOWNLOAD: dict[str, Any] = {
+# A delivery that is to be tried as if for the first time.
+FRESH_START: dict[str, Any] = {
+    "attempt": 0,
+    "lease": None,
+    "passing_since": None,
+    "odd_attempt": 0,
+    "quarantines": 0,
+    "form": None,
+    "form_problem": None,
+    "obstacle": None,
     "is_preparing": False,
     "download_since": None,
     "download_attempt": 0,

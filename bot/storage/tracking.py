@@ -1,14 +1,19 @@
 """What commands and buttons write: track, untrack, redeliver, watch."""
 
+from typing import Self
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.core.clock import HOUR, SECOND
+from bot.core.rate_limit import RateLimit, seconds_until
 from bot.core.results import new_nonce
 from bot.core.tasks import LIVE, Delivery, DeliveryState, ExistingDelivery, TaskState, may_become
 from bot.core.tracking import (
     MAX_WATCHERS,
     Limits,
     LimitScope,
+    PressedButton,
     QuotaReached,
     Registration,
     TrackRequest,
@@ -18,16 +23,20 @@ from bot.core.tracking import (
 from bot.storage.card_queue import mark_cards_due, view_card
 from bot.storage.engine import Database, Queries, notify, transaction
 from bot.storage.lookups import find_existing
-from bot.storage.tables import IS_BEING_SENT, IS_LIVE, cards, deliveries, tasks, watchers
+from bot.storage.tables import IS_BEING_SENT, IS_LIVE, MAY_BE_NAMED, cards, deliveries, tasks, watchers
+
+# New ids of one person that are polled at once; after them, one a second.
+_NEW_IDS = RateLimit(rate=1, burst=20)
 
 
 class TrackingQueries(Queries):
-    """Writes that people trigger. `interval` is POLL_INTERVAL in milliseconds."""
+    """Writes that people trigger. `interval` is POLL_INTERVAL in milliseconds, `run` the process's run."""
 
-    def __init__(self, database: Database, *, limits: Limits, interval: int) -> None:
+    def __init__(self, database: Database, *, limits: Limits, interval: int, run: int) -> None:
         super().__init__(database)
         self._limits = limits
         self._interval = interval
+        self._run = run
 
     @transaction(exclusive=True)
     async def register(self, connection: AsyncConnection, request: TrackRequest, now: int) -> Registration:
@@ -40,9 +49,10 @@ class TrackingQueries(Queries):
             return Registration(None, existing)
         await self._check_limits(connection, request, len(new))
         card_id = await _insert_card(connection, request)
+        pace = await _PersonalPace.of(connection, request.requester_id, now)
         for task_id in new:
-            state = await self._want_task(connection, task_id, now)
-            await _insert_delivery(connection, request, task_id, state, now, card_id)
+            state = await self._want_task(connection, task_id, now, pace)
+            await self._insert_delivery(connection, request, task_id, state, now, card_id)
         await notify(connection, tasks, deliveries)
         return Registration(await view_card(connection, card_id), existing)
 
@@ -58,7 +68,9 @@ class TrackingQueries(Queries):
             if used + wanted > limit:
                 raise QuotaReached(scope, used=used, limit=limit, wanted=wanted)
 
-    async def _want_task(self, connection: AsyncConnection, task_id: str, now: int) -> TaskState:
+    async def _want_task(
+        self, connection: AsyncConnection, task_id: str, now: int, pace: "_PersonalPace"
+    ) -> TaskState:
         """Make sure that the task exists and is polled; returns its state."""
         row = (
             await connection.execute(
@@ -68,7 +80,8 @@ class TrackingQueries(Queries):
             )
         ).one_or_none()
         if row is None:
-            await connection.execute(sa.insert(tasks).values(_fresh_task(task_id, now)))
+            fresh = _fresh_task(task_id, now) | {"due_at": pace.next_poll(now)}
+            await connection.execute(sa.insert(tasks).values(fresh))
             return TaskState.WAITING
         unwanted = row.state is TaskState.WAITING and row.due_at is None
         # Lost, and some channel is still to be told: polling again would take the reason from its message.
@@ -113,7 +126,7 @@ class TrackingQueries(Queries):
     ) -> UntrackResult:
         cancelled = await connection.execute(
             sa.update(deliveries)
-            .where(deliveries.c.id == delivery.id, ~IS_BEING_SENT)
+            .where(deliveries.c.id == delivery.id, ~IS_BEING_SENT, ~MAY_BE_NAMED)
             .where(deliveries.c.state.in_(may_become(DeliveryState.CANCELLED)))
             .values(state=DeliveryState.CANCELLED, due_at=None, lease=None, ended_at=now, cancelled_by=by)
         )
@@ -137,13 +150,44 @@ class TrackingQueries(Queries):
         if latest is None or latest.delivery.state in LIVE or latest.task.state is TaskState.WAITING:
             return False
         await self._check_limits(connection, request, 1)
-        await _insert_delivery(connection, request, old.task_id, latest.task.state, now, None)
+        await self._insert_delivery(connection, request, old.task_id, latest.task.state, now, None)
         await notify(connection, deliveries)
         return True
 
+    async def _insert_delivery(
+        self,
+        connection: AsyncConnection,
+        request: TrackRequest,
+        task_id: str,
+        task_state: TaskState,
+        now: int,
+        card_id: int | None,
+    ) -> None:
+        waiting = task_state is TaskState.WAITING
+        await connection.execute(
+            sa.insert(deliveries).values(
+                task_id=task_id,
+                guild_id=request.guild_id,
+                channel_id=request.channel_id,
+                requester_id=request.requester_id,
+                note=request.note,
+                state=DeliveryState.OPEN if waiting else DeliveryState.DUE,
+                nonce=new_nonce(),
+                card_id=card_id,
+                created_at=now,
+                due_at=None if waiting else now,
+                attempt=0,
+                run=self._run,
+            )
+        )
+
     @transaction(exclusive=True)
-    async def watch(self, connection: AsyncConnection, card_id: int, user_id: int) -> WatchResult:
+    async def watch(
+        self, connection: AsyncConnection, card_id: int, user_id: int, pressed: PressedButton
+    ) -> WatchResult:
         """Mention a person for what is still to come on a card, or stop mentioning them."""
+        if not await _is_on_card(connection, card_id, pressed):
+            return WatchResult.UNKNOWN_CARD
         live = (
             await connection.execute(
                 sa.select(deliveries.c.id, deliveries.c.requester_id).where(
@@ -166,6 +210,41 @@ class TrackingQueries(Queries):
             sa.insert(watchers), [{"delivery_id": i, "user_id": user_id} for i in others]
         )
         return WatchResult.ADDED
+
+
+class _PersonalPace:
+    """When the API is first asked about a person's new ids, so that nobody's list fills everybody's time."""
+
+    def __init__(self, used_until: int) -> None:
+        self._used_until = used_until
+
+    @classmethod
+    async def of(cls, connection: AsyncConnection, person_id: int, now: int) -> Self:
+        """From what they registered within the last hour."""
+        theirs = sa.select(deliveries.c.created_at).where(
+            deliveries.c.requester_id == person_id, deliveries.c.created_at.between(now - HOUR, now)
+        )
+        used_until = 0
+        for registered_at in sorted((await connection.execute(theirs)).scalars()):
+            used_until = _NEW_IDS.after(used_until, registered_at, 1)
+        return cls(used_until)
+
+    def next_poll(self, now: int) -> int:
+        """When one more new id is polled first (UTC milliseconds)."""
+        self._used_until = _NEW_IDS.after(self._used_until, now, 1)
+        return now + int(seconds_until(self._used_until, now) * SECOND)
+
+
+async def _is_on_card(connection: AsyncConnection, card_id: int, pressed: PressedButton) -> bool:
+    first = (
+        sa.select(cards.c.message_id, deliveries.c.nonce)
+        .join_from(deliveries, cards, deliveries.c.card_id == cards.c.id)
+        .where(cards.c.id == card_id)
+        .order_by(deliveries.c.id)
+        .limit(1)
+    )
+    row = (await connection.execute(first)).one_or_none()
+    return row is not None and pressed.is_on(row.message_id, row.nonce)
 
 
 async def _is_full(connection: AsyncConnection, delivery_ids: list[int]) -> bool:
@@ -219,32 +298,6 @@ async def _insert_card(connection: AsyncConnection, request: TrackRequest) -> in
         .returning(cards.c.id)
     )
     return int(inserted.scalar_one())
-
-
-async def _insert_delivery(
-    connection: AsyncConnection,
-    request: TrackRequest,
-    task_id: str,
-    task_state: TaskState,
-    now: int,
-    card_id: int | None,
-) -> None:
-    waiting = task_state is TaskState.WAITING
-    await connection.execute(
-        sa.insert(deliveries).values(
-            task_id=task_id,
-            guild_id=request.guild_id,
-            channel_id=request.channel_id,
-            requester_id=request.requester_id,
-            note=request.note,
-            state=DeliveryState.OPEN if waiting else DeliveryState.DUE,
-            nonce=new_nonce(),
-            card_id=card_id,
-            created_at=now,
-            due_at=None if waiting else now,
-            attempt=0,
-        )
-    )
 
 
 async def _is_owed(connection: AsyncConnection, task_id: str) -> bool:
