@@ -4,36 +4,42 @@ import logging
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import discord
 from discord.http import MultipartParameters, Route, handle_message_parameters
 
 from bot.chat import buttons
-from bot.chat.discord_errors import is_unknown_message
-from bot.chat.outbound import Outbound
+from bot.chat.discord_answers import Call
+from bot.chat.gateway.shards import ShardedClient
+from bot.chat.history import PAGE, look_up
+from bot.chat.lanes import Lane
+from bot.chat.outbound import Outbound, Repeated
+from bot.chat.permissions import computed_rights, may_send_text
 from bot.chat.responses import describe_error
 from bot.chat.texts import cards, results
 from bot.chat.upload_limits import DEFAULT, UploadLimits
-from bot.core.clock import MINUTE, Clock, to_datetime
-from bot.core.errors import DiscordUnavailable, TooLargeForDiscord, Undeliverable
-from bot.core.problems import Problem, ProblemCode
+from bot.core.clock import MINUTE, Clock
+from bot.core.errors import DiscordRefused, DiscordUnavailable
+from bot.core.problems import Problem
 from bot.core.rate_limit import Limiter
-from bot.core.results import ResultMessage, private_nonce
-from bot.core.tasks import CardView
+from bot.core.reactions import Reaction
+from bot.core.results import LookUp, ReadRange, ResultMessage, private_nonce
+from bot.core.tasks import CardView, Delivery
 from bot.metrics import Metrics
 
 logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
-# discord.py's session ends every call after 300 s in all; a large upload on a slow line takes longer.
-_UPLOAD_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=300)
-_HISTORY_PAGE = 100
-_MAX_PAGES = 10
+_KIB = 1024
+# A whole upload takes at most 300 s and what its bytes take at 64 KiB/s.
+_UPLOAD_TIME, _UPLOAD_SPEED = 300, 64 * _KIB
 # Above a thread there may be a forum, which takes no messages.
 _TAKES_MESSAGES = {discord.ChannelType.text.value, discord.ChannelType.news.value}
+_PRIVATE_THREAD = discord.ChannelType.private_thread.value
 _CLOCK_SKEW = 2 * MINUTE  # between Discord's snowflakes and our clock
 _UNFIT_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -41,17 +47,11 @@ _UNFIT_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 class DiscordMessenger:
     """Discord as the deliverer and the card updater see it. REST alone: needs no gateway and no cache."""
 
-    def __init__(
-        self,
-        client: discord.Client,
-        clock: Clock,
-        limiter: Limiter,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, client: ShardedClient, clock: Clock, limiter: Limiter, metrics: Metrics) -> None:
         self._client = client
         self._clock = clock
         self._metrics = metrics
-        self._outbound = Outbound(clock, limiter, metrics)
+        self._outbound = Outbound(client, clock, limiter, metrics)
         self._limits = UploadLimits()
 
     async def upload_limit(self, guild_id: int, wanted: int) -> int:
@@ -66,16 +66,20 @@ class DiscordMessenger:
         if guild is not None and not guild.unavailable:
             return guild.premium_tier
         try:
-            asked: Any = await self._outbound.call(
-                lambda: self._client.http.get_guild(guild_id, with_counts=False)
-            )
-        except (Undeliverable, discord.HTTPException) as error:
+            asked: Any = await self._read(lambda: self._client.http.get_guild(guild_id, with_counts=False))
+            return int(asked["premium_tier"])
+        except (DiscordRefused, DiscordUnavailable, LookupError, TypeError, ValueError) as error:
             # Unknown: assume the highest limit; Discord rejects the upload if it is too large.
             logger.info("server %d: its boost level is not known (%s)", guild_id, describe_error(error))
             return 3
-        return int(asked["premium_tier"])
 
-    async def post(self, result: ResultMessage) -> int | None:
+    def rights_in(self, guild_id: int, channel_id: int) -> int | None:
+        return computed_rights(self._client, guild_id, channel_id)
+
+    def may_send_text(self, guild_id: int, channel_id: int) -> bool:
+        return may_send_text(self._client, guild_id, channel_id)
+
+    async def post(self, result: ResultMessage, *, not_after: float) -> int | None:
         delivery = result.due.delivery
         mentioned = [discord.Object(i) for i in (delivery.requester_id, *result.due.watchers)]
         parameters = handle_message_parameters(
@@ -87,107 +91,146 @@ class DiscordMessenger:
         )
         try:
             with parameters:
-                message = await self._create(result.channel_id, parameters)
-        except TooLargeForDiscord:
-            if result.video is not None:
-                self._limits.refuse(delivery.guild_id, result.video.size)
-            raise
-        except discord.NotFound as error:
-            if is_unknown_message(error):
+                message = await self._create(result.channel_id, parameters, Lane.RESULT, not_after)
+        except DiscordRefused as error:
+            if error.reaction is Reaction.MESSAGE_GONE:
                 return None  # posted by an earlier attempt, and deleted since
+            if error.reaction is Reaction.TOO_LARGE and result.attachment is not None:
+                self._limits.refuse(delivery.guild_id, result.attachment.size)
             raise
-        self._check_channel(message, result.channel_id)
-        return int(message["id"])
+        return _message_id(message, result.channel_id)
 
-    async def send_privately(self, result: ResultMessage, why: Problem) -> None:
-        if result.video is not None and result.video.size > DEFAULT:
+    async def send_privately(
+        self, result: ResultMessage, why: Problem, *, since: int | None, not_after: float
+    ) -> None:
+        if result.attachment is not None and result.attachment.size > DEFAULT:
             result = replace(result, video=None)
+        person_id = result.due.delivery.requester_id
+        opened: Any = await self._outbound.call(
+            lambda: self._client.http.start_private_message(person_id), Call.OPEN_DIRECT, Lane.RESULT
+        )
+        channel_id = _id_of(opened)
+        if since is not None and await self._is_told(channel_id, result, since):
+            return
         try:
-            await self._send_to_requester(result, why)
-        except TooLargeForDiscord:
-            await self._send_to_requester(replace(result, video=None), why)
+            await self._send_to_person(channel_id, result, why, not_after)
+        except DiscordRefused as error:
+            if result.attachment is None or error.reaction is Reaction.PERSON_UNREACHABLE:
+                raise
+            await self._send_to_person(channel_id, replace(result, video=None), why, not_after)
 
-    async def _send_to_requester(self, result: ResultMessage, why: Problem) -> None:
-        delivery = result.due.delivery
+    async def _is_told(self, channel_id: int, result: ResultMessage, since: int) -> bool:
+        found = await self._look_up(channel_id, lambda m: buttons.is_direct(m, result.due.delivery), since)
+        return found.message_id is not None
+
+    async def _send_to_person(
+        self, channel_id: int, result: ResultMessage, why: Problem, not_after: float
+    ) -> None:
         parameters = handle_message_parameters(
             content=results.undeliverable(result, why, self._clock()),
             file=_attachment(result),
-            nonce=private_nonce(delivery.nonce),
+            view=buttons.direct_buttons(result.due.delivery),
+            nonce=private_nonce(result.due.delivery.nonce),
             allowed_mentions=discord.AllowedMentions.none(),
         )
-        http = self._client.http
         try:
             with parameters:
-                opened = await self._outbound.call(lambda: http.start_private_message(delivery.requester_id))
-                await self._create(int(opened["id"]), parameters)
-        except (Undeliverable, discord.HTTPException) as error:
-            logger.info(
-                "%s: its requester takes no direct message (%s)", delivery.task_id, describe_error(error)
-            )
+                message = await self._create(channel_id, parameters, Lane.RESULT, not_after)
+            _message_id(message, channel_id)  # a page with the status 200 has told nobody
+        except DiscordRefused as error:
+            if error.reaction is not Reaction.MESSAGE_GONE:  # sent by an earlier attempt, and deleted since
+                raise
 
-    async def _create(self, channel_id: int, parameters: MultipartParameters) -> Any:
+    async def _create(
+        self, channel_id: int, parameters: MultipartParameters, lane: Lane, not_after: float | None = None
+    ) -> Any:
         """Create Message."""
         http = self._client.http
         if parameters.files:
-            return await self._upload(channel_id, parameters, parameters.files)
-        return await self._outbound.call(lambda: http.send_message(channel_id, params=parameters))
+            return await self._upload(channel_id, parameters, parameters.files, lane, not_after)
+        return await self._outbound.call(
+            lambda: http.send_message(channel_id, params=parameters), Call.TEXT, lane, not_after=not_after
+        )
 
     async def _upload(
-        self, channel_id: int, parameters: MultipartParameters, files: Sequence[discord.File]
+        self,
+        channel_id: int,
+        parameters: MultipartParameters,
+        files: Sequence[discord.File],
+        lane: Lane,
+        not_after: float | None,
     ) -> Any:
-        """Over the same route object as discord.py's own send, but with our timeout."""
+        """Over the same route object as discord.py's own send, but with our timeout, and once."""
         route = Route("POST", "/channels/{channel_id}/messages", channel_id=channel_id)
         form, http = parameters.multipart, self._client.http
         size = sum(os.fstat(file.fp.fileno()).st_size for file in files)
+        timeout = aiohttp.ClientTimeout(total=_UPLOAD_TIME + size / _UPLOAD_SPEED, sock_connect=30)
         began = time.monotonic()
         try:
             message = await self._outbound.call(
-                lambda: http.request(route, files=files, form=form, timeout=_UPLOAD_TIMEOUT)
+                lambda: http.request(route, files=files, form=form, timeout=timeout),
+                Call.UPLOAD,
+                lane,
+                not_after=not_after,
             )
-        except TooLargeForDiscord:
-            self._metrics.too_large()
+        except DiscordRefused as error:
+            if error.reaction is Reaction.TOO_LARGE:
+                self._metrics.too_large()
             raise
         self._metrics.uploaded(size, time.monotonic() - began)
         return message
 
     async def parent_of(self, thread_id: int) -> int | None:
+        """None for a private thread as well: its result must not appear outside."""
         http = self._client.http
         try:
-            thread: Any = await self._outbound.call(lambda: http.get_channel(thread_id))
-            parent = await self._outbound.call(lambda: http.get_channel(int(thread["parent_id"])))
-        except (Undeliverable, discord.HTTPException, KeyError, TypeError) as error:
+            thread: Any = await self._read(lambda: http.get_channel(thread_id))
+            if thread["type"] == _PRIVATE_THREAD:
+                return None
+            parent: Any = await self._read(lambda: http.get_channel(int(thread["parent_id"])))
+            return int(parent["id"]) if parent["type"] in _TAKES_MESSAGES else None
+        except (DiscordRefused, LookupError, TypeError, ValueError) as error:
             logger.info("thread %d: no channel above it is known (%s)", thread_id, describe_error(error))
             return None
-        return int(parent["id"]) if parent["type"] in _TAKES_MESSAGES else None
 
-    def _check_channel(self, message: Any, channel_id: int) -> None:
-        """A nonce is compared by author: a message elsewhere would mean that two deliveries share one."""
-        if int(message["channel_id"]) != channel_id:
-            raise DiscordUnavailable("Discord answered with a message of another channel")
+    async def is_visible(self, channel_id: int) -> bool:
+        """Whether Discord shows us a channel; true as well when it does not answer."""
+        try:
+            await self._read(lambda: self._client.http.get_channel(channel_id), Lane.PERSON)
+        except DiscordRefused as error:
+            return error.reaction not in {Reaction.NO_ACCESS, Reaction.CHANNEL_GONE}
+        except DiscordUnavailable as error:
+            logger.info("channel %d: whether it is visible is not known (%s)", channel_id, error)
+        return True
 
-    async def find(self, result: ResultMessage) -> int | None:
-        """The result message of an attempt whose answer we never saw, known by its delete button."""
-        due = result.due
-        since = (due.delivery.first_sent_at or due.delivery.created_at) - _CLOCK_SKEW
-        after = discord.utils.time_snowflake(to_datetime(since))
-        mark = buttons.delete_id(due.delivery.id)
-        for _ in range(_MAX_PAGES):
-            page = await self._page(result.channel_id, after)
-            for message in page:
-                if _has_button(message, mark) and self._is_own(message):
-                    return int(message["id"])
-            if len(page) < _HISTORY_PAGE:
-                return None
-            after = max(int(message["id"]) for message in page)
-        return None
+    async def _read(self, make: Callable[[], Awaitable[Answer]], lane: Lane = Lane.RESULT) -> Answer:
+        return await self._outbound.call(make, Call.READ, lane)
 
-    async def _page(self, channel_id: int, after: int) -> Sequence[Any]:
+    async def find(self, result: ResultMessage, *, since: int) -> LookUp:
+        delivery = result.due.delivery
+        is_own_channel = result.channel_id == delivery.channel_id
+        read = _read_before(delivery) if is_own_channel else None
+        found = await self._look_up(result.channel_id, lambda m: buttons.is_result(m, delivery), since, read)
+        return found if is_own_channel else replace(found, read=None)
+
+    async def _look_up(
+        self, channel_id: int, is_it: Callable[[Any], bool], since: int, read: ReadRange | None = None
+    ) -> LookUp:
+        async def read_page(before: int | None) -> Sequence[Any]:
+            return await self._read(lambda: http.logs_from(channel_id, PAGE, before=before))
+
         http = self._client.http
         try:
-            return await self._outbound.call(lambda: http.logs_from(channel_id, _HISTORY_PAGE, after=after))
-        except Undeliverable as error:
-            logger.warning("channel %d: cannot look for an earlier result: %s", channel_id, error)
-            return []
+            return await look_up(
+                read_page,
+                lambda message: self._is_own(message) and is_it(message),
+                since=self._outbound.discord_time(since) - _CLOCK_SKEW,
+                now=self._clock(),
+                read=read,
+            )
+        except DiscordRefused as error:
+            logger.warning("channel %d: its history cannot be read: %s", channel_id, error)
+            return LookUp()
 
     def _is_own(self, message: Any) -> bool:
         return self._client.user is not None and int(message["author"]["id"]) == self._client.user.id
@@ -196,31 +239,43 @@ class DiscordMessenger:
         http, channel_id, message_id = self._client.http, view.card.channel_id, view.card.message_id
         if message_id is None:
             return
-        parameters = handle_message_parameters(
-            content=cards.card(view, self._clock()),
-            view=buttons.card_buttons(view),
-            allowed_mentions=discord.AllowedMentions.none(),
-        )
-        try:
-            with parameters:
-                await self._outbound.call(
-                    lambda: http.edit_message(channel_id, message_id, params=parameters)
-                )
-        except discord.NotFound as error:
-            if not is_unknown_message(error):
-                raise
-            raise Undeliverable(ProblemCode.MESSAGE_DELETED) from error
+        with self._card(view) as parameters:
+            await self._outbound.call(
+                lambda: http.edit_message(channel_id, message_id, params=parameters), Call.EDIT, Lane.CARD
+            )
 
     async def post_card(self, view: CardView) -> int:
         """The card as a plain message, when the command's own answer did not get through."""
-        parameters = handle_message_parameters(
+        with self._card(view) as parameters:
+            message = await self._create(view.card.channel_id, parameters, Lane.PERSON)
+        return _message_id(message, view.card.channel_id)
+
+    def _card(self, view: CardView) -> MultipartParameters:
+        return handle_message_parameters(
             content=cards.card(view, self._clock()),
             view=buttons.card_buttons(view),
             allowed_mentions=discord.AllowedMentions.none(),
         )
-        with parameters:
-            message = await self._create(view.card.channel_id, parameters)
-        return int(message["id"])
+
+    async def delete_message(self, channel_id: int, message_id: int) -> None:
+        """Raises DiscordRefused, DiscordUnavailable. A message that is gone already is deleted."""
+        http = self._client.http
+        try:
+            await self._outbound.call(
+                lambda: http.delete_message(channel_id, message_id), Call.DELETE, Lane.PERSON
+            )
+        except DiscordRefused as error:
+            if error.reaction is not Reaction.MESSAGE_GONE:
+                raise
+
+
+class _OneUpload(discord.File):
+    """A file that is sent once: discord.py rewinds it to repeat a call, which only our own loop does."""
+
+    def reset(self, *, seek: int | bool = True) -> None:
+        if seek:
+            raise Repeated
+        super().reset(seek=seek)
 
 
 def attachment_name(task_id: str) -> str:
@@ -230,11 +285,30 @@ def attachment_name(task_id: str) -> str:
 
 def _attachment(result: ResultMessage) -> discord.File | Any:
     """From disk, never through memory: discord.py streams a file that it opened itself."""
-    if result.video is None:
+    if result.attachment is None:
         return discord.utils.MISSING
-    return discord.File(result.video.path, filename=attachment_name(result.due.task.id))
+    return _OneUpload(result.attachment.path, filename=attachment_name(result.due.task.id))
 
 
-def _has_button(message: Any, custom_id: str) -> bool:
-    rows = message.get("components") or []
-    return any(item.get("custom_id") == custom_id for row in rows for item in row.get("components", []))
+def _message_id(message: Any, channel_id: int) -> int:
+    """The id of the message that Discord says it has taken.
+
+    A nonce is compared by author: a message elsewhere would mean that two deliveries share one.
+    """
+    if isinstance(message, dict) and str(message.get("channel_id")) != str(channel_id):
+        raise DiscordUnavailable("Discord answered with no message of this channel", reaction=Reaction.ODD)
+    return _id_of(message)
+
+
+def _id_of(answer: Any) -> int:
+    """Raises DiscordUnavailable for an answer that a page or a proxy gave instead of Discord."""
+    try:
+        return int(answer["id"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise DiscordUnavailable("Discord's answer names no id", reaction=Reaction.ODD) from error
+
+
+def _read_before(delivery: Delivery) -> ReadRange | None:
+    if delivery.read_newest is None or delivery.read_oldest is None:
+        return None
+    return ReadRange(delivery.read_newest, delivery.read_oldest)

@@ -4,7 +4,7 @@ import logging
 from typing import Protocol
 
 from bot.core.backoff import retry_delay
-from bot.core.clock import HOUR, Clock
+from bot.core.clock import HOUR, SECOND, Clock
 from bot.core.errors import GiveUp, TryLater
 from bot.core.log_fields import log_about
 from bot.core.tasks import CardView
@@ -12,6 +12,7 @@ from bot.storage.card_queue import CardQueue
 
 logger = logging.getLogger(__name__)
 _MAX_ATTEMPTS = 10
+_MIN_RETRY_DELAY = 5 * SECOND
 _QUARANTINE_TIME = HOUR
 
 
@@ -19,7 +20,7 @@ class CardEditor(Protocol):
     """Discord, as the card updater sees it."""
 
     async def edit_card(self, view: CardView) -> None:
-        """Edit the card's message. Raises DiscordUnavailable, Undeliverable."""
+        """Edit the card's message. Raises DiscordUnavailable, DiscordRefused."""
         ...
 
 
@@ -49,7 +50,7 @@ class CardUpdater:
 
     async def _postpone(self, lease: int, view: CardView, error: TryLater) -> None:
         attempt = view.attempt + 1
-        due_at = self._clock() + retry_delay(attempt, retry_after=error.retry_after)
+        due_at = self._clock() + retry_delay(attempt, base=_MIN_RETRY_DELAY, retry_after=error.retry_after)
         await self._queue.postpone(view.card.id, lease, due_at, attempt=attempt)
 
     async def quarantine(self, lease: int, work: CardView, reason: str) -> None:

@@ -12,6 +12,7 @@ from bot.aio import cancel_all, wait_for_event
 from bot.core.backoff import retry_delay
 from bot.core.clock import SECOND, Clock
 from bot.core.errors import CannotStart, TryLater
+from bot.core.log_fields import describe_work, without_private_texts
 from bot.core.tasks import Claim
 
 logger = logging.getLogger(__name__)
@@ -162,14 +163,17 @@ class DurableLoop(Generic[Work]):
         except CannotStart as error:
             self._fatal = error
         except Exception as error:
-            logger.exception("%s: a bug in handling %r; quarantined", self._name, work)
-            await self._quarantine(lease, work, f"{type(error).__name__}: {error}"[:_MAX_REASON])
+            logger.exception("%s: a bug in handling %s; quarantined", self._name, describe_work(work))
+            reason = without_private_texts(f"{type(error).__name__}: {error}")
+            await self._quarantine(lease, work, reason[:_MAX_REASON])
 
     async def _quarantine(self, lease: int, work: Work, reason: str) -> None:
         try:
             await self._handler.quarantine(lease, work, reason)
         except TryLater as error:
             logger.warning("%s: %s; it is due again when the lease ends", self._name, error)
+        except CannotStart as error:
+            self._fatal = error
 
     def _log_failed_claim(self, error: Exception) -> None:
         self._failures += 1

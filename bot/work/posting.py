@@ -5,60 +5,59 @@ Every form carries the delivery's one nonce, because a form that Discord refused
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bot.core.clock import MINUTE, Clock
-from bot.core.errors import (
-    CannotFit,
-    DownloadInterrupted,
-    MessageRefused,
-    PermissionLost,
-    ThreadClosed,
-    TooLargeForDiscord,
-    Undeliverable,
-)
+from bot.core.errors import CannotFit, DiscordRefused, DiscordUnavailable, DownloadInterrupted, NotTold
 from bot.core.problems import Problem, ProblemCode
-from bot.core.results import ResultMessage
-from bot.core.tasks import TaskState
+from bot.core.reactions import Reaction
+from bot.core.results import LookUp, ResultMessage
+from bot.core.tasks import Form, TaskState
+from bot.storage.delivery_queue import DeliveryQueue
+from bot.work.telling import CERTAIN_FOR, DirectMessenger, Teller
 from bot.work.video_cache import VideoCache
 
 logger = logging.getLogger(__name__)
 
-# Discord keeps a nonce for "the past few minutes" (Create Message): within two we rely on it alone.
-_NONCE_IS_FRESH = 2 * MINUTE
+# Tries of one form after odd answers, within about a minute.
+MAX_ODD_ATTEMPTS = 6
 # Uploads have slots of their own, so that a result without a video never waits for one.
 MAX_UPLOADS = 4
 MAX_POSTS = 12
+# Where files are not taken, the video goes by direct message first; the channel's link waits so long for it.
+_DIRECT_MESSAGE_FIRST = 10 * MINUTE
 
 
-class Messenger(Protocol):
-    """Discord, as the deliverer sees it. All methods may raise DiscordUnavailable."""
+class Messenger(DirectMessenger, Protocol):
+    """Discord, as the deliverer sees it. What waits for Discord may raise DiscordUnavailable."""
 
-    async def post(self, result: ResultMessage) -> int | None:
+    async def post(self, result: ResultMessage, *, not_after: float) -> int | None:
         """The result message's id; None when it was posted before and deleted since.
 
-        Raises Undeliverable, TooLargeForDiscord.
+        Not begun after `not_after` (monotonic seconds). Raises DiscordRefused.
         """
         ...
 
-    async def find(self, result: ResultMessage) -> int | None:
-        """Look up the id of a result message that an earlier attempt left in that channel."""
+    async def find(self, result: ResultMessage, *, since: int) -> LookUp:
+        """Look up the result message that an earlier attempt may have left in that channel since then."""
         ...
 
     async def parent_of(self, thread_id: int) -> int | None:
-        """The channel of a thread, if messages can be posted in it."""
+        """The channel of a thread, if the thread's results may be posted in it."""
         ...
 
     async def upload_limit(self, guild_id: int, wanted: int) -> int:
         """The largest file that this server takes, in bytes; only as exact as `wanted` needs."""
         ...
 
-    async def send_privately(self, result: ResultMessage, why: Problem) -> None:
-        """Send the result in a direct message to the person who asked, because the channel refuses it.
+    def rights_in(self, guild_id: int, channel_id: int) -> int | None:
+        """Our rights in a channel, as Discord's bits; None where they are not known."""
+        ...
 
-        A person who takes no direct messages is not told; the card and the list still show the result.
-        """
+    def may_send_text(self, guild_id: int, channel_id: int) -> bool:
+        """Whether a message without a file may be taken there; true where our rights are not known."""
         ...
 
 
@@ -75,22 +74,30 @@ class Posted:
 
 
 class ResultPoster:
-    """Tries one form after the other, each at most once."""
+    """Tries one form after the other, each at most once in an attempt."""
 
-    def __init__(self, messenger: Messenger, videos: VideoCache, clock: Clock) -> None:
+    def __init__(
+        self, queue: DeliveryQueue, messenger: Messenger, teller: Teller, videos: VideoCache, clock: Clock
+    ) -> None:
+        self._queue = queue
         self._messenger = messenger
+        self._teller = teller
         self._videos = videos
         self._clock = clock
         self._posts = asyncio.Semaphore(MAX_POSTS)
         self._uploads = asyncio.Semaphore(MAX_UPLOADS)
 
-    async def post(self, result: ResultMessage) -> Posted:
-        """Raises DiscordUnavailable, or Undeliverable when no form is taken."""
+    async def post(self, lease: int, result: ResultMessage) -> Posted | None:
+        """None when the lease was lost.
+
+        Raises DiscordUnavailable, NotTold, or DiscordRefused when no form is taken.
+        """
         while True:
+            result = _with_video_or_link(result)
             try:
-                return Posted(await self._post_form(result), result.channel_id, result.problem)
-            except (Undeliverable, TooLargeForDiscord) as error:
-                other = await self._other_form(result, error)
+                return await self._post_form(lease, result)
+            except DiscordRefused as error:
+                other = await self._other_form(lease, result, error)
                 if other is None:
                     raise
                 logger.warning("%s is posted in another form: %s", result.due.task.id, error)
@@ -119,41 +126,89 @@ class ResultPoster:
             )
         return replace(result, video=smaller, original_size=result.original_size or video.size)
 
-    async def _post_form(self, result: ResultMessage) -> int | None:
-        slots = self._posts if result.video is None else self._uploads
+    async def _post_form(self, lease: int, result: ResultMessage) -> Posted | None:
+        if result.problem is not None and result.problem.code is ProblemCode.MAY_NOT_ATTACH:
+            await self._tell_first(lease, result, result.problem)
+        slots = self._posts if result.attachment is None else self._uploads
         async with slots:
-            return await self._look_up_and_post(result)
+            return await self._send(lease, result)
 
-    async def _look_up_and_post(self, result: ResultMessage) -> int | None:
-        """Look it up right before it is sent, because earlier steps may have taken longer than a nonce lives.
+    async def _send(self, lease: int, result: ResultMessage) -> Posted | None:
+        """Store that it begins, look for what an earlier attempt may have left, and post it."""
+        sending = await self._queue.begin_sending(result.due, lease, self._clock())
+        if sending is None:
+            return None
+        due = replace(result.due, watchers=sending.watchers)
+        result = replace(result, due=due, shared_ids=sending.shared_ids)
+        certain_until = time.monotonic() + CERTAIN_FOR
+        message_id = None if due.is_first_send else await self._found(lease, result)
+        if message_id is None:
+            message_id = await self._call(result, certain_until)
+        return Posted(message_id, result.channel_id, result.problem)
 
-        Also on the first attempt: while we waited for an upload slot, our lease may have ended and another
-        process may have posted it.
-        """
-        if result.begun_at is not None and self._clock() - result.begun_at >= _NONCE_IS_FRESH:
-            found = await self._messenger.find(result)
-            if found is not None:
-                return found
-            if result.due.delivery.first_sent_at is not None:
-                _warn_of_duplicate(result)
+    async def _found(self, lease: int, result: ResultMessage) -> int | None:
+        """The message of an earlier attempt. Where it is not known, the result is sent: never lost."""
+        delivery = result.due.delivery
+        found = await self._look_up(result, delivery.first_sent_at or delivery.created_at)
+        if found.read is not None:
+            await self._queue.set_read(delivery.id, lease, found.read)
+        if found.message_id is None and not found.is_absent:
+            logger.warning(
+                "%s: whether an earlier attempt is in channel %d cannot be known (without Read Message "
+                "History nothing is found): it is posted, perhaps a second time",
+                delivery.task_id,
+                result.channel_id,
+            )
+        return found.message_id
+
+    async def _look_up(self, result: ResultMessage, since: int) -> LookUp:
         try:
-            return await self._messenger.post(result)
+            return await self._messenger.find(result, since=since)
+        except DiscordUnavailable as error:
+            if not _is_last_odd_answer(result, error):
+                raise
+            return LookUp()
+
+    async def _call(self, result: ResultMessage, certain_until: float) -> int | None:
+        try:
+            return await self._messenger.post(result, not_after=certain_until)
         except FileNotFoundError as error:
             # The delivery of another channel removed it between our check and our opening.
             raise DownloadInterrupted("the video's file was removed meanwhile") from error
+        except DiscordUnavailable as error:
+            if not _is_last_odd_answer(result, error):
+                raise
+            data = error.problem.data
+            raise DiscordRefused(Reaction.FORM_REFUSED, ProblemCode.NOT_ACCEPTED, **data) from error
 
-    async def _other_form(self, result: ResultMessage, error: Exception) -> ResultMessage | None:
-        """The form to try after a refusal with `error`; None when there is none."""
-        if isinstance(error, TooLargeForDiscord) and result.video:
+    async def _tell_first(self, lease: int, result: ResultMessage, why: Problem) -> None:
+        """The video by direct message before the link in the channel; trouble holds that back for a while."""
+        try:
+            await self._teller.tell(lease, result, why)
+        except NotTold:
+            since = result.due.delivery.told_since
+            if since is None or self._clock() - since < _DIRECT_MESSAGE_FIRST:
+                raise
+
+    async def _other_form(
+        self, lease: int, result: ResultMessage, error: DiscordRefused
+    ) -> ResultMessage | None:
+        """The form to try after a refusal; None when there is none. The next attempt begins with it."""
+        if error.reaction is Reaction.TOO_LARGE and result.attachment is not None:
             return await self._smaller(result)
-        if isinstance(error, PermissionLost) and result.video:
-            return replace(result, video=None, problem=Problem(ProblemCode.MAY_NOT_ATTACH))
-        if isinstance(error, MessageRefused) and not result.bare and not _is_only_a_link(result):
-            return replace(result, bare=True)
-        if isinstance(error, ThreadClosed) and result.parent_id is None:
+        if error.reaction is Reaction.THREAD_CLOSED and result.parent_id is None:
             parent_id = await self._messenger.parent_of(result.due.delivery.channel_id)
             return None if parent_id is None else replace(result, parent_id=parent_id)
-        return None
+        form = next_form(result, error.reaction)
+        where = result.due.delivery.guild_id, result.channel_id
+        may_be_the_file = error.reaction is not Reaction.MISSING_PERMISSION or self._messenger.may_send_text(
+            *where
+        )
+        if form is None or not may_be_the_file:
+            return None
+        problem = _why_without_file(error) if form is Form.WITHOUT_FILE else result.problem
+        await self._queue.set_form(result.due.delivery.id, lease, form, problem)
+        return replace(result, form=form, problem=problem)
 
     async def _smaller(self, result: ResultMessage) -> ResultMessage:
         """A smaller video. The messenger has learnt the limit from the refusal."""
@@ -163,15 +218,37 @@ class ResultPoster:
         return other
 
 
-def _warn_of_duplicate(result: ResultMessage) -> None:
-    logger.warning(
-        "%s: no message of an earlier attempt found in channel %d, posting again "
-        "(without Read Message History none can be found, and it may be there twice)",
-        result.due.task.id,
-        result.channel_id,
-    )
+def next_form(result: ResultMessage, reaction: Reaction) -> Form | None:
+    """The form after the one that was refused with `reaction`; None when no other one could be taken.
+
+    A message about a video with neither the video nor its link says nothing: a direct message is sent then.
+    """
+    is_video = result.due.task.state is TaskState.COMPLETED
+    may_be_bare = result.form is Form.WHOLE and (result.attachment is not None or not is_video)
+    match reaction:
+        case Reaction.WORDS_REFUSED:
+            return Form.BARE if may_be_bare else None
+        case Reaction.FORM_REFUSED | Reaction.MISSING_PERMISSION if result.attachment is not None:
+            return Form.WITHOUT_FILE if result.form is Form.WHOLE else None
+        case Reaction.FORM_REFUSED:
+            return Form.BARE if may_be_bare else None
+        case _:
+            return None
 
 
-def _is_only_a_link(result: ResultMessage) -> bool:
-    """Whether nothing is left without words from outside; a direct message takes its place."""
-    return result.video is None and result.due.task.state is TaskState.COMPLETED
+def _with_video_or_link(result: ResultMessage) -> ResultMessage:
+    """In the form with the link, where the bare one has lost its video: it would say nothing."""
+    is_empty = result.is_bare and result.attachment is None
+    is_video = result.due.task.state is TaskState.COMPLETED
+    return replace(result, form=Form.WITHOUT_FILE) if is_video and is_empty else result
+
+
+def _is_last_odd_answer(result: ResultMessage, error: DiscordUnavailable) -> bool:
+    """Whether the same call has been answered oddly so often that it is not made again."""
+    return error.reaction is Reaction.ODD and result.due.delivery.odd_attempt + 1 >= MAX_ODD_ATTEMPTS
+
+
+def _why_without_file(error: DiscordRefused) -> Problem:
+    if error.reaction is Reaction.MISSING_PERMISSION:
+        return Problem(ProblemCode.MAY_NOT_ATTACH)
+    return Problem(ProblemCode.FILE_REFUSED)

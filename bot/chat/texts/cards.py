@@ -1,6 +1,6 @@
 """Cards, lists and status: how tasks look in a channel. Nothing is shown that the API did not say."""
 
-from bot.chat.texts.escape import code, code_block, length, one_line, shorten_middle
+from bot.chat.texts.escape import code, code_block, length, one_line, sentence_line, shorten_middle
 from bot.chat.texts.problems import fragment, stored_sentence
 from bot.chat.texts.replies import (
     MAX_CONTENT,
@@ -95,7 +95,7 @@ def _state(delivery: Delivery, task: TrackedTask, now: int = 0) -> str:
         case DeliveryState.POSTED:
             return f"{_outcome(task)}{_where(delivery)}"
         case DeliveryState.UNDELIVERABLE:
-            why = one_line(_why_undeliverable(delivery), 80)
+            why = sentence_line(_why_undeliverable(delivery), 80)
             return f"{_outcome(task)}, but could not be posted ({why})"
         case DeliveryState.CANCELLED:
             by = f" by {person(delivery.cancelled_by)}" if delivery.cancelled_by else ""
@@ -214,11 +214,13 @@ def status(existing: ExistingDelivery, pause: PauseState | None) -> str:
         if pause is not None:
             lines.append(api_pause(pause))
     if task.cause:
-        lines.append(f"Reason: {one_line(stored_sentence(task.cause), 400)}")
+        lines.append(f"Reason: {sentence_line(stored_sentence(task.cause), 400)}")
     if task.reason:
         lines.append(f"{'The API says' if task.cause else 'Reason'}:\n{code_block(task.reason, 700)}")
     if delivery.last_error:
-        lines.append(f"Last trouble while posting: {one_line(stored_sentence(delivery.last_error), 300)}")
+        lines.append(
+            f"Last trouble while posting: {sentence_line(stored_sentence(delivery.last_error), 300)}"
+        )
     return "\n".join(lines)
 
 

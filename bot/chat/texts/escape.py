@@ -31,6 +31,14 @@ def shorten(text: str, max_length: int) -> str:
     return text if length(text) <= max_length else _cut(text, max_length - 1) + _MORE
 
 
+def sentence_line(text: str, max_length: int) -> str:
+    """A sentence of ours on one line. One that is cut is cut before a code span, never in it."""
+    line = one_line(text, max_length)
+    if line.count("`") % 2 == 0:
+        return line
+    return line[: line.rindex("`")].rstrip() + _MORE
+
+
 def shorten_middle(text: str, max_length: int) -> str:
     """At most `max_length` characters, both ends kept: an id is recognised by either."""
     if len(text) <= max_length:

@@ -65,6 +65,13 @@ def _discord_unavailable(data: Data) -> str:
     return f"Discord answered {data['status']}." if "status" in data else "Discord did not answer."
 
 
+def _not_accepted(data: Data) -> str:
+    """With Discord's numbers, because nobody knows their meaning here."""
+    code_of_discord = f", code {data['discord_code']}" if data.get("discord_code") else ""
+    answer = f" (it answers {data['status']}{code_of_discord})" if "status" in data else ""
+    return f"Discord does not accept the message here{answer}."
+
+
 _SENTENCES: Mapping[ProblemCode, str | Callable[[Data], str]] = {
     ProblemCode.NO_VIDEO: "The video API says completed, but gives no video.",
     ProblemCode.UNKNOWN_ID: "The video API does not know this id. Is it complete?",
@@ -83,7 +90,7 @@ _SENTENCES: Mapping[ProblemCode, str | Callable[[Data], str]] = {
     ProblemCode.DOWNLOAD_INTERRUPTED: "The video did not arrive as a whole.",
     ProblemCode.DOWNLOAD_FAILED: "I could not download it for two hours: please download it yourself.",
     ProblemCode.TOO_LARGE_HERE: "It is too large to attach in this channel.",
-    ProblemCode.MAY_NOT_ATTACH: "I may not attach files in this channel any more.",
+    ProblemCode.MAY_NOT_ATTACH: "I may not attach files in the channel.",
     ProblemCode.MAY_NOT_POST: "I may not post or attach files in the channel any more.",
     ProblemCode.CHANNEL_GONE: "The channel is gone.",
     ProblemCode.NO_ACCESS: "I have no access to the channel any more.",
@@ -94,7 +101,9 @@ _SENTENCES: Mapping[ProblemCode, str | Callable[[Data], str]] = {
     ProblemCode.BLOCKED_BY_AUTOMOD: "The server's AutoMod blocked the message.",
     ProblemCode.LINK_BLOCKED: "Discord blocked a link in the message.",
     ProblemCode.FORM_REFUSED: "Discord did not accept the message's form.",
-    ProblemCode.NOT_ALLOWED: "Discord does not allow it here.",
+    ProblemCode.NOT_ACCEPTED: _not_accepted,
+    ProblemCode.FILE_REFUSED: "Discord does not take the file in this channel.",
+    ProblemCode.NOT_TAKEN: "Discord has not taken it for a day.",
     ProblemCode.MESSAGE_DELETED: "The message was deleted.",
     ProblemCode.DISCORD_UNAVAILABLE: _discord_unavailable,
     ProblemCode.STORAGE_UNAVAILABLE: "My disk or database is in trouble; my operator sees it.",

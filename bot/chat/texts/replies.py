@@ -46,6 +46,18 @@ NOT_YOUR_RESULT = "Only whoever asked for it, or somebody with **Manage Messages
 RESULT_IS_GONE = (
     "I know nothing about this message any more; somebody with **Manage Messages** can still delete it."
 )
+NOT_IN_THREAD = (
+    "I am not a member of this private thread, so I could not post your video here later. Mention me in it "
+    "to add me, then try again. Nothing was tracked."
+)
+NO_HISTORY = (
+    "It works here, with one weakness: I may not read this channel's history (**Read Message History**). "
+    "If I am interrupted while I post a result, I cannot see whether it is here, and may post it twice."
+)
+MAY_NOT_DELETE = (
+    "Discord does not let me delete this message any more; somebody with **Manage Messages** can."
+)
+DISCORD_BUSY = "Discord did not take that just now. Please press it again in a minute."
 FORGET_LABEL = "Forget me"
 NOTHING_STORED = "Nothing is stored about you."
 
@@ -188,6 +200,7 @@ def watching(result: WatchResult) -> str:
         WatchResult.REMOVED: "You will not be mentioned any more.",
         WatchResult.OWN: "You asked for these yourself, so you will be mentioned anyway.",
         WatchResult.ENDED: "Everything on this card has ended; there is nothing to wait for.",
+        WatchResult.UNKNOWN_CARD: "I know nothing about this card any more, so I cannot mention you for it.",
         WatchResult.FULL: f"{MAX_WATCHERS} people are to be mentioned already; I cannot add more.",
     }[result]
 
