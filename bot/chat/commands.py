@@ -8,12 +8,13 @@ import discord
 from discord import app_commands
 
 from bot.chat import buttons
+from bot.chat.message_text import text_of
 from bot.chat.messenger import DiscordMessenger
 from bot.chat.permissions import permission_problem
 from bot.chat.responses import defer_privately, describe_error, reply_privately
 from bot.chat.texts import cards, replies
 from bot.chat.texts.escape import one_line
-from bot.core.errors import DiscordUnavailable, GiveUp
+from bot.core.errors import DiscordUnavailable, GiveUp, StorageUnavailable
 from bot.core.ids import MAX_IDS, find_ids, read_ids
 from bot.core.masking import mask_credentials
 from bot.core.tasks import CardView
@@ -33,14 +34,24 @@ Note = app_commands.Range[str, 1, _MAX_NOTE]
 Interaction = discord.Interaction[Any]
 
 
-async def _is_refused(interaction: Interaction, ids: tuple[str, ...]) -> bool:
+async def _is_refused(interaction: Interaction, ids: tuple[str, ...], messenger: DiscordMessenger) -> bool:
     """Whether nothing can be tracked here; the person has then been told why."""
     problem = permission_problem(interaction)
     if problem is None and len(ids) > MAX_IDS:
         problem = replies.too_many_ids(len(ids))
+    if problem is None and not await _is_member(interaction, messenger):
+        problem = replies.NOT_IN_THREAD
     if problem is not None:
         await reply_privately(interaction, problem)
     return problem is not None
+
+
+async def _is_member(interaction: Interaction, messenger: DiscordMessenger) -> bool:
+    """Whether we see the channel. Discord delivers commands from private threads that we are no member of."""
+    channel = interaction.channel
+    if channel is None or channel.type is not discord.ChannelType.private_thread:
+        return True
+    return await messenger.is_visible(channel.id)
 
 
 async def _show(
@@ -53,6 +64,20 @@ async def _show(
             await tracking.set_card_message(registration.card.card.id, message_id)
     if registration.existing:
         await reply_privately(interaction, replies.already_tracked(registration.existing))
+    await _say_once_without_history(interaction, tracking)
+
+
+async def _say_once_without_history(interaction: Interaction, tracking: Tracking) -> None:
+    """In a channel that hides its history from us, a crash may double a result: said once in each."""
+    if interaction.app_permissions.read_message_history or interaction.channel_id is None:
+        return
+    try:
+        is_first = await tracking.is_first_without_history(interaction.channel_id)
+    except StorageUnavailable as error:
+        logger.info("whether channel %d was told is not known: %s", interaction.channel_id, error)
+        return
+    if is_first:
+        await reply_privately(interaction, replies.NO_HISTORY)
 
 
 async def _show_card(interaction: Interaction, view: CardView, messenger: DiscordMessenger) -> int | None:
@@ -116,7 +141,7 @@ class VeoCommands(app_commands.Group):
             await reply_privately(interaction, replies.malformed_ids(read.malformed))
         elif not read.ids:
             await reply_privately(interaction, replies.no_ids())
-        elif not await _is_refused(interaction, read.ids):
+        elif not await _is_refused(interaction, read.ids, self._messenger):
             registration = await self._tracking.track(_request(interaction, read.ids, note))
             await _show(interaction, registration, self._tracking, self._messenger)
 
@@ -189,11 +214,11 @@ def message_command(tracking: Tracking, messenger: DiscordMessenger) -> app_comm
     """“Track Veo tasks” in a message's menu: tracks the ids in its text."""
 
     async def track_message(interaction: Interaction, message: discord.Message) -> None:
-        ids = find_ids(message.content)
+        ids = find_ids(text_of(message))
         if not ids:
             await reply_privately(interaction, replies.NO_IDS_IN_MESSAGE)
             return
-        if not await _is_refused(interaction, ids):
+        if not await _is_refused(interaction, ids, messenger):
             registration = await tracking.track(_request(interaction, ids, None))
             await _show(interaction, registration, tracking, messenger)
 

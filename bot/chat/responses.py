@@ -8,8 +8,10 @@ import discord
 from discord import app_commands
 
 from bot.chat.texts import replies
+from bot.chat.usage import count_failure
 from bot.core.errors import StorageUnavailable
 from bot.core.tracking import QuotaReached
+from bot.network_errors import describe_network_error
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +40,18 @@ async def defer_privately(interaction: discord.Interaction[Any]) -> None:
         logger.warning("an interaction could not be deferred: %s", describe_error(error))
 
 
+async def defer_update(interaction: discord.Interaction[Any]) -> None:
+    """Tell Discord that a button was pressed; its message stays as it is. A lost one changes nothing."""
+    try:
+        await interaction.response.defer()
+    except (discord.HTTPException, aiohttp.ClientError, TimeoutError) as error:
+        logger.warning("a button's press could not be acknowledged: %s", describe_error(error))
+
+
 async def reply_to_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
     """Tell the person what they can do, and log what they cannot see."""
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+    count_failure(interaction, cause)
     if isinstance(cause, QuotaReached):
         await reply_privately(interaction, replies.quota_reached(cause))
     elif isinstance(cause, StorageUnavailable):
@@ -56,7 +67,10 @@ async def reply_to_error(interaction: discord.Interaction[Any], error: BaseExcep
 
 
 def describe_error(error: BaseException) -> str:
-    """Status and code for the log, never the request, because its headers hold the token."""
+    """Status and code, or why there was no answer; never the request, because its headers hold the token."""
     if isinstance(error, discord.HTTPException):
-        return f"{type(error).__name__} {error.status}/{error.code}"
-    return type(error).__name__
+        return f"HTTP {error.status}" + (f", code {error.code}" if error.code else "")
+    if isinstance(error, discord.RateLimited):
+        return "asked to slow down"
+    # Some of our own already say it in words.
+    return str(error) if isinstance(error, TimeoutError) and str(error) else describe_network_error(error)

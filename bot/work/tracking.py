@@ -15,6 +15,9 @@ from bot.work.video_cache import VideoCache
 
 logger = logging.getLogger(__name__)
 
+# One key for each channel in which somebody was told that its history cannot be read.
+NO_HISTORY_KEY = "no_history:"
+
 
 class Tracking:
     """The service behind commands and buttons. Every method may raise StorageUnavailable."""
@@ -53,7 +56,7 @@ class Tracking:
             channel_id, task_id, by, self._clock(), may_cancel_any=may_cancel_any
         )
         if result is UntrackResult.CANCELLED:
-            fields = {"action": "untrack", "task_id": task_id, "channel_id": channel_id}
+            fields = {"action": "untrack", "task_id": task_id, "channel_id": channel_id, "person_id": by}
             logger.info("%s untracked", task_id, extra=fields)
         self._on_work()
         return result
@@ -83,6 +86,10 @@ class Tracking:
         if await self._videos.find(task.id) is not None:
             return True
         return (await self._fresh_links.ask(task)).state is LinkState.FRESH
+
+    async def is_first_without_history(self, channel_id: int) -> bool:
+        """Whether it is the first time that somebody is to be told that this channel hides its history."""
+        return await self.store.key_values.add(f"{NO_HISTORY_KEY}{channel_id}", "told")
 
     async def erase(self, user_id: int) -> ErasureResult:
         """Erase what is stored about a person."""

@@ -5,15 +5,18 @@ stored, and Discord's answer to a message decides.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import discord
 
-from bot.chat.permissions import missing_permissions
-from bot.core.clock import Clock
-from bot.storage.guilds import Guilds
+from bot.chat.permissions import may_post, rights_in_guild
+from bot.core.clock import DAY, Clock
+from bot.storage.guilds import Guilds, RefusedResult
 
 logger = logging.getLogger(__name__)
+
+# Where our rights were enough as we computed them, and Discord refused all the same: one more try.
+_BLIND_RETRY_AFTER = DAY
 
 
 class Membership:
@@ -66,11 +69,27 @@ class Membership:
             await self._revive(guild)
 
     async def _revive(self, guild: discord.Guild) -> None:
-        waiting = await self._guilds.undeliverable_channels(guild.id)
-        free = [channel_id for channel_id in waiting if _may_post(guild, channel_id)]
-        if not free:
-            return
-        revived = await self._guilds.revive(free, self._clock())
+        """Make due again what was refused for an obstacle that is gone, as far as the cache tells."""
+        for channel_id, refused in _by_channel(await self._guilds.refused(guild.id)).items():
+            rights = rights_in_guild(guild, channel_id)
+            if may_post(guild, channel_id, rights):
+                await self._revive_in(guild, refused)
+            else:
+                unexplained = [r.delivery_id for r in refused if not _is_explained(guild, r)]
+                if unexplained:
+                    await self._guilds.set_rights(unexplained, rights)
+
+    async def _revive_in(self, guild: discord.Guild, refused: Sequence[RefusedResult]) -> None:
+        """We may post now: those go that we might not post then; the others once, a day after."""
+        freed, puzzling = [], []
+        for result in refused:
+            if _is_explained(guild, result):
+                freed.append(result.delivery_id)
+            elif not result.retried_blindly and self._clock() - result.since >= _BLIND_RETRY_AFTER:
+                puzzling.append(result.delivery_id)
+        now = self._clock()
+        revived = await self._guilds.revive(freed, now) if freed else 0
+        revived += await self._guilds.revive(puzzling, now, blindly=True) if puzzling else 0
         if revived:
             logger.info(
                 "server %d: %d results can be posted again", guild.id, revived, extra=_guild_fields(guild.id)
@@ -78,18 +97,17 @@ class Membership:
             self._on_work()
 
 
+def _is_explained(guild: discord.Guild, result: RefusedResult) -> bool:
+    """Whether our rights explain the refusal. The event that took one may come after the refusal."""
+    return result.rights is not None and not may_post(guild, result.channel_id, result.rights)
+
+
+def _by_channel(refused: Iterable[RefusedResult]) -> dict[int, list[RefusedResult]]:
+    found: dict[int, list[RefusedResult]] = {}
+    for result in refused:
+        found.setdefault(result.channel_id, []).append(result)
+    return found
+
+
 def _guild_fields(guild_id: int) -> dict[str, object]:
     return {"guild_id": guild_id}
-
-
-def _may_post(guild: discord.Guild, channel_id: int) -> bool:
-    """As far as the cache tells. A channel that is not in it is hidden from us, or gone."""
-    channel = guild.get_channel_or_thread(channel_id)
-    if channel is None:
-        return False
-    if isinstance(channel, discord.Thread) and channel.locked:
-        return False
-    try:
-        return not missing_permissions(channel.permissions_for(guild.me), channel.type)
-    except discord.ClientException:
-        return False  # a thread whose channel is hidden from us
