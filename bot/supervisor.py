@@ -7,47 +7,31 @@ from typing import Any
 
 from bot.aio import cancel_all, wait_for_any
 from bot.chat.client import CourierClient
-from bot.chat.gateway.connection import connect
 from bot.chat.gateway.watchdog import watch
-from bot.core.errors import DependencyDown
 
 logger = logging.getLogger(__name__)
 
-_CONNECT_TIMEOUT = 60.0
-
-
 # Runs until the event is set.
 Job = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+# Keeps the gateway connected until cancelled.
+Gateway = Callable[[], Coroutine[Any, Any, None]]
 
 
 async def supervise(
-    client: CourierClient, jobs: Sequence[Job], stop: asyncio.Event, *, has_gateway: bool
+    client: CourierClient, jobs: Sequence[Job], stop: asyncio.Event, *, gateway: Gateway | None
 ) -> None:
-    """Connect, if the process has a gateway, then run `jobs` until `stop` is set.
+    """Run `jobs` until `stop` is set, with the gateway beside them, if the process has one.
 
     Raises what one of them raised.
     """
-    connection = asyncio.create_task(connect(client), name="gateway") if has_gateway else None
+    connection = None if gateway is None else asyncio.create_task(gateway(), name="gateway")
     stopping = asyncio.create_task(stop.wait(), name="stop")
+    if connection is None:
+        logger.info("ready without a gateway: polling and delivering as %s", client.user)
     try:
-        if connection is None:
-            logger.info("ready without a gateway: polling and delivering as %s", client.user)
-        if connection is None or await _is_ready(client, connection, stopping):
-            await _run(client, jobs, connection, stopping, stop)
-        else:
-            await _shut_down(set(), connection, stop)
+        await _run(client, jobs, connection, stopping, stop)
     finally:
         await cancel_all(stopping)
-
-
-async def _is_ready(
-    client: CourierClient, connection: asyncio.Task[None], stopping: asyncio.Task[Any]
-) -> bool:
-    """Whether every shard is ready. False when the process ends before that."""
-    timeout = _CONNECT_TIMEOUT + client.logins_take
-    if not await wait_for_any(connection, client.connected, stopping, timeout=timeout):
-        raise DependencyDown(f"Discord's gateway did not let us in within {timeout:g} s")
-    return not connection.done() and not stopping.done()
 
 
 async def _run(

@@ -1,24 +1,21 @@
-"""The Discord client: guilds as its only intent, the command tree, registering when something changed."""
+"""The Discord client: guilds as its only intent, the command tree, and what its events are told to."""
 
 import asyncio
-import hashlib
-import json
 import logging
 from collections.abc import Awaitable
 from typing import Any
 
-import aiohttp
 import discord
-from discord import app_commands
 
-from bot.chat.buttons import DeleteButton, ForgetButton, NotifyButton
+from bot.chat.buttons import DeleteButton, DeleteDirectButton, ForgetButton, NotifyButton
 from bot.chat.commands import VeoCommands, message_command
 from bot.chat.gateway.membership import Membership
 from bot.chat.gateway.shards import ShardedClient, shard_of
 from bot.chat.messenger import DiscordMessenger
 from bot.chat.responses import reply_to_error
-from bot.core.errors import DependencyDown, StorageUnavailable
-from bot.storage.key_values import KeyValues
+from bot.chat.usage import CommandTree, count_use
+from bot.core.errors import StorageUnavailable
+from bot.metrics import Metrics
 from bot.work.tracking import Tracking
 
 logger = logging.getLogger(__name__)
@@ -33,6 +30,8 @@ class CourierClient(ShardedClient):
     """Holds no state of tasks. `use` must be called before the gateway connects."""
 
     tracking: Tracking
+    messenger: DiscordMessenger
+    metrics: Metrics
     _membership: Membership
 
     def __init__(
@@ -51,7 +50,7 @@ class CourierClient(ShardedClient):
             shard_count=shard_count,
             shard_ids=shard_ids,
         )
-        self.tree = app_commands.CommandTree(self)
+        self.tree = CommandTree(self)
         self.tree.error(reply_to_error)
         self.connected = asyncio.Event()
         self._ready_shards: set[int] = set()
@@ -59,10 +58,11 @@ class CourierClient(ShardedClient):
     def use(self, tracking: Tracking, messenger: DiscordMessenger, membership: Membership) -> None:
         """Give the client its services; commands exist from here on."""
         self.tracking = tracking
+        self.messenger = messenger
         self._membership = membership
         self.tree.add_command(VeoCommands(tracking, messenger))
         self.tree.add_command(message_command(tracking, messenger))
-        self.add_dynamic_items(NotifyButton, DeleteButton, ForgetButton)
+        self.add_dynamic_items(NotifyButton, DeleteButton, DeleteDirectButton, ForgetButton)
 
     async def on_shard_connect(self, shard_id: int) -> None:
         """READY: commands arrive from now on. (on_shard_ready comes seconds later; we need no cache.)"""
@@ -119,6 +119,9 @@ class CourierClient(ShardedClient):
     async def on_thread_update(self, _: discord.Thread, thread: discord.Thread) -> None:
         await _record_change(self._membership.changed(thread.guild))
 
+    async def on_app_command_completion(self, interaction: discord.Interaction[Any], _: object) -> None:
+        count_use(interaction)
+
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         logger.exception("a bug in the handling of %s", event_method)
 
@@ -129,28 +132,3 @@ async def _record_change(recording: Awaitable[None]) -> None:
         await recording
     except StorageUnavailable as error:
         logger.warning("a change in a server was not recorded: %s", error)
-
-
-async def register_commands(client: CourierClient, key_values: KeyValues, guild_id: int | None) -> bool:
-    """Tell Discord the commands, if they are not what it was told last. Returns whether it did.
-
-    Discord allows 200 new commands a day per guild, and a bot that registers at every start uses them up.
-    """
-    guild = None if guild_id is None else discord.Object(guild_id)
-    if guild is not None:
-        client.tree.copy_global_to(guild=guild)
-    payload = [command.to_dict(client.tree) for command in client.tree.get_commands(guild=guild)]
-    digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
-    name = f"discord.commands:{client.application_id}:{guild_id or 'global'}"
-    if await key_values.get(name) == digest:
-        return False
-    try:
-        await client.tree.sync(guild=guild)
-    except (discord.HTTPException, app_commands.AppCommandError, aiohttp.ClientError) as error:
-        raise DependencyDown(
-            f"Discord did not accept the commands: {error}"
-            + (" (is the bot in the server of DISCORD_GUILD_ID?)" if guild_id else "")
-        ) from error
-    await key_values.put(name, digest)
-    logger.info("commands registered")
-    return True

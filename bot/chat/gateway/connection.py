@@ -11,16 +11,24 @@ from discord.http import Route
 from yarl import URL
 
 from bot.aio import wait_for_any
+from bot.chat.discord_answers import read_error
 from bot.chat.gateway.identify import wait_before_identify
-from bot.chat.gateway.shards import ShardedClient
+from bot.chat.gateway.shards import SHARDING_REQUIRED, ShardedClient
+from bot.chat.outbound import confirm_refusal, is_token_refused
 from bot.chat.responses import describe_error
+from bot.core.backoff import retry_delay
+from bot.core.clock import MINUTE, SECOND, system_clock, to_datetime
 from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, TokenRefused
 
 logger = logging.getLogger(__name__)
 
 # Not a limit on one call (those are never cancelled): after it the process leaves.
 _TIMEOUT = 30.0
-_AUTHENTICATION_FAILED, _SHARDING_REQUIRED = 4004, 4011
+# An error of Discord, none at all, or an answer of another shape.
+_UNANSWERED = (
+    *(discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError),
+    *(LookupError, TypeError, ValueError),
+)
 # Discord refuses more than 2,500, and recommends about this many.
 _SERVERS_PER_SHARD = 1000
 
@@ -30,42 +38,93 @@ def point_at(api_url: str) -> None:
     Route.BASE = api_url
 
 
-async def log_in(client: ShardedClient, token: str, own_gateway: bool) -> None:
-    """Raises TokenRefused, DependencyDown.
-
-    With `own_gateway` the websocket's address is the one that the API names; otherwise discord.py's own.
-    """
+async def log_in(client: ShardedClient, token: str) -> None:
+    """Have Discord's REST accept the token. Raises TokenRefused, DependencyDown."""
     try:
         await _with_timeout(client.login(token))
-        await _ask_for_gateway(client, own_gateway)
     except discord.LoginFailure as error:
-        raise TokenRefused(
-            "Discord refuses DISCORD_TOKEN: copy the bot's token again from the developer portal"
-        ) from error
+        client.http.token = token  # discord.py has taken it back
+        raise await _refused(client, error) from error
     except (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError) as error:
         raise DependencyDown(
             f"Discord cannot be reached at {Route.BASE} ({describe_error(error)})"
         ) from error
 
 
-async def _ask_for_gateway(client: ShardedClient, own_gateway: bool) -> None:
-    """Where the websockets go, how many there should be, and how many sessions are left for today."""
+async def _refused(client: ShardedClient, error: discord.LoginFailure) -> CannotStart:
+    """The token, if Discord itself says so twice."""
+    first = error.__cause__
+    is_discord = isinstance(first, discord.HTTPException) and read_error(first).code is not None
+    if is_discord and await confirm_refusal(client):
+        return TokenRefused(
+            "Discord refuses DISCORD_TOKEN: copy the bot's token again from the developer portal"
+        )
+    return DependencyDown(
+        f"something at {Route.BASE} answers 401, and Discord does not confirm it: try again"
+    )
+
+
+async def connect(client: ShardedClient, *, own_gateway: bool) -> None:
+    """Keep the websockets until cancelled, however long it takes to get them.
+
+    With `own_gateway` the websocket's address is the one that the API names; otherwise discord.py's own.
+    Raises DependencyDown when Discord asks for more shards than it had recommended (4011: the next start
+    takes more), SettingsWrong when SHARD_COUNT is too small by now, TokenRefused.
+    """
+    await _prepare(client, own_gateway)
+    refusals = 0
+    while True:
+        client.waits_for(None)
+        try:
+            await client.connect()
+        except discord.ConnectionClosed as error:
+            if error.code == SHARDING_REQUIRED:
+                raise _outgrown(client) from error
+            if await is_token_refused(client):
+                raise TokenRefused("Discord's gateway refuses DISCORD_TOKEN") from error
+            refusals += 1
+            await _pause(client, "Discord's gateway refuses DISCORD_TOKEN, its REST accepts it", refusals)
+
+
+async def _prepare(client: ShardedClient, own_gateway: bool) -> None:
+    """Ask how many shards there should be, and wait until Discord has a session left for us."""
+    failures = 0
+    while (wait := await _ask_for_gateway(client, own_gateway)) is None:
+        failures += 1
+        await _pause(client, "Discord does not say where its gateway is", failures)
+    if wait:
+        until = to_datetime(system_clock() + int(wait * SECOND))
+        client.waits_for(
+            f"Discord's gateway is not connected: hardly a session is left, until {until:%H:%M} UTC"
+        )
+        await asyncio.sleep(wait)
+
+
+async def _pause(client: ShardedClient, why: str, failures: int) -> None:
+    wait = retry_delay(failures, base=SECOND, cap=MINUTE) / SECOND
+    client.waits_for(f"{why}: trying again")
+    logger.warning("%s: trying again in %.0f s", why, wait)
+    await asyncio.sleep(wait)
+
+
+async def _ask_for_gateway(client: ShardedClient, own_gateway: bool) -> float | None:
+    """Share the shards out; returns the seconds to wait before a session, None to ask again."""
     try:
         gateway = await _with_timeout(client.http.request(Route("GET", "/gateway/bot")))
-    except (discord.HTTPException, discord.RateLimited) as error:
+        limit = gateway["session_start_limit"]
+        client.share_out(int(gateway["shards"]), int(limit["max_concurrency"]))
         if own_gateway:
-            raise
-        # This route has its own rate limit, sometimes of hours; its answer is useful, but not necessary.
+            DiscordWebSocket.DEFAULT_GATEWAY = URL(gateway["url"])
+        return wait_before_identify(limit, len(client.shard_ids))
+    except _UNANSWERED as error:
         logger.warning(
             "Discord does not say how many shards and sessions are left (%s)", describe_error(error)
         )
-        client.share_out(_shards_by_servers(client))
-        return
-    limit = gateway["session_start_limit"]
-    client.share_out(gateway["shards"], limit["max_concurrency"])
-    client.identify_wait = wait_before_identify(limit, len(client.shard_ids))
     if own_gateway:
-        DiscordWebSocket.DEFAULT_GATEWAY = URL(gateway["url"])
+        return None
+    # This route has its own rate limit, sometimes of hours; its answer is useful, but not necessary.
+    client.share_out(_shards_by_servers(client))
+    return 0.0
 
 
 def _shards_by_servers(client: ShardedClient) -> int:
@@ -79,23 +138,6 @@ async def _with_timeout(call: Any) -> Any:
     if not await wait_for_any(job, timeout=_TIMEOUT):
         raise TimeoutError(f"no answer within {_TIMEOUT:g} s")
     return job.result()
-
-
-async def connect(client: ShardedClient) -> None:
-    """Keeps the websockets until cancelled.
-
-    Raises DependencyDown (also when Discord asks for more shards than it had recommended, 4011: the next
-    start takes more), TokenRefused (4004), SettingsWrong (SHARD_COUNT is too small by now).
-    """
-    await asyncio.sleep(client.identify_wait)
-    try:
-        await client.connect()
-    except discord.ConnectionClosed as error:
-        if error.code == _AUTHENTICATION_FAILED:
-            raise TokenRefused("Discord's gateway refuses DISCORD_TOKEN") from error
-        if error.code == _SHARDING_REQUIRED:
-            raise _outgrown(client) from error
-        raise
 
 
 def _outgrown(client: ShardedClient) -> CannotStart:

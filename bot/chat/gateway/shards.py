@@ -12,19 +12,17 @@ from typing import Any
 
 import aiohttp
 import discord
-from discord.gateway import DiscordWebSocket, ReconnectWebSocket
+from discord.gateway import ReconnectWebSocket
 
 from bot.aio import cancel_all
-from bot.chat.gateway.identify import APART, IdentifyLimiter
+from bot.chat.gateway.identify import IdentifyLimiter
+from bot.chat.gateway.lenient import LenientWebSocket, UnreadableEvents, guarded
 from bot.chat.responses import describe_error
 from bot.core.backoff import retry_delay
-from bot.core.clock import MINUTE, SECOND, system_clock
-from bot.core.errors import DependencyDown
+from bot.core.clock import MINUTE, SECOND, system_clock, to_datetime
 
 logger = logging.getLogger(__name__)
 
-# With a back-off of seconds between them. After them the process ends, and its supervisor restarts it.
-_FIRST_ATTEMPTS = 4
 # Two minutes with the back-off: by then Discord has forgotten the session, or its own address is gone.
 _RESUMPTIONS = 8
 _MAX_RETRY_DELAY = MINUTE
@@ -33,6 +31,9 @@ _LASTING = 5.0
 _OPENING = 60.0
 _UNREACHABLE = (OSError, aiohttp.ClientError)
 _CLOSE_NORMAL, _CLOSE_RESUMABLE = 1000, 4000
+# What another attempt does not mend: the token, and the number of shards. Others (4010, 4012 to 4014) are
+# tried again, because nothing else of the bot depends on the gateway.
+AUTHENTICATION_FAILED, SHARDING_REQUIRED = 4004, 4011
 
 
 class ShardedClient(discord.AutoShardedClient):
@@ -45,7 +46,9 @@ class ShardedClient(discord.AutoShardedClient):
         super().__init__(**options)
         self._given = shard_count, shard_ids
         self._shard_connections: list[ShardConnection] = []
-        self.identify_wait = 0.0
+        self._waits_for: str | None = "Discord's gateway is not connected yet"
+        self.unreadable = UnreadableEvents()
+        self._connection.parsers = guarded(self._connection.parsers, self._connection, self.unreadable)
 
     @property
     def counts_by_itself(self) -> bool:
@@ -64,10 +67,17 @@ class ShardedClient(discord.AutoShardedClient):
         )
         self._shard_connections = [ShardConnection(self, shard_id) for shard_id in self.shard_ids]
 
-    @property
-    def logins_take(self) -> float:
-        """Seconds until every shard may have logged in. All processes share the identify limit."""
-        return self.identify_wait + APART * (self.shard_count - 1) / self._at_once
+    def waits_for(self, reason: str | None) -> None:
+        """Why no shard connects at the moment; None while they do. For the operator."""
+        self._waits_for = reason
+
+    def gateway_problem(self) -> str | None:
+        """Why the gateway is not connected, in words; None when all of this process's shards are up."""
+        if self.is_up():
+            return None
+        if self._waits_for is not None:
+            return self._waits_for
+        return next((each.problem for each in self._shard_connections if not each.is_up()), None)
 
     def is_up(self) -> bool:
         """Whether all of this process's shards carry events at this moment."""
@@ -76,7 +86,7 @@ class ShardedClient(discord.AutoShardedClient):
         )
 
     async def connect(self, *, reconnect: bool = True) -> None:
-        """Until cancelled. Raises discord.ConnectionClosed (what no new attempt mends), DependencyDown."""
+        """Until cancelled. Raises discord.ConnectionClosed for what no new attempt mends."""
         jobs = [asyncio.create_task(connection.run(), name="shard") for connection in self._shard_connections]
         try:
             await asyncio.gather(*jobs)
@@ -99,17 +109,26 @@ class ShardConnection:
     def __init__(self, client: ShardedClient, shard_id: int) -> None:
         self._client = client
         self._id = shard_id
-        self._latest: DiscordWebSocket | None = None
+        self._latest: LenientWebSocket | None = None
         self._ready: asyncio.Future[Any] | None = None
-        self._ever_connected = False
         self._failures = 0
+        self._name = "Discord's gateway" + (f" (shard {shard_id})" if client.shard_count > 1 else "")
+        self._down_since = system_clock()
+        self._why = "not yet"
 
     def is_up(self) -> bool:
         """From READY or RESUMED to the connection's end."""
         return self._ready is not None and self._ready.done()
 
+    @property
+    def problem(self) -> str:
+        """Why it is not connected, for the operator; of no meaning while it is."""
+        return (
+            f"{self._name} is not connected since {to_datetime(self._down_since):%H:%M:%S} UTC ({self._why})"
+        )
+
     async def run(self) -> None:
-        """Never returns. Raises discord.ConnectionClosed, DependencyDown."""
+        """Never returns. Raises discord.ConnectionClosed for what no new attempt mends."""
         while True:
             opened = float("inf")
             try:
@@ -118,12 +137,18 @@ class ShardConnection:
                 await self._listen(socket)
             except ReconnectWebSocket as end:
                 why = self._closed(end)
+            except discord.ConnectionClosed as end:
+                why = self._refused(end)
             except _UNREACHABLE as error:
                 why = describe_error(error)
+            except Exception as error:
+                # A greeting that cannot be read, or a bug: a new connection, with a back-off.
+                self._client.unreadable.note("greeting", error)
+                why = "what it says cannot be read"
             if not self._ended_well(opened):
                 await self._back_off(why)
 
-    async def _open(self) -> DiscordWebSocket:
+    async def _open(self) -> LenientWebSocket:
         """Resume the session if there is one, else begin a new one when its slot comes."""
         latest = self._latest
         if latest is not None and latest.session_id is not None:
@@ -139,11 +164,13 @@ class ShardConnection:
         self._latest = socket
         return socket
 
-    async def _websocket(self, **session: Any) -> DiscordWebSocket:
+    async def _websocket(self, **session: Any) -> LenientWebSocket:
         async with asyncio.timeout(_OPENING):
-            return await DiscordWebSocket.from_client(self._client, shard_id=self._id, **session)
+            socket = await LenientWebSocket.from_client(self._client, shard_id=self._id, **session)
+        socket.events = self._client.unreadable
+        return socket
 
-    async def _listen(self, socket: DiscordWebSocket) -> None:
+    async def _listen(self, socket: LenientWebSocket) -> None:
         code = _CLOSE_RESUMABLE
         try:
             while True:
@@ -162,22 +189,28 @@ class ShardConnection:
         self._failures = 0
         return "session refused"
 
+    def _refused(self, end: discord.ConnectionClosed) -> str:
+        """A close code that discord.py does not connect again after."""
+        if end.code in {AUTHENTICATION_FAILED, SHARDING_REQUIRED}:
+            raise end
+        self._latest = None
+        return f"it closes with {end.code}"
+
     def _ended_well(self, opened: float) -> bool:
         """Whether the connection served its time: then it may be opened again at once."""
         was_up, self._ready = self.is_up(), None
-        self._ever_connected |= was_up
+        if was_up:
+            self._down_since, self._why = system_clock(), "the connection ended"
         lasted = was_up and _now() - opened >= _LASTING
         self._failures = 0 if lasted else self._failures + 1
         return lasted
 
     async def _back_off(self, why: str) -> None:
-        what = "Discord's gateway" + (f" (shard {self._id})" if self._client.shard_count > 1 else "")
-        if self._failures >= _FIRST_ATTEMPTS and not self._ever_connected:
-            raise DependencyDown(f"{what} cannot be reached ({why})")
         if self._failures >= _RESUMPTIONS:
             self._latest = None
         wait = retry_delay(self._failures, base=SECOND, cap=_MAX_RETRY_DELAY) / SECOND
-        logger.warning("no connection to %s (%s): trying again in %.0f s", what, why, wait)
+        self._why = why
+        logger.warning("no connection to %s (%s): trying again in %.0f s", self._name, why, wait)
         await asyncio.sleep(wait)
 
 
