@@ -2,13 +2,16 @@
 
 import asyncio
 import gc
-import resource
+import secrets
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bot.core.errors import DependencyDown
+
+# Where the system names no limit.
+_MANY_FILES = 65_536
 
 
 @contextmanager
@@ -40,28 +43,49 @@ def tune_garbage_collection() -> None:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Raises DependencyDown when nothing can be written there."""
-    probe = folder / ".writable"
+    """Make it if need be. Raises DependencyDown when nothing can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        # Another process may be trying the same.
-        probe.unlink(missing_ok=True)
     except OSError as error:
-        raise DependencyDown(
-            f"DATA_DIR: {folder} cannot be written ({error.strerror or error}): "
-            "make the folder and let the bot's user write there"
-        ) from error
+        raise _not_writable("DATA_DIR", folder, error) from error
+    check_folder(folder)
 
 
-def raise_file_limit(wanted: int) -> int:
-    """Raise the limit of open files and connections to `wanted`; returns what the system allows.
+def check_folder(folder: Path, setting: str = "DATA_DIR") -> None:
+    """Raises DependencyDown when nothing can be written there.
+
+    By writing, because only the system knows what a user may do on a file system.
+    """
+    probe = folder / f".writable-{secrets.token_hex(4)}"
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise _not_writable(setting, folder, error) from error
+
+
+def _not_writable(setting: str, folder: Path, error: OSError) -> DependencyDown:
+    return DependencyDown(
+        f"{setting}: {folder} cannot be written ({error.strerror or error}): "
+        "it must be a folder that the bot's user may write to"
+    )
+
+
+def raise_file_limit() -> int:
+    """Raise the limit of open files and connections as far as the system lets us; returns the limit.
 
     Many systems start a process with 1,024 and allow more; every poll in flight takes one.
     """
+    try:
+        import resource
+    except ImportError:  # a system without such limits
+        return _MANY_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft == resource.RLIM_INFINITY or soft >= allowed:
-        return allowed
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return allowed
+    wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else hard
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (ValueError, OSError):
+        return soft  # macOS calls its limit infinite, and has another one below
+    return wanted

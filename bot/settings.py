@@ -3,102 +3,39 @@
 .env.example lists the same; tests/unit/test_settings.py holds the two together.
 """
 
-import ipaddress
-import re
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import (
-    AfterValidator,
-    AnyHttpUrl,
-    BeforeValidator,
-    ByteSize,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from bot.core.errors import SettingsWrong
+from bot.core.poll_rate import PollRate
 from bot.core.tracking import Limits
+from bot.setting_problems import NOT_SET, describe_problem, unknown_names
+from bot.setting_values import (
+    MAX_SHARDS,
+    ApiUrl,
+    BaseUrl,
+    Count,
+    Folder,
+    ListeningAddress,
+    LowerCase,
+    Networks,
+    Secret,
+    ShardIds,
+    UpperCase,
+    on_loopback,
+    tidy,
+)
 from bot.storage.engine import POSTGRESQL_PREFIXES, SQLITE_PREFIX, is_postgresql
+from bot.storage.sqlite_files import sqlite_path
 
 MIN_POLL_INTERVAL = 30.0
-# What is copied along with the base address: the bot adds it itself.
-_API_PATH = re.compile(r"(?<![:/])/+v1(?:/+result(?:/.*)?)?/*$")
-# Discord recommends about one per 1,000 servers.
-_MAX_SHARDS = 10_000
 _MIN_PASSWORD = 8
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-# Cloud machines have their metadata service, and its passwords, on a link-local address.
-_LINK_LOCAL = (ipaddress.ip_network("169.254.0.0/16"), ipaddress.ip_network("fe80::/10"))
-_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
-
-
-def _without_slash(url: AnyHttpUrl) -> str:
-    return str(url).rstrip("/")
-
-
-def _api_address(url: AnyHttpUrl) -> str:
-    """The base address, also out of the documentation's whole one: the bot adds /v1/result/ and the id."""
-    if url.username or url.password:
-        raise ValueError("must hold no user and password: the key goes into VEO_API_KEY")
-    if url.query or url.fragment:
-        raise ValueError("must end before the ? or #")
-    return _API_PATH.sub("", str(url)).rstrip("/")
-
-
-def _not_blank(secret: SecretStr) -> SecretStr:
-    text = secret.get_secret_value().strip()
-    if not text or any(c.isspace() or not c.isprintable() for c in text):
-        raise ValueError("is empty or contains a space")
-    return SecretStr(text)
-
-
-def _shard_ids(text: Any) -> Any:
-    """Shard ids from a text: `0,2-4` names four."""
-    if not isinstance(text, str):
-        return text
-    ids: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise ValueError("must be numbers and ranges, such as 0,2-4")
-        ids.update(range(int(first), min(int(last or first), _MAX_SHARDS) + 1))
-    return tuple(sorted(ids))
-
-
-def _networks(text: Any) -> Any:
-    """Networks in CIDR form, separated by commas: `198.18.0.0/15, 10.1.0.0/16`."""
-    if not isinstance(text, str):
-        return text
-    return tuple(_network(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _network(text: str) -> Network:
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a network in CIDR form, such as 198.18.0.0/15") from None
-    if "/" in text and ipaddress.ip_interface(text).ip != network.network_address:
-        raise ValueError(f"{text!r} names one address and a network: the network is {network}")
-    if any(network.version == never.version and network.overlaps(never) for never in _LINK_LOCAL):
-        raise ValueError(f"{text!r} contains link-local addresses, where no video is ever downloaded from")
-    if any(network.version == never.version and network.overlaps(never) for never in _LOOPBACK):
-        raise ValueError(f"{text!r} contains loopback addresses: only a VEO_API_URL on loopback allows them")
-    return network
-
-
-BaseUrl = Annotated[AnyHttpUrl, AfterValidator(_without_slash)]
-ApiUrl = Annotated[AnyHttpUrl, AfterValidator(_api_address)]
-Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
-Count = Annotated[int, Field(ge=1, le=100_000)]
-ShardIds = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_shard_ids)]
-Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 
 
 class Settings(BaseSettings):
@@ -117,7 +54,7 @@ class Settings(BaseSettings):
     veo_api_key: Secret
     veo_api_url: ApiUrl = "https://zcbservice.aizfw.cn/kyyReactApiServer"  # type: ignore[assignment]
     database_url: SecretStr = SecretStr("")  # may hold a password
-    data_dir: Path = Path("data")
+    data_dir: Folder = Path("data")
     poll_interval: float = Field(MIN_POLL_INTERVAL, gt=0, le=3600)
     poll_rate: float = Field(10, gt=0, le=1_000_000)
     task_deadline: float = Field(21_600, ge=1, le=30 * 86_400)
@@ -130,18 +67,32 @@ class Settings(BaseSettings):
     discord_api_url: BaseUrl | None = None
     discord_proxy: BaseUrl | None = Field(None, repr=False)  # may hold a password
     discord_guild_id: int | None = Field(None, gt=0)
-    shard_count: int | None = Field(None, ge=1, le=_MAX_SHARDS)
+    shard_count: int | None = Field(None, ge=1, le=MAX_SHARDS)
     shard_ids: ShardIds = ()
+    http_host: ListeningAddress = "127.0.0.1"
     http_port: int | None = Field(None, ge=1, le=65_535)
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["console", "json"] = "console"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], UpperCase] = "INFO"
+    log_format: Annotated[Literal["console", "json"], LowerCase] = "console"
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _tidy(cls, value: Any, info: ValidationInfo) -> Any:
+        """What is empty without its quotes and spaces counts as not set."""
+        text = tidy(value)
+        if text != "" or info.field_name is None:
+            return text
+        field = cls.model_fields[info.field_name]
+        if field.is_required():
+            raise ValueError(NOT_SET)
+        return field.default
 
     @field_validator("poll_interval")
     @classmethod
     def _is_polite(cls, interval: float, info: ValidationInfo) -> float:
-        if interval < MIN_POLL_INTERVAL and not _on_loopback(str(info.data.get("veo_api_url"))):
+        if interval < MIN_POLL_INTERVAL and not on_loopback(str(info.data.get("veo_api_url"))):
             raise ValueError(
-                "must be 30 or more, as the video API asks (less only for a VEO_API_URL on this machine)"
+                f"{interval:g} is too small: it must be 30 or more, as the video API asks "
+                "(less only for a VEO_API_URL on this machine)"
             )
         return interval
 
@@ -153,6 +104,8 @@ class Settings(BaseSettings):
             raise ValueError("must begin with sqlite:/// or postgresql://")
         if url in (SQLITE_PREFIX, f"{SQLITE_PREFIX}:memory:"):
             raise ValueError("must name a file: what is only in memory is lost with the process")
+        if url.startswith(SQLITE_PREFIX):
+            sqlite_path(url)
         return secret
 
     @field_validator("shard_ids")
@@ -170,7 +123,7 @@ class Settings(BaseSettings):
     @property
     def api_on_loopback(self) -> bool:
         """Whether the video API runs on this machine: a stand-in, which may be asked more often."""
-        return _on_loopback(str(self.veo_api_url))
+        return on_loopback(str(self.veo_api_url))
 
     @property
     def api_is_unencrypted(self) -> bool:
@@ -180,7 +133,16 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The address to open, and nothing else: for PostgreSQL it may hold the password."""
-        return self.database_url.get_secret_value() or f"{SQLITE_PREFIX}{self.data_dir / 'bot.db'}"
+        return self.database_url.get_secret_value() or self._file_in_data_dir
+
+    @property
+    def _file_in_data_dir(self) -> str:
+        return f"{SQLITE_PREFIX}{self.data_dir / 'bot.db'}"
+
+    @property
+    def sqlite_database(self) -> str:
+        """The address of the SQLite file, also of one that is not used any more."""
+        return self._file_in_data_dir if self.on_postgresql else self.database
 
     @property
     def on_postgresql(self) -> bool:
@@ -198,6 +160,10 @@ class Settings(BaseSettings):
     @property
     def interval_ms(self) -> int:
         return int(self.poll_interval * 1000)
+
+    @property
+    def rate(self) -> PollRate:
+        return PollRate(self.poll_rate, self.interval_ms)
 
     @property
     def lease_ms(self) -> int:
@@ -235,31 +201,25 @@ class Role(StrEnum):
             )
 
 
-def _on_loopback(url: str) -> bool:
-    host = (urlsplit(url).hostname or "").lower()
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def read_settings(**overrides: Any) -> Settings:
     """From the environment and `.env`. Raises SettingsWrong with one line per problem."""
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as error:
-        raise SettingsWrong([_problem(e) for e in error.errors(include_input=False)]) from None
+        raise SettingsWrong([*_misspelt(), *map(describe_problem, error.errors())]) from None
     except UnicodeDecodeError:
         raise SettingsWrong([".env: is not a text in UTF-8"]) from None
+    if problems := _misspelt():
+        raise SettingsWrong(problems)
+    return settings
 
 
-def _problem(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:
-        return message
-    name = str(error["loc"][0]).upper()
-    if error["type"] == "missing":
-        return f"{name}: is not set; see .env.example"
-    if not message.startswith("URL"):
-        message = message[0].lower() + message[1:]
-    return f"{name}: {message}"
+def _misspelt() -> list[str]:
+    """A wrong name in our own file is a mistake; other programs may have theirs there as well."""
+    names = DotEnvSettingsSource(Settings).env_vars
+    return [f".env: {problem}" for problem in unknown_names(names, Settings.model_fields)]
+
+
+def misspelt_variables() -> list[str]:
+    """The same for the environment, which is full of other things: for a warning."""
+    return unknown_names(os.environ, Settings.model_fields)

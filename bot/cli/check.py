@@ -1,22 +1,29 @@
 """`python -m bot check`: tries what the bot depends on, one line each, changing nothing."""
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from bot.chat.permissions import invite_link
 from bot.core.errors import CannotStart, DependencyDown, StorageUnavailable
 from bot.core.verdicts import USABLE, AnswerKind
+from bot.core.version import NAME, VERSION
 from bot.media.ffmpeg import find_ffmpeg
+from bot.media.part_file import RESERVE, free_bytes
 from bot.metrics import Metrics
-from bot.process import prepare_folder
-from bot.resources import logged_in_client
-from bot.settings import Settings
+from bot.network_errors import describe_network_error
+from bot.process import check_folder
+from bot.resources import VIDEOS, logged_in_client
+from bot.settings import Settings, misspelt_variables
 from bot.storage.migrations import NEWEST, schema_version
-from bot.storage.sqlite import sqlite_path
-from bot.storage.store import open_database
+from bot.storage.sqlite_files import check_rights, sqlite_path
+from bot.storage.store import open_database, refuse_moved
+from bot.storage.write_probe import check_writable
 from bot.veo.client import VideoApiClient, open_api_session
 from bot.veo.look_up import SystemResolver
 from bot.veo.public_address import Address, is_allowed
@@ -25,15 +32,20 @@ from bot.veo.public_address import Address, is_allowed
 _UNKNOWN_ID = "veo-courier-check"
 # What has a public address at all times (RFC 2606, 3), for an API whose address is not a public name.
 _PUBLIC_NAME = "example.com"
+_ENOUGH_DISK_SPACE = 1 << 30
 # Where a proxy that answers DNS with made-up addresses takes them from.
 _FAKE_IP = (ip_network("198.18.0.0/15"), ip_network("fc00::/18"))
 
 
 async def run(settings: Settings, resolver: SystemResolver | None = None) -> int:
     """Prints a line per dependency; returns the exit code of the worst problem, 0 when all is well."""
+    print(f"ok    {NAME} {VERSION}")
     print("ok    settings")
+    for problem in misspelt_variables():
+        print(f"LOOK  settings: in the environment, {problem}")
     codes = [
-        await _try("data folder", _folder, settings),
+        await _try("data folder", _files, settings),
+        await _try("disk", _disk, settings),
         await _try("database", _database, settings),
         await _try("Discord", _discord, settings),
         await _try("video API", _video_api, settings),
@@ -49,35 +61,76 @@ async def _try(name: str, check: Callable[[Settings], Awaitable[str]], settings:
     except CannotStart as error:
         print(f"FAIL  {name}: {error}")
         return error.exit_code
+    except StorageUnavailable as error:
+        print(f"FAIL  {name}: {error}")
+        return DependencyDown.exit_code
     return 0
 
 
-async def _folder(settings: Settings) -> str:
-    prepare_folder(settings.data_dir)
-    return f"{settings.data_dir} can be written"
+async def _files(settings: Settings) -> str:
+    """Everything that a start would find out; a folder that is not there is only looked at from above."""
+    return await asyncio.to_thread(_check_files, settings)
+
+
+def _check_files(settings: Settings) -> str:
+    folder = settings.data_dir
+    check_folder(_nearest(folder))
+    check_folder(_nearest(folder / VIDEOS))
+    if not settings.on_postgresql:
+        check_folder(_nearest(sqlite_path(settings.database).parent), "DATABASE_URL")
+    check_rights(settings.database)
+    return f"{folder} can be written" if folder.exists() else f"{folder} can be made"
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the one above it that is there."""
+    return next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+
+
+async def _disk(settings: Settings) -> str:
+    free = await asyncio.to_thread(free_bytes, _nearest(settings.data_dir))
+    if free < RESERVE:
+        raise DependencyDown(f"{free / 1e6:.0f} MB free for {settings.data_dir}: no video will fit")
+    few = "; a busy day needs some GB" if free < _ENOUGH_DISK_SPACE else ""
+    return f"{free / 1e9:.1f} GB free{few}"
 
 
 async def _database(settings: Settings) -> str:
+    """Whether it can be read and written. A file that is not there yet is not made."""
     if not settings.on_postgresql:
         path = sqlite_path(settings.database)
         if not await asyncio.to_thread(path.exists):
             return f"{path} will be made at the first start"
-    database = open_database(settings.database)
+    version = await _schema_version(settings)
+    await check_writable(settings.database)
+    kind = "PostgreSQL, " if settings.on_postgresql else ""
+    later = "" if version == NEWEST else f", becomes {NEWEST} at start"
+    return f"{kind}schema version {version}{later}, can be written"
+
+
+async def _schema_version(settings: Settings) -> int:
+    """Raises DependencyDown for a database that this program must not use."""
+    database = open_database(settings.database, read_only=True)
     try:
         version = await schema_version(database)
-    except StorageUnavailable as error:
-        raise DependencyDown(str(error)) from error
+        if version > NEWEST:
+            raise DependencyDown(f"schema version {version} is newer than this program ({NEWEST})")
+        if version == NEWEST:
+            await refuse_moved(database)
     finally:
         await database.close()
-    if version > NEWEST:
-        raise DependencyDown(f"schema version {version} is newer than this program ({NEWEST})")
-    kind = "PostgreSQL, " if settings.on_postgresql else ""
-    return f"{kind}schema version {version}" + ("" if version == NEWEST else f", becomes {NEWEST} at start")
+    return version
 
 
 async def _discord(settings: Settings) -> str:
     async with logged_in_client(settings, Metrics()) as client:
-        return f"logged in as {client.user}"
+        application = client.application
+        if application is None:
+            return f"logged in as {client.user}"
+        return (
+            f"logged in as {client.user}, in {application.approximate_guild_count} servers; "
+            f"to invite it: {invite_link(application.id)}"
+        )
 
 
 async def _video_api(settings: Settings) -> str:
@@ -119,7 +172,7 @@ async def _names(resolver: SystemResolver, settings: Settings) -> str:
     try:
         found = await resolver.resolve(host, 443)
     except (OSError, UnicodeError) as error:
-        raise DependencyDown(f"{host} is not resolved ({error})") from error
+        raise DependencyDown(f"{host} is not resolved: {describe_network_error(error)}") from error
     addresses = [ip_address(result["host"]) for result in found]
     private = [each for each in addresses if not _may_be_a_hosts(each, settings)]
     if not private:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import discord
 
+from bot.chat.gateway.state import GATEWAY_KEY, GatewayState
 from bot.chat.permissions import missing_permissions
 from bot.chat.texts.problems import stored_sentence
 from bot.core.api_pause import API_PAUSE_KEY, PauseState
@@ -18,8 +19,8 @@ from bot.resources import logged_in_client
 from bot.settings import Settings
 from bot.storage.diagnosis import Diagnosis
 from bot.storage.migrations import NEWEST, schema_version
-from bot.storage.sqlite import sqlite_path
-from bot.storage.store import open_database
+from bot.storage.sqlite_files import sqlite_path
+from bot.storage.store import open_database, refuse_moved
 
 LOOK = 1
 _LATE_DELIVERY = 10 * MINUTE
@@ -50,6 +51,7 @@ async def run(settings: Settings) -> int:
         await _deliveries(report, diagnosis, clock)
         await _quarantine(report, diagnosis)
         await _servers(report, diagnosis)
+        await _gateway(report, diagnosis)
         places = await diagnosis.places()
     await _disk(report, settings.data_dir)
     await _rights(report, settings, places)
@@ -62,7 +64,7 @@ async def _diagnosis(settings: Settings) -> AsyncIterator[Diagnosis]:
         path = sqlite_path(settings.database)
         if not await asyncio.to_thread(path.exists):
             raise DependencyDown(f"there is no database at {path} yet: the bot has not run")
-    database = open_database(settings.database)
+    database = open_database(settings.database, read_only=True)
     try:
         version = await schema_version(database)
         if version != NEWEST:
@@ -70,6 +72,7 @@ async def _diagnosis(settings: Settings) -> AsyncIterator[Diagnosis]:
                 f"the database has schema version {version}, this program reads {NEWEST}: "
                 "use the program that the bot runs with"
             )
+        await refuse_moved(database)
         yield Diagnosis(database)
     except StorageUnavailable as error:
         raise DependencyDown(str(error)) from error
@@ -129,6 +132,12 @@ async def _servers(report: Report, diagnosis: Diagnosis) -> None:
         report.ok(f"no longer in server {guild_id} since {_time(since)}: forgotten 30 days later")
 
 
+async def _gateway(report: Report, diagnosis: Diagnosis) -> None:
+    for text in await diagnosis.values(GATEWAY_KEY):
+        state = GatewayState.from_text(text)
+        report.look(f"{state.problem}, since {_time(state.since)}: commands are not answered; results go on")
+
+
 async def _disk(report: Report, folder: Path) -> None:
     free, videos = await asyncio.to_thread(_disk_usage, folder)
     line = f"disk: {videos / 1e6:.0f} MB of videos in {folder}, {free / 1e9:.1f} GB free"
@@ -153,18 +162,23 @@ async def _rights(report: Report, settings: Settings, places: list[tuple[int, in
 async def _rights_in(report: Report, client: discord.Client, guild_id: int, channel_id: int) -> None:
     place = f"channel {channel_id} of server {guild_id}"
     try:
-        missing = await _missing(client, guild_id, channel_id)
+        granted, kind = await _granted(client, guild_id, channel_id)
     except discord.HTTPException as error:
         report.look(f"{place}: Discord answers {error.status} ({error.text})")
         return
+    missing = missing_permissions(granted, kind)
     if missing:
         report.look(f"{place}: missing {', '.join(missing)}")
+    elif not granted.read_message_history:
+        report.look(f"{place}: may post; without Read Message History a result may come twice after a crash")
     else:
         report.ok(f"{place}: may post")
 
 
-async def _missing(client: discord.Client, guild_id: int, channel_id: int) -> list[str]:
-    """What is missing, over REST alone: a gateway session would count towards the day's thousand."""
+async def _granted(
+    client: discord.Client, guild_id: int, channel_id: int
+) -> tuple[discord.Permissions, discord.ChannelType]:
+    """Our rights there, over REST alone: a gateway session would count towards the day's thousand."""
     guild = await client.fetch_guild(guild_id, with_counts=False)
     me = await guild.fetch_member(_own_id(client))
     channel = await guild.fetch_channel(channel_id)
@@ -172,8 +186,8 @@ async def _missing(client: discord.Client, guild_id: int, channel_id: int) -> li
     if isinstance(channel, discord.Thread):
         channel = await guild.fetch_channel(channel.parent_id)
     if isinstance(channel, discord.Thread):
-        return ["a channel above the thread"]
-    return missing_permissions(channel.permissions_for(me), kind)
+        return discord.Permissions.none(), kind
+    return channel.permissions_for(me), kind
 
 
 def _own_id(client: discord.Client) -> int:

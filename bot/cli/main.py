@@ -3,7 +3,9 @@
 import argparse
 import asyncio
 import importlib
+import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -13,11 +15,13 @@ from typing import Any
 from bot import app
 from bot.cli import backup, check, doctor, move
 from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, StorageUnavailable
+from bot.core.version import NAME, VERSION
 from bot.logs import logging_to_stderr
-from bot.process import prepare_folder, stopped_by_signals, tune_garbage_collection
-from bot.settings import Role, Settings, read_settings
+from bot.process import stopped_by_signals, tune_garbage_collection
+from bot.resources import prepare_files
+from bot.settings import Role, Settings, misspelt_variables, read_settings
 from bot.storage.migrations import migrate
-from bot.storage.sqlite import exclusive_file_lock
+from bot.storage.sqlite_files import exclusive_file_lock
 from bot.storage.store import open_database
 
 logger = logging.getLogger("bot")
@@ -36,7 +40,7 @@ async def _run(settings: Settings, role: Role = Role.ALL) -> int:
 
 
 async def _migrate(settings: Settings) -> int:
-    prepare_folder(settings.data_dir)
+    prepare_files(settings)
     with exclusive_file_lock(settings.database):
         database = open_database(settings.database)
         try:
@@ -57,23 +61,39 @@ COMMANDS: dict[str, tuple[Command, str]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 stopped, 2 settings wrong, 69 a dependency is down, 77 token refused, 70 a bug."""
-    command = _command(_parser().parse_args(arguments))
+    _print_everywhere()
+    parsed = _parser().parse_args(arguments)
+    if os.name == "nt":
+        print("veo-courier does not run on Windows itself: use Docker or WSL, see README.md", file=sys.stderr)
+        return DependencyDown.exit_code
     try:
         settings = read_settings()
     except SettingsWrong as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return error.exit_code
-    with logging_to_stderr(settings.log_level, settings.log_format, settings.secrets):
-        return _run_command(command, settings)
+    # The lines of check are its output: a log between them would be read as one of them.
+    level = "CRITICAL" if parsed.command == "check" else settings.log_level
+    with logging_to_stderr(level, settings.log_format, settings.secrets):
+        for problem in misspelt_variables():  # check has a line for each
+            logger.warning("in the environment, %s", problem)
+        return _run_command(_command(parsed), settings)
+
+
+def _print_everywhere() -> None:
+    """A terminal that is not UTF-8 shows `?` for what it cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="veo-courier",
+        prog=NAME,
         description="A Discord bot that waits for your Veo videos and posts the MP4 in the channel.",
         epilog="Settings come from the environment and from .env; .env.example lists them.",
     )
+    parser.add_argument("--version", action="version", version=f"{NAME} {VERSION}")
     _add_role(parser, default=Role.ALL)
     commands = parser.add_subparsers(dest="command", metavar="command")
     for name, (_, meaning) in COMMANDS.items():
@@ -81,11 +101,21 @@ def _parser() -> argparse.ArgumentParser:
         if name == "run":
             _add_role(made, default=argparse.SUPPRESS)
     copying = commands.add_parser("backup", help="copy the SQLite database to a file, while the bot runs")
-    copying.add_argument("file", type=Path, help="where to; an older copy there is replaced")
-    moving = commands.add_parser("move", help="carry a stopped bot from SQLite over to PostgreSQL")
-    moving.add_argument("source", help="sqlite:///…")
-    moving.add_argument("target", help="postgresql://…, an empty database")
+    copying.add_argument("file", type=Path, help="where to; nothing that exists is replaced")
+    _add_move(commands.add_parser("move", help="carry a stopped bot from SQLite over to PostgreSQL"))
     return parser
+
+
+def _add_move(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Copies a SQLite file into the empty PostgreSQL database of DATABASE_URL."
+    parser.add_argument(
+        "source", nargs="?", help="sqlite:///folder/bot.db; if left out, the file in DATA_DIR"
+    )
+    # Refused in a sentence of its own.
+    parser.add_argument("target", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--undo", action="store_true", help="let a bot start again on a file that was moved; copies nothing"
+    )
 
 
 def _add_role(parser: argparse.ArgumentParser, *, default: Any) -> None:
@@ -103,7 +133,7 @@ def _command(arguments: argparse.Namespace) -> Command:
     if arguments.command == "backup":
         return partial(backup.run, destination=arguments.file)
     if arguments.command == "move":
-        return partial(move.run, source=arguments.source, target=arguments.target)
+        return partial(move.run, source=arguments.source, target=arguments.target, undo=arguments.undo)
     if arguments.command in (None, "run"):
         return partial(_run, role=arguments.role)
     command, _ = COMMANDS[arguments.command]

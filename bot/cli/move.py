@@ -1,36 +1,80 @@
-"""`python -m bot move sqlite:///… postgresql://…`: carries a bot that is stopped over to PostgreSQL."""
+"""`python -m bot move`: carries a bot that is stopped from SQLite over to the PostgreSQL of DATABASE_URL."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from bot.core.errors import DependencyDown, SettingsWrong, StorageUnavailable
 from bot.settings import Settings
-from bot.storage.copying import copy_all
+from bot.storage.copying import copy_all, forget_move, moved_to
 from bot.storage.engine import SQLITE_PREFIX, Database
 from bot.storage.migrations import NEWEST, migrate, schema_version
-from bot.storage.sqlite import exclusive_file_lock, sqlite_path
+from bot.storage.sqlite_files import exclusive_file_lock, sqlite_path
 from bot.storage.store import open_database
 
+_IN_AN_ARGUMENT = (
+    "move: the target is DATABASE_URL, from the environment or .env: everybody on this machine can read the "
+    "password in an argument. Set it there, and run: python -m bot move sqlite:///data/bot.db"
+)
 
-async def run(settings: Settings, source: str, target: str) -> int:
+
+async def run(
+    settings: Settings, source: str | None, target: str | None = None, *, undo: bool = False
+) -> int:
     """All of it or nothing; may be repeated until a bot has run on the target.
 
-    Raises SettingsWrong, DependencyDown.
+    `undo` takes the mark from the old file instead. Raises SettingsWrong, DependencyDown.
     """
-    if not source.startswith(SQLITE_PREFIX) or target.startswith("sqlite:"):
-        raise SettingsWrong(["move: goes from sqlite:///… to postgresql://…"])
-    path = sqlite_path(source)
+    if target is not None or (source is not None and not source.startswith("sqlite:")):
+        raise SettingsWrong([_IN_AN_ARGUMENT])
+    url = _source(settings, source)
+    path = sqlite_path(url)
     if not await asyncio.to_thread(path.exists):
         raise DependencyDown(f"move: there is no file {path}")
-    with exclusive_file_lock(source):
-        async with _opened(source) as old, _opened(target) as new:
-            await _check_version(old)
-            await migrate(new)
-            counts = await copy_all(old, new)
+    with exclusive_file_lock(url):
+        return await (_undo(url, path) if undo else _move(url, path, settings))
+
+
+def _source(settings: Settings, source: str | None) -> str:
+    """The file that was named, else the one in DATA_DIR."""
+    if source is None:
+        return settings.sqlite_database
+    if not source.startswith(SQLITE_PREFIX):
+        raise SettingsWrong([f"move: {source!r} must begin with sqlite:///, such as sqlite:///data/bot.db"])
+    return source
+
+
+async def _move(url: str, path: Path, settings: Settings) -> int:
+    if not settings.on_postgresql:
+        raise SettingsWrong(
+            ["move: DATABASE_URL must be the address to move to, postgresql://user:password@host/name"]
+        )
+    async with _opened(url) as old, _opened(settings.database) as new:
+        await _check_version(old)
+        await migrate(new)
+        counts = await copy_all(old, new, _described(settings.database))
     for table, rows in counts.items():
         print(f"{rows:9,} {table}")
-    print(f"moved and counted. Set DATABASE_URL to the new address and start; {path} stays as it was")
+    print(f"moved and counted. No bot starts on {path} any more; python -m bot move --undo permits it again")
+    return 0
+
+
+def _described(url: str) -> str:
+    """Where and when, without user and password."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2] or "this machine"
+    return f"{parts.path.strip('/')} on {host} ({datetime.now(UTC):%Y-%m-%d %H:%M} UTC)"
+
+
+async def _undo(url: str, path: Path) -> int:
+    async with _opened(url) as old:
+        await _check_version(old)
+        place = await moved_to(old)
+        await forget_move(old)
+    print(f"{path}: was moved to {place}, and can be used again" if place else f"{path}: was not moved")
     return 0
 
 

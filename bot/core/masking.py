@@ -39,6 +39,7 @@ _SHAPED = re.compile(
 )
 # Longer than the ids of any service that we know, and mixed as only random text is.
 _RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9_+/=-]{40,}")
+_LINK = re.compile(r"""(https?://[^\s/'"<>\\?\#]+)[/?\#][^\s'"<>\\]+""", re.IGNORECASE)
 _NAMES = frozenset(
     {
         *("authorization", "bearer", "basic", "token", "password", "passwd", "secret", "cookie"),
@@ -57,6 +58,11 @@ def mask_credentials(text: str) -> str:
     named = _NAMED.sub(lambda match: (match[match.lastindex or 0] or "") + STARS, seen)
     masked = _SHAPED.sub(STARS, named)
     return text if masked == seen else masked
+
+
+def mask_links(text: str) -> str:
+    """`text` with the host alone of every link: what follows may be a key to what it leads to."""
+    return _LINK.sub(rf"\1/{STARS}", text)
 
 
 def looks_like_credential(word: str) -> bool:

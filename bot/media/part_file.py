@@ -7,6 +7,7 @@ file under a running write would fail, or leave the file behind.
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -32,6 +33,8 @@ _CHECK_EVERY: Final = 4 << 20
 RESERVE = 64 << 20
 # Windows cannot rename or remove an open file; elsewhere it stays open, because closing it ends its lock.
 _CLOSED_FIRST: Final = os.name == "nt"
+# What a file system says that has no locks: each download there has a part of its own.
+_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 
 _Result = TypeVar("_Result")
 
@@ -265,7 +268,7 @@ class PartFile:
 
 
 def _open_locked(path: Path) -> BinaryIO | None:
-    """Open for appending, and lock; None when another download has the lock.
+    """Open for appending, and lock; None when another download has the lock, or nobody can have one.
 
     Whoever had it may have renamed or removed the file meanwhile.
     """
@@ -279,8 +282,10 @@ def _open_locked(path: Path) -> BinaryIO | None:
                 return file
         except FileNotFoundError:
             pass
-        except BaseException:
+        except BaseException as error:
             file.close()
+            if isinstance(error, OSError) and error.errno in _NO_LOCKS:
+                return None
             raise
         file.close()
 

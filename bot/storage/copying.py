@@ -1,4 +1,4 @@
-"""Copies a whole database into another: every row or none, counted on both sides."""
+"""Copies a whole database into another: every row or none, counted on both sides; and marks the old one."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,22 +10,39 @@ from bot.storage.tables import cards, deliveries, key_values, metadata, rate_lim
 
 # Set after a copy and removed when a bot first starts: while it is set, the copy may be repeated.
 _COPIED_UNUSED = "moved.untouched"
+# In a database that was left: where its rows went. No bot starts on it.
+_MOVED_TO = "moved.to"
 _MAX_ROWS_AT_ONCE = 1_000
 # The rate limits are made by a migration, and are worthless a second later.
 _TABLES = [table for table in metadata.sorted_tables if table is not rate_limits]
 
 
-async def copy_all(source: Database, target: Database) -> dict[str, int]:
+async def copy_all(source: Database, target: Database, place: str) -> dict[str, int]:
     """Copy every table; returns the rows of each, after counting them on both sides.
 
-    `source` is a SQLite database that no bot uses at the moment; both have today's schema. Raises
-    DependencyDown when the target has been used, StorageUnavailable.
+    `source` is a SQLite database that no bot uses at the moment; both have today's schema. Afterwards it is
+    marked as moved to `place`, which must hold no password. Raises DependencyDown when the target has been
+    used, StorageUnavailable.
     """
 
     async def copy_from(read: AsyncConnection) -> dict[str, int]:
-        return await target.run(lambda write: _copy(read, write), exclusive=True, no_timeout=True)
+        await _put(read, _MOVED_TO, None)
+        counts = await target.run(lambda write: _copy(read, write), exclusive=True, no_timeout=True)
+        # Committed after the copy: whoever is stopped between the two repeats it.
+        await _put(read, _MOVED_TO, place)
+        return counts
 
     return await source.run(copy_from)
+
+
+async def moved_to(database: Database) -> str | None:
+    """Where the rows went; None for a database that is in use."""
+    return await KeyValues(database).get(_MOVED_TO)
+
+
+async def forget_move(database: Database) -> None:
+    """The bot goes on with this database as it is."""
+    await KeyValues(database).put(_MOVED_TO, None)
 
 
 async def mark_used(database: Database) -> None:
@@ -44,8 +61,14 @@ async def _copy(read: AsyncConnection, write: AsyncConnection) -> dict[str, int]
     arrived = {table.name: await _count(write, table) for table in _TABLES}
     if arrived != counts:
         raise DependencyDown(f"of {counts} only {arrived} arrived: nothing is moved")
-    await write.execute(sa.insert(key_values).values(name=_COPIED_UNUSED, value="yes"))
+    await _put(write, _COPIED_UNUSED, "yes")
     return counts
+
+
+async def _put(connection: AsyncConnection, name: str, value: str | None) -> None:
+    await connection.execute(sa.delete(key_values).where(key_values.c.name == name))
+    if value is not None:
+        await connection.execute(sa.insert(key_values).values(name=name, value=value))
 
 
 async def _check_unused(write: AsyncConnection) -> None:

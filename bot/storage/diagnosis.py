@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.core.clock import MINUTE
+from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import DeliveryState, Doubt, TaskState
 from bot.storage.engine import Queries, transaction
 from bot.storage.tables import IS_LIVE, AnyRow, cards, deliveries, key_values, left_guilds, tasks
@@ -14,6 +16,11 @@ _MAX_ROWS = 20
 _MAX_CHANNELS = 50
 # A poll is late after three intervals: one poll may be lost, and the next be in progress.
 MAX_INTERVALS_LATE = 3
+# Owed for so long, a result is overdue, unless there is a reason that nobody here can do anything about.
+RESULT_OVERDUE_AFTER = 15 * MINUTE
+# A row that nobody claims for so long although it is due.
+_UNCLAIMED = MINUTE
+_EDGE_BLOCK = Problem(ProblemCode.DISCORD_UNAVAILABLE, {"blocked": 1}).to_text()
 
 # Owed since the task ended or since it was requested, whichever is later.
 _SINCE = sa.case(
@@ -41,6 +48,14 @@ class OverdueRow:
     since: int
     attempt: int
     last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many rows wait, and since when the first of them is due (UTC milliseconds)."""
+
+    count: int
+    since: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +111,34 @@ class Diagnosis(Queries):
             .limit(1)
         )
         return next((OverdueRow(row.id, None, row.due_at, row.attempt, None) for row in found), None)
+
+    async def polls_wanted(self, until: int) -> Waiting:
+        """How many tasks are to be polled by then; since when the most overdue of all is due."""
+        wanted = sa.func.coalesce(sa.func.sum(sa.case((tasks.c.due_at <= until, 1), else_=0)), 0)
+        [row] = await self._rows(
+            sa.select(wanted, sa.func.min(tasks.c.due_at)).where(
+                tasks.c.state == TaskState.WAITING, tasks.c.due_at.is_not(None)
+            )
+        )
+        return Waiting(int(row[0]), row[1])
+
+    async def overdue_results(self, now: int) -> Waiting:
+        """Results owed for longer than 15 minutes that nobody takes, or that Discord did not.
+
+        Not those whose video is still being downloaded, which may take two hours, and not those that wait
+        for the end of a block by Discord's edge.
+        """
+        table = deliveries.c
+        tried = (table.attempt > 0) | (table.odd_attempt > 0) | (table.tell_attempt > 0)
+        failed = tried | table.quarantine_reason.is_not(None)
+        is_blocked = sa.func.coalesce(table.last_error, "") == _EDGE_BLOCK
+        [row] = await self._rows(
+            sa.select(sa.func.count(), sa.func.min(_SINCE))
+            .join_from(deliveries, tasks, table.task_id == tasks.c.id)
+            .where(table.state == DeliveryState.DUE, now - RESULT_OVERDUE_AFTER >= _SINCE)
+            .where((table.due_at <= now - _UNCLAIMED) | (failed & ~is_blocked))
+        )
+        return Waiting(int(row[0]), row[1])
 
     async def late_poll(self, interval: int, now: int) -> OverdueRow | None:
         """The most overdue poll, if it is more than three intervals late."""
@@ -157,6 +200,11 @@ class Diagnosis(Queries):
             .limit(_MAX_CHANNELS)
         )
         return [(row[0], row[1]) for row in found]
+
+    async def values(self, prefix: str) -> list[str]:
+        """The values of all names that begin with `prefix`."""
+        named = key_values.c.name.startswith(prefix, autoescape=True)
+        return [str(row[0]) for row in await self._rows(sa.select(key_values.c.value).where(named))]
 
     async def value(self, name: str) -> str | None:
         """One of the key-value pairs."""

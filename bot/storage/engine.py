@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
@@ -17,6 +18,7 @@ POSTGRESQL_PREFIXES = ("postgresql://", "postgres://")
 _POSTGRESQL = "postgresql"
 # LISTEN and NOTIFY: tells other processes that there is work.
 CHANNEL = "veo_courier_work"
+_CLASS_NAME = re.compile(r"^<class '[\w.]+'>: ")
 
 Result = TypeVar("Result")
 Work = Callable[[AsyncConnection], Awaitable[Result]]
@@ -133,8 +135,8 @@ def transaction(query: Any = None, /, *, exclusive: bool = False) -> Any:
 
 
 def _cause(error: BaseException) -> str:
-    """The driver's own sentence, without the statement and its values."""
-    return str(getattr(error, "orig", None) or error)
+    """The driver's own sentence, without the statement, its values and the name of a class."""
+    return _CLASS_NAME.sub("", str(getattr(error, "orig", None) or error))
 
 
 async def notify(connection: AsyncConnection, *queues: sa.Table) -> None:

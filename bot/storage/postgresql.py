@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import asyncpg
 import sqlalchemy as sa
+from asyncpg.connect_utils import SessionAttribute
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.aio import wait_for_any
@@ -40,17 +41,20 @@ _SET_TRANSACTION_TIMEOUT = (
     "SELECT set_config(name, '{timeout}', {local}) FROM pg_settings WHERE name = 'transaction_timeout'"
 )
 # Classes of SQLSTATE (PostgreSQL, appendix A) after which another attempt may succeed: connection, read-only
-# after a failover, log-in, aborted by the server, resources, lock, shutdown, disk, damage.
-_TRANSIENT_SQLSTATES = ("08", "25", "28", "3D", "40", "53", "55", "57", "58", "XX")
+# after a failover, log-in, aborted by the server, a missing right, resources, lock, shutdown, disk, damage.
+_TRANSIENT_SQLSTATES = ("08", "25", "28", "3D", "40", "42501", "53", "55", "57", "58", "XX")
+# This server is being stopped, or takes no writes any more: after a failover its address is another server's.
+_MOVED_ON_SQLSTATES = frozenset({"25006", "57P01", "57P02", "57P03"})
 _KEEPALIVE_INTERVAL = 10.0
 _MAX_BACKOFF = 10 * SECOND
 
 
 class PostgresDatabase(Database):
-    """Connects to nothing yet."""
+    """Connects to nothing yet. `read_only`: in transactions that can change nothing, on a standby as well."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(_open_engine(url))
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        super().__init__(_open_engine(url, read_only))
+        self._read_only = read_only
 
     async def _lift_timeout(self, connection: AsyncConnection) -> None:
         await connection.execute(sa.text(_SET_TRANSACTION_TIMEOUT.format(timeout=0, local="true")))
@@ -58,15 +62,21 @@ class PostgresDatabase(Database):
     async def _lock(self, connection: AsyncConnection, exclusive: bool) -> None:
         """What people trigger is exclusive, as on SQLite, because it depends on limits and rows that it read.
 
-        The loops write rows that they hold a lease of, and share the lock.
+        The loops write rows that they hold a lease of, and share the lock. Whoever only reads takes none.
         """
+        if self._read_only:
+            return
         lock = sa.func.pg_advisory_xact_lock if exclusive else sa.func.pg_advisory_xact_lock_shared
         await connection.execute(sa.select(lock(_LOCK_KEY)))
 
     def _is_transient(self, error: sa.exc.DBAPIError) -> bool:
         if error.connection_invalidated:
             return True
-        return str(getattr(error.orig, "sqlstate", None) or "").startswith(_TRANSIENT_SQLSTATES)
+        return _sqlstate(error.orig).startswith(_TRANSIENT_SQLSTATES)
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
 
 
 async def clock_difference(database: Database, clock: Clock) -> int:
@@ -76,25 +86,48 @@ async def clock_difference(database: Database, clock: Clock) -> int:
     return clock() - int(read.scalar_one())
 
 
-def _open_engine(url: str) -> AsyncEngine:
+def _open_engine(url: str, read_only: bool) -> AsyncEngine:
     """asyncpg parses the address, so that it may hold everything that libpq knows."""
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda *_, **__: connect(url),
+        async_creator=lambda *_, **__: connect(url, read_only=read_only),
         pool_size=_MAX_CONNECTIONS,
         max_overflow=0,
         # After a failover every connection in the pool is dead; this notices before one is used.
         pool_pre_ping=True,
+        # An error's text would hold links and notes.
+        hide_parameters=True,
+        execution_options={"postgresql_readonly": read_only},
     )
+    sa.event.listen(engine.sync_engine, "handle_error", _let_go)
+    return engine
 
 
-async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Raises StorageUnavailable, in words that hold neither the address nor its password."""
+def _let_go(context: sa.engine.ExceptionContext) -> None:
+    """Close this connection and every idle one, so that the next go to where the address points now.
+
+    A server that was replaced may live on, read-only: the ping before each use would still succeed.
+    """
+    if _sqlstate(context.sqlalchemy_exception and context.sqlalchemy_exception.orig) in _MOVED_ON_SQLSTATES:
+        context.is_disconnect = True
+
+
+async def connect(url: str, *, read_only: bool = False) -> "asyncpg.Connection[asyncpg.Record]":
+    """Of several servers in the address the one that takes writes, unless `read_only`.
+
+    Raises StorageUnavailable, in words that hold neither the address nor its password.
+    """
     try:
         connection = await asyncpg.connect(
-            url, timeout=_CONNECT_TIMEOUT, command_timeout=_COMMAND_TIMEOUT, server_settings=_SERVER_SETTINGS
+            url,
+            timeout=_CONNECT_TIMEOUT,
+            command_timeout=_COMMAND_TIMEOUT,
+            server_settings=_SERVER_SETTINGS,
+            target_session_attrs=SessionAttribute.any if read_only else SessionAttribute.read_write,
         )
         return await _set_timeout(connection)
+    except asyncpg.TargetServerAttributeNotMatched as error:
+        raise StorageUnavailable("PostgreSQL takes no writes: a standby, or set to read-only") from error
     except asyncpg.PostgresError as error:
         raise StorageUnavailable(f"PostgreSQL does not let us in: {error.args[0]}") from error
     except (ValueError, asyncpg.InterfaceError) as error:
@@ -151,5 +184,10 @@ class NotificationListener:
         while not stop.is_set():
             await wait_for_any(stop, ended, timeout=_KEEPALIVE_INTERVAL)
             if not stop.is_set():
-                # Notices a connection that broke without a message.
-                await connection.execute("SELECT 1")
+                await _check_writable(connection)
+
+
+async def _check_writable(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Raises also when the connection broke without a message."""
+    if await connection.fetchval("SHOW transaction_read_only") == "on":
+        raise StorageUnavailable("PostgreSQL takes no writes any more")

@@ -1,4 +1,4 @@
-"""SQLite: one file, one process, one connection; and the lock that keeps a second bot away.
+"""SQLite: one file, one process, one connection. What else belongs to the file is in sqlite_files.py.
 
 Measured traps, each with its test in tests/storage/test_engine.py:
 - the driver begins a transaction only at the first write, so read-then-write loses updates:
@@ -7,26 +7,25 @@ Measured traps, each with its test in tests/storage/test_engine.py:
   one connection, and a transaction that has begun is always finished, cancelled caller or not.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import aiosqlite
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from bot.core.errors import DependencyDown
-from bot.storage.engine import SQLITE_PREFIX, Database, Result, Work
+from bot.storage.engine import Database, Result, Work
 from bot.storage.group_commit import GroupCommit
 from bot.storage.sqlite_driver import connect
+from bot.storage.sqlite_files import read_only_address
 
 
 class SqliteDatabase(Database):
-    """Connects to nothing yet."""
+    """Connects to nothing yet. `read_only`: no statement can change the file, and no file is made."""
 
-    def __init__(self, path: Path) -> None:
-        engine = _open_engine(path)
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        engine = _open_read_only(path) if read_only else _open_engine(path)
         super().__init__(engine)
         self._groups = GroupCommit(engine)
 
@@ -47,15 +46,34 @@ class SqliteDatabase(Database):
 
 
 def _open_engine(path: Path) -> AsyncEngine:
-    engine = create_async_engine(
-        sa.URL.create("sqlite+aiosqlite", database=str(path)),
-        async_creator=lambda: connect(path),
-        pool_size=1,
-        max_overflow=0,
-    )
+    engine = _engine(path, lambda: connect(path))
     sa.event.listen(engine.sync_engine, "connect", _prepare)
     sa.event.listen(engine.sync_engine, "begin", _begin_immediate)
     return engine
+
+
+def _open_read_only(path: Path) -> AsyncEngine:
+    """Plain BEGIN, because IMMEDIATE wants to write; none of the settings, because some of them write."""
+    engine = _engine(path, lambda: connect(read_only_address(path), uri=True))
+    sa.event.listen(engine.sync_engine, "connect", _begin_by_hand)
+    sa.event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _engine(path: Path, creator: Callable[[], Awaitable[aiosqlite.Connection]]) -> AsyncEngine:
+    """One connection; an error's text does not hold the values of its statement: links and notes."""
+    return create_async_engine(
+        # The path chooses the pool: one of a database in memory would know no size.
+        sa.URL.create("sqlite+aiosqlite", database=str(path)),
+        async_creator=creator,
+        pool_size=1,
+        max_overflow=0,
+        hide_parameters=True,
+    )
+
+
+def _begin_by_hand(connection: DBAPIConnection, _record: object) -> None:
+    connection.isolation_level = None
 
 
 def _prepare(connection: DBAPIConnection, _record: object) -> None:
@@ -84,29 +102,5 @@ def _begin_immediate(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def sqlite_path(url: str) -> Path:
-    """The file that a sqlite:/// address names."""
-    return Path(url.removeprefix(SQLITE_PREFIX))
-
-
-@contextmanager
-def exclusive_file_lock(url: str) -> Iterator[None]:
-    """Hold the lock file of a SQLite database, because only one bot may use it. Nothing for PostgreSQL.
-
-    The operating system drops the lock when the process ends. Raises DependencyDown.
-    """
-    if not url.startswith(SQLITE_PREFIX):
-        yield
-        return
-    path = sqlite_path(url)
-    lock = FileLock(f"{path}.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise DependencyDown(f"another veo-courier already runs on {path}: stop it first") from None
-    except OSError as error:
-        raise DependencyDown(f"DATABASE_URL: {path} cannot be locked: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        lock.release()
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

@@ -68,9 +68,9 @@ class _Connection(aiosqlite.Connection):
         return result
 
 
-async def connect(path: Path) -> aiosqlite.Connection:
-    """An open connection, for `create_async_engine(async_creator=...)`."""
-    connection = _Connection(lambda: sqlite3.connect(path, check_same_thread=False), _ROWS_AT_ONCE)
+async def connect(path: Path | str, *, uri: bool = False) -> aiosqlite.Connection:
+    """An open connection, for `create_async_engine(async_creator=...)`. `uri`: `path` is file:..."""
+    connection = _Connection(lambda: sqlite3.connect(path, check_same_thread=False, uri=uri), _ROWS_AT_ONCE)
     # As SQLAlchemy does: a process may end without closing it.
     connection._thread.daemon = True  # noqa: SLF001 - has no public name
     return await connection

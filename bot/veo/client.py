@@ -1,7 +1,6 @@
 """Polls the video API about one task: one GET over aiohttp; reply.py reads the answer."""
 
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import quote
 
 import aiohttp
@@ -10,19 +9,12 @@ from yarl import URL
 
 from bot.core.masking import STARS
 from bot.core.verdicts import Answer, AnswerKind
+from bot.core.version import NAME, VERSION
+from bot.network_errors import describe_network_error
 from bot.veo.reply import read_reply
 
-
-def installed_version() -> str:
-    """The version of this program; "0" in a checkout that was never installed."""
-    try:
-        return version("veo-courier")
-    except PackageNotFoundError:
-        return "0"
-
-
 # The name under which the bot calls the video API and the video's host.
-USER_AGENT = f"veo-courier/{installed_version()}"
+USER_AGENT = f"{NAME}/{VERSION}"
 # From waiting for a free connection to the last byte of the body.
 _TIMEOUT = aiohttp.ClientTimeout(total=20)
 # A status reply has some 200 bytes.
@@ -69,7 +61,9 @@ class VideoApiClient:
             ) as response:
                 body = await _read_bounded(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return Answer(AnswerKind.SILENCE, where=f"no answer ({type(error).__name__})")
+            reason = describe_network_error(error, timeout=self._timeout.total)
+            where = reason if reason.startswith("no answer") else f"no answer ({reason})"
+            return Answer(AnswerKind.SILENCE, where=where)
         if body is None:
             return Answer(AnswerKind.ERROR, where=f"HTTP {response.status}: more than 1 MiB")
         return self._without_key(read_reply(response.status, response.headers, body, task_id))

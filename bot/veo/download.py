@@ -20,6 +20,7 @@ from bot.core.errors import CourierError, DownloadFailed, DownloadInterrupted, L
 from bot.core.problems import ProblemCode
 from bot.media.mp4 import Mp4, Mp4CutShort, NotAnMp4
 from bot.media.part_file import DiskSpace, PartFile, Representation
+from bot.network_errors import describe_network_error
 from bot.veo.body import BodyReader, TooSlow, TransferLimits
 from bot.veo.client import USER_AGENT
 from bot.veo.host_answers import (
@@ -267,7 +268,7 @@ def _failed(error: Exception) -> CourierError:
     reaction = read_host_failure(error)
     if reaction is HostReaction.NEVER:
         return VideoUnusable(ProblemCode.LINK_UNUSABLE)
-    reason = str(error) if isinstance(error, TooSlow) else type(error).__name__
+    reason = str(error) if isinstance(error, TooSlow) else describe_network_error(error)
     message = f"The video stopped on its way ({reason})."
     return LinkRefused(message) if reaction is HostReaction.ODD else DownloadInterrupted(message)
 
