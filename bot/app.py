@@ -7,22 +7,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bot.chat.client import CourierClient, register_commands
+from bot.chat.client import CourierClient
+from bot.chat.command_sync import CommandSync
+from bot.chat.gateway.connection import connect
 from bot.chat.gateway.membership import Membership
+from bot.chat.gateway.state import GatewayRecorder
 from bot.chat.messenger import DiscordMessenger
 from bot.chat.outbound import DISCORD_RATE
 from bot.core.clock import SECOND, Clock, system_clock
 from bot.core.errors import DependencyDown
 from bot.core.rate_limit import Limiter, RateLimit, RateLimiter
 from bot.core.verdicts import PollRules
+from bot.introduction import introduction
 from bot.media.fit import Fitter
 from bot.metrics import Metrics
+from bot.ops.gauges import Gateway, gauges
+from bot.ops.health import HealthCheck
 from bot.ops.server import open_server
-from bot.process import prepare_folder, raise_file_limit
-from bot.resources import logged_in_client, opened_store
+from bot.process import raise_file_limit
+from bot.resources import VIDEOS, logged_in_client, opened_store, prepare_files
 from bot.settings import Role, Settings
+from bot.storage.clock_watch import ClockWatch
 from bot.storage.rate_limit import SharedRateLimiter
-from bot.storage.sqlite import exclusive_file_lock
+from bot.storage.sqlite_files import exclusive_file_lock
 from bot.storage.store import CARDS, DELIVERIES, DISCORD, TASKS, Store
 from bot.supervisor import Job, supervise
 from bot.veo.client import VideoApiClient, open_api_session
@@ -34,6 +41,7 @@ from bot.work.downloading import VideoDownloads
 from bot.work.fresh_links import FreshLinks
 from bot.work.housekeeping import Chore, purge_left_guilds, run_chores, tidy_videos
 from bot.work.loop import DurableLoop, Handler, Queue
+from bot.work.poll_rate import watch_poll_rate
 from bot.work.poller import Poller
 from bot.work.tracking import Tracking
 from bot.work.video_cache import VideoCache
@@ -48,6 +56,7 @@ _CARD_SHUTDOWN = 5.0
 DELIVERY_SLOTS = 1024
 _CARD_SLOTS = 4
 HOUSEKEEPING_INTERVAL = 3600.0
+_CLOCK_INTERVAL = 180.0
 # Enough polls in flight to keep up the rate although each may take long.
 _MIN_POLLS, _MAX_POLLS, _SECONDS_PER_ANSWER = 16, 2048, 10
 # Files for database, gateway, uploads, downloads, logs.
@@ -93,39 +102,41 @@ class _Dependencies:
 async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) -> None:
     """Run the bot until `stop` is set. Raises CannotStart, StorageUnavailable, or what a job raised."""
     role.check(settings)
+    for line in introduction(settings, role):
+        logger.info("%s", line)
     if settings.api_is_unencrypted:
         logger.warning("VEO_API_URL is plain http: VEO_API_KEY can be read on the way")
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        prepare_folder(settings.data_dir)
+        prepare_files(settings)
         stack.enter_context(exclusive_file_lock(settings.database))
         store = await stack.enter_async_context(opened_store(settings))
-        await _check_clock(settings, store, system_clock)
+        clocks = ClockWatch(store.database, system_clock, limit=settings.lease_ms / 3)
+        await _check_clock(clocks)
         await _recover(settings, store, system_clock)
         client = await stack.enter_async_context(logged_in_client(settings, metrics))
         built = await _dependencies(stack, settings, store, client, system_clock, metrics)
-        await _open_http(stack, built, role)
+        await _open_http(stack, built, role, clocks)
         loops = WorkerLoops()
         if role.works:
             await _add_loops(built, loops, stop)
-        if role.chats:
-            await _connect_chat(built, loops)
         jobs = [*loops.jobs(), *_listeners(settings, store, loops), _housekeeping(built, role)]
-        await supervise(client, jobs, stop, has_gateway=role.chats)
+        if role.works:
+            jobs.append(partial(watch_poll_rate, store.diagnosis, settings.rate, system_clock))
+        if store.database.is_shared:
+            jobs.append(partial(run_chores, [clocks.look], _CLOCK_INTERVAL))
+        if role.chats:
+            jobs += _chat_jobs(built, loops)
+        gateway = partial(connect, client, own_gateway=settings.discord_api_url is not None)
+        await supervise(client, jobs, stop, gateway=gateway if role.chats else None)
     logger.info("stopped")
 
 
-async def _check_clock(settings: Settings, store: Store, clock: Clock) -> None:
-    """Raises DependencyDown: with clocks apart, work would be claimed from processes that are alive."""
-    if not store.database.is_shared:
-        return
-    from bot.storage.postgresql import clock_difference
-
-    difference = await clock_difference(store.database, clock)
-    if abs(difference) > settings.lease_ms / 3:
-        raise DependencyDown(
-            f"this machine's clock is {difference / SECOND:+.0f} s off the database's: set both by NTP"
-        )
+async def _check_clock(clocks: ClockWatch) -> None:
+    """Raises DependencyDown when it is wrong at the start; later it is only told, as work goes on."""
+    await clocks.look()
+    if clocks.problem is not None:
+        raise DependencyDown(clocks.problem)
 
 
 async def _recover(settings: Settings, store: Store, clock: Clock) -> None:
@@ -147,7 +158,7 @@ async def _dependencies(
     messenger = DiscordMessenger(client, clock, limiter, metrics)
     videos = await _video_cache(stack, settings, store, clock, metrics)
     wanted = max(_MIN_POLLS, min(_MAX_POLLS, int(settings.poll_rate * _SECONDS_PER_ANSWER)))
-    poll_slots = max(_MIN_POLLS, raise_file_limit(wanted + _OTHER_FILES) - _OTHER_FILES)
+    poll_slots = max(_MIN_POLLS, min(wanted, raise_file_limit() - _OTHER_FILES))
     session = await stack.enter_async_context(open_api_session(connections=poll_slots))
     api = VideoApiClient(base_url=str(settings.veo_api_url), key=settings.veo_api_key, session=session)
     poll_limiter = RateLimiter(RateLimit(settings.poll_rate, burst=settings.poll_rate), clock)
@@ -180,15 +191,15 @@ async def _video_cache(
         allow_loopback=local,
         networks=networks,
     )
-    videos = VideoCache(settings.data_dir / "videos", downloader, Fitter(), metrics)
+    videos = VideoCache(settings.data_dir / VIDEOS, downloader, Fitter(), metrics)
     clear = videos.tidy if store.database.is_shared else videos.sweep
     if removed := await clear(await store.deliveries.tasks_to_keep(clock())):
         logger.info("removed %d files that a stop had left", removed)
     return videos
 
 
-async def _connect_chat(built: _Dependencies, loops: WorkerLoops) -> None:
-    """Add commands and buttons; returns once Discord knows the commands."""
+def _chat_jobs(built: _Dependencies, loops: WorkerLoops) -> list[Job]:
+    """Add commands and buttons; the jobs tell Discord of them, and store the gateway's state."""
     store, client = built.store, built.client
     tracking = Tracking(
         store=store,
@@ -198,7 +209,8 @@ async def _connect_chat(built: _Dependencies, loops: WorkerLoops) -> None:
         on_work=loops.wake,
     )
     client.use(tracking, built.messenger, Membership(store.guilds, built.clock, loops.wake))
-    await register_commands(client, store.key_values, built.settings.discord_guild_id)
+    commands = CommandSync(client, client.tree, store.key_values, built.settings.discord_guild_id)
+    return [commands.run, GatewayRecorder(client, store.key_values, built.clock).run]
 
 
 async def _add_loops(built: _Dependencies, loops: WorkerLoops, stop: asyncio.Event) -> None:
@@ -272,6 +284,7 @@ def _delivery_loop(built: _Dependencies, loops: WorkerLoops, stop: asyncio.Event
         videos=built.videos,
         downloads=downloads,
         clock=built.clock,
+        interval=built.settings.interval_ms,
         stop=stop,
         on_change=partial(loops.wake, CARDS),
         on_free=partial(loops.wake, DELIVERIES),
@@ -287,20 +300,32 @@ def _delivery_loop(built: _Dependencies, loops: WorkerLoops, stop: asyncio.Event
     )
 
 
-async def _open_http(stack: AsyncExitStack, built: _Dependencies, role: Role) -> None:
+async def _open_http(stack: AsyncExitStack, built: _Dependencies, role: Role, clocks: ClockWatch) -> None:
     """Serve health and metrics, if HTTP_PORT is set."""
-    if built.settings.http_port is None:
+    settings, store, clock, client = built.settings, built.store, built.clock, built.client
+    if settings.http_port is None:
         return
+    check = HealthCheck(
+        store,
+        clock,
+        settings.rate,
+        gateway=client.gateway_problem if role.chats else None,
+        clock_problem=lambda: clocks.problem,
+        works=role.works,
+    )
+    gateway = partial(_gateway, client) if role.chats else None
     server = open_server(
-        built.settings.http_port,
-        built.store,
-        built.metrics,
-        built.clock,
-        interval=built.settings.interval_ms,
-        gateway_is_up=built.client.is_up if role.chats else None,
-        polls=role.works,
+        settings.http_host,
+        settings.http_port,
+        check=check,
+        gauges=partial(gauges, store.diagnosis, clock, gateway),
+        metrics=built.metrics,
     )
     await stack.enter_async_context(server)
+
+
+def _gateway(client: CourierClient) -> Gateway:
+    return Gateway(client.is_up(), len(client.guilds))
 
 
 def _listeners(settings: Settings, store: Store, loops: WorkerLoops) -> list[Job]:

@@ -2,13 +2,14 @@
 
 import json
 import logging
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from bot.core.log_fields import current_fields
+from bot.core.log_fields import current_fields, without_private_texts
 from bot.core.masking import STARS, mask_credentials
 
 # discord.py at DEBUG logs every gateway event, interaction tokens included (gateway.py), and webhook URLs
@@ -28,8 +29,12 @@ _KNOWN_FIELDS = (
     "delivery_id",
     "guild_id",
     "channel_id",
+    "person_id",
     "attempt",
 )
+# What the console names at the end of a line, unless its text does.
+_NAMED_FIELDS = {"task_id": "task", "guild_id": "server", "channel_id": "channel", "person_id": "person"}
+_WORDS = re.compile(r"[\w.-]+")
 
 
 class Redaction:
@@ -46,8 +51,15 @@ class Redaction:
         return mask_credentials(text)
 
 
-class ConsoleFormat(logging.Formatter):
-    """2027-01-15T08:00:00Z INFO    bot.work.poller: text"""
+class _Format(logging.Formatter):
+    """Shows a traceback without what people wrote and without links: an exception's text may hold them."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return without_private_texts(super().formatException(ei))
+
+
+class ConsoleFormat(_Format):
+    """2027-01-15T08:00:00.000+00:00 INFO    bot.work.posting: text (server 1, channel 2, person 3)"""
 
     def __init__(self, redaction: Redaction) -> None:
         super().__init__("{asctime} {levelname:<7} {name}: {message}", style="{")
@@ -56,11 +68,33 @@ class ConsoleFormat(logging.Formatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         return _when(record)
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return super().formatMessage(record) + _named_fields(record)
+
     def format(self, record: logging.LogRecord) -> str:
+        # Another handler may have put its own text of the traceback there.
+        record.exc_text = None
         return self._redaction.clean(super().format(record))
 
 
-class JsonFormat(logging.Formatter):
+def _named_fields(record: logging.LogRecord) -> str:
+    """The ids that the text leaves out."""
+    fields, said = _fields(record), set(_WORDS.findall(record.message))
+    named = [
+        f"{word} {fields[name]}"
+        for name, word in _NAMED_FIELDS.items()
+        if fields.get(name) is not None and str(fields[name]) not in said
+    ]
+    return f" ({', '.join(named)})" if named else ""
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    """The record's own, else those of its job."""
+    known = {**current_fields(), **vars(record)}
+    return {name: known[name] for name in _KNOWN_FIELDS if name in known}
+
+
+class JsonFormat(_Format):
     """One JSON object a line; ids are fields of their own: the record's, else those of its job."""
 
     def __init__(self, redaction: Redaction) -> None:
@@ -74,8 +108,7 @@ class JsonFormat(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        known = {**current_fields(), **vars(record)}
-        entry |= {name: known[name] for name in _KNOWN_FIELDS if name in known}
+        entry |= _fields(record)
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps({name: self._safe(value) for name, value in entry.items()}, ensure_ascii=False)

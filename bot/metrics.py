@@ -3,13 +3,23 @@
 Labels are enums, because an id as a label would make a new series each time.
 """
 
-from collections.abc import Iterable
+import platform
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from itertools import product
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from bot.core.problems import ProblemCode
 from bot.core.verdicts import AnswerKind
+from bot.core.version import VERSION
 
 
 class AttemptOutcome(StrEnum):
@@ -19,6 +29,33 @@ class AttemptOutcome(StrEnum):
     UNDELIVERABLE = "undeliverable"
     RETRIED = "retried"
     QUARANTINED = "set_aside"  # the label that dashboards of 0.1.0 know
+
+
+class CommandName(StrEnum):
+    """What people use: a command, a message's menu, or a button."""
+
+    TRACK = "track"
+    STATUS = "status"
+    LIST = "list"
+    UNTRACK = "untrack"
+    REDELIVER = "redeliver"
+    FORGET_ME = "forget-me"
+    HELP = "help"
+    TRACK_MESSAGE = "track_message"
+    NOTIFY = "notify"
+    DELETE = "delete"
+    DELETE_DIRECT = "delete_direct"
+    FORGET = "forget"
+    OTHER = "other"
+
+
+class CommandOutcome(StrEnum):
+    """How it ended."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"  # by a quota, a wrong place, an outdated command
+    DATABASE_DOWN = "database_down"
+    BUG = "bug"
 
 
 class WaitReason(StrEnum):
@@ -49,21 +86,25 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._polls = self._counter(
-            "veo_polls", "Polls of the video API by its answer.", "answer", AnswerKind
+            "veo_polls", "Polls of the video API by its answer.", {"answer": AnswerKind}
         )
         # A label is looked up once, because polls are counted thousands of times a second.
         self._polls_by_answer = {answer: self._polls.labels(str(answer)) for answer in AnswerKind}
         self._attempts = self._counter(
-            "veo_delivery_attempts", "Attempts to deliver by outcome.", "outcome", AttemptOutcome
+            "veo_delivery_attempts", "Attempts to deliver by outcome.", {"outcome": AttemptOutcome}
         )
         self._without_video = self._counter(
             "veo_results_without_video",
             "Results posted without their video, by reason.",
-            "reason",
-            ProblemCode,
+            {"reason": ProblemCode},
+        )
+        self._commands = self._counter(
+            "veo_commands",
+            "Commands and buttons that people used, by how it ended.",
+            {"command": CommandName, "outcome": CommandOutcome},
         )
         self._waits = self._counter(
-            "veo_wait_seconds", "Seconds of waiting, by who makes us wait.", "limiter", WaitReason
+            "veo_wait_seconds", "Seconds of waiting, by who makes us wait.", {"limiter": WaitReason}
         )
         self._delivered = self._histogram(
             "veo_completed_to_posted_seconds",
@@ -79,14 +120,24 @@ class Metrics:
         self._download = self._histogram(
             "veo_download_seconds", "Of a download that came to its end.", _TRANSFER
         )
+        self._unreadable = self._counter(
+            "veo_unreadable_gateway_events", "Events of Discord's gateway that could not be read."
+        )
         self._lag = self._histogram(
             "veo_event_loop_lag_seconds", "How late the event loop woke a job that slept.", _LAG
         )
 
-    def _counter(self, name: str, what: str, label: str | None = None, values: Iterable[str] = ()) -> Counter:
-        counter = Counter(name, what, [label] if label else [], registry=self.registry)
-        for value in values:
-            counter.labels(str(value))
+        build = Gauge("veo_build_info", "This program.", ["version", "python"], registry=self.registry)
+        build.labels(VERSION, platform.python_version()).set(1)
+        # CPU time, memory, open files and start of the process, where the system tells them.
+        ProcessCollector(registry=self.registry)
+
+    def _counter(self, name: str, what: str, labels: Mapping[str, Iterable[str]] | None = None) -> Counter:
+        labels = labels or {}
+        counter = Counter(name, what, list(labels), registry=self.registry)
+        if labels:
+            for values in product(*labels.values()):
+                counter.labels(*map(str, values))
         return counter
 
     def _histogram(self, name: str, what: str, buckets: Iterable[float]) -> Histogram:
@@ -118,8 +169,16 @@ class Metrics:
         self._download_bytes.inc(size)
         self._download.observe(seconds)
 
+    def used(self, command: CommandName, outcome: CommandOutcome) -> None:
+        """Somebody used a command or a button."""
+        self._commands.labels(str(command), str(outcome)).inc()
+
     def waited(self, reason: WaitReason, seconds: float) -> None:
         self._waits.labels(str(reason)).inc(max(seconds, 0.0))
+
+    def unreadable_event(self) -> None:
+        """An event or frame of the gateway was left out."""
+        self._unreadable.inc()
 
     def lagged(self, seconds: float) -> None:
         """The event loop woke a sleeping job this late."""

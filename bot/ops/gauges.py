@@ -1,6 +1,7 @@
 """Gauges for Prometheus, read from the database at each scrape, so that a restart does not lose them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
@@ -9,8 +10,19 @@ from bot.core.tasks import DeliveryState, TaskState
 from bot.storage.diagnosis import Diagnosis, OverdueRow
 
 
-async def gauges(diagnosis: Diagnosis, clock: Clock, *, gateway_is_up: bool | None) -> bytes:
-    """The gauges' part of one scrape. Raises StorageUnavailable."""
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Discord's gateway as this process has it at this moment."""
+
+    is_up: bool
+    servers: int
+
+
+async def gauges(diagnosis: Diagnosis, clock: Clock, gateway: Callable[[], Gateway] | None) -> bytes:
+    """The gauges' part of one scrape; `gateway` is None for a process without one.
+
+    Raises StorageUnavailable.
+    """
     delivery, poll = await diagnosis.most_overdue_delivery(), await diagnosis.most_overdue_poll()
     good, now = await diagnosis.last_good_answer(), clock()
     registry = CollectorRegistry()
@@ -37,8 +49,10 @@ async def gauges(diagnosis: Diagnosis, clock: Clock, *, gateway_is_up: bool | No
     )
     quarantined = len(await diagnosis.quarantined())
     _gauge(registry, "veo_set_aside_rows", "Rows quarantined by a bug.", quarantined)
-    if gateway_is_up is not None:
-        _gauge(registry, "veo_gateway_up", "Whether Discord's gateway is connected.", int(gateway_is_up))
+    if gateway is not None:
+        now_there = gateway()
+        _gauge(registry, "veo_gateway_up", "Whether Discord's gateway is connected.", int(now_there.is_up))
+        _gauge(registry, "veo_servers", "Servers that this process's gateway sees.", now_there.servers)
     return generate_latest(registry)
 
 

@@ -1,43 +1,119 @@
-"""Whether the bot does its work: what is wrong, in one sentence each."""
+"""Whether the bot does its work: what is wrong, and what an operator should know, a sentence each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from bot.core.api_pause import API_PAUSE_KEY, PauseReason, PauseState
-from bot.core.clock import SECOND, Clock
+from bot.core.clock import HOUR, MINUTE, SECOND, Clock
 from bot.core.errors import TryLater
-from bot.storage.diagnosis import MAX_INTERVALS_LATE
+from bot.core.poll_rate import PollRate
+from bot.storage.diagnosis import MAX_INTERVALS_LATE, RESULT_OVERDUE_AFTER, Waiting
 from bot.storage.store import Store
 
 _CHECKED_AT_KEY = "health.checked_at"
+_ADVICE = {
+    PauseReason.KEY_REFUSED: "mend VEO_API_KEY and restart",
+    PauseReason.THROTTLED: "the API asks for fewer polls than POLL_RATE",
+}
+
+# What is wrong with something of this process, in words; None when nothing is.
+Look = Callable[[], str | None]
 
 
-async def health_problems(
-    store: Store, clock: Clock, *, interval: int, gateway_is_up: bool, polls: bool
-) -> list[str]:
-    """What is wrong; empty when all is well. `interval` is POLL_INTERVAL in milliseconds.
+def _all_well() -> None:
+    """Nothing is wrong."""
 
-    Only a process that `polls` reports late polls, because restarting another one would not help.
+
+@dataclass(slots=True)
+class Health:
+    """`problems` are reasons to look now; `notes` are not, because the bot does all it may."""
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        first = self.problems or ["ok"]
+        return "".join(f"{line}\n" for line in (*first, *self.notes))
+
+
+class HealthCheck:
+    """Looks at this process and its database.
+
+    `gateway` is None for a process without one. Only a process that `works` reports what is late or overdue,
+    because restarting another one would not help.
     """
-    problems = [] if gateway_is_up else ["Discord's gateway is not connected"]
-    try:
-        # A write, because reading alone would not notice a full disk.
-        await store.key_values.put(_CHECKED_AT_KEY, str(clock()))
-        if polls:
-            problems += await _late_polls(store, interval, clock())
-    except TryLater as error:
-        problems.append(str(error))
-    return problems
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        rate: PollRate,
+        *,
+        gateway: Look | None,
+        works: bool,
+        clock_problem: Look = _all_well,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._rate = rate
+        self._looks = (gateway or _all_well, clock_problem)
+        self._works = works
+
+    def without_database(self, why: str) -> Health:
+        """What is known when the database does not answer in time, and that it does not."""
+        return Health([*self._process_problems(), why])
+
+    async def __call__(self) -> Health:
+        health = Health(self._process_problems())
+        try:
+            # A write, because reading alone would not notice a full disk.
+            await self._store.key_values.put(_CHECKED_AT_KEY, str(self._clock()))
+            if self._works:
+                await self._note_polls(health)
+                await self._note_results(health)
+        except TryLater as error:
+            health.problems.append(str(error))
+        return health
+
+    def _process_problems(self) -> list[str]:
+        return [problem for look in self._looks if (problem := look()) is not None]
+
+    async def _note_polls(self, health: Health) -> None:
+        now = self._clock()
+        text = await self._store.diagnosis.value(API_PAUSE_KEY)
+        pause = PauseState.from_text(text) if text else None
+        wanted = await self._store.diagnosis.polls_wanted(now + self._rate.interval)
+        if late := self._late_polls(wanted, pause, now):
+            health.problems.append(late)
+        elif pause is None and (shortfall := self._rate.shortfall(wanted.count)):
+            health.notes.append(shortfall)
+
+    def _late_polls(self, wanted: Waiting, pause: PauseState | None, now: int) -> str | None:
+        if wanted.since is None:
+            return None
+        since = wanted.since
+        if pause is not None and pause.reason is PauseReason.KEY_REFUSED:
+            # A task that is alone is never late in a pause, because it is the one that is polled.
+            since = min(since, pause.since)
+        interval = self._rate.interval
+        # Nobody is polled sooner than in his turn.
+        by_rate = self._rate.round_time(wanted.count) - interval
+        if now - since <= MAX_INTERVALS_LATE * interval + by_rate:
+            return None
+        late = f"the last round of polls of the video API is {(now - since) // SECOND} s late"
+        return f"{late} ({pause.reason}): {_ADVICE[pause.reason]}" if pause else late
+
+    async def _note_results(self, health: Health) -> None:
+        now = self._clock()
+        owed = await self._store.diagnosis.overdue_results(now)
+        if owed.since is not None:
+            results = "1 result is" if owed.count == 1 else f"{owed.count} results are"
+            health.problems.append(
+                f"{results} overdue: owed for more than {RESULT_OVERDUE_AFTER // MINUTE} min, "
+                f"the oldest for {_span(now - owed.since)}; python -m bot doctor says why"
+            )
 
 
-async def _late_polls(store: Store, interval: int, now: int) -> list[str]:
-    text = await store.diagnosis.value(API_PAUSE_KEY)
-    pause = PauseState.from_text(text) if text else None
-    overdue = await store.diagnosis.most_overdue_poll()
-    if overdue is None:
-        return []
-    since = overdue.since
-    if pause is not None and pause.reason is PauseReason.KEY_REFUSED:
-        # A task that is alone is never late in a pause, because it is the one that is polled.
-        since = min(since, pause.since)
-    if now - since <= MAX_INTERVALS_LATE * interval:
-        return []
-    why = f" ({pause.reason})" if pause else ""
-    return [f"the last round of polls of the video API is {(now - since) // SECOND} s late{why}"]
+def _span(milliseconds: int) -> str:
+    return f"{milliseconds / HOUR:.1f} h" if milliseconds >= HOUR else f"{milliseconds // MINUTE} min"

@@ -1,95 +1,107 @@
-"""`/healthz` and `/metrics` over HTTP, for what watches the process; and how late the event loop is."""
+"""`/healthz`, `/livez` and `/metrics` over HTTP, for what watches the process; and the event loop's lag."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from bot.aio import cancel_all
-from bot.core.clock import Clock
-from bot.core.errors import DependencyDown, StorageUnavailable
+from bot.aio import cancel_all, retrieve_exception, wait_for_any
+from bot.core.errors import StorageUnavailable
 from bot.metrics import Metrics
-from bot.ops.gauges import gauges
-from bot.ops.health import health_problems
-from bot.storage.store import Store
+from bot.ops.health import HealthCheck
+from bot.ops.http import BoundedServer, serving
+
+Read = TypeVar("Read")
 
 # Seconds. Costs nothing, and notices every block of half a second.
 _LAG_INTERVAL = 0.5
+# Seconds that the database has for an answer; what asks for /healthz often waits no longer than ten.
+_DATABASE_TIMEOUT = 8.0
+
+
+class _Shared(Generic[Read]):
+    """Reads once for everybody who asks at the same time, so that no number of questions costs more."""
+
+    def __init__(self, read: Callable[[], Awaitable[Read]]) -> None:
+        self._read = read
+        self._reading: asyncio.Future[Read] | None = None
+
+    async def get(self, timeout: float) -> Read:
+        """What is read. Raises TimeoutError, and what reading raises; a slow reading goes on."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(self._read())
+            self._reading.add_done_callback(retrieve_exception)
+        if not await wait_for_any(self._reading, timeout=timeout):
+            raise TimeoutError
+        return self._reading.result()
+
+    async def close(self) -> None:
+        if self._reading is not None:
+            await cancel_all(self._reading)
 
 
 class _Pages:
     def __init__(
         self,
-        store: Store,
+        check: HealthCheck,
+        gauges: Callable[[], Awaitable[bytes]],
         metrics: Metrics,
-        clock: Clock,
-        interval: int,
-        gateway_is_up: Callable[[], bool] | None,
-        polls: bool,
+        timeout: float,
     ) -> None:
-        self._store = store
+        self._check = check
+        self._health = _Shared(check)
+        self._gauges = _Shared(gauges)
         self._metrics = metrics
-        self._clock = clock
-        self._interval = interval
-        self._gateway_is_up = gateway_is_up
-        self._polls = polls
+        self._timeout = timeout
+        self._no_answer = f"the database has not answered for {timeout:g} s"
 
-    async def healthz(self, _: web.Request) -> web.Response:
-        problems = await health_problems(
-            self._store,
-            self._clock,
-            interval=self._interval,
-            gateway_is_up=self._gateway_is_up is None or self._gateway_is_up(),
-            polls=self._polls,
-        )
-        return web.Response(text="\n".join(problems or ["ok"]) + "\n", status=503 if problems else 200)
+    async def livez(self) -> web.Response:
+        """The event loop runs; nothing else is asked."""
+        return web.Response(text="ok\n")
 
-    async def metrics(self, _: web.Request) -> web.Response:
-        is_up = None if self._gateway_is_up is None else self._gateway_is_up()
+    async def healthz(self) -> web.Response:
         try:
-            read = await gauges(self._store.diagnosis, self._clock, gateway_is_up=is_up)
-        except StorageUnavailable as error:
-            return web.Response(text=f"{error}\n", status=503)
+            health = await self._health.get(self._timeout)
+        except TimeoutError:
+            health = self._check.without_database(self._no_answer)
+        return web.Response(text=health.text, status=503 if health.problems else 200)
+
+    async def metrics(self) -> web.Response:
+        try:
+            read = await self._gauges.get(self._timeout)
+        except (StorageUnavailable, TimeoutError) as error:
+            return web.Response(text=f"{str(error) or self._no_answer}\n", status=503)
         counted = generate_latest(self._metrics.registry)
         return web.Response(body=read + counted, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def close(self) -> None:
+        await self._health.close()
+        await self._gauges.close()
 
 
 @asynccontextmanager
 async def open_server(
+    host: str,
     port: int,
-    store: Store,
-    metrics: Metrics,
-    clock: Clock,
     *,
-    interval: int,
-    gateway_is_up: Callable[[], bool] | None,
-    polls: bool,
+    check: HealthCheck,
+    gauges: Callable[[], Awaitable[bytes]],
+    metrics: Metrics,
+    timeout: float = _DATABASE_TIMEOUT,
 ) -> AsyncIterator[None]:
-    """Listen on every interface, because in a container no other would be reached.
-
-    `interval` is POLL_INTERVAL in ms; `gateway_is_up` is None for a process without a gateway; `polls` as in
-    health.py. Raises DependencyDown for a port in use.
-    """
-    pages = _Pages(store, metrics, clock, interval, gateway_is_up, polls)
-    application = web.Application()
-    application.add_routes([web.get("/healthz", pages.healthz), web.get("/metrics", pages.metrics)])
-    runner = web.AppRunner(application, access_log=None, handle_signals=False)
-    await runner.setup()
+    """Serve the three pages. `timeout` in seconds. Raises DependencyDown for a port in use."""
+    pages = _Pages(check, gauges, metrics, timeout)
+    server = BoundedServer(
+        {"/healthz": pages.healthz, "/livez": pages.livez, "/metrics": pages.metrics},
+    )
     try:
-        await _listen(runner, port)
-        async with lag_measured(metrics.lagged):
+        async with serving(server, host, port), lag_measured(metrics.lagged):
             yield
     finally:
-        await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, port: int) -> None:
-    try:
-        await web.TCPSite(runner, port=port).start()
-    except OSError as error:
-        raise DependencyDown(f"HTTP_PORT: {port} cannot be opened ({error.strerror})") from error
+        await pages.close()
 
 
 @asynccontextmanager

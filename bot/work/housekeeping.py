@@ -46,4 +46,4 @@ async def _run_chore(chore: Chore) -> None:
     except TryLater as error:
         logger.warning("housekeeping waits for its next round: %s", error)
     except Exception:
-        logger.exception("a bug in housekeeping; it runs again in an hour")
+        logger.exception("a bug in housekeeping; it runs again in its next round")
