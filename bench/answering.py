@@ -61,7 +61,7 @@ class Answering:
     async def serving(self) -> AsyncIterator[str]:
         """Serve, and give the address as VEO_API_URL takes it."""
         loop = asyncio.get_running_loop()
-        raise_file_limit(_MAX_CONNECTIONS)
+        raise_file_limit()
         server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", backlog=4096)
         try:
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from bot.storage.sqlite import sqlite_path
+from bot.storage.sqlite_files import sqlite_path
 from sandbox.bot_environment import BotEnvironment
 from sandbox.bot_process import BotProcess
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from bot.core.errors import DiscordUnavailable, TooLargeForDiscord
+from bot.core.errors import DiscordUnavailable
 from bot.core.problems import Problem
 from bot.core.rate_limit import RateLimit, RateLimiter
-from bot.core.results import ResultMessage
+from bot.core.reactions import Reaction
+from bot.core.results import LookUp, ResultMessage
 from bot.core.tasks import Delivery
 from bot.core.verdicts import Answer
 from bot.media.mp4 import Mp4, inspect_mp4
@@ -24,7 +25,7 @@ from bot.work.fresh_links import FreshLinks
 from bot.work.video_cache import VideoCache
 from tests.boxes import FILM, box
 from tests.conftest import INTERVAL
-from tests.factories import CHANNEL, COMPLETED, look_up
+from tests.factories import CHANNEL, COMPLETED, look_up, make_refusal
 from tests.timing import FakeClock
 
 # Cut off within its last box it is whole: no sample is there.
@@ -42,8 +43,14 @@ class ScriptedDiscord:
         self.messages: dict[str, tuple[int, bytes | None, Problem | None]] = {}
         self.forgets_nonces = False
         self.looked_up: list[int] = []
+        self.look_up: LookUp | None = None  # what every look-up gives
         self.sent_privately: list[tuple[int, Problem]] = []
+        self.tried_privately: list[tuple[ResultMessage, int | None]] = []
         self.unreachable: deque[Exception] = deque()
+        self.rights: int | None = None
+        self.takes_text = True
+        # What a channel always answers, by its number.
+        self.always: dict[int, Exception] = {}
         self.parent: int | None = None
         self.refuses_more_than: int | None = None
         self.found_only_in: int | None = None
@@ -51,19 +58,22 @@ class ScriptedDiscord:
         self.held_uploads: asyncio.Event | None = None
         self.uploading = 0
 
-    async def post(self, result: ResultMessage) -> int | None:
+    async def post(self, result: ResultMessage, *, not_after: float) -> int | None:
         self.tried.append(result)
         if self.errors:
             raise self.errors.popleft()
-        if self.refuses_more_than is not None and result.video:
-            self._check_size(result.video.size, self.refuses_more_than)
-        if self.held_uploads and result.video:
+        if result.channel_id in self.always:
+            raise self.always[result.channel_id]
+        if self.refuses_more_than is not None and result.attachment:
+            self._check_size(result.attachment.size, self.refuses_more_than)
+        if self.held_uploads and result.attachment:
             await self._upload_slowly(self.held_uploads)
         nonce = result.due.delivery.nonce
         if nonce in self.deleted:
             return None
         if nonce not in self.messages or self.forgets_nonces:
-            data = await asyncio.to_thread(result.video.path.read_bytes) if result.video else None
+            video = result.attachment
+            data = await asyncio.to_thread(video.path.read_bytes) if video else None
             self.messages[nonce] = (5000 + len(self.tried), data, result.problem)
         if self.accepts_then_cuts:
             self.accepts_then_cuts = False
@@ -80,25 +90,42 @@ class ScriptedDiscord:
     def _check_size(self, size: int, limit: int) -> None:
         if size > limit:
             self.upload_limit_of_guild = limit
-            raise TooLargeForDiscord("413")
+            raise make_refusal(Reaction.TOO_LARGE)
 
-    async def send_privately(self, result: ResultMessage, why: Problem) -> None:
+    async def send_privately(
+        self, result: ResultMessage, why: Problem, *, since: int | None, not_after: float
+    ) -> None:
+        self.tried_privately.append((result, since))
         if self.unreachable:
             raise self.unreachable.popleft()
         self.sent_privately.append((result.due.delivery.requester_id, why))
 
-    async def find(self, result: ResultMessage) -> int | None:
+    async def find(self, result: ResultMessage, *, since: int) -> LookUp:
         self.looked_up.append(result.channel_id)
+        if self.look_up is not None:
+            return self.look_up
         if self.found_only_in not in (None, result.channel_id):
-            return None
+            return LookUp(is_absent=True)
         found = self.messages.get(result.due.delivery.nonce)
-        return found[0] if found else None
+        return LookUp(message_id=found[0]) if found else LookUp(is_absent=True)
 
     async def parent_of(self, thread_id: int) -> int | None:
         return self.parent
 
     async def upload_limit(self, guild_id: int, wanted: int) -> int:
         return self.upload_limit_of_guild
+
+    def rights_in(self, guild_id: int, channel_id: int) -> int | None:
+        return self.rights
+
+    def may_send_text(self, guild_id: int, channel_id: int) -> bool:
+        return self.takes_text
+
+    @property
+    def uploads(self) -> int:
+        """How often the video went to the channel or to the person, taken or not."""
+        sent = [*self.tried, *(result for result, _ in self.tried_privately)]
+        return sum(result.attachment is not None for result in sent)
 
 
 class ScriptedFitter:
@@ -173,6 +200,7 @@ class DelivererEnv:
     metrics: Metrics = field(default_factory=Metrics)
     changes: int = 0
     frees: int = 0
+    channels: int = 2000  # the last that was used of those that a test needs by number
     wake: Callable[[], None] = lambda: None
     videos: VideoCache = field(init=False)
     fresh_links: FreshLinks = field(init=False)
@@ -192,6 +220,7 @@ class DelivererEnv:
                 clock=self.clock,
             ),
             clock=self.clock,
+            interval=INTERVAL,
             stop=self.stop,
             on_change=self._changed,
             on_free=self._freed,
@@ -217,6 +246,13 @@ class DelivererEnv:
 
     def files(self) -> list[Path]:
         return list(self.folder.iterdir())
+
+
+async def restart(env: DelivererEnv) -> None:
+    """As if another process had registered what is tracked: nothing proves that it was never sent."""
+    await env.store.database.run(
+        lambda connection: connection.execute(sa.update(deliveries).values(run=None))
+    )
 
 
 async def make_due(env: DelivererEnv) -> None:

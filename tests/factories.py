@@ -6,17 +6,21 @@ from typing import Any
 import pytest
 
 from bot.core.clock import DAY
+from bot.core.errors import DiscordRefused
 from bot.core.problems import Problem, ProblemCode
+from bot.core.reactions import Reaction
+from bot.core.results import nonce_part
 from bot.core.tasks import (
     Claim,
     Delivery,
     DeliveryState,
     DueDelivery,
     ExistingDelivery,
+    Obstacle,
     TaskState,
     TrackedTask,
 )
-from bot.core.tracking import Registration, TrackRequest
+from bot.core.tracking import PressedButton, Registration, TrackRequest, WatchResult
 from bot.core.verdicts import Answer, AnswerKind, Final, PollOutcome, StillWaiting, Verdict
 from bot.storage.store import Store
 from bot.storage.task_queue import RESULT_FOLLOWS
@@ -59,6 +63,24 @@ _DELIVERY = Delivery(
 )
 
 
+_REFUSALS = {
+    Reaction.TOO_LARGE: ProblemCode.TOO_LARGE_HERE,
+    Reaction.WORDS_REFUSED: ProblemCode.BLOCKED_BY_AUTOMOD,
+    Reaction.FORM_REFUSED: ProblemCode.NOT_ACCEPTED,
+    Reaction.MISSING_PERMISSION: ProblemCode.MAY_NOT_POST,
+    Reaction.NO_ACCESS: ProblemCode.NO_ACCESS,
+    Reaction.THREAD_CLOSED: ProblemCode.THREAD_LOCKED,
+    Reaction.CHANNEL_GONE: ProblemCode.CHANNEL_GONE,
+    Reaction.MESSAGE_GONE: ProblemCode.MESSAGE_DELETED,
+    Reaction.PERSON_UNREACHABLE: ProblemCode.NO_DIRECT_MESSAGES,
+}
+
+
+def make_refusal(reaction: Reaction, code: ProblemCode | None = None) -> DiscordRefused:
+    """As Discord refuses for good; the usual problem unless told otherwise."""
+    return DiscordRefused(reaction, code or _REFUSALS[reaction])
+
+
 def make_task(**changes: Any) -> TrackedTask:
     """A task just registered, not yet polled."""
     return replace(_TASK, **changes)
@@ -89,6 +111,15 @@ async def track(
     note: str | None = None,
 ) -> Registration:
     return await store.tracking.register(make_request(*ids, channel=channel, by=by, note=note), clock())
+
+
+async def press_bell(
+    store: Store, registration: Registration, by: int, *, message_id: int = 0
+) -> WatchResult:
+    """Press "notify me too" on the card of a registration."""
+    assert registration.card
+    pressed = PressedButton(message_id, nonce_part(registration.card.rows[0].delivery.nonce))
+    return await store.tracking.watch(registration.card.card.id, by, pressed)
 
 
 async def ask_about(
@@ -132,6 +163,22 @@ async def mark_posted(store: Store, due: DueDelivery, lease: int, message_id: in
     """Record a result message in the channel where the task was tracked."""
     channel_id = due.delivery.channel_id
     return await store.deliveries.mark_posted(due, lease, message_id, now, channel_id=channel_id)
+
+
+async def mark_undeliverable(
+    store: Store,
+    due: DueDelivery,
+    lease: int,
+    now: int,
+    *,
+    obstacle: Obstacle = Obstacle.MEMBERSHIP,
+    rights: int | None = 0,
+) -> bool:
+    """Record that the channel does not take it, because we are shown no such channel."""
+    problem = Problem(ProblemCode.NO_ACCESS)
+    return await store.deliveries.mark_undeliverable(
+        due, lease, problem, now, obstacle=obstacle, rights=rights
+    )
 
 
 async def post_next(store: Store, clock: FakeClock, message_id: int = 5000) -> DueDelivery:

@@ -41,17 +41,69 @@ async def test_bot_goes_on_from_a_backup(env: CrashEnv):
     assert len(result.attachments) == 1
 
 
-async def test_older_copy_is_replaced_and_nothing_half_is_left(env: CrashEnv):
+async def test_file_that_is_there_is_not_replaced(env: CrashEnv):
+    """It may be the only good copy; and nothing half is left."""
     folder = env.folder / "copies"
     folder.mkdir()
     (folder / "copy.db").write_text("an older one")
+    (folder / "link.db").symlink_to(folder / "copy.db")
     await env.start_bot()
 
-    code, _ = await back_up(env, folder / "copy.db")
+    answers = [await back_up(env, folder / name) for name in ("copy.db", "link.db", "")]
+
+    assert [code for code, _ in answers] == [2, 2, 2]
+    assert f"{folder / 'copy.db'} exists already: nothing is replaced, name a new file" in answers[0][1]
+    assert sorted(path.name for path in folder.iterdir()) == ["copy.db", "link.db"]
+    assert (folder / "copy.db").read_text() == "an older one"
+
+
+SPELLINGS = {
+    "itself": "data/bot.db",
+    "its log": "data/bot.db-wal",
+    "its shared memory": "data/bot.db-shm",
+    "its journal": "data/bot.db-journal",
+    "its lock": "data/bot.db.lock",
+    "another spelling": "data/../data/./bot.db",
+    "a linked folder": "linked/bot.db-journal",
+    "a link": "symbolic.db",
+    "a link to nothing yet": "dangling.db",
+    "a hard link": "hard.db",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS.keys())
+async def test_own_database_is_never_overwritten(env: CrashEnv, spelling: str):
+    """However it is spelled; one sentence, and the bot goes on."""
+    task = env.api.create(ID)
+    await env.start_bot()
+    data = env.folder / "data"
+    (env.folder / "linked").symlink_to(data)
+    (env.folder / "symbolic.db").symlink_to(data / "bot.db")
+    (env.folder / "dangling.db").symlink_to(data / "bot.db-journal")
+    (env.folder / "hard.db").hardlink_to(data / "bot.db")
+    await env.track(ID)
+    before = {path.name: path.stat().st_ino for path in data.iterdir()}
+
+    code, said = await back_up(env, env.folder / spelling)
+
+    assert code == 2
+    assert said.splitlines()[-1].endswith("belongs to the database that is to be copied: name another file")
+    assert {path.name: path.stat().st_ino for path in data.iterdir()} == before
+    task.complete()
+    assert len(await env.settled(ID)) == 1
+
+
+async def test_backup_of_a_stopped_bot_leaves_nothing_beside_its_database(env: CrashEnv):
+    """A log of another user would keep the bot from its own database."""
+    await env.start_bot()
+    await env.bot.stop()
+    data = env.folder / "data"
+    before = sorted(path.name for path in data.iterdir())
+
+    code, _ = await back_up(env, env.folder / "copy.db")
 
     assert code == 0
-    assert [path.name for path in folder.iterdir()] == ["copy.db"]
-    assert (folder / "copy.db").read_bytes().startswith(b"SQLite format 3")
+    assert sorted(path.name for path in data.iterdir()) == before
 
 
 async def test_backup_without_a_database_exits_69(env: CrashEnv):

@@ -76,6 +76,38 @@ async def test_what_is_stuck_is_named_though_discord_is_down(env: CrashEnv):
     assert "LOOK  rights were not looked at: Discord cannot be reached" in said
 
 
+async def test_doctor_beside_a_stopped_bot_leaves_no_trace(env: CrashEnv):
+    """No file of another user beside the database, and no byte of it changed."""
+    await env.start_bot()
+    await env.bot.stop()
+    data = env.folder / "data"
+    before = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
+
+    code, _ = await doctor(env)
+
+    assert code == 0
+    assert {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()} == before
+    assert "bot.db-wal" not in before
+
+
+async def test_doctor_after_a_kill_leaves_the_log_as_it_was(env: CrashEnv):
+    """What is only in the log is told, and stays there."""
+    env.api.create(ID)
+    await env.start_bot()
+    await env.track(ID)
+    await env.bot.kill()
+    data = env.folder / "data"
+    before = {path.name: path.read_bytes() for path in data.glob("bot.db*") if "-shm" not in path.name}
+
+    _, lines = await doctor(env)
+
+    assert "ok    tasks: 1 waiting" in lines
+    assert {
+        path.name: path.read_bytes() for path in data.glob("bot.db*") if "-shm" not in path.name
+    } == before
+    assert len(before["bot.db-wal"]) > 0
+
+
 async def test_bot_that_never_ran_has_nothing_to_look_at(env: CrashEnv):
     """69, and no empty database is left behind."""
     code, lines = await doctor(env)

@@ -39,7 +39,8 @@ async def test_one_task_is_followed_from_tracked_to_posted_by_its_id_field(env: 
     await eventually(lambda: f"{ID} posted" in env.bot.output())
 
     story = [entry for entry in entries(env) if entry.get("task_id") == ID]
-    milestones = ["tracked", "no status", "is queued", "is completed", "downloaded", "rate limited", "posted"]
+    milestones = ["tracked", "no status", "is queued", "is completed", "downloaded", "rate limited"]
+    milestones += ["not posted yet", f"{ID} posted"]
     assert [m for entry in story for m in milestones if m in entry["message"]] == milestones
     assert [action for action, _ in groupby(entry["action"] for entry in story)] == [
         "track",
@@ -47,9 +48,11 @@ async def test_one_task_is_followed_from_tracked_to_posted_by_its_id_field(env: 
         "deliver",
     ]
     delivering = [entry for entry in story if entry["action"] == "deliver"]
-    for name in ("delivery_id", "guild_id", "channel_id", "attempt"):
+    for name in ("delivery_id", "guild_id", "channel_id", "person_id"):
         assert len({entry[name] for entry in delivering}) == 1, name
+    assert [attempt for attempt, _ in groupby(entry["attempt"] for entry in delivering)] == [1, 2]
     assert (delivering[0]["guild_id"], delivering[0]["channel_id"]) == (env.guild.id, env.channel.id)
+    assert delivering[0]["person_id"] == env.alice.id
 
 
 async def test_line_that_names_a_task_in_its_text_has_it_as_a_field(env: CrashEnv):

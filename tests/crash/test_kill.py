@@ -109,13 +109,12 @@ async def test_kill_before_discord_took_the_upload(env: CrashEnv):
 
 
 async def test_kill_after_discord_took_the_upload_and_the_nonce_is_remembered(env: CrashEnv):
-    """Discord gives the first message back for the same nonce."""
+    """A short stop: whether it is found in the channel or given back for its nonce, there is one."""
     await kill_during_the_upload(env, "accepted")
 
     await env.start_bot()
 
     await assert_exactly_one_result(env)
-    assert len(env.discord.requests("POST", "/channels/*/messages")) == 2
 
 
 async def test_kill_after_discord_took_the_upload_and_forgot_the_nonce(env: CrashEnv):
@@ -140,7 +139,7 @@ async def test_kill_without_the_right_to_read_the_history_is_at_least_once(env: 
     await env.start_bot()
     await env.discord.until(lambda: len(env.results()) == 2)
 
-    assert "without Read Message History none can be found" in env.bot.output()
+    assert "without Read Message History nothing is found" in env.bot.output()
 
 
 async def make_the_stop_long(env: CrashEnv) -> None:

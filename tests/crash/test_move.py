@@ -11,14 +11,26 @@ pytestmark = pytest.mark.crash
 ID, LATER = "vgen_abc123def456", "vgen_later"
 
 
-async def move(env: CrashEnv, *addresses: str) -> tuple[int, str]:
-    process = BotProcess(env.settings(), env.folder / "move.log")
-    await process.start("move", *addresses)
+async def move(env: CrashEnv, *arguments: str, target: str = "") -> tuple[int, str]:
+    """The target comes from the settings, where no other user of the machine reads it."""
+    log = env.folder / "move.log"
+    log.unlink(missing_ok=True)
+    process = BotProcess(env.settings() | {"DATABASE_URL": target}, log)
+    await process.start("move", *arguments)
+    return await process.ended(), process.output()
+
+
+async def start_anew(env: CrashEnv, **settings: str) -> tuple[int, str]:
+    """A bot that is expected to end at once."""
+    log = env.folder / "anew.log"
+    log.unlink(missing_ok=True)
+    process = BotProcess(env.settings() | settings, log)
+    await process.start()
     return await process.ended(), process.output()
 
 
 async def test_bot_goes_on_in_its_new_database(env: CrashEnv, server: Server, database_url: str):
-    """What was posted is not posted again, and what waited arrives."""
+    """What was posted is not posted again, and what waited arrives. No bot starts on the old file."""
     target = server.database()
     env.api.create(ID).complete()
     later = env.api.create(LATER)
@@ -27,9 +39,11 @@ async def test_bot_goes_on_in_its_new_database(env: CrashEnv, server: Server, da
     [first] = await env.settled(ID)
     while f"/{first.id}" not in await env.listed():
         continue
-    refused = await move(env, database_url, target)
+    refused = await move(env, database_url, target=target)
     await env.bot.stop()
-    moved = await move(env, database_url, target)
+    moved = await move(env, database_url, target=target)
+    repeated = await move(env, target=target)
+    old = await start_anew(env)
 
     env.bot = BotProcess(env.settings() | {"DATABASE_URL": target}, env.folder / "new.log")
     await env.start_bot()
@@ -38,37 +52,68 @@ async def test_bot_goes_on_in_its_new_database(env: CrashEnv, server: Server, da
 
     assert refused[0] == 69
     assert "another veo-courier already runs" in refused[1]
-    assert moved[0] == 0
+    assert moved[0] == repeated[0] == 0
     assert "2 deliveries\n" in moved[1]
     assert "moved and counted" in moved[1]
+    assert old[0] == 69
+    assert "this database was moved to veo_" in old[1].splitlines()[-1]
+    assert old[1].splitlines()[-1].endswith("run: python -m bot move --undo")
     assert results[0] == first
     assert len(results) == 2
-    assert (await move(env, database_url, target))[0] == 69
+    assert (await move(env, database_url, target=target))[0] == 69
+
+
+async def test_file_that_was_moved_can_be_used_again(env: CrashEnv, server: Server, database_url: str):
+    """If the operator says so. Nothing of the mark is in the new database."""
+    env.api.create(ID)
+    await env.start_bot()
+    await env.track(ID)
+    await env.bot.stop()
+    target = server.database()
+    assert (await move(env, database_url, target=target))[0] == 0
+
+    code, said = await move(env, "--undo")
+
+    assert code == 0
+    assert "was moved to veo_" in said
+    assert "can be used again" in said
+    assert (await move(env, "--undo"))[1].endswith("bot.db: was not moved\n")
+    await env.start_bot()
+    assert ID in await env.listed()
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "code", "said"),
+    ("arguments", "target", "code", "said"),
     [
-        ("postgresql://h/a", "sqlite:///b", 2, "goes from sqlite:///"),
-        ("sqlite:///missing.db", "postgresql://h/a", 69, "there is no file missing.db"),
+        (("sqlite:///a.db", "postgresql://u:hunter2@h/a"), "", 2, "the target is DATABASE_URL"),
+        (("postgresql://u:hunter2@h/a",), "", 2, "the target is DATABASE_URL"),
+        (("sqlite:a.db",), "postgresql://h/a", 2, "'sqlite:a.db' must begin with sqlite:///"),
+        (("sqlite:///missing.db",), "postgresql://h/a", 69, "there is no file missing.db"),
     ],
 )
-async def test_move_that_cannot_be_says_why(env: CrashEnv, source: str, target: str, code: int, said: str):
-    """Before anything is written."""
-    ended, output = await move(env, source, target)
+async def test_move_that_cannot_be_says_why(
+    env: CrashEnv, arguments: tuple[str, ...], target: str, code: int, said: str
+):
+    """Before anything is written, and without the password."""
+    ended, output = await move(env, *arguments, target=target)
 
     assert ended == code
     assert said in output
+    assert "hunter2" not in output
 
 
 async def test_target_that_is_not_there_exits_69_and_the_file_stays(env: CrashEnv, database_url: str):
-    """In words without the password."""
+    """In words without the password; a bot may start on the file as before."""
     migrating = BotProcess(env.settings(), env.folder / "migrate.log")
     await migrating.start("migrate")
     assert await migrating.ended() == 0
 
-    code, said = await move(env, database_url, "postgresql://bot:hunter2hunter2@127.0.0.1:1/veo")
+    code, said = await move(env, target="postgresql://bot:hunter2hunter2@127.0.0.1:1/veo")
+    without = await move(env)
 
     assert code == 69
     assert "PostgreSQL cannot be reached" in said
     assert "hunter2" not in said
+    assert without[0] == 2
+    assert "DATABASE_URL must be the address to move to" in without[1]
+    await env.start_bot()

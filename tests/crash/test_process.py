@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import re
 import signal
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from bot.core.version import VERSION
 from bot.storage.migrations import NEWEST
 from sandbox.bot_process import BotProcess
 from sandbox.faults import Fault
@@ -59,7 +61,6 @@ async def test_unreachable_discord_exits_69(env: CrashEnv):
 @pytest.mark.parametrize(
     ("code", "settings", "exit_code", "said"),
     [
-        (4004, {}, 77, "gateway refuses DISCORD_TOKEN"),
         (4011, {}, 69, "more than 2 shards by now: the next start takes as many"),
         (4011, {"SHARD_COUNT": "2", "SHARD_IDS": "1"}, 2, "SHARD_COUNT: Discord asks for more than 2"),
     ],
@@ -77,18 +78,19 @@ async def test_gateway_that_refuses_a_shard_ends_the_process(
     assert "Traceback" not in output
 
 
-async def test_gateway_that_stays_closed_exits_69(env: CrashEnv):
-    """After four attempts, each of which has a line and no traceback."""
+async def test_gateway_that_stays_closed_is_tried_on(env: CrashEnv):
+    """Each attempt has a line and no traceback; a stop is a stop."""
     env.discord.shards = env.discord.session_starts["max_concurrency"] = 2
     env.discord.refuse_connections(1000)
-    code, said = await run(env.folder, env.settings())
+    process = BotProcess(env.settings(), env.folder / "bot.log")
+    await process.start()
+    await eventually(lambda: process.output().count("trying again in") >= 3)
+    process.ask_to_stop()
+    code = await process.ended()
 
-    assert code == 69
-    assert "gateway (shard " in said.splitlines()[-1]
-    assert "cannot be reached" in said.splitlines()[-1]
-    assert said.count("no connection to Discord's gateway (shard 0)") in (3, 4)
-    assert "Traceback" not in said
-    assert env.discord.identifies == 0
+    assert code == 0
+    assert "gateway (shard " in process.output()
+    assert "Traceback" not in process.output()
 
 
 async def test_folder_that_cannot_be_written_exits_69(env: CrashEnv):
@@ -99,6 +101,36 @@ async def test_folder_that_cannot_be_written_exits_69(env: CrashEnv):
 
     assert code == 69
     assert "DATA_DIR" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", [(), ("check",)], ids=["start", "check"])
+@pytest.mark.parametrize("place", ["videos", "bot.db", "bot.db-wal", "bot.db-shm", "bot.db.lock"])
+async def test_file_or_folder_that_cannot_be_written_is_named(
+    env: CrashEnv, place: str, command: tuple[str, ...]
+):
+    """Before anything is registered: a folder stands where a file should be, or the other way round."""
+    data = env.folder / "data"
+    if place == "videos":
+        data.mkdir()
+        (data / place).write_text("")
+    else:
+        (data / place).mkdir(parents=True)
+    code, said = await run(env.folder, env.settings(), *command)
+    env.api.surprises.clear()
+
+    assert code == 69
+    assert f"{data / place} cannot be written (" in said
+    assert "Traceback" not in said
+
+
+async def test_database_in_a_folder_that_is_not_there_is_named(env: CrashEnv):
+    """It is not made: it may be a disk that was not mounted."""
+    missing = env.folder / "disk"
+    code, said = await run(env.folder, env.settings() | {"DATABASE_URL": f"sqlite:///{missing}/bot.db"})
+
+    assert code == 69
+    assert f"DATABASE_URL: {missing} cannot be written (No such file or directory)" in said
+    assert not missing.exists()
 
 
 async def test_newer_database_exits_69_and_is_left_alone(env: CrashEnv):
@@ -147,14 +179,67 @@ async def test_migrate_says_what_it_did(env: CrashEnv):
 
 
 async def test_check_tries_everything(env: CrashEnv):
-    """One line per dependency, all well."""
+    """One line per dependency, all well, and no log between them."""
     await run(env.folder, env.settings(), "migrate")
+    (env.folder / "other.log").unlink()
     code, said = await run(env.folder, env.settings(), "check")
     env.expect_check_of_another_address()
 
+    lines = said.splitlines()
     assert code == 0
-    assert f"ok    database: schema version {NEWEST}\n" in said
-    assert [line.split()[0] for line in said.splitlines() if line.startswith(("ok", "FAIL"))] == ["ok"] * 7
+    assert [line.split(":")[0] for line in lines] == [
+        f"ok    veo-courier {VERSION}",
+        "ok    settings",
+        "ok    data folder",
+        "ok    disk",
+        "ok    database",
+        "ok    Discord",
+        "ok    video API",
+        "ok    ffmpeg",
+        "ok    names",
+    ]
+    assert f"ok    database: schema version {NEWEST}, can be written" in lines
+    assert "in 1 servers; to invite it: https://discord.com/oauth2/authorize?client_id=" in said
+    assert said.count("&permissions=274879056896") == 1
+
+
+async def test_check_changes_nothing(env: CrashEnv):
+    """Neither before the first start nor beside a stopped bot."""
+    data = env.folder / "data"
+    assert (await run(env.folder, env.settings(), "check"))[0] == 0
+    assert not data.exists()
+    await run(env.folder, env.settings(), "migrate")
+    before = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
+
+    assert (await run(env.folder, env.settings(), "check"))[0] == 0
+    env.api.surprises.clear()
+    assert {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()} == before
+
+
+async def test_check_tells_misspelt_variables(env: CrashEnv):
+    """They are ignored, and somebody meant something."""
+    code, said = await run(env.folder, env.settings() | {"POLL_INTERVALL": "60"}, "check")
+    env.expect_check_of_another_address()
+
+    assert code == 0
+    assert (
+        "LOOK  settings: in the environment, POLL_INTERVALL is not a setting: did you mean POLL_INTERVAL?\n"
+        in said
+    )
+
+
+@pytest.mark.parametrize("terminal", [{"PYTHONIOENCODING": "ascii"}, {"LANG": "C", "PYTHONUTF8": "0"}])
+async def test_check_prints_what_the_terminal_cannot_show(env: CrashEnv, terminal: dict[str, str]):
+    """The API refuses in Chinese."""
+    refusal = {"error": {"message": "\u65e0\u6548\u7684\u4ee4\u724c", "code": 401}}
+    env.api.faults.add(Fault("GET *", status=401, body=refusal, times=None))
+    code, said = await run(env.folder, env.settings() | terminal, "check")
+    env.api.surprises.clear()
+
+    assert code == 69
+    assert "FAIL  video API: refuses VEO_API_KEY" in said
+    assert "ok    names" in said
+    assert "Traceback" not in said
 
 
 async def test_address_with_nothing_but_404_is_named_by_check(env: CrashEnv):
@@ -177,7 +262,8 @@ async def test_check_names_what_is_wrong(env: CrashEnv):
     env.api.surprises.clear()
 
     assert code == 69
-    assert "FAIL  Discord" in said
+    assert "FAIL  Discord: Discord cannot be reached at http://127.0.0.1:9 (connection refused)\n" in said
+    assert not re.search(r"[A-Z][a-z]+Error", said)
     assert "FAIL  video API: refuses VEO_API_KEY" in said
     assert "bad-key" not in said
 

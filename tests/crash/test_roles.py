@@ -40,6 +40,8 @@ class MultiProcessEnv(CrashEnv):
         ready = "ready without a gateway" if role == "work" else "ready as"
         await eventually(lambda: process.exit_code is not None or ready in process.output())
         assert process.exit_code is None, process.output()
+        if role == "chat":
+            await self.discord.until(lambda: self.discord.commands)
         return process
 
     async def assert_one_result(self) -> None:
@@ -208,7 +210,7 @@ async def test_commands_know_postgresql(env: MultiProcessEnv):
     env.expect_check_of_another_address()
 
     assert said["migrate"] == (0, f"database at schema version {NEWEST}\n")
-    assert f"ok    database: PostgreSQL, schema version {NEWEST}\n" in said["check"][1]
+    assert f"ok    database: PostgreSQL, schema version {NEWEST}, can be written\n" in said["check"][1]
     assert said["check"][0] == said["doctor"][0] == 0
     assert "ok    tasks: none\n" in said["doctor"][1]
     assert said["backup"][0] == 2

@@ -13,7 +13,9 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bot import app
+from bot.chat import outbound
 from bot.settings import Settings, read_settings
+from bot.work import card_updater, deliverer
 from sandbox.discord import Channel, Guild, Message, Person, StandInDiscord
 from sandbox.patience import PATIENCE
 from sandbox.video_api import StandInVideoApi
@@ -66,6 +68,19 @@ class InProcessEnv:
             stop.set()
             await running
 
+    @asynccontextmanager
+    async def bot_without_gateway(self, **changes: Any) -> AsyncIterator[asyncio.Task[None]]:
+        """The bot once it is logged in, whatever becomes of its gateway."""
+        stop = asyncio.Event()
+        asked = len(self.discord.requests("GET", "/gateway/bot"))
+        running = asyncio.create_task(app.run(self.settings(**changes), stop))
+        try:
+            await self.discord.until(lambda: len(self.discord.requests("GET", "/gateway/bot")) > asked, 20)
+            yield running
+        finally:
+            stop.set()
+            await running
+
     async def track(self, ids: str, **options: Any) -> Message:
         """As alice in the channel; the bot's answer."""
         reply = await self.alice.slash(self.channel, "veo track", id=ids, **options)
@@ -80,13 +95,24 @@ class InProcessEnv:
             found = [m for m in where.messages if any(b.label == "Delete" for b in m.buttons)]
             return found if len(found) >= count else []
 
-        return await self.discord.until(enough)
+        # Making a video smaller takes its time on a busy machine.
+        return await self.discord.until(enough, within=20)
 
     def check(self) -> None:
         unexpected = [
             s for s in (*self.discord.surprises, *self.api.surprises) if not any(a in s for a in self.allowed)
         ]
         assert not unexpected, "\n".join(unexpected)
+
+
+@pytest.fixture(autouse=True)
+def quick_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Discord did not take is tried again after a moment, and the token is checked in one."""
+    monkeypatch.setattr(deliverer, "_MIN_RETRY_DELAY", 100)
+    monkeypatch.setattr(deliverer, "_MIN_ODD_DELAY", 20)
+    monkeypatch.setattr(deliverer, "_MAX_ODD_DELAY", 100)
+    monkeypatch.setattr(card_updater, "_MIN_RETRY_DELAY", 100)
+    monkeypatch.setattr(outbound, "TOKEN_CHECK_PAUSE", 0.05)
 
 
 @pytest.fixture(autouse=True)

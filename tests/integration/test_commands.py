@@ -1,5 +1,7 @@
 """Commands, buttons and the message command, as people use them."""
 
+from typing import Any
+
 import pytest
 
 from bot.chat.client import CourierClient
@@ -201,6 +203,65 @@ async def test_message_command_finds_ids_in_somebodys_message(env: InProcessEnv)
     assert "vgen_said" in card.message.content
     assert "sora_x1y2" in card.message.content
     assert nothing.ephemeral
+
+
+EMBEDS = [
+    {"title": "vgen_said1234"},
+    {"description": "done: vgen_said1234 (see the log)"},
+    {"url": "https://api.example/v1/result/vgen_said1234"},
+    {"author": {"name": "vgen_said1234"}},
+    {"footer": {"text": "task vgen_said1234"}},
+    {"fields": [{"name": "id", "value": "vgen_said1234"}]},
+    {"fields": [{"name": "vgen_said1234", "value": "queued"}]},
+]
+
+
+@pytest.mark.parametrize("embed", EMBEDS, ids=lambda embed: next(iter(embed)))
+@pytest.mark.parametrize("is_forwarded", [False, True], ids=["posted", "forwarded"])
+async def test_message_command_reads_embeds_and_forwards(
+    env: InProcessEnv, embed: dict[str, Any], is_forwarded: bool
+):
+    """Other bots announce tasks in embeds, and people forward what they got elsewhere."""
+    env.api.create("vgen_said1234")
+    async with env.bot():
+        said = env.bob.say(env.channel, "")
+        said.embeds = [embed]
+        if is_forwarded:
+            said = env.bob.forward(said, env.channel)
+        card = await env.alice.message_command(said, "Track Veo tasks")
+
+    assert card.message is not None
+    assert "`vgen_said1234`" in card.message.content
+
+
+async def test_message_command_reads_the_text_of_a_forwarded_message(env: InProcessEnv):
+    """A forward has no text of its own."""
+    env.api.create("vgen_said1234")
+    async with env.bot():
+        said = env.bob.forward(env.bob.say(env.channel, "it is vgen_said1234"), env.channel)
+        card = await env.alice.message_command(said, "Track Veo tasks")
+
+    assert card.message is not None
+    assert "`vgen_said1234`" in card.message.content
+
+
+async def test_hidden_history_is_mentioned_once_in_a_channel(env: InProcessEnv):
+    """It is no reason to refuse: the result may only come twice, after a crash."""
+    env.channel.deny(env.discord.bot, "read_message_history")
+    env.api.create("vgen_t1").complete()
+    env.api.create("vgen_t2").complete()
+    async with env.bot():
+        first = await env.track("vgen_t1")
+        await env.discord.until(lambda: _private_answers(env))
+        await env.track("vgen_t2")
+        await env.results(2)
+
+    assert "vgen_t1" in first.content
+    assert ["Read Message History" in m.content for m in _private_answers(env)] == [True]
+
+
+def _private_answers(env: InProcessEnv) -> list[Message]:
+    return [message for message in env.alice.sees(env.channel) if message.ephemeral]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A download that was broken off goes on where it was, if it is still the same file."""
 
 import asyncio
+import errno
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 
 from bot.core.errors import DownloadInterrupted, LinkRefused, VideoUnusable
-from bot.media.part_file import part_paths
+from bot.media.part_file import DiskSpace, PartFile, Representation, part_paths
 from sandbox.video_api import CLIP, BodyFault, Clip, Fault
 from tests.download_env import ID, MIB, VIDEO, WHOLE, DownloadEnv, download_env
+from tests.system_calls import FLOCK, ON_LINUX, in_child, refuse_calls
 
 SIZE = CLIP.size
 CUT = SIZE * 6 // 10
@@ -393,3 +395,23 @@ async def test_rest_may_not_be_longer_than_the_file(env: DownloadEnv):
     with pytest.raises(DownloadInterrupted, match=f"sent {SIZE + 4} of {SIZE} bytes"):
         await env.fetch()
     assert env.files == set()
+
+
+@ON_LINUX
+@pytest.mark.parametrize("failure", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_download_where_nothing_can_be_locked_has_a_part_of_its_own(tmp_path: Path, failure: int):
+    """It cannot be resumed then, and is whole all the same."""
+    target = tmp_path / "v.mp4"
+
+    async def keep() -> int:
+        async with PartFile(target, DiskSpace()) as part:
+            await part.begin(Representation("link", '"etag"', None), 0)
+            await part.write(CLIP.content)
+            return (await part.keep()).size
+
+    def without_locks() -> int:
+        refuse_calls(FLOCK, failure)
+        return asyncio.run(keep())
+
+    assert in_child(without_locks) == str(len(CLIP.content))
+    assert target.read_bytes() == CLIP.content

@@ -1,8 +1,11 @@
 """`/healthz` and `/metrics` of the real bot: 200 when all is well, and what is wrong when not."""
 
 import json
+import logging
+import platform
 import re
 import socket
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +14,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.core.errors import DependencyDown
+from bot.core.version import VERSION
 from sandbox.faults import Fault
 from sandbox.video_api import Clip
 from tests.integration.conftest import InProcessEnv
 from tests.ports import reserved_port
+from tests.timing import eventually
 
 ID = "vgen_abc123def456"
 DOCS = Path(__file__).parents[2] / "docs"
@@ -33,14 +38,18 @@ async def fetch(port: int, path: str) -> tuple[int, str]:
 
 
 async def samples(port: int) -> dict[tuple[str, str | None], float]:
-    """One scrape: by name and label value (no metric of ours has two labels, but for a bucket's bound)."""
+    """One scrape: by name and label values."""
     status, text = await fetch(port, "/metrics")
     assert status == 200
     return {
-        (sample.name, next(iter(sample.labels.values()), None)): sample.value
+        (sample.name, " ".join(sample.labels.values()) or None): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+# What a process says of itself alone.
+EACH_ITS_OWN = {"veo_gateway_up", "veo_servers", "veo_build_info"}
 
 
 async def test_healthy_bot_says_ok(env: InProcessEnv, port: int):
@@ -63,7 +72,11 @@ async def test_lost_gateway_is_named_until_it_is_back(env: InProcessEnv, port: i
         while (await fetch(port, "/healthz"))[0] != 200:
             continue
 
-    assert lost == (503, "Discord's gateway is not connected\n")
+    status, said = lost
+    assert status == 503
+    assert re.match(
+        r"Discord's gateway (\(shard 1\) )?is not connected since \d\d:\d\d:\d\d UTC \(.+\)$", said
+    )
 
 
 async def test_lost_shard_is_named_though_the_other_is_there(env: InProcessEnv, port: int):
@@ -81,7 +94,11 @@ async def test_lost_shard_is_named_though_the_other_is_there(env: InProcessEnv, 
             continue
         assert env.discord.connected_shards == {0, 1}
 
-    assert lost == (503, "Discord's gateway is not connected\n")
+    status, said = lost
+    assert status == 503
+    assert re.match(
+        r"Discord's gateway (\(shard 1\) )?is not connected since \d\d:\d\d:\d\d UTC \(.+\)$", said
+    )
 
 
 @pytest.mark.parametrize("tasks", [1, 8])
@@ -184,7 +201,9 @@ async def test_event_loop_is_measured_while_somebody_may_read_it(env: InProcessE
 
 
 def used(expressions: list[str]) -> set[str]:
-    return {name for expression in expressions for name in re.findall(r"\bveo_[a-z_]+", expression)}
+    return {
+        name for expression in expressions for name in re.findall(r"\b(?:veo|process)_[a-z_]+", expression)
+    }
 
 
 def alert_rules() -> list[str]:
@@ -215,11 +234,12 @@ async def test_every_metric_is_in_the_table_and_on_the_dashboard(env: InProcessE
     rows = [
         line.split("|")[1]
         for line in (DOCS / "operating.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("| `veo_")
+        if line.startswith(("| `veo_", "| `process_"))
     ]
     assert {name.removesuffix("_total") for name in used(rows)} == families.keys()
     shown = used(panel_queries())
-    assert [n for n, f in families.items() if not shown & {s.name for s in f.samples}] == []
+    hidden = {name for name, f in families.items() if not shown & {s.name for s in f.samples}}
+    assert hidden == {"process_virtual_memory_bytes", "process_max_fds"}
 
 
 @pytest.mark.parametrize("expression", alert_rules() + panel_queries())
@@ -229,18 +249,95 @@ def test_numbers_of_several_processes_are_put_together_rightly(expression: str):
         counted = re.search(rf"\bsum(?: by \([a-z, ]+\))? ?\((?:rate|increase)\({name}[\[{{]", expression)
         read = re.search(rf"\b(?:max|min)(?: by \([a-z]+\))? ?\({name}\b", expression)
         is_counter = name.endswith(("_total", "_bucket"))
-        # The gateway is each process's own.
-        assert counted if is_counter else read or name == "veo_gateway_up", name
+        assert counted if is_counter else read or name in EACH_ITS_OWN, name
+
+
+async def test_loopback_alone_is_listened_on(env: InProcessEnv, port: int):
+    """Who is in the same network has no business there; a container says HTTP_HOST=0.0.0.0."""
+    async with env.bot(http_port=port):
+        with pytest.raises(ConnectionRefusedError), socket.socket() as other:
+            other.connect(("127.0.0.2", port))
+    async with env.bot(http_port=port, http_host="0.0.0.0"):
+        with socket.socket() as other:
+            other.connect(("127.0.0.2", port))
+
+
+async def test_process_is_alive_though_its_database_is_not(env: InProcessEnv, port: int):
+    """Whoever restarts what is not alive must not do so because a disk is in trouble."""
+    async with env.bot(http_port=port):
+        other = sqlite3.connect(env.folder / "data" / "bot.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            assert await fetch(port, "/livez") == (200, "ok\n")
+            status, text = await fetch(port, "/healthz")
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        assert status == 503
+        assert "the database " in text
+
+
+async def test_rate_that_is_too_low_is_told_and_is_no_fault(
+    env: InProcessEnv, port: int, caplog: pytest.LogCaptureFixture
+):
+    """Late polls that the rate explains do not call for a restart: more tasks wait than it can serve."""
+    caplog.set_level(logging.WARNING)
+    ids = [f"vgen_many{number}" for number in range(20)]
+    for task_id in ids:
+        env.api.create(task_id)
+    async with env.bot(http_port=port, poll_interval=2, poll_rate=2):
+        await env.track(" ".join(ids))
+        while "POLL_RATE" not in (health := await fetch(port, "/healthz"))[1]:
+            continue
+        await eventually(lambda: "POLL_RATE" in caplog.text)
+        assert (await fetch(port, "/healthz"))[0] == 200
+
+    assert health[0] == 200
+    # A task that has just been polled is not due within the interval, and waits for nothing.
+    assert re.match(
+        r"ok\nPOLL_RATE is too low for (1\d|20) waiting tasks: at 2 a second each is polled every \d+ s "
+        r"instead of every 2 s \(POLL_INTERVAL\); \d+ would do",
+        health[1],
+    )
+    assert caplog.text.count("POLL_RATE is too low for ") == 1
+
+
+async def test_process_tells_what_it_is_and_what_it_takes(env: InProcessEnv, port: int):
+    async with env.bot(http_port=port):
+        while not (values := await samples(port))["veo_gateway_up", None]:
+            continue
+        values = await samples(port)
+
+    assert values["veo_build_info", f"{platform.python_version()} {VERSION}"] == 1
+    assert values["veo_servers", None] == 1
+    assert values["process_resident_memory_bytes", None] > 10_000_000
+    assert values["process_cpu_seconds_total", None] > 0
+    assert 0 < values["process_open_fds", None] < values["process_max_fds", None]
+    assert values["process_start_time_seconds", None] > 0
+
+
+async def test_commands_and_buttons_are_counted_by_how_they_ended(env: InProcessEnv, port: int):
+    """One place for all of them; a person's quota is no bug."""
+    env.api.create(ID)
+    async with env.bot(http_port=port, max_open_per_user=1):
+        card = await env.track(ID)
+        await env.alice.slash(env.channel, "veo track", id="vgen_one_too_many")
+        await env.alice.slash(env.channel, "veo list")
+        await env.bob.press(card, "Notify me too")
+        while not (values := await samples(port))["veo_commands_total", "notify answered"]:
+            continue
+
+    used = {
+        labels: value for (name, labels), value in values.items() if name == "veo_commands_total" and value
+    }
+    assert used == {"track answered": 1, "track refused": 1, "list answered": 1, "notify answered": 1}
 
 
 async def test_port_in_use_ends_the_start(env: InProcessEnv):
     """69, with the setting's name."""
-    with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))
-        taken.listen()
-        with pytest.raises(DependencyDown, match="HTTP_PORT"):
-            async with env.bot(http_port=taken.getsockname()[1]):
-                pass
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(DependencyDown, match="HTTP_PORT"):
+        async with env.bot(http_port=taken.getsockname()[1]):
+            pass
 
 
 async def test_without_the_setting_nothing_listens(env: InProcessEnv, port: int):

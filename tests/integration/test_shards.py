@@ -6,13 +6,15 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 
+from bot.chat import outbound
 from bot.chat.client import CourierClient
 from bot.chat.gateway import identify, shards
-from bot.chat.gateway.connection import log_in, point_at
+from bot.chat.gateway.connection import connect, log_in, point_at
 from bot.chat.gateway.shards import shard_of
 from bot.core.errors import DependencyDown, SettingsWrong, TokenRefused
 from sandbox.discord import Channel, Guild, InteractionFailed, Message
@@ -58,6 +60,7 @@ class ShardedEnv:
 @pytest.fixture
 def sharded_env(env: InProcessEnv, monkeypatch: pytest.MonkeyPatch) -> ShardedEnv:
     """The five seconds between two logins are measured elsewhere."""
+    monkeypatch.setattr(outbound, "TOKEN_CHECK_PAUSE", 0.01)
     monkeypatch.setattr(identify, "APART", 0)
     env.discord.shards = 2
     here = shard_of(env.guild.id, 2)
@@ -218,13 +221,22 @@ async def test_first_connection_that_is_refused_is_tried_again(
     assert "Traceback" not in caplog.text
 
 
+async def _revoke_token(env: InProcessEnv) -> None:
+    """Once the bot has logged in, REST refuses its token as well."""
+    await env.discord.until(lambda: env.discord.requests("GET", "/gateway/bot"))
+    refusal = {"message": "401: Unauthorized", "code": 0}
+    env.discord.faults.add(Fault("GET /users/@me", status=401, body=refusal, times=None))
+
+
 @pytest.mark.parametrize("shard", [0, 1])
 async def test_token_refused_on_any_shard_ends_the_start(sharded_env: ShardedEnv, shard: int):
     """77, at once: the other's session is closed for good."""
     sharded_env.env.discord.refuse_shard(shard, 4004)
+    revoking = asyncio.create_task(_revoke_token(sharded_env.env))
     with pytest.raises(TokenRefused, match="gateway refuses DISCORD_TOKEN"):
         async with sharded_env.env.bot() as running:
             await running
+    await revoking
     await sharded_env.env.discord.until(lambda: not sharded_env.env.discord.sessions)
 
 
@@ -232,6 +244,7 @@ async def test_token_refused_later_on_one_shard_ends_the_process(sharded_env: Sh
     async def lose_the_token() -> None:
         async with sharded_env.bot({0, 1}) as running:
             sharded_env.env.discord.refuse_shard(1, 4004)
+            await _revoke_token(sharded_env.env)
             sharded_env.env.discord.forget_sessions()
             await sharded_env.env.discord.disconnect_gateway(1006)
             await asyncio.wait({running}, timeout=PATIENCE)
@@ -272,23 +285,12 @@ async def test_count_follows_the_servers_when_discord_does_not_tell(env: InProce
     counts = []
     for shard_count in (None, 2):
         client = CourierClient(shard_count=shard_count)
-        await log_in(client, env.discord.token, own_gateway=False)
+        await log_in(client, env.discord.token)
+        connecting = asyncio.create_task(connect(client, own_gateway=False))
+        await eventually(partial(getattr, client, "shard_ids"))
+        connecting.cancel()
+        await asyncio.wait({connecting})
         counts.append((client.shard_count, client.shard_ids, client.counts_by_itself))
         await client.close()
 
     assert counts == [(3, [0, 1, 2], True), (2, [0, 1], False)]
-
-
-async def test_start_is_given_the_time_that_its_logins_take(env: InProcessEnv):
-    """Five seconds for each shard there is: processes that start together log in one after the other."""
-    env.discord.shards = 16
-    point_at(env.discord.api_url)
-    timeouts = []
-    for at_once, count, ids in ((1, None, ()), (4, None, ()), (1, 32, (3,))):
-        env.discord.session_starts["max_concurrency"] = at_once
-        client = CourierClient(shard_count=count, shard_ids=ids)
-        await log_in(client, env.discord.token, own_gateway=True)
-        timeouts.append(client.logins_take)
-        await client.close()
-
-    assert timeouts == [75, 18.75, 155]

@@ -116,12 +116,12 @@ async def test_interrupted_download_is_started_again(env: InProcessEnv):
 
 
 async def test_answer_cut_after_discord_accepted_gives_one_message(env: InProcessEnv):
-    """The same nonce gives the first message back."""
-    env.api.create(ID).complete()
+    """It is found in the channel before anything is sent again."""
+    task = env.api.create(ID)
     async with env.bot():
         await env.track(ID)
         env.discord.faults.add(Fault(POSTS, cut="after"))
-        await env.discord.until(lambda: len(env.discord.requests("POST", "/channels/*/messages")) >= 2)
+        task.complete()
         [result] = await env.results()
         card = env.channel.messages[0]
         await env.discord.until(lambda: str(result.id) in card.content)
@@ -247,7 +247,8 @@ async def test_token_revoked_while_running_ends_the_process(env: InProcessEnv):
 
     async def lose_the_token() -> None:
         async with env.bot() as running:
-            env.discord.faults.add(Fault("* /channels/*", status=401, body=refusal, times=None))
+            for route in ("* /channels/*", "GET /users/@me"):
+                env.discord.faults.add(Fault(route, status=401, body=refusal, times=None))
             await env.track(ID)
             await asyncio.wait({running}, timeout=PATIENCE)
 

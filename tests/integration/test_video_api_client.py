@@ -219,13 +219,13 @@ async def test_cut_connection_is_silence(api: StandInVideoApi, client: VideoApiC
     api.create(ID)
     # aiohttp itself repeats a GET once when its connection closes without one byte.
     api.faults.add(Fault(POLL, cut=cut, times=2))
-    assert await client.poll(ID) == silence("ServerDisconnectedError")
+    assert await client.poll(ID) == silence("connection closed without an answer")
 
 
 async def test_nobody_listening_is_silence(session: aiohttp.ClientSession):
     """A refused connection; port 1 is never ours."""
     client = VideoApiClient(base_url="http://127.0.0.1:1", key=SecretStr(KEY), session=session)
-    assert await client.poll(ID) == silence("ClientConnectorError")
+    assert await client.poll(ID) == silence("connection refused")
 
 
 @pytest.mark.parametrize("after_headers", [False, True])
@@ -249,7 +249,7 @@ async def test_time_limit_covers_head_and_body(serve: Serve, session, after_head
     )
     answer = await client.poll(ID)
     assert answer.kind is AnswerKind.SILENCE
-    assert "TimeoutError" in answer.where
+    assert answer.where == "no answer within 0.2 s"
 
 
 @pytest.mark.parametrize("encoding", ["identity", "deflate"])

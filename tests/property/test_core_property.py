@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.chat.texts.replies import malformed_ids
-from bot.core.backoff import poll_delay, retry_delay
+from bot.core.backoff import MAX_PAUSE, poll_delay, retry_delay
 from bot.core.ids import IdText, find_ids, is_task_id, read_ids
 from bot.core.masking import looks_like_credential, mask_credentials
 from tests.factories import TASK
@@ -148,10 +148,10 @@ def test_masking_twice_is_masking_once(text: str):
 def test_retry_delay_stays_within_its_bounds(
     attempt: int, base: int, more: int, retry_after: float | None, seed: int
 ):
-    """Between `base` and `cap` and a quarter, unless the other side wants longer."""
+    """Between `base` and `cap` and a quarter, unless the other side wants longer: an hour at most."""
     cap = base + more
     delay = retry_delay(attempt, base=base, cap=cap, retry_after=retry_after, rng=random.Random(seed))
-    wish = int((retry_after or 0) * 1000)
+    wish = min(int((retry_after or 0) * 1000), MAX_PAUSE)
 
     assert max(base, wish) <= delay <= max(cap * 1.25, wish)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bot.chat.texts import cards, results
 from bot.core.clock import HOUR, SECOND
 from bot.core.results import ResultMessage
-from bot.core.tasks import Card, CardView, DeliveryState, DueDelivery, ExistingDelivery, TrackedTask
+from bot.core.tasks import Card, CardView, DeliveryState, DueDelivery, ExistingDelivery, Form, TrackedTask
 from bot.core.verdicts import Answer, AnswerKind, Final, Others, PollRules, StillWaiting, judge
 from bot.veo.reply import read_reply
 from tests.factories import NOW, TASK, make_delivery, make_task
@@ -213,8 +213,8 @@ def shown_texts(task: TrackedTask) -> Iterator[str]:
     yield cards.card(CardView(Card(1, 1, 1, None), (open_one, ended)))
     yield cards.status(open_one, None)
     yield cards.choice_name(open_one)
-    for bare in (False, True):
-        yield results.result(ResultMessage(DueDelivery(make_delivery(), task, ()), bare=bare), NOW)
+    for form in Form:
+        yield results.result(ResultMessage(DueDelivery(make_delivery(), task, ()), form=form), NOW)
 
 
 @given(

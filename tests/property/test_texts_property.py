@@ -19,6 +19,7 @@ from bot.core.tasks import (
     Doubt,
     DueDelivery,
     ExistingDelivery,
+    Form,
     TaskState,
     TrackedTask,
     Trouble,
@@ -165,14 +166,14 @@ VIDEOS = st.builds(
 )
 
 
-@given(DELIVERIES, TASKS, WATCHERS, st.none() | PROBLEMS | VIDEOS, st.booleans())
+@given(DELIVERIES, TASKS, WATCHERS, st.none() | PROBLEMS | VIDEOS, st.sampled_from(Form))
 def test_result_of_any_delivery_fits_and_mentions_only_its_people(
-    delivery: Delivery, task: TrackedTask, watchers: tuple[int, ...], end: Problem | Video | None, bare: bool
+    delivery: Delivery, task: TrackedTask, watchers: tuple[int, ...], end: Problem | Video | None, form: Form
 ):
     """2,000 units, and outside of code no mention but of whoever asked and whoever pressed the button."""
     video, problem = (end, None) if isinstance(end, Video) else (None, end)
     due = DueDelivery(delivery, task, watchers)
-    text = results.result(ResultMessage(due, video, problem, bare=bare), NOW)
+    text = results.result(ResultMessage(due, video, problem, form=form), NOW)
 
     outside = re.sub(r"<https://[^\s<>]*>", "", outside_code(text))
     assert units(text) <= 2000

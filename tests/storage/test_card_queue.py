@@ -6,7 +6,6 @@ import pytest
 
 from bot.core.api_pause import API_PAUSE_KEY, PauseReason, PauseState
 from bot.core.clock import HOUR, MINUTE, SECOND
-from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import CardView, Claim, DeliveryState, Doubt, Trouble
 from bot.core.verdicts import Verdict
 from bot.storage.store import LEASE_TIME, Store
@@ -20,6 +19,7 @@ from tests.factories import (
     alone,
     ask_about,
     make_waiting,
+    mark_undeliverable,
     post_next,
     take_delivery,
     track,
@@ -211,7 +211,7 @@ async def test_end_of_a_delivery_makes_its_card_due(store: Store, clock: FakeClo
     lease, due = await take_delivery(store, clock)
     claimed_lease, view = await _only(store, clock)
     await store.cards.mark_edited(view.card, claimed_lease, clock())
-    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+    await mark_undeliverable(store, due, lease, clock())
     assert await store.cards.next_due() == clock()
     claimed_lease, view = await _only(store, clock)
     await store.cards.mark_edited(view.card, claimed_lease, clock())

@@ -11,12 +11,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.errors import DependencyDown
 from bot.core.tracking import Limits
-from bot.storage.copying import copy_all
+from bot.storage.copying import copy_all, forget_move, moved_to
 from bot.storage.store import Store, open_store
 from bot.storage.tables import key_values, metadata, rate_limits, tasks
 from sandbox.postgres import Server
 from tests.conftest import INTERVAL
-from tests.factories import CHANNEL, OTHER_CHANNEL, STRANGER, TASK, ask_about, post_next, take_delivery, track
+from tests.factories import (
+    CHANNEL,
+    OTHER_CHANNEL,
+    STRANGER,
+    TASK,
+    ask_about,
+    post_next,
+    press_bell,
+    take_delivery,
+    track,
+)
 from tests.timing import FakeClock
 
 
@@ -26,7 +36,7 @@ class MoveEnv:
     new: Store
 
     async def copy(self) -> dict[str, int]:
-        return await copy_all(self.old.database, self.new.database)
+        return await copy_all(self.old.database, self.new.database, "veo on db")
 
 
 @pytest.fixture
@@ -39,8 +49,7 @@ async def env(tmp_path: Path, server: Server, clock: FakeClock) -> AsyncIterator
             for url in (f"sqlite:///{tmp_path / 'bot.db'}", server.database())
         ]
         shown = await track(old, clock, TASK, "vgen_other", note="a \0 note")
-        assert shown.card
-        await old.tracking.watch(shown.card.card.id, STRANGER)
+        await press_bell(old, shown, STRANGER)
         await track(old, clock, TASK, channel=OTHER_CHANNEL)
         await ask_about(old, clock)
         await post_next(old, clock)
@@ -87,6 +96,22 @@ async def test_move_can_be_repeated_until_a_bot_ran_there(env: MoveEnv, clock: F
     with pytest.raises(DependencyDown, match="the target is in use: it has 3 rows in cards"):
         await env.copy()
     assert await rows(env.new) == before
+
+
+async def test_old_database_is_marked_and_the_new_one_is_not(env: MoveEnv):
+    """Also when the copy is repeated; a copy that fails changes nothing about it."""
+    assert await moved_to(env.old.database) is None
+    await env.copy()
+    await env.copy()
+    assert await moved_to(env.old.database) == "veo on db"
+    assert await moved_to(env.new.database) is None
+
+    await env.new.recover(0, INTERVAL)
+    with pytest.raises(DependencyDown):
+        await env.copy()
+    assert await moved_to(env.old.database) == "veo on db"
+    await forget_move(env.old.database)
+    assert await moved_to(env.old.database) is None
 
 
 async def test_database_in_use_is_left_alone(env: MoveEnv, clock: FakeClock):

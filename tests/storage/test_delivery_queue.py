@@ -25,7 +25,9 @@ from tests.factories import (
     ask_about,
     look_up,
     mark_posted,
+    mark_undeliverable,
     post_next,
+    press_bell,
     take_delivery,
     track,
     track_ended,
@@ -50,7 +52,7 @@ async def test_claim_gives_the_longest_due_with_all_that_its_message_needs(store
     """Task and watchers come with it."""
     registered = await track(store, clock)
     assert registered.card
-    await store.tracking.watch(registered.card.card.id, STRANGER)
+    await press_bell(store, registered, STRANGER)
     await ask_about(store, clock, FAILED)
 
     _, due = await take_delivery(store, clock)
@@ -125,7 +127,7 @@ async def test_sending_time_is_that_of_the_first_hand_over(store: Store, clock: 
     first = clock()
     for _ in range(2):
         lease, due = await take_delivery(store, clock)
-        assert await store.deliveries.begin_sending(due.delivery.id, lease, clock())
+        assert await store.deliveries.begin_sending(due, lease, clock())
         await store.deliveries.postpone(due.delivery.id, lease, clock() + 1, attempt=1, last_error="cut")
         clock.advance(MINUTE)
 
@@ -137,7 +139,7 @@ async def test_sending_does_not_begin_with_a_foreign_lease(store: Store, clock: 
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
 
-    assert not await store.deliveries.begin_sending(due.delivery.id, lease + 1, clock())
+    assert not await store.deliveries.begin_sending(due, lease + 1, clock())
     assert (await look_up(store)).delivery.first_sent_at is None
 
 
@@ -147,7 +149,7 @@ async def test_sending_does_not_begin_after_untrack(store: Store, clock: FakeClo
     lease, due = await take_delivery(store, clock)
     await store.tracking.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
 
-    assert not await store.deliveries.begin_sending(due.delivery.id, lease, clock())
+    assert not await store.deliveries.begin_sending(due, lease, clock())
 
 
 async def test_posted_delivery_has_ended_with_its_message(store: Store, clock: FakeClock):
@@ -177,7 +179,7 @@ async def test_undeliverable_delivery_says_why(store: Store, clock: FakeClock):
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
 
-    assert await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+    assert await mark_undeliverable(store, due, lease, clock())
     delivery = (await look_up(store)).delivery
     assert (delivery.state, delivery.last_error) == (
         DeliveryState.UNDELIVERABLE,
@@ -196,7 +198,7 @@ async def test_every_recording_with_a_foreign_lease_changes_nothing(store: Store
 
     queue = store.deliveries
     assert not await mark_posted(store, due, old, 5000, clock())
-    assert not await queue.mark_undeliverable(due, old, Problem(ProblemCode.NO_ACCESS), clock())
+    assert not await mark_undeliverable(store, due, old, clock())
     assert not await queue.postpone(due.delivery.id, old, clock(), attempt=9, last_error="no")
     assert not await queue.postpone(due.delivery.id, old, clock())
     assert await look_up(store) == before
@@ -209,7 +211,7 @@ async def test_posted_is_not_posted_again_under_its_own_lease(store: Store, cloc
     await mark_posted(store, due, lease, 5000, clock())
 
     assert not await mark_posted(store, due, lease, 6000, clock())
-    assert not await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+    assert not await mark_undeliverable(store, due, lease, clock())
     assert (await look_up(store)).delivery.message_id == 5000
 
 
@@ -284,7 +286,7 @@ async def test_video_of_what_could_not_be_posted_is_kept_for_three_days(store: S
     """The API's link is dead by then, and the channel may take it again."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+    await mark_undeliverable(store, due, lease, clock())
 
     clock.advance(3 * DAY - 1)
     assert await store.deliveries.is_owed(TASK, clock())
@@ -385,7 +387,7 @@ async def test_channel_is_held_again_once_the_prepared_delivery_is_sent(store: S
     await track(store, clock, "t1", "t2")
     await ask_about(store, clock, task_id="t1")
     lease, due = await take_and_prepare(store, clock)
-    assert await store.deliveries.begin_sending(due.delivery.id, lease, clock())
+    assert await store.deliveries.begin_sending(due, lease, clock())
     assert not (await look_up(store, "t1")).delivery.is_preparing
     await ask_about(store, clock, task_id="t2")
 
@@ -461,9 +463,9 @@ async def test_revived_delivery_has_the_numbers_of_a_first_try(store: Store, clo
     numbers = {"download_attempt": 3, "download_tries": 4, "fresh_links": 2}
     await store.deliveries.postpone(due.delivery.id, lease, clock(), **numbers)
     lease, due = await take_and_prepare(store, clock)
-    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+    await mark_undeliverable(store, due, lease, clock())
 
-    assert await store.guilds.revive([CHANNEL], clock()) == 1
+    assert await store.guilds.revive([due.delivery.id], clock()) == 1
 
     delivery = (await look_up(store)).delivery
     assert delivery.state is DeliveryState.DUE

@@ -1,13 +1,15 @@
 """What the doctor reads: late, owed, refused and quarantined."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bot.core.clock import HOUR, MINUTE
+from bot.core.errors import DiscordUnavailable
 from bot.core.problems import Problem, ProblemCode
 from bot.core.verdicts import Answer, AnswerKind, Others, PollRules, judge
-from bot.storage.diagnosis import Diagnosis, UndeliverableResults
+from bot.storage.diagnosis import RESULT_OVERDUE_AFTER, Diagnosis, UndeliverableResults, Waiting
 from bot.storage.store import Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.conftest import INTERVAL
@@ -19,6 +21,7 @@ from tests.factories import (
     ask_about,
     look_up,
     make_waiting,
+    mark_undeliverable,
     post_next,
     take_delivery,
     track,
@@ -106,7 +109,7 @@ async def test_refused_results_are_counted_by_channel_and_reason(
     for task_id in ("a", "b"):
         await ask_about(store, clock, task_id=task_id)
         lease, due = await take_delivery(store, clock)
-        await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+        await mark_undeliverable(store, due, lease, clock())
     await track(store, clock, "c", channel=OTHER_CHANNEL)
     await ask_about(store, clock, task_id="c")
     await post_next(store, clock)
@@ -157,3 +160,46 @@ async def test_servers_that_were_left_are_found(diagnosis: Diagnosis, store: Sto
     await store.guilds.left(GUILD, clock())
 
     assert await diagnosis.left_guilds() == {GUILD: clock()}
+
+
+async def test_polls_that_are_wanted_are_counted(diagnosis: Diagnosis, store: Store, clock: FakeClock):
+    """Those of the next interval; the most overdue of all says since when."""
+    assert await diagnosis.polls_wanted(clock()) == Waiting(0, None)
+    since = clock()
+    await track(store, clock, "now", "soon", "later", "ended")
+    await ask_about(store, clock, make_waiting(id="later", due_at=since + HOUR), task_id="later")
+    await ask_about(store, clock, task_id="ended")
+
+    assert await diagnosis.polls_wanted(since) == Waiting(2, since)
+    assert await diagnosis.polls_wanted(since + HOUR) == Waiting(3, since)
+
+
+async def test_results_that_nobody_takes_are_overdue(diagnosis: Diagnosis, store: Store, clock: FakeClock):
+    """Counted from the task's end, one minute after they were due."""
+    await track_ended(store, clock)
+    ended = clock() - RESULT_FOLLOWS
+    await track(store, clock, "waiting")
+    assert await diagnosis.overdue_results(ended + RESULT_OVERDUE_AFTER - 1) == Waiting(0, None)
+    assert await diagnosis.overdue_results(ended + RESULT_OVERDUE_AFTER) == Waiting(1, ended)
+
+    await post_next(store, clock)
+    assert await diagnosis.overdue_results(clock() + HOUR) == Waiting(0, None)
+
+
+async def test_results_that_discord_refused_are_overdue_but_for_a_block_by_its_edge(
+    diagnosis: Diagnosis, store: Store, clock: FakeClock
+):
+    """A quarantined one as well; one whose video is still being downloaded is not."""
+    reasons: dict[str, dict[str, Any]] = {
+        "odd": {"odd_attempt": 1, "last_error": "418"},
+        "bug": {"quarantine_reason": "KeyError"},
+        "block": {"attempt": 1, "last_error": DiscordUnavailable("", blocked=1).problem.to_text()},
+        "download": {"download_attempt": 1, "last_error": "504"},
+    }
+    await track(store, clock, *reasons)
+    for task_id, changes in reasons.items():
+        await ask_about(store, clock, task_id=task_id)
+        lease, due = await take_delivery(store, clock)
+        await store.deliveries.postpone(due.delivery.id, lease, clock() + 2 * HOUR, **changes)
+
+    assert (await diagnosis.overdue_results(clock() + HOUR)).count == 2

@@ -3,7 +3,6 @@
 import pytest
 
 from bot.core.clock import DAY
-from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import DeliveryState
 from bot.storage.store import Store
 from tests.factories import (
@@ -17,6 +16,7 @@ from tests.factories import (
     ask_about,
     look_up,
     make_request,
+    mark_undeliverable,
     post_next,
     take_delivery,
     track,
@@ -35,7 +35,7 @@ def everywhere(guild_id: int) -> bool:
 async def undeliverable(store: Store, clock: FakeClock) -> None:
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+    await mark_undeliverable(store, due, lease, clock())
 
 
 async def test_ready_tells_who_is_missing_and_who_is_back_once(store: Store, clock: FakeClock):
@@ -159,38 +159,39 @@ async def test_undeliverable_becomes_due_again(store: Store, clock: FakeClock):
     """With the nonce it had: it was never posted."""
     await undeliverable(store, clock)
     before = (await look_up(store)).delivery
-    assert await store.guilds.undeliverable_channels(GUILD) == {CHANNEL}
+    assert [row.delivery_id for row in await store.guilds.refused(GUILD)] == [before.id]
 
-    assert await store.guilds.revive([CHANNEL, OTHER_CHANNEL], clock()) == 1
+    assert await store.guilds.revive([before.id, before.id + 1], clock()) == 1
 
     after = (await look_up(store)).delivery
     assert (after.state, after.nonce, after.due_at) == (DeliveryState.DUE, before.nonce, clock())
     assert after.ended_at == before.ended_at
-    assert await store.guilds.undeliverable_channels(GUILD) == set()
-    assert await store.guilds.revive([CHANNEL], clock()) == 0
+    assert await store.guilds.refused(GUILD) == []
+    assert await store.guilds.revive([before.id], clock()) == 0
 
 
 async def test_what_was_delivered_again_meanwhile_stays_ended(store: Store, clock: FakeClock):
     """Somebody used /veo redeliver: one message is enough."""
     await undeliverable(store, clock)
+    first = (await look_up(store)).delivery.id
     assert await store.tracking.redeliver(await look_up(store), OWNER, clock())
 
-    assert await store.guilds.revive([CHANNEL], clock()) == 0
+    assert await store.guilds.revive([first], clock()) == 0
     await post_next(store, clock)
-    assert await store.guilds.revive([CHANNEL], clock()) == 0
+    assert await store.guilds.revive([first], clock()) == 0
 
 
 async def test_undeliverable_of_a_task_that_is_polled_again_stays_ended(store: Store, clock: FakeClock):
     """It was lost; another channel tracks it again, and there is nothing to post until that is answered."""
     await track_ended(store, clock, LOST)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+    await mark_undeliverable(store, due, lease, clock())
     clock.advance(DAY)
     await track(store, clock, channel=OTHER_CHANNEL)
 
-    assert await store.guilds.revive([CHANNEL], clock()) == 0
+    assert await store.guilds.revive([due.delivery.id], clock()) == 0
     await ask_about(store, clock)
-    assert await store.guilds.revive([CHANNEL], clock()) == 1
+    assert await store.guilds.revive([due.delivery.id], clock()) == 1
 
 
 async def test_revived_delivery_has_its_card_edited(store: Store, clock: FakeClock):
@@ -199,11 +200,11 @@ async def test_revived_delivery_has_its_card_edited(store: Store, clock: FakeClo
     await store.cards.set_message(shown.card.card.id, 7000)
     await ask_about(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+    await mark_undeliverable(store, due, lease, clock())
     claim = await store.cards.claim(10, clock())
     assert await store.cards.mark_edited(claim.work[0].card, claim.lease, clock())
 
-    await store.guilds.revive([CHANNEL], clock())
+    await store.guilds.revive([due.delivery.id], clock())
 
     claim = await store.cards.claim(10, clock())
     assert [view.rows[0].delivery.state for view in claim.work] == [DeliveryState.DUE]
@@ -213,12 +214,12 @@ async def test_what_is_older_than_a_month_is_noise(store: Store, clock: FakeCloc
     await undeliverable(store, clock)
     clock.advance(30 * DAY)
 
-    assert await store.guilds.revive([CHANNEL], clock()) == 0
+    assert await store.guilds.revive([(await look_up(store)).delivery.id], clock()) == 0
 
 
 async def test_other_servers_channels_are_not_looked_at(store: Store, clock: FakeClock):
     await track(store, clock)
     await ask_about(store, clock, DONE)
 
-    assert await store.guilds.undeliverable_channels(OTHER_GUILD) == set()
-    assert await store.guilds.undeliverable_channels(GUILD) == set()
+    assert await store.guilds.refused(OTHER_GUILD) == []
+    assert await store.guilds.refused(GUILD) == []

@@ -15,11 +15,12 @@ from bot.core.api_pause import API_PAUSE_KEY
 from bot.core.clock import DAY
 from bot.core.errors import DependencyDown, StorageUnavailable
 from bot.core.results import living_link
-from bot.core.tasks import Card, Delivery, Doubt, TrackedTask
+from bot.core.tasks import Card, Delivery, Doubt, Obstacle, TrackedTask
 from bot.core.tracking import Limits
 from bot.core.verdicts import PollOutcome
 from bot.storage.delivery_queue import DeliveryQueue
 from bot.storage.engine import Database
+from bot.storage.guilds import Guilds
 from bot.storage.migrations import NEWEST, STEPS, Step, _apply, migrate, schema_version
 from bot.storage.store import open_database, open_store
 from bot.storage.tables import (
@@ -395,7 +396,7 @@ async def test_old_rows_are_worked_on(old_database: Database):
     assert sorted(task.id for task in claim.work) == ["empty", "known", "new", "typo"]
     task = next(task for task in claim.work if task.id == "known")
     await queue.record([PollOutcome(task, claim.lease, NOW, make_waiting(task, doubt=Doubt.NOT_FOUND))], NOW)
-    owed = await DeliveryQueue(old_database, lease_time=30_000).claim(10, NOW)
+    owed = await DeliveryQueue(old_database, lease_time=30_000, run=1).claim(10, NOW)
 
     found = {task.id: task for task in await all_rows(old_database, TrackedTask, tasks)}
     assert (found["known"].doubt, found["known"].known) == (Doubt.NOT_FOUND, True)
@@ -417,7 +418,8 @@ async def test_deliveries_of_schema_4_can_be_prepared_after_step_5(old_database:
     """The step finds rows that the schema of before wrote."""
     assert await migrate(old_database, STEPS[:4]) == (3, 4)
     assert await migrate(old_database, STEPS[:5]) == (4, 5)
-    queue = DeliveryQueue(old_database, lease_time=30_000)
+    assert await migrate(old_database) == (5, NEWEST)
+    queue = DeliveryQueue(old_database, lease_time=30_000, run=1)
     claim = await queue.claim(1, NOW)
     (due,) = claim.work
 
@@ -451,3 +453,59 @@ async def test_columns_after_the_steps_are_those_of_tables_on_postgresql(server:
     await declared.close()
 
     assert found[0] == found[1]
+
+
+# -- step 6: what version 0.1.0 wrote about a refusal ----------------------------------------------
+
+OBSTACLES_OF_OLD_SENTENCES = {
+    "the server's AutoMod blocked the message": Obstacle.FORM,
+    "Discord blocked a link in the message": Obstacle.FORM,
+    "Discord did not accept the message's form": Obstacle.FORM,
+    "the channel is gone": Obstacle.GONE,
+    "a channel of this kind takes no messages": Obstacle.GONE,
+    "the thread is locked": Obstacle.THREAD,
+    "the server has as many threads as it may have active ones": Obstacle.THREAD,
+    "I may not post or attach files in the channel any more": Obstacle.PERMISSION,
+    "I have no access to the channel any more": Obstacle.PERMISSION,
+}
+
+
+async def test_old_refusals_have_an_obstacle_and_their_people_were_told(old_database: Database):
+    """By their sentences; our rights of that time are not known, and nobody is told a second time."""
+    await migrate(old_database, STEPS[:3])
+
+    async def insert(connection: AsyncConnection) -> None:
+        for number, sentence in enumerate(OBSTACLES_OF_OLD_SENTENCES):
+            await connection.execute(
+                sa.text(
+                    "INSERT INTO deliveries (id, task_id, guild_id, channel_id, requester_id, state, nonce, "
+                    "created_at, attempt, trouble, ended_at) VALUES (:id, 'done', 1, :channel, 100, "
+                    "'undeliverable', :nonce, :now, 0, :sentence, :now)"
+                ),
+                {
+                    "id": 100 + number,
+                    "channel": 1000 + number,
+                    "nonce": f"vold{number}",
+                    "now": NOW,
+                    "sentence": sentence,
+                },
+            )
+
+    await old_database.run(insert)
+    await migrate(old_database)
+
+    found = {each.id: each for each in await all_rows(old_database, Delivery, deliveries)}
+    refused = [each for each in found.values() if each.id >= 100]
+    assert [each.obstacle for each in refused] == [*OBSTACLES_OF_OLD_SENTENCES.values()]
+    assert {(each.told_since, each.told_at, each.ended_at) for each in refused} == {(NOW, NOW, NOW)}
+    assert (found[21].obstacle, found[21].told_at, found[21].run) == (None, None, None)
+
+
+async def test_old_refusals_that_a_permission_may_end_are_looked_at(old_database: Database):
+    """Once after a day, because our rights of that time are not known."""
+    await migrate(old_database)
+
+    (refused,) = await Guilds(old_database).refused(1)
+
+    assert (refused.delivery_id, refused.channel_id, refused.rights) == (23, 10, None)
+    assert (refused.since, refused.retried_blindly) == (NOW, False)

@@ -21,6 +21,7 @@ from tests.factories import (
     make_waiting,
     mark_posted,
     post_next,
+    press_bell,
     take_delivery,
     track,
     track_ended,
@@ -51,7 +52,7 @@ async def test_everything_that_names_a_person_goes(store: Store, clock: FakeCloc
     await track(store, clock, "open")
     others = await track(store, clock, "theirs", by=STRANGER, channel=OTHER_CHANNEL)
     assert others.card
-    await store.tracking.watch(others.card.card.id, OWNER)
+    await press_bell(store, others, OWNER)
     await track(store, clock, "moderated", by=STRANGER)
     await store.tracking.cancel(CHANNEL, "moderated", OWNER, clock(), may_cancel_any=True)
     assert await store.people.stored_about(OWNER) == StoredData(live=1, ended=1, watched=1, stopped=1)
@@ -90,7 +91,7 @@ async def test_what_is_being_posted_stays_until_the_next_time(store: Store, cloc
     """Its outcome must find its row; nothing is posted for somebody who is half erased."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.begin_sending(due.delivery.id, lease, clock())
+    await store.deliveries.begin_sending(due, lease, clock())
 
     assert await store.people.erase(OWNER, clock()) == ErasureResult(deliveries=0, being_posted=1)
     assert await mark_posted(store, due, lease, 5000, clock())
@@ -104,7 +105,7 @@ async def test_claimed_delivery_that_is_erased_is_not_sent(store: Store, clock: 
 
     await store.people.erase(OWNER, clock())
 
-    assert not await store.deliveries.begin_sending(due.delivery.id, lease, clock())
+    assert not await store.deliveries.begin_sending(due, lease, clock())
 
 
 async def test_card_is_edited_without_a_name_and_then_goes(store: Store, clock: FakeClock):

@@ -1,9 +1,13 @@
 """Several processes over one PostgreSQL, beyond the store's contract: locks, notifications, a lost server."""
 
 import asyncio
+import contextlib
 import re
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -17,8 +21,9 @@ from bot.core.tasks import DeliveryState, TaskState
 from bot.core.tracking import Limits, QuotaReached, TrackRequest
 from bot.core.verdicts import PollOutcome
 from bot.storage import postgresql
+from bot.storage.clock_watch import ClockWatch
 from bot.storage.engine import Database, notify
-from bot.storage.migrations import NEWEST, migrate
+from bot.storage.migrations import NEWEST, migrate, schema_version
 from bot.storage.postgresql import NotificationListener, clock_difference
 from bot.storage.rate_limit import SharedRateLimiter
 from bot.storage.store import CARDS, DELIVERIES, DISCORD, LEASE_TIME, TASKS, Store, open_database, open_store
@@ -377,6 +382,36 @@ async def test_clock_that_is_off_is_noticed(database: Database):
     assert await clock_difference(database, lambda: system_clock() + MINUTE) > 55 * SECOND
 
 
+async def test_clocks_that_drift_apart_are_told_once_per_change(
+    database: Database, caplog: pytest.LogCaptureFixture
+):
+    """Health shows it as long as it lasts."""
+    caplog.set_level("INFO")
+    ahead = [0]
+    watch = ClockWatch(database, lambda: system_clock() + ahead[-1], limit=10 * SECOND)
+    seen = []
+    for now in (0, MINUTE, MINUTE, -MINUTE, 0, 0):
+        ahead.append(now)
+        await watch.look()
+        seen.append(watch.problems())
+
+    said = [record.getMessage() for record in caplog.records if "clock" in record.name]
+    assert [bool(problems) for problems in seen] == [False, True, True, True, False, False]
+    assert re.fullmatch(r"this machine's clock is \+(59|60) s off the database's: set both by NTP", said[0])
+    assert said[1:] == ["this machine's clock agrees with the database's again"]
+    assert "is -60 s off" in seen[3][0] or "is -61 s off" in seen[3][0]
+
+
+async def test_clock_of_a_file_is_the_machines_own(tmp_path: Path):
+    """There is no other to be apart from."""
+    database = open_database(f"sqlite:///{tmp_path / 'bot.db'}")
+    watch = ClockWatch(database, lambda: 0, limit=0)
+    await watch.look()
+
+    assert watch.problems() == []
+    await database.close()
+
+
 # -- notifications ---------------------------------------------------------------------------------
 
 
@@ -448,6 +483,142 @@ async def test_server_that_stops_and_starts_again_loses_nothing(own: Server, clo
         assert [task.id for task in (await store.tasks.claim(5, clock())).work] == ["vgen_abc123def456"]
         await eventually(lambda: len(notified) > before)
         assert len(notified) > before
+
+
+async def make_sessions_read_only(database: Database) -> int:
+    """What is left of a server that was replaced: its connections live on and take no writes."""
+    met = asyncio.Barrier(postgresql._MAX_CONNECTIONS)
+
+    async def refuse_writes(connection: AsyncConnection) -> int:
+        await connection.execute(sa.text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+        pid = int((await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one())
+        await met.wait()
+        return pid
+
+    pids = await asyncio.gather(*(database.run(refuse_writes) for _ in range(met.parties)))
+    return len(set(pids))
+
+
+async def test_pool_lets_go_of_a_server_that_takes_no_writes_any_more(url: str, clock: FakeClock):
+    """One attempt notices; the next ones go to where the address points now."""
+    async with processes(url, 1) as (store,):
+        assert await make_sessions_read_only(store.database) == postgresql._MAX_CONNECTIONS
+
+        with pytest.raises(StorageUnavailable, match="read-only transaction"):
+            await track(store, clock)
+
+        answers = await asyncio.gather(*(track(store, clock, f"vgen_{n}", by=n) for n in range(16)))
+        assert all(answer.card for answer in answers)
+
+
+@pytest.mark.parametrize("code", ["57P01", "57P02", "57P03"])
+async def test_pool_lets_go_of_a_server_that_is_being_stopped(url: str, clock: FakeClock, code: str):
+    """Every connection, and not only the one that was told."""
+    async with processes(url, 1) as (store,):
+        await make_sessions_read_only(store.database)
+        raises = f"DO $$ BEGIN RAISE EXCEPTION 'stopping' USING ERRCODE = '{code}'; END $$"
+
+        with pytest.raises(StorageUnavailable, match="stopping"):
+            await store.database.run(lambda c: c.execute(sa.text(raises)))
+
+        assert (await track(store, clock)).card
+
+
+async def test_server_that_takes_no_writes_is_refused_at_once(server: Server, brought_up: str):
+    """A standby is no database for a bot, and good enough for whoever only reads."""
+    url = server.database(brought_up)
+    name = urlsplit(url).path.strip("/")
+    server.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    writing, reading = open_database(url), open_database(url, read_only=True)
+
+    with pytest.raises(StorageUnavailable, match="takes no writes: a standby, or set to read-only"):
+        await migrate(writing)
+
+    assert await schema_version(reading) == NEWEST
+    await writing.close()
+    await reading.close()
+
+
+@asynccontextmanager
+async def forwarded(folder: Path, to: list[str]) -> AsyncIterator[str]:
+    """The folder of a socket that leads to the last server in `to`: an address that moves."""
+
+    async def pipe(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                target.write(data)
+                await target.drain()
+        target.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_unix_connection(to[-1])
+        await asyncio.gather(pipe(reader, there_writer), pipe(there_reader, writer))
+
+    async with await asyncio.start_unix_server(forward, folder / ".s.PGSQL.5432"):
+        yield str(folder)
+
+
+def socket_of(url: str) -> str:
+    return f"{parse_qs(urlsplit(url).query)['host'][0]}/.s.PGSQL.5432"
+
+
+async def test_address_that_moves_to_another_server_is_followed(
+    own: Server, server: Server, brought_up: str, clock: FakeClock
+):
+    """The old one lives on, read-only. Listening moves as well."""
+    old, new = own.database(), server.database(brought_up)
+    name = urlsplit(old).path.strip("/")
+    server.sql(f"ALTER DATABASE {urlsplit(new).path.strip('/')} RENAME TO {name}_moved")
+    own.sql(f"ALTER DATABASE {name} RENAME TO {name}_moved")
+    to = [socket_of(old)]
+    with tempfile.TemporaryDirectory() as short:
+        async with forwarded(Path(short), to) as folder:
+            url = f"postgresql://postgres:@/{name}_moved?host={folder}"
+            async with processes(url, 1) as (store,):
+                await track(store, clock, "vgen_before")
+                own.sql("ALTER SYSTEM SET default_transaction_read_only = on")
+                own.sql("SELECT pg_reload_conf()")
+                to.append(socket_of(new))
+                failures = await failures_until_tracked(store, clock)
+                tasks_there = await store.diagnosis.tasks_by_state()
+    own.sql("ALTER SYSTEM RESET default_transaction_read_only")
+    own.sql("SELECT pg_reload_conf()")
+
+    assert failures <= 2  # a reload takes a moment to reach a connection
+    assert tasks_there == {TaskState.WAITING: 1}
+
+
+async def failures_until_tracked(store: Store, clock: FakeClock) -> int:
+    for failures in range(10):
+        try:
+            await track(store, clock, "vgen_after")
+        except StorageUnavailable:
+            continue
+        return failures
+    raise AssertionError("the pool never let go")
+
+
+async def test_listener_leaves_a_server_that_takes_no_writes_any_more(
+    own: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Nobody notifies there. It comes back when the address leads to one that does."""
+    monkeypatch.setattr(postgresql, "_KEEPALIVE_INTERVAL", 0.05)
+    async with listening(own.database()) as notified:
+        own.sql("ALTER SYSTEM SET default_transaction_read_only = on")
+        own.sql("SELECT pg_reload_conf()")
+        await eventually(lambda: "PostgreSQL takes no writes any more" in caplog.text)
+        own.sql("ALTER SYSTEM RESET default_transaction_read_only")
+        own.sql("SELECT pg_reload_conf()")
+        before = len(notified)
+        await eventually(lambda: len(notified) > before, within=15)
+
+
+async def test_error_of_a_statement_tells_no_value_of_it(database: Database):
+    """It is logged, and what people wrote is nobody's business."""
+    with pytest.raises(sa.exc.ProgrammingError) as raised:
+        await database.run(lambda c: c.execute(sa.text("SELECT nonsense, :note"), {"note": "a private note"}))
+
+    assert "a private note" not in str(raised.value)
 
 
 async def test_transaction_whose_connection_is_cut_is_not_half_there(url: str, database: Database):

@@ -5,14 +5,13 @@ import asyncio
 import pytest
 
 from bot.core.clock import SECOND
-from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import DeliveryState, Doubt, TaskState
 from bot.core.tracking import (
     MAX_WATCHERS,
     Limits,
     LimitScope,
+    PressedButton,
     QuotaReached,
-    Registration,
     TrackRequest,
     UntrackResult,
     WatchResult,
@@ -37,7 +36,9 @@ from tests.factories import (
     make_task,
     make_waiting,
     mark_posted,
+    mark_undeliverable,
     post_next,
+    press_bell,
     take_delivery,
     track,
     track_ended,
@@ -51,11 +52,6 @@ async def untrack(
     store: Store, clock: FakeClock, *, by: int = OWNER, channel: int = CHANNEL
 ) -> UntrackResult:
     return await store.tracking.cancel(channel, TASK, by, clock(), may_cancel_any=False)
-
-
-async def watch(store: Store, registered: Registration, by: int) -> WatchResult:
-    assert registered.card
-    return await store.tracking.watch(registered.card.card.id, by)
 
 
 # -- track -----------------------------------------------------------------------------------------
@@ -109,7 +105,7 @@ async def test_same_id_twice_in_a_channel_is_found_and_stored_once(
         await post_next(store, clock)
     if state == "undeliverable":
         lease, due = await take_delivery(store, clock)
-        await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+        await mark_undeliverable(store, due, lease, clock())
 
     again = await track(store, clock, by=STRANGER)
 
@@ -255,7 +251,7 @@ async def test_two_who_ask_at_once_in_one_channel_leave_one_live_delivery(
 ):
     """Over two connections, as two processes would."""
     database = open_database(database_url)
-    other = TrackingQueries(database, limits=Limits(20, 50, 200), interval=INTERVAL)
+    other = TrackingQueries(database, limits=Limits(20, 50, 200), interval=INTERVAL, run=1)
 
     answers = await asyncio.gather(
         *(who.register(make_request(), clock()) for who in (store.tracking, other) * 4)
@@ -315,7 +311,7 @@ async def test_untrack_while_being_posted_is_refused(store: Store, clock: FakeCl
     """A message that is on its way cannot be held back."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.begin_sending(due.delivery.id, lease, clock())
+    await store.deliveries.begin_sending(due, lease, clock())
 
     assert await untrack(store, clock) is UntrackResult.BEING_POSTED
     assert await mark_posted(store, due, lease, 5000, clock())
@@ -325,7 +321,7 @@ async def test_untrack_between_two_attempts_to_post_cancels(store: Store, clock:
     """Nobody is sending it at the moment."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.begin_sending(due.delivery.id, lease, clock())
+    await store.deliveries.begin_sending(due, lease, clock())
     await store.deliveries.postpone(due.delivery.id, lease, clock() + 1, attempt=1, last_error="no")
 
     assert await untrack(store, clock) is UntrackResult.CANCELLED
@@ -444,16 +440,16 @@ async def test_watch_is_added_and_removed_by_pressing_again(store: Store, clock:
     """A toggle, for all that is still to come on the card."""
     registered = await track(store, clock, "t1", "t2")
 
-    assert await watch(store, registered, STRANGER) is WatchResult.ADDED
-    assert await watch(store, registered, STRANGER) is WatchResult.REMOVED
-    assert await watch(store, registered, STRANGER) is WatchResult.ADDED
+    assert await press_bell(store, registered, STRANGER) is WatchResult.ADDED
+    assert await press_bell(store, registered, STRANGER) is WatchResult.REMOVED
+    assert await press_bell(store, registered, STRANGER) is WatchResult.ADDED
     await ask_about(store, clock, task_id="t2")
     assert (await take_delivery(store, clock))[1].watchers == (STRANGER,)
 
 
 async def test_watch_by_the_owner_is_needless(store: Store, clock: FakeClock):
     """They are mentioned anyway."""
-    assert await watch(store, await track(store, clock), OWNER) is WatchResult.OWN
+    assert await press_bell(store, await track(store, clock), OWNER) is WatchResult.OWN
 
 
 async def test_watch_on_an_ended_card_is_too_late(store: Store, clock: FakeClock):
@@ -462,15 +458,71 @@ async def test_watch_on_an_ended_card_is_too_late(store: Store, clock: FakeClock
     await ask_about(store, clock)
     await post_next(store, clock)
 
-    assert await watch(store, registered, STRANGER) is WatchResult.ENDED
+    assert await press_bell(store, registered, STRANGER) is WatchResult.ENDED
 
 
 async def test_watch_is_full_at_its_limit_and_whoever_is_on_it_can_leave(store: Store, clock: FakeClock):
     """All mentions must fit one message."""
     registered = await track(store, clock)
     for user in range(MAX_WATCHERS):
-        assert await watch(store, registered, 1000 + user) is WatchResult.ADDED
+        assert await press_bell(store, registered, 1000 + user) is WatchResult.ADDED
 
-    assert await watch(store, registered, STRANGER) is WatchResult.FULL
-    assert await watch(store, registered, 1000) is WatchResult.REMOVED
-    assert await watch(store, registered, STRANGER) is WatchResult.ADDED
+    assert await press_bell(store, registered, STRANGER) is WatchResult.FULL
+    assert await press_bell(store, registered, 1000) is WatchResult.REMOVED
+    assert await press_bell(store, registered, STRANGER) is WatchResult.ADDED
+
+
+# -- the pace of one person ------------------------------------------------------------------------
+
+
+async def first_polls(store: Store, *ids: str) -> list[int | None]:
+    return [(await look_up(store, task_id)).task.due_at for task_id in ids]
+
+
+async def test_twenty_new_ids_of_a_person_are_polled_at_once_and_then_one_a_second(
+    database_url: str, clock: FakeClock
+):
+    """Nobody's list fills everybody's time at the API."""
+    async with open_store(database_url, limits=Limits(100, 100, 100), interval=INTERVAL) as store:
+        first, second = [f"a{n}" for n in range(20)], [f"b{n}" for n in range(20)]
+        await track(store, clock, *first)
+        now = clock()
+        await track(store, clock, *second)
+
+        assert await first_polls(store, *first) == [now] * 20
+        assert await first_polls(store, *second) == [now + n * SECOND for n in range(1, 21)]
+
+
+async def test_pace_of_one_person_holds_up_no_other(database_url: str, clock: FakeClock):
+    """Their first id is polled at once."""
+    async with open_store(database_url, limits=Limits(100, 100, 100), interval=INTERVAL) as store:
+        await track(store, clock, *(f"a{n}" for n in range(20)))
+        await track(store, clock, *(f"b{n}" for n in range(20)))
+        await track(store, clock, "theirs", by=STRANGER)
+
+        assert await first_polls(store, "theirs") == [clock()]
+
+
+async def test_pace_recovers_by_one_id_a_second(database_url: str, clock: FakeClock):
+    """Twenty seconds later twenty more are polled at once."""
+    async with open_store(database_url, limits=Limits(100, 100, 100), interval=INTERVAL) as store:
+        await track(store, clock, *(f"a{n}" for n in range(20)))
+        clock.advance(20 * SECOND)
+        again = [f"b{n}" for n in range(20)]
+        await track(store, clock, *again)
+
+        assert await first_polls(store, *again) == [clock()] * 20
+
+
+async def test_button_of_another_database_changes_nobody_s_card(store: Store, clock: FakeClock):
+    """A database that was put back gives a card's number again."""
+    registered = await track(store, clock)
+    assert registered.card
+    card_id = registered.card.card.id
+    foreign = PressedButton(900, "otherone")
+    assert await store.tracking.watch(card_id, STRANGER, foreign) is WatchResult.UNKNOWN_CARD
+    await store.cards.set_message(card_id, 900)
+
+    assert await press_bell(store, registered, STRANGER, message_id=901) is WatchResult.UNKNOWN_CARD
+    assert await store.tracking.watch(card_id, STRANGER, PressedButton(900, "")) is WatchResult.ADDED
+    assert await store.tracking.watch(card_id + 1, STRANGER, foreign) is WatchResult.UNKNOWN_CARD

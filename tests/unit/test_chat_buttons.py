@@ -9,11 +9,14 @@ import pytest
 
 from bot.chat.buttons import (
     DeleteButton,
+    DeleteDirectButton,
     ForgetButton,
     NotifyButton,
     card_buttons,
-    delete_id,
+    direct_buttons,
     forget_buttons,
+    is_direct,
+    is_result,
     result_buttons,
 )
 from bot.chat.messenger import attachment_name
@@ -30,10 +33,13 @@ from bot.core.tasks import (
     TaskState,
     TrackedTask,
 )
-from tests.factories import NOW, make_delivery, make_task
+from bot.core.tracking import PressedButton
+from tests.factories import NOW, TASK, make_delivery, make_task
 
 LARGEST = 2**63 - 1
 LINK = "https://cdn.example/v/1.mp4?sig=a%2Fb"
+PART = "abcdefgh"
+NONCE = f"v{PART}ijkl"
 SECONDARY, URL = discord.ButtonStyle.secondary.value, discord.ButtonStyle.link.value
 
 
@@ -50,7 +56,7 @@ def task(**changes: Any) -> TrackedTask:
 
 
 def delivery(**changes: Any) -> Delivery:
-    return make_delivery(**{"state": DeliveryState.DUE, "due_at": NOW} | changes)
+    return make_delivery(**{"state": DeliveryState.DUE, "due_at": NOW, "nonce": NONCE} | changes)
 
 
 def result(of: TrackedTask, delivery_id: int = 7) -> ResultMessage:
@@ -68,7 +74,11 @@ async def test_on_result_while_the_link_lives_has_the_original_and_delete():
     original, delete = items(result_buttons(result(task()), NOW))
 
     assert (original["style"], original["label"], original["url"]) == (URL, "Original", LINK)
-    assert (delete["style"], delete["label"], delete["custom_id"]) == (SECONDARY, "Delete", "veo:delete:7")
+    assert (delete["style"], delete["label"], delete["custom_id"]) == (
+        SECONDARY,
+        "Delete",
+        "veo:delete:7:abcdefgh",
+    )
     assert "url" not in delete
 
 
@@ -111,7 +121,7 @@ async def test_on_card_has_notify_while_something_is_to_come(state: DeliveryStat
 
     shown = [(item["label"], item["custom_id"], item["emoji"]["name"]) for item in items(card_buttons(view))]
 
-    notify = ("Notify me too", f"veo:notify:{LARGEST}", "🔔")
+    notify = ("Notify me too", f"veo:notify:{LARGEST}:abcdefgh", "🔔")
     assert shown == ([notify] if state in LIVE else [])
 
 
@@ -126,14 +136,25 @@ async def test_views_have_no_timeout():
 @pytest.mark.parametrize("number", [1, LARGEST])
 async def test_custom_id_of_each_button_matches_its_template(number: int):
     """After a restart the pattern is all that leads a press back to its button."""
-    ids = {NotifyButton: NotifyButton(number).custom_id, DeleteButton: delete_id(number)}
-
-    for button, custom_id in ids.items():
+    for button in (NotifyButton, DeleteButton, DeleteDirectButton):
+        custom_id = button(number, PART).custom_id
         match = button.__discord_ui_compiled_template__.fullmatch(custom_id)
         assert match is not None
-        assert match.groups() == (str(number),)
+        assert match.groups() == (str(number), PART)
         assert len(custom_id) <= 100
-    assert DeleteButton(number).custom_id == ids[DeleteButton]
+
+
+@pytest.mark.parametrize("button", [NotifyButton, DeleteButton])
+async def test_custom_id_of_version_0_1_0_leads_to_its_button(button: type[NotifyButton | DeleteButton]):
+    """Without a part of the nonce: those messages are still there."""
+    match = button.__discord_ui_compiled_template__.fullmatch(button(42).custom_id)
+    nobody: Any = None
+    assert match is not None
+
+    again = await button.from_custom_id(nobody, button(42).item, match)
+
+    assert again.part == ""
+    assert again.custom_id in ("veo:notify:42", "veo:delete:42")
 
 
 async def test_forget_button_names_nobody():
@@ -146,17 +167,25 @@ async def test_forget_button_names_nobody():
 
 
 @pytest.mark.parametrize(
-    "custom_id", ["veo:delete:", "veo:delete:x", "veo:delete:" + "1" * 20, "veo:notify:1"]
+    "custom_id",
+    [
+        "veo:delete:",
+        "veo:delete:x",
+        "veo:delete:" + "1" * 20,
+        "veo:notify:1",
+        "veo:delete:1:short",
+        "veo:delete:1:",
+    ],
 )
 def test_delete_template_with_a_foreign_id_does_not_match(custom_id: str):
-    """Only what delete_id made."""
+    """Only what a button made."""
     assert DeleteButton.__discord_ui_compiled_template__.fullmatch(custom_id) is None
 
 
 @pytest.mark.parametrize("button", [NotifyButton, DeleteButton])
 async def test_button_from_its_custom_id_is_the_same_button(button: type[NotifyButton | DeleteButton]):
     """discord.py builds it anew for every press."""
-    before = button(42)
+    before = button(42, PART)
     match = button.__discord_ui_compiled_template__.fullmatch(before.custom_id)
     nobody: Any = None
     assert match is not None
@@ -183,3 +212,62 @@ def test_attachment_name_replaces_what_a_file_name_cannot_bear(task_id: str, nam
     """veo_<id>.mp4 of letters, digits, dots, underscores and hyphens."""
     assert attachment_name(task_id) == name
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,136}", name)
+
+
+# -- which message it is ---------------------------------------------------------------------------
+
+
+def message_with(custom_id: str, content: str = "") -> dict[str, Any]:
+    """As Discord gives it in a history: rows of components."""
+    return {"content": content, "components": [{"type": 1, "components": [{"custom_id": custom_id}]}]}
+
+
+@pytest.mark.parametrize(
+    ("custom_id", "content", "expected"),
+    [
+        (f"veo:delete:7:{PART}", "", True),
+        ("veo:delete:7:otherone", f"`{TASK}`", False),
+        (f"veo:delete:8:{PART}", f"`{TASK}`", False),
+        ("veo:delete:7", f"`{TASK}` is ready", True),
+        ("veo:delete:7", "`vgen_other` is ready", False),
+        (f"veo:direct:7:{PART}", f"`{TASK}`", False),
+    ],
+)
+def test_is_result_by_number_and_nonce(custom_id: str, content: str, expected: bool):
+    """Another database has numbers of its own; version 0.1.0 wrote no nonce, but the task's id."""
+    assert is_result(message_with(custom_id, content), delivery()) is expected
+
+
+def test_is_direct_by_number_and_nonce():
+    """The direct message, and not the result."""
+    assert is_direct(message_with(f"veo:direct:7:{PART}"), delivery())
+    assert not is_direct(message_with("veo:direct:7:otherone"), delivery())
+    assert not is_direct(message_with(f"veo:delete:7:{PART}"), delivery())
+
+
+async def test_look_ups_find_the_messages_that_the_buttons_make():
+    """What is written and what is looked for agree."""
+    [button] = items(direct_buttons(delivery()))
+    assert is_direct(message_with(button["custom_id"]), delivery())
+    *_, delete = items(result_buttons(result(task()), NOW))
+    assert is_result(message_with(delete["custom_id"]), delivery())
+
+
+@pytest.mark.parametrize(
+    ("message_id", "pressed", "expected"),
+    [
+        (900, PressedButton(900, ""), True),
+        (900, PressedButton(900, PART), True),
+        (900, PressedButton(901, PART), False),
+        (None, PressedButton(901, PART), True),
+        (None, PressedButton(901, "otherone"), False),
+        (None, PressedButton(901, ""), False),
+    ],
+    ids=["0.1.0", "same", "another message", "not recorded yet", "another database", "not recorded, 0.1.0"],
+)
+def test_pressed_button_is_on_its_message_alone(
+    message_id: int | None, pressed: PressedButton, expected: bool
+):
+    """A database that was put back gives a number again: its button must not act on another message."""
+    assert pressed.is_on(message_id, NONCE) is expected
+    assert pressed.is_on_result(delivery(message_id=message_id)) is expected

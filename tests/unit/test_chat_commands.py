@@ -303,7 +303,8 @@ async def test_redeliver_defers_before_the_api_is_asked_for_a_fresh_link(
 async def test_message_command_takes_no_secret_for_an_id(tracking: Tracking, store: Store):
     """A message with a key and an id: the id."""
     unused: Any = Mock()
-    message: Any = SimpleNamespace(content=f"key={SECRET} Bearer {SECRET} and {TASK}")
+    text = f"key={SECRET} Bearer {SECRET} and {TASK}"
+    message: Any = SimpleNamespace(content=text, embeds=[], components=[], message_snapshots=[])
     asked = interaction()
     callback: Any = message_command(tracking, unused).callback
     await callback(asked, message)

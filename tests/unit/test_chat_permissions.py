@@ -1,10 +1,19 @@
 """What the bot needs in each kind of channel, by the names that the server settings show."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import discord
 import pytest
 from discord import ChannelType
 
-from bot.chat.permissions import missing_permissions
+from bot.chat.permissions import (
+    computed_rights,
+    may_post,
+    may_send_text,
+    missing_permissions,
+    rights_in_guild,
+)
 
 ALL_NEEDED = {
     "view_channel": "View Channel",
@@ -61,3 +70,82 @@ def test_missing_permissions_with_none_names_all_the_needed(channel: ChannelType
 def test_missing_permissions_of_an_administrator_is_empty(channel: ChannelType):
     """An administrator may everything, whatever the other bits say."""
     assert missing_permissions(discord.Permissions(administrator=True), channel) == []
+
+
+# -- computed from the cache -----------------------------------------------------------------------
+
+ALL = discord.Permissions.all().value
+TEXT_ONLY = discord.Permissions(view_channel=True, send_messages=True).value
+
+
+class Channel:
+    """As much of a channel as is asked for."""
+
+    def __init__(self, rights: int, kind: ChannelType = ChannelType.text) -> None:
+        self.type = kind
+        self.rights = rights
+
+    def permissions_for(self, _: object) -> discord.Permissions:
+        return discord.Permissions(self.rights)
+
+
+def guild_with(channels: dict[int, Channel], *, unavailable: bool = False) -> Any:
+    return SimpleNamespace(
+        id=1, unavailable=unavailable, me=object(), get_channel_or_thread=lambda number: channels.get(number)
+    )
+
+
+def client_with(guild: Any, *, is_up: bool = True) -> Any:
+    return SimpleNamespace(get_guild=lambda _: guild, is_up=lambda: is_up)
+
+
+@pytest.mark.parametrize(
+    ("client", "rights"),
+    [
+        (client_with(guild_with({10: Channel(TEXT_ONLY)})), TEXT_ONLY),
+        (client_with(guild_with({})), 0),
+        (client_with(None), 0),
+        (client_with(None, is_up=False), None),
+        (client_with(guild_with({10: Channel(ALL)}, unavailable=True)), None),
+        (client_with(guild_with({10: Channel(ALL)}), is_up=False), None),
+    ],
+    ids=["as cached", "no such channel", "no member", "gateway is down", "outage", "old cache"],
+)
+def test_computed_rights_are_not_known_without_a_gateway_and_in_an_outage(client: Any, rights: int | None):
+    """An old cache says nothing of today; a channel that we do not see is one without rights."""
+    assert computed_rights(client, 1, 10) == rights
+
+
+def test_rights_that_cannot_be_computed_are_none_at_all():
+    """The channel above a thread is hidden from us."""
+
+    class Hidden(Channel):
+        def permissions_for(self, _: object) -> discord.Permissions:
+            raise discord.ClientException("no parent")
+
+    assert rights_in_guild(guild_with({10: Hidden(ALL)}), 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        (client_with(None, is_up=False), True),
+        (client_with(guild_with({})), False),
+        (client_with(guild_with({10: Channel(TEXT_ONLY)})), True),
+        (client_with(guild_with({10: Channel(discord.Permissions(attach_files=True).value)})), False),
+        (client_with(guild_with({10: Channel(discord.Permissions(administrator=True).value)})), True),
+    ],
+    ids=["not known", "no such channel", "text alone", "files alone", "administrator"],
+)
+def test_text_may_be_sent_where_nothing_says_otherwise(client: Any, expected: bool):
+    """Only what is computed is a reason not to try."""
+    assert may_send_text(client, 1, 10) is expected
+
+
+def test_may_post_needs_all_that_a_result_needs_and_a_channel():
+    """Files included."""
+    guild = guild_with({10: Channel(ALL)})
+
+    assert may_post(guild, 10, ALL)
+    assert not may_post(guild, 10, TEXT_ONLY)
+    assert not may_post(guild, 11, ALL)

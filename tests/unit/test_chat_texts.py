@@ -11,8 +11,8 @@ from bot.chat.texts.escape import length
 from bot.core.api_pause import PauseReason, PauseState
 from bot.core.clock import DAY, HOUR, MINUTE
 from bot.core.problems import Problem, ProblemCode
-from bot.core.results import ResultMessage, Video
-from bot.core.tasks import DeliveryState, DueDelivery, ExistingDelivery, TaskState, TrackedTask
+from bot.core.results import ResultMessage, Video, ids_that_fit
+from bot.core.tasks import DeliveryState, DueDelivery, ExistingDelivery, Form, TaskState, TrackedTask
 from bot.core.tracking import (
     MAX_WATCHERS,
     LimitScope,
@@ -549,7 +549,7 @@ def test_undeliverable_says_what_came_of_it_and_fits(state: TaskState):
     assert length(text) <= 2000
     assert f"`{LONG_ID}`" in text
     assert "the channel is gone" in text
-    assert "/veo redeliver" in text
+    assert "It will not be posted anywhere else." in text
     assert "@everyone" not in outside_code(text)
     assert ("<https://x.test/v.mp4>" in text) is (state is TaskState.COMPLETED)
 
@@ -578,7 +578,7 @@ def test_bare_result_holds_no_word_from_outside():
     task = replace(TASK, state=TaskState.FAILED, reason="bad words", finished_at=NOW)
     due = DueDelivery(replace(DELIVERY, note="a bad note"), task, ())
 
-    said = results.result(ResultMessage(due, bare=True), NOW)
+    said = results.result(ResultMessage(due, form=Form.BARE), NOW)
 
     assert "bad" not in said
     assert f"`{TASK.id}`" in said
@@ -597,7 +597,7 @@ def test_bare_result_of_a_task_past_its_deadline_leaves_out_the_status():
     late = Problem(ProblemCode.PAST_DEADLINE, {"deadline": 6 * HOUR, "api_status": "bad"}).to_text()
     due = DueDelivery(DELIVERY, replace(TASK, state=TaskState.LOST, cause=late), ())
 
-    said = results.result(ResultMessage(due, bare=True), NOW)
+    said = results.result(ResultMessage(due, form=Form.BARE), NOW)
 
     assert "bad" not in said
     assert "No result within 6 hours; it is still not finished." in said
@@ -687,3 +687,52 @@ def test_malformed_ids_are_never_shown_with_a_credential_in_them():
 
     assert "AIza" not in text
     assert "`ok/2`" in text
+
+
+# -- direct messages and shared messages ---------------------------------------------------------------
+
+COMES_BACK = {ProblemCode.MAY_NOT_POST, ProblemCode.NO_ACCESS, ProblemCode.THREAD_LOCKED}
+CHANNEL_ENDED = {ProblemCode.CHANNEL_GONE, ProblemCode.WRONG_CHANNEL_KIND}
+
+
+@pytest.mark.parametrize("problem_code", ProblemCode)
+def test_direct_message_promises_only_what_will_come(problem_code: ProblemCode):
+    """What comes back by itself says so; the rest names /veo redeliver, unless there is no channel."""
+    due = DueDelivery(DELIVERY, replace(TASK, state=TaskState.FAILED, reason="no", finished_at=NOW), ())
+    data: dict[str, str | int] = {
+        "deadline": HOUR,
+        "silence": HOUR,
+        "status": 400,
+        "limit": 5,
+        "size": 9,
+        "api_status": "x",
+    }
+
+    said = results.undeliverable(ResultMessage(due), Problem(problem_code, data), NOW)
+
+    assert ("I post it there by myself once" in said) is (problem_code in COMES_BACK)
+    assert ("It will not be posted anywhere else" in said) is (problem_code in CHANNEL_ENDED)
+    can_be_asked = problem_code not in CHANNEL_ENDED | {ProblemCode.NO_ACCESS}
+    assert ("/veo redeliver" in said) is can_be_asked
+
+
+@pytest.mark.parametrize("watchers", [0, MAX_WATCHERS])
+@pytest.mark.parametrize("length_of_id", [1, 36, 128])
+def test_shared_message_names_every_id_that_was_chosen_for_it(watchers: int, length_of_id: int):
+    """As many as fit beside the mentions: 2,000 characters, and none is left out of its own message."""
+    ids = [f"{number:0>{length_of_id}}"[-length_of_id:] for number in range(20)]
+    count = ids_that_fit(ids, 1 + watchers)
+    assert count >= 1
+    unknown = Problem(ProblemCode.UNKNOWN_ID).to_text()
+    task = replace(TASK, id=ids[0], state=TaskState.LOST, cause=unknown, finished_at=NOW)
+    people = tuple(LARGEST - number for number in range(watchers))
+    delivery = replace(DELIVERY, task_id=ids[0], note="n" * 200, requester_id=LARGEST - 99)
+    message = ResultMessage(DueDelivery(delivery, task, people), shared_ids=tuple(ids[1:count]))
+
+    said = results.result(message, NOW + DAY)
+    told = results.undeliverable(message, Problem(ProblemCode.NO_ACCESS), NOW + DAY)
+
+    assert length(said) <= 2000
+    assert length(told) <= 2000
+    assert all(f"`{task_id}`" in said for task_id in ids[:count])
+    assert said.count("<@") == watchers + 1

@@ -1,7 +1,11 @@
 """The command line's own decisions."""
 
 import asyncio
+import os
+import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +14,7 @@ from bot.cli import main as cli
 from bot.core.errors import StorageUnavailable
 from bot.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 SETTINGS = Settings.model_validate({"discord_token": "MTE.x.y", "veo_api_key": "key"})
 
 
@@ -38,3 +43,61 @@ def test_database_that_goes_away_during_the_start_is_no_bug(caplog: pytest.LogCa
         "DATABASE_URL: the database did not answer: canceling statement due to lock timeout"
     ]
     assert caplog.records[0].exc_info is None
+
+
+def run_python(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    inherited = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        env=inherited | environment,
+        cwd=ROOT / "docs",
+        check=False,
+        encoding="utf-8",
+    )
+
+
+def test_version_is_told_without_any_setting():
+    said = run_python("-m", "bot", "--version")
+
+    assert (said.returncode, said.stdout) == (0, f"veo-courier {version('veo-courier')}\n")
+
+
+@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LANG": "C", "PYTHONUTF8": "0"}])
+@pytest.mark.parametrize("arguments", [("--help",), ("move", "--help"), ()])
+def test_terminal_that_is_not_utf_8_gets_question_marks(
+    environment: dict[str, str], arguments: tuple[str, ...]
+):
+    """Never an exception: a sentence with signs missing is better than none."""
+    said = run_python("-m", "bot", *arguments, **environment, VEO_API_URL="ftp://caf\u00e9")
+
+    assert "Error" not in said.stderr
+    assert said.returncode == (0 if arguments else 2)
+    if not arguments:
+        assert "VEO_API_URL: 'ftp://caf" in said.stderr
+
+
+# What Windows lacks, and what is imported before by the standard library itself.
+WITHOUT_UNIX = """
+import asyncio, multiprocessing, subprocess, sys
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+import bot.cli.main
+from bot.process import raise_file_limit
+print(raise_file_limit())
+import os
+os.name = "nt"
+print(bot.cli.main.main(["check"]))
+"""
+
+
+def test_windows_gets_one_sentence():
+    """Nothing of Unix is needed to say it."""
+    said = run_python("-c", WITHOUT_UNIX)
+
+    assert said.stdout.splitlines()[1:] == ["69"], said.stderr
+    assert int(said.stdout.splitlines()[0]) > 1000
+    assert said.stderr.splitlines()[-1] == (
+        "veo-courier does not run on Windows itself: use Docker or WSL, see README.md"
+    )

@@ -53,7 +53,7 @@ def test_panels_lie_side_by_side_on_the_grid():
 @by_title
 def test_panel_has_a_unit_and_asks_the_chosen_source(panel: dict[str, Any]):
     """Seconds and bytes read as such."""
-    assert panel["fieldConfig"]["defaults"]["unit"] in {"s", "Bps", "ops", "reqps", "none"}
+    assert panel["fieldConfig"]["defaults"]["unit"] in {"s", "Bps", "bytes", "ops", "reqps", "none"}
     assert panel["datasource"] == SOURCE
     assert [target["datasource"] for target in panel["targets"]] == [SOURCE] * len(panel["targets"])
 

@@ -5,21 +5,37 @@ import contextvars
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from bot.core.errors import DiscordUnavailable, PermissionLost, Undeliverable
-from bot.core.log_fields import log_about
-from bot.core.problems import ProblemCode
-from bot.core.tasks import Card, CardView
-from bot.logs import JsonFormat, Redaction
+from bot.core.errors import DiscordUnavailable
+from bot.core.log_fields import describe_work, log_about, log_by, without_private_texts
+from bot.core.reactions import Reaction
+from bot.core.tasks import Card, CardView, DueDelivery
+from bot.logs import ConsoleFormat, JsonFormat, Redaction
 from bot.storage.store import Store
 from bot.work.card_updater import CardUpdater
 from bot.work.loop import DurableLoop
 from bot.work.tracking import Tracking
 from tests.deliverer_env import DelivererEnv, make_due
-from tests.factories import CHANNEL, GUILD, OWNER, TASK, look_up, make_request, make_task, track, track_ended
+from tests.factories import (
+    CHANNEL,
+    DONE,
+    GUILD,
+    OWNER,
+    TASK,
+    ask_about,
+    look_up,
+    make_delivery,
+    make_refusal,
+    make_request,
+    make_task,
+    track,
+    track_ended,
+)
 from tests.timing import FakeClock, eventually
 from tests.unit.test_work_poller import PollerEnv
 
@@ -47,10 +63,10 @@ def tracking(store: Store, env: DelivererEnv) -> Tracking:
 
 
 async def test_every_line_of_a_delivery_carries_its_ids(env: DelivererEnv, lines: Lines):
-    """From each module: the video cache, the poster, the deliverer, and the loop that meets a bug in them."""
+    """From the video cache, the poster, the direct message, and the loop that meets a bug in them."""
     await track_ended(env.store, env.clock)
     delivery = await env.delivery()
-    env.discord.errors.extend([PermissionLost(ProblemCode.MAY_NOT_POST), LookupError("a bug")])
+    env.discord.errors.extend([make_refusal(Reaction.MISSING_PERMISSION), LookupError("a bug")])
     loop = DurableLoop(
         env.store.deliveries, env.deliverer, slots=1, clock=env.clock, shutdown_timeout=1, may_cancel=False
     )
@@ -63,20 +79,21 @@ async def test_every_line_of_a_delivery_carries_its_ids(env: DelivererEnv, lines
     assert [entry["logger"] for entry in said] == [
         "bot.work.video_cache",
         "bot.work.posting",
+        "bot.work.telling",
         "bot.work.loop",
     ]
     assert "a bug in handling" in said[-1]["message"]
     for entry in said:
         assert entry["action"] == "deliver"
         assert (entry["task_id"], entry["delivery_id"]) == (TASK, delivery.id)
-        assert (entry["guild_id"], entry["channel_id"]) == (GUILD, CHANNEL)
+        assert (entry["guild_id"], entry["channel_id"], entry["person_id"]) == (GUILD, CHANNEL, OWNER)
         assert entry["attempt"] == 1
 
 
 async def test_attempt_is_the_one_that_is_made(env: DelivererEnv, lines: Lines):
     """The second line is about the second attempt."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.extend([DiscordUnavailable("503"), Undeliverable(ProblemCode.NO_ACCESS)])
+    env.discord.errors.extend([DiscordUnavailable("503"), make_refusal(Reaction.NO_ACCESS)])
     await env.deliver()
     await make_due(env)
     await env.deliver()
@@ -101,7 +118,7 @@ async def test_card_that_cannot_be_edited_names_its_channel(store: Store, clock:
 
     class Refusing:
         async def edit_card(self, view: CardView) -> None:
-            raise Undeliverable(ProblemCode.MESSAGE_DELETED)
+            raise make_refusal(Reaction.MESSAGE_GONE)
 
     updater = CardUpdater(queue=store.cards, editor=Refusing(), clock=clock)
     await updater.handle(1, CardView(Card(5, GUILD, CHANNEL, 900), (), attempt=2))
@@ -127,6 +144,7 @@ async def test_what_people_ask_for_is_logged_with_the_ids(tracking: Tracking, st
         "delivery_id": delivery.id,
         "guild_id": GUILD,
         "channel_id": CHANNEL,
+        "person_id": OWNER,
     }
     assert other["task_id"] == "vgen_other"
     assert untracked["message"] == f"{TASK} untracked"
@@ -141,6 +159,30 @@ async def test_redelivery_is_logged_with_the_ids(tracking: Tracking, env: Delive
 
     entry = lines()[-1]
     assert (entry["action"], entry["task_id"], entry["channel_id"]) == ("redeliver", TASK, CHANNEL)
+
+
+async def test_direct_message_is_logged_with_its_person(env: DelivererEnv, lines: Lines):
+    """It is nowhere else to be seen."""
+    await track_ended(env.store, env.clock)
+    env.discord.errors.append(make_refusal(Reaction.NO_ACCESS))
+    await env.deliver()
+
+    [told] = [entry for entry in lines() if "was told by direct message" in entry["message"]]
+    assert (told["task_id"], told["channel_id"], told["person_id"]) == (TASK, CHANNEL, OWNER)
+
+
+def test_command_names_who_used_it_and_where(lines: Lines):
+    """Also in the lines of libraries."""
+
+    def job() -> None:
+        log_by("status", guild_id=GUILD, channel_id=CHANNEL, person_id=OWNER)
+        logging.getLogger("discord.http").warning("We are being rate limited")
+
+    contextvars.copy_context().run(job)
+
+    [entry] = lines()
+    assert (entry["action"], entry["guild_id"], entry["channel_id"]) == ("status", GUILD, CHANNEL)
+    assert entry["person_id"] == OWNER
 
 
 def test_line_with_ids_of_its_own_keeps_them(lines: Lines):
@@ -167,3 +209,86 @@ async def test_ids_end_with_their_job(lines: Lines):
     logging.getLogger("bot").info("outside")
 
     assert [entry.get("task_id") for entry in lines()] == [TASK, None]
+
+
+# -- a bug's lines hold ids only -----------------------------------------------------------------------
+
+LINK = "https://storage.example/v/a.mp4?X-Signature=s3cr3t&Expires=1"
+NOTE = "for grandma's 80th\nbirthday"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LookupError(f"no video at {LINK}"),
+        KeyError(LINK),
+        ValueError(f"cannot read {NOTE}"),
+        KeyError(NOTE),
+        ValueError(json.dumps({"note": NOTE, "link": LINK})),
+    ],
+    ids=["link", "link in quotes", "note", "note in quotes", "both in JSON"],
+)
+@pytest.mark.parametrize("form", [JsonFormat, ConsoleFormat])
+async def test_bug_is_logged_without_link_and_note(
+    env: DelivererEnv,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    form: Callable[[Redaction], logging.Formatter],
+):
+    """The work is named by kind and ids; neither the traceback nor what is stored of it says more."""
+    monkeypatch.setattr(caplog.handler, "formatter", form(Redaction([])))
+    await track(env.store, env.clock, note=NOTE)
+    await ask_about(env.store, env.clock, replace(DONE, video_url=LINK))
+    env.discord.errors.append(error)
+    loop = DurableLoop(
+        env.store.deliveries, env.deliverer, slots=1, clock=env.clock, shutdown_timeout=1, may_cancel=False
+    )
+    running = asyncio.create_task(loop.run(env.stop))
+    await eventually(lambda: "a bug in handling" in caplog.text)
+    await eventually(lambda: not loop._jobs)
+    env.stop.set()
+    await running
+
+    [row] = await env.store.diagnosis.quarantined()
+    for text in (caplog.text, row.reason):
+        assert type(error).__name__ in text
+        assert "s3cr3t" not in text
+        assert "grandma" not in text
+    assert f"a bug in handling DueDelivery task_id={TASK} delivery_id=1 " in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_short_note_is_hidden_where_it_stands_alone():
+    """It may be a part of any word."""
+    due = DueDelivery(make_delivery(note="a"), make_task(), ())
+
+    def work() -> str:
+        log_about("deliver", due)
+        return without_private_texts("LookupError: a, KeyError: 'a', banana")
+
+    assert contextvars.copy_context().run(work) == "LookupError: ********, KeyError: '********', banana"
+
+
+def test_link_is_shown_by_its_host_alone():
+    """Also in a job that is about no piece of work."""
+    said = "x https://h.example/a?b#c), 'http://h.example:8080/v' https://h.example and HTTPS://H.example?k=1"
+
+    assert without_private_texts(said) == (
+        "x https://h.example/******** 'http://h.example:8080/********' https://h.example "
+        "and HTTPS://H.example/********"
+    )
+
+
+def test_work_of_another_kind_is_described_by_its_kind():
+    assert describe_work("a note") == "str"
+    assert describe_work(make_task()) == f"TrackedTask task_id={TASK}"
+
+
+async def test_refused_row_is_not_in_the_text_of_the_error(store: Store):
+    """SQLAlchemy tells the values of a statement, unless told not to."""
+    statement = sa.text("INSERT INTO key_values (name, value) VALUES (NULL, :note)")
+    with pytest.raises(sa.exc.IntegrityError) as refused:
+        await store.diagnosis._database.run(lambda connection: connection.execute(statement, {"note": NOTE}))
+
+    assert NOTE not in str(refused.value)

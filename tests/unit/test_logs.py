@@ -135,6 +135,31 @@ def test_console_line_has_time_level_name_and_message(written: Written):
     assert rest == "WARNING bot.work.poller: vgen_1 posted"
 
 
+def test_console_line_names_server_channel_and_person(written: Written):
+    """At its end, and only what its text leaves out."""
+    about = {"task_id": "vgen_1", "guild_id": 1, "channel_id": 22, "person_id": 333, "attempt": 1}
+    with logged("console"):
+        logger.info("%s posted", "vgen_1", extra=about)
+        logger.info("server 1: channel 22 is closed", extra=about)
+        logger.info("rate limited", extra=about | {"guild_id": None, "person_id": None})
+
+    assert [line.split(": ", 1)[1] for line in written().splitlines()] == [
+        "vgen_1 posted (server 1, channel 22, person 333)",
+        "server 1: channel 22 is closed (task vgen_1, person 333)",
+        "rate limited (task vgen_1, channel 22)",
+    ]
+
+
+def test_console_line_of_an_exception_names_them_before_the_traceback(written: Written):
+    with logged("console"):
+        try:
+            raise KeyError("missing")
+        except KeyError:
+            logger.exception("a bug", extra={"person_id": 333})
+
+    assert "a bug (person 333)\nTraceback" in written()
+
+
 def test_json_line_has_the_ids_as_fields(written: Written):
     """One object a line; fields of other libraries stay out."""
     fields = {
@@ -143,6 +168,7 @@ def test_json_line_has_the_ids_as_fields(written: Written):
         "delivery_id": 7,
         "guild_id": 2**63 - 1,
         "channel_id": 22,
+        "person_id": 333,
         "attempt": 1,
     }
     with logged():

@@ -1,5 +1,6 @@
 """What a process asks of its system before it begins."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -22,25 +23,39 @@ def limits() -> Iterator[tuple[int, int]]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_process_that_needs_more_files_asks_for_them(limits: tuple[int, int]):
+def test_process_takes_the_files_that_the_system_gives(limits: tuple[int, int]):
     """Each poll in flight is a connection: two thousand do not fit into what a process has at first."""
-    assert raise_file_limit(700) == 700
-    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 700
+    _, hard = limits
+    allowed = raise_file_limit()
+
+    assert allowed == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert allowed == hard or hard == resource.RLIM_INFINITY
+    assert raise_file_limit() == allowed
 
 
-def test_process_that_needs_few_files_changes_nothing(limits: tuple[int, int]):
-    assert raise_file_limit(100) == 100
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == limits
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change users")
+@pytest.mark.parametrize("made", ["", "data", "data/videos"])
+def test_folder_of_another_user_is_named(tmp_path: Path, made: str):
+    """At the start, before anything is registered."""
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    videos = tmp_path / "data" / "videos"
+    if made:
+        (tmp_path / made).mkdir(parents=True)
+    script = (
+        "import os, sys, pathlib; from bot.process import prepare_folder\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "try: prepare_folder(pathlib.Path(sys.argv[1]))\n"
+        "except Exception as error: print(error)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script, str(videos)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
 
-
-@pytest.mark.skipif(
-    resource.getrlimit(resource.RLIMIT_NOFILE)[1] == resource.RLIM_INFINITY, reason="this system has no limit"
-)
-def test_process_takes_no_more_than_the_system_gives(limits: tuple[int, int]):
-    """Then fewer polls are in flight at once, and the database still gets its file."""
-    hard = limits[1]
-
-    assert raise_file_limit(hard + 1) == hard
+    assert said.stdout == (
+        f"DATA_DIR: {videos} cannot be written (Permission denied): "
+        "it must be a folder that the bot's user may write to\n"
+    )
 
 
 def test_what_the_libraries_made_is_not_looked_through_again():

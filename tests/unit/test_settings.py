@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from bot.core.errors import SettingsWrong
 from bot.core.tracking import Limits
-from bot.settings import Settings, read_settings
+from bot.settings import Settings, misspelt_variables, read_settings
 
 TOKEN = "MTIzNDU2.GhIjKl.token-of-the-bot"
 KEY = "sk-key-of-the-video-api"
@@ -33,6 +33,8 @@ DEFAULTS = {
     "discord_api_url": None,
     "discord_proxy": None,
     "discord_guild_id": None,
+    "http_host": "127.0.0.1",
+    "http_port": None,
     "log_level": "INFO",
     "log_format": "console",
 }
@@ -96,7 +98,13 @@ def test_setting_that_is_not_set_has_its_default(name: str, value: object):
         ("DISCORD_API_URL", "http://127.0.0.1:9000/api/v10/", "http://127.0.0.1:9000/api/v10"),
         ("DISCORD_PROXY", "http://127.0.0.1:7890", "http://127.0.0.1:7890"),
         ("DISCORD_GUILD_ID", "1234567890123456789", 1234567890123456789),
+        ("HTTP_HOST", "0.0.0.0", "0.0.0.0"),
+        ("HTTP_HOST", " [::1] ", "::1"),
+        ("HTTP_HOST", "LocalHost", "localhost"),
+        ("HTTP_PORT", "9100", 9100),
         ("LOG_LEVEL", "DEBUG", "DEBUG"),
+        ("LOG_LEVEL", "info", "INFO"),
+        ("LOG_FORMAT", "JSON", "json"),
         ("LOG_FORMAT", "json", "json"),
         ("log_format", "json", "json"),
     ],
@@ -143,6 +151,41 @@ def test_video_network_that_cannot_be_is_refused(environment: pytest.MonkeyPatch
     environment.setenv("VIDEO_NETWORKS", f"198.18.0.0/15,{text}")
 
     assert problems() == [f"VIDEO_NETWORKS: {why}"]
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("POLL_INTERVAL", "60", 60),
+        ("DATA_DIR", "videos of us", Path("videos of us")),
+        ("LOG_FORMAT", "", "console"),
+    ],
+)
+def test_quotes_that_docker_keeps_are_stripped(
+    environment: pytest.MonkeyPatch, quote: str, name: str, text: str, value: object
+):
+    """`docker run --env-file` takes a line as it is; a shell and a .env file do not."""
+    environment.setenv(name, f"{quote}{text}{quote}")
+    environment.setenv("DISCORD_TOKEN", f"{quote}{TOKEN}{quote}\r")
+
+    assert getattr(read_settings(), name.lower()) == value
+    assert read_settings().discord_token.get_secret_value() == TOKEN
+
+
+@pytest.mark.parametrize("text", ["'", "it's", "'60\""])
+def test_quote_that_is_part_of_a_value_stays(environment: pytest.MonkeyPatch, text: str):
+    environment.setenv("DATA_DIR", text)
+
+    assert read_settings().data_dir == Path(text)
+
+
+def test_home_is_expanded(environment: pytest.MonkeyPatch, tmp_path: Path):
+    """No shell has done it in a .env file."""
+    environment.setenv("HOME", str(tmp_path))
+    environment.setenv("DATA_DIR", "~/videos")
+
+    assert read_settings().data_dir == tmp_path / "videos"
 
 
 def test_secret_with_spaces_around_it_is_trimmed(environment: pytest.MonkeyPatch):
@@ -197,7 +240,7 @@ def test_shards_are_numbers_and_ranges(environment: pytest.MonkeyPatch, count: s
         ("2", "one", "numbers and ranges, such as 0,2-4"),
         ("2", "-1", "numbers and ranges"),
         ("2", "1-", "numbers and ranges"),
-        ("0", "", "greater than or equal to 1"),
+        ("0", "", "'0' is too small: it must be at least 1"),
     ],
 )
 def test_shards_that_cannot_be_are_refused(environment: pytest.MonkeyPatch, count: str, ids: str, said: str):
@@ -220,11 +263,52 @@ def test_derived_values_follow_their_settings(environment: pytest.MonkeyPatch):
     assert settings.secrets == (TOKEN, KEY)
 
 
-def test_unknown_variables_are_ignored(environment: pytest.MonkeyPatch):
-    """An environment is full of other things."""
-    environment.setenv("DISCORD_SOMETHING", "x")
+# -- misspelt names ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("POLL_INTERVALL", "POLL_INTERVALL is not a setting: did you mean POLL_INTERVAL?"),
+        ("LOGLEVEL", "LOGLEVEL is not a setting: did you mean LOG_LEVEL?"),
+        ("DATABASE_URI", "DATABASE_URI is not a setting: did you mean DATABASE_URL?"),
+        ("max_open_per_server", "MAX_OPEN_PER_SERVER is not a setting: did you mean MAX_OPEN_PER_USER?"),
+        ("DISCORD_TOKEN_FILE", "DISCORD_TOKEN_FILE is not a setting: did you mean DISCORD_TOKEN?"),
+        ("DISCORD_OWNER", "DISCORD_OWNER is not a setting; .env.example lists them all"),
+        ("VEO_MODEL", "VEO_MODEL is not a setting; .env.example lists them all"),
+        ("POLL_EVERY", "POLL_EVERY is not a setting; .env.example lists them all"),
+    ],
+)
+def test_misspelt_name_is_told(environment: pytest.MonkeyPatch, tmp_path: Path, name: str, said: str):
+    """In our own file it is a mistake; the environment is full of other things, and gets a warning."""
+    environment.setenv(name, "hunter2")
+    assert read_settings().log_level == "INFO"
+    assert misspelt_variables() == [said]
+
+    (tmp_path / ".env").write_text(f"{name}=hunter2\nPOLL_RATE=fast\n")
+    assert problems() == [f".env: {said}", "POLL_RATE: 'fast' is not a number, such as 30"]
+
+
+@pytest.mark.parametrize(
+    "name", ["POSTGRES_PASSWORD", "HTTP_PROXY", "HTTPS_PROXY", "LOG_DIR", "PATH", "COMPOSE_FILE", "DATA_PATH"]
+)
+def test_name_of_another_program_is_none_of_our_business(
+    environment: pytest.MonkeyPatch, tmp_path: Path, name: str
+):
+    """Docker Compose reads the same file."""
+    (tmp_path / ".env").write_text(f"{name}=x\n")
+    environment.setenv(name, "x")
 
     assert read_settings().log_level == "INFO"
+    assert misspelt_variables() == []
+
+
+def test_name_that_kubernetes_made_is_no_mistake(environment: pytest.MonkeyPatch):
+    """A service that is called veo-courier puts a dozen of them into the environment."""
+    environment.setenv("VEO_COURIER_SERVICE_HOST", "10.0.0.1")
+    environment.setenv("VEO_COURIER_PORT_9100_TCP", "tcp://10.0.0.1:9100")
+
+    assert misspelt_variables() == []
 
 
 @pytest.mark.parametrize(
@@ -305,42 +389,54 @@ def test_env_file_that_is_not_utf_8_is_one_line(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("VEO_API_URL", "zcbservice.aizfw.cn", "valid URL"),
-        ("VEO_API_URL", "ftp://host/", "'http' or 'https'"),
+        ("VEO_API_URL", "api.example", "'api.example' is not an address, such as https://host/path"),
+        (
+            "VEO_API_URL",
+            "ftp://host/",
+            "'ftp://host/' is not an address that begins with http:// or https://",
+        ),
+        ("VEO_API_URL", "ftp://bot:hunter2@host/", "the value is not an address that begins with http://"),
         ("DATABASE_URL", "mysql://user:hunter2@db/x", "must begin with sqlite:/// or postgresql://"),
         ("DATABASE_URL", "sqlite://bot.db", "must begin with sqlite:/// or postgresql://"),
         ("DATABASE_URL", "sqlite:///:memory:", "must name a file"),
         ("DATABASE_URL", "sqlite:///", "must name a file"),
-        ("POLL_INTERVAL", "29.9", "must be 30 or more"),
-        ("POLL_INTERVAL", "0", "greater than 0"),
-        ("POLL_INTERVAL", "-5", "greater than 0"),
-        ("POLL_INTERVAL", "3601", "less than or equal to 3600"),
-        ("POLL_INTERVAL", "soon", "valid number"),
-        ("POLL_INTERVAL", "inf", "3600"),
-        ("POLL_INTERVAL", "nan", "3600"),
-        ("POLL_RATE", "0", "greater than 0"),
-        ("POLL_RATE", "inf", "1000000"),
-        ("TASK_DEADLINE", "0", "greater than or equal to 1"),
-        ("TASK_DEADLINE", "9999999", "less than or equal to 2592000"),
-        ("MAX_VIDEO_BYTES", "0", "greater than 0"),
-        ("MAX_VIDEO_BYTES", "big", "byte"),
-        ("MAX_OPEN_PER_USER", "0", "greater than or equal to 1"),
-        ("MAX_OPEN_PER_CHANNEL", "100001", "less than or equal to 100000"),
-        ("MAX_OPEN_PER_GUILD", "1.5", "valid integer"),
-        ("DISCORD_API_URL", "discord.com", "valid URL"),
-        ("DISCORD_PROXY", "socks5://127.0.0.1:1080", "'http' or 'https'"),
-        ("DISCORD_PROXY", "user:hunter2", ": URL scheme"),
-        ("DISCORD_GUILD_ID", "0", "greater than 0"),
-        ("DISCORD_GUILD_ID", "my server", "valid integer"),
-        ("LOG_LEVEL", "info", "'INFO'"),
-        ("LOG_LEVEL", "TRACE", "'DEBUG'"),
-        ("LOG_FORMAT", "xml", "'console' or 'json'"),
+        ("DATABASE_URL", "sqlite:///~nobody-of-this-name/bot.db", "nobody knows where that home is"),
+        ("DATA_DIR", "~nobody-of-this-name/data", "nobody knows where that home is"),
+        ("POLL_INTERVAL", "29.9", "29.9 is too small: it must be 30 or more, as the video API asks"),
+        ("POLL_INTERVAL", "0", "'0' is too small: it must be more than 0"),
+        ("POLL_INTERVAL", "-5", "'-5' is too small: it must be more than 0"),
+        ("POLL_INTERVAL", "3601", "'3601' is too large: it must be at most 3600"),
+        ("POLL_INTERVAL", "soon", "'soon' is not a number, such as 30"),
+        ("POLL_INTERVAL", "inf", "'inf' is too large: it must be at most 3600"),
+        ("POLL_INTERVAL", "nan", "'nan' is "),
+        ("POLL_RATE", "0", "'0' is too small: it must be more than 0"),
+        ("POLL_RATE", "inf", "at most 1000000"),
+        ("TASK_DEADLINE", "0", "'0' is too small: it must be at least 1"),
+        ("TASK_DEADLINE", "9999999", "'9999999' is too large: it must be at most 2592000"),
+        ("MAX_VIDEO_BYTES", "0", "is too small: it must be more than 0"),
+        ("MAX_VIDEO_BYTES", "big", "'big' is not a size, such as 512MiB"),
+        ("MAX_VIDEO_BYTES", "5 XB", "'5 XB' is not a size, such as 512MiB"),
+        ("MAX_OPEN_PER_USER", "0", "'0' is too small: it must be at least 1"),
+        ("MAX_OPEN_PER_CHANNEL", "100001", "'100001' is too large: it must be at most 100000"),
+        ("MAX_OPEN_PER_GUILD", "1.5", "'1.5' is not a whole number, such as 20"),
+        ("DISCORD_API_URL", "discord.com", "'discord.com' is not an address, such as https://host/path"),
+        ("DISCORD_PROXY", "socks5://127.0.0.1:1080", "the value is not an address that begins with http://"),
+        ("DISCORD_PROXY", "user:hunter2", "the value is not an address"),
+        ("DISCORD_GUILD_ID", "0", "'0' is too small: it must be more than 0"),
+        ("DISCORD_GUILD_ID", "my server", "'my server' is not a whole number"),
+        ("HTTP_HOST", "metrics.example", "'metrics.example' is not an address: 127.0.0.1 is this machine"),
+        ("HTTP_HOST", "127.0.0.1:9100", "'127.0.0.1:9100' is not an address"),
+        ("LOG_LEVEL", "TRACE", "'TRACE' is none of 'DEBUG', 'INFO', 'WARNING', 'ERROR'"),
+        ("LOG_FORMAT", "xml", "'xml' is none of 'console', 'json'"),
+        ("LOG_FORMAT", f"{'x' * 70}", f"'{'x' * 60}...' is none of"),
+        ("POLL_RATE", KEY, "'********' is not a number"),
+        ("POLL_INTERVAL", "\u201c60\u201d", "is in curly quotes: write straight ones, or none"),
     ],
 )
 def test_setting_with_a_bad_value_is_one_line_that_names_it(
     environment: pytest.MonkeyPatch, name: str, text: str, said: str
 ):
-    """What is wrong, in words, and never the value: it may be a secret in the wrong place."""
+    """The value, unless it may be a secret, what is wrong with it, and what would be right."""
     environment.setenv(name, text)
 
     (problem,) = problems()
@@ -352,17 +448,34 @@ def test_setting_with_a_bad_value_is_one_line_that_names_it(
     assert "pydantic" not in problem
 
 
+SPACE = "contains a space or a line break: copy it again, without anything around it"
+SIGN = "contains a sign that no token or key has, such as a curly quote: copy it again"
+
+
 @pytest.mark.parametrize("name", ["DISCORD_TOKEN", "VEO_API_KEY"])
 @pytest.mark.parametrize(
-    "text", [" ", "\t\n", "hunter2 hunter3", "Bearer hunter2", "hunter2\x07", "hun\nter2"]
+    ("text", "said"),
+    [
+        (" ", "is not set; see .env.example"),
+        ("\t\n", "is not set; see .env.example"),
+        ('""', "is not set; see .env.example"),
+        ("hunter2 hunter3", SPACE),
+        ("Bearer hunter2", SPACE),
+        ("hunter2\x07", SPACE),
+        ("hun\nter2", SPACE),
+        ("hun\u201dter2", SIGN),
+        ("\u0445unter2", SIGN),
+        ("\u201chunter2\u201d", "is in curly quotes: write straight ones, or none"),
+        ("hunter2\u2019", "is in curly quotes: write straight ones, or none"),
+    ],
 )
 def test_secret_that_cannot_be_one_is_refused_without_showing_it(
-    environment: pytest.MonkeyPatch, name: str, text: str
+    environment: pytest.MonkeyPatch, name: str, text: str, said: str
 ):
-    """Blank, with a space or a control character inside: a header could not carry it."""
+    """Blank, with a space, a control character or another sign that a header could not carry."""
     environment.setenv(name, text)
 
-    assert problems() == [f"{name}: is empty or contains a space"]
+    assert problems() == [f"{name}: {said}"]
 
 
 def test_several_problems_are_one_line_each(environment: pytest.MonkeyPatch):
@@ -439,7 +552,7 @@ def test_poll_interval_below_30_elsewhere_is_refused(environment: pytest.MonkeyP
     environment.setenv("POLL_INTERVAL", "29.99")
     (problem,) = problems()
 
-    assert problem.startswith("POLL_INTERVAL: must be 30 or more")
+    assert problem.startswith("POLL_INTERVAL: 29.99 is too small: it must be 30 or more")
 
 
 # -- the object ----------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ import pytest
 
 from bot.core.api_pause import PauseReason
 from bot.core.clock import DAY, HOUR, MINUTE, SECOND
-from bot.core.errors import DiscordUnavailable, Undeliverable
-from bot.core.problems import Problem, ProblemCode
+from bot.core.errors import DiscordUnavailable
+from bot.core.reactions import Reaction
 from bot.core.results import Video
 from bot.core.tasks import CardView
 from bot.core.tracking import RedeliverResult, UntrackResult, WatchResult
@@ -36,10 +36,13 @@ from tests.factories import (
     URL,
     ask_about,
     look_up,
+    make_refusal,
     make_request,
     make_task,
     make_waiting,
+    mark_undeliverable,
     post_next,
+    press_bell,
     take_delivery,
     track,
     track_ended,
@@ -134,7 +137,7 @@ async def test_card_is_given_up_after_ten_attempts(env: CardUpdaterEnv):
 async def test_card_that_cannot_be_edited_is_left_as_it_is(env: CardUpdaterEnv):
     """Deleted, or the channel is hidden."""
     await env.change_card()
-    env.editor.errors.append(Undeliverable(ProblemCode.MESSAGE_DELETED))
+    env.editor.errors.append(make_refusal(Reaction.MESSAGE_GONE))
     await env.edit()
 
     assert await env.store.cards.next_due() is None
@@ -393,7 +396,7 @@ async def test_redeliver_of_an_undeliverable_one_is_planned(
     """The permission was mended meanwhile."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
-    await store.deliveries.mark_undeliverable(due, lease, Problem(ProblemCode.NO_ACCESS), clock())
+    await mark_undeliverable(store, due, lease, clock())
 
     assert (await tracking.redeliver(CHANNEL, TASK, OWNER))[0] is RedeliverResult.PLANNED
 
@@ -416,7 +419,7 @@ async def test_tracking_gives_its_store_to_commands_and_buttons(tracking: Tracki
     assert registration.card
     existing = await look_up(store)
 
-    assert await tracking.store.tracking.watch(registration.card.card.id, STRANGER) is WatchResult.ADDED
+    assert await press_bell(tracking.store, registration, STRANGER) is WatchResult.ADDED
     assert await tracking.store.lookups.delivery(existing.delivery.id) == existing
     assert await tracking.store.lookups.suggest(CHANNEL, "red") == (existing,)
     assert await tracking.store.lookups.suggest(OTHER_CHANNEL, "red") == ()

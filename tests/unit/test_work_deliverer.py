@@ -13,12 +13,10 @@ from bot.core.errors import (
     DiscordUnavailable,
     DownloadInterrupted,
     LinkRefused,
-    PermissionLost,
-    TooLargeForDiscord,
-    Undeliverable,
     VideoUnusable,
 )
 from bot.core.problems import Problem, ProblemCode
+from bot.core.reactions import Reaction
 from bot.core.results import ResultMessage
 from bot.core.tasks import DeliveryState
 from bot.core.tracking import UntrackResult
@@ -41,6 +39,7 @@ from tests.factories import (
     TASK,
     URL,
     ask_about,
+    make_refusal,
     take_delivery,
     track,
     track_ended,
@@ -288,9 +287,9 @@ async def test_delivery_that_was_revived_is_tried_as_if_for_the_first_time(env: 
     await env.deliver()
     env.clock.advance(3 * HOUR)
     env.downloads.errors.append(DownloadInterrupted("cut"))
-    env.discord.errors.append(Undeliverable(ProblemCode.NO_ACCESS))
+    env.discord.errors.append(make_refusal(Reaction.NO_ACCESS))
     await env.deliver()
-    await env.store.guilds.revive([CHANNEL], env.clock())
+    await env.store.guilds.revive([(await env.delivery()).id], env.clock())
     env.downloads.errors.append(DownloadInterrupted("cut"))
     await env.deliver()
 
@@ -373,7 +372,7 @@ async def test_card_shows_the_link_though_the_download_only_hangs(env: Deliverer
 async def test_channel_that_does_not_take_us_ends_the_delivery_and_keeps_the_video(env: DelivererEnv):
     """/veo redeliver or a permission that returns can bring it back, when the link is long dead."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.append(Undeliverable(ProblemCode.NO_ACCESS))
+    env.discord.errors.append(make_refusal(Reaction.NO_ACCESS))
     await env.deliver()
 
     delivery = await env.delivery()
@@ -386,7 +385,7 @@ async def test_channel_that_does_not_take_us_ends_the_delivery_and_keeps_the_vid
 async def test_requester_gets_the_direct_message_later_when_discord_is_down_as_well(env: DelivererEnv):
     """It is not recorded as undeliverable before they got it."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.extend([Undeliverable(ProblemCode.NO_ACCESS), Undeliverable(ProblemCode.NO_ACCESS)])
+    env.discord.errors.extend([make_refusal(Reaction.NO_ACCESS), make_refusal(Reaction.NO_ACCESS)])
     env.discord.unreachable.append(DiscordUnavailable("503"))
     await env.deliver()
     assert (await env.delivery()).state is DeliveryState.DUE
@@ -401,9 +400,9 @@ async def test_requester_gets_the_direct_message_later_when_discord_is_down_as_w
 async def test_delivery_that_came_back_and_fails_again_sends_one_direct_message(env: DelivererEnv):
     """A permission that comes and goes must not fill their direct messages."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.extend([Undeliverable(ProblemCode.NO_ACCESS), Undeliverable(ProblemCode.NO_ACCESS)])
+    env.discord.errors.extend([make_refusal(Reaction.NO_ACCESS), make_refusal(Reaction.NO_ACCESS)])
     await env.deliver()
-    assert await env.store.guilds.revive([CHANNEL], env.clock()) == 1
+    assert await env.store.guilds.revive([(await env.delivery()).id], env.clock()) == 1
     await env.deliver()
 
     assert len(env.discord.sent_privately) == 1
@@ -423,7 +422,7 @@ async def test_video_outlasts_its_link_when_discord_is_down(env: DelivererEnv):
     assert [data for _, data, _ in env.discord.messages.values()] == [MP4]
 
 
-@pytest.mark.parametrize(("wish", "least", "most"), [(None, 2, 2.5), (77, 77, 77)])
+@pytest.mark.parametrize(("wish", "least", "most"), [(None, 5, 6.25), (77, 77, 77)])
 async def test_unavailable_discord_postpones_as_long_as_it_wants(
     env: DelivererEnv, wish: float | None, least: float, most: float
 ):
@@ -472,7 +471,7 @@ async def test_delivery_that_another_process_holds_is_not_posted(env: DelivererE
 
     assert env.discord.tried == []
     assert len(env.files()) == 1
-    assert await env.store.deliveries.begin_sending(other.work[0].delivery.id, other.lease, env.clock())
+    assert await env.store.deliveries.begin_sending(other.work[0], other.lease, env.clock())
 
 
 async def test_stop_during_a_download_gives_the_delivery_back(env: DelivererEnv):
@@ -521,7 +520,8 @@ async def test_quarantined_delivery_is_tried_again_in_an_hour(env: DelivererEnv)
     await env.deliverer.quarantine(claim.lease, claim.work[0], "KeyError: 1")
 
     assert await env.store.deliveries.next_due() == env.clock() + HOUR
-    assert (await env.delivery()).attempt == 1
+    delivery = await env.delivery()
+    assert (delivery.quarantines, delivery.attempt) == (1, 0)
 
 
 async def test_completed_task_without_a_link_is_posted_without_a_download(env: DelivererEnv):
@@ -553,7 +553,7 @@ async def test_attempts_are_counted_by_outcome(env: DelivererEnv):
     await track(env.store, env.clock, channel=CHANNEL)
     await track(env.store, env.clock, channel=OTHER_CHANNEL)
     await ask_about(env.store, env.clock)
-    env.discord.errors.extend([DiscordUnavailable("503"), Undeliverable(ProblemCode.NO_ACCESS)])
+    env.discord.errors.extend([DiscordUnavailable("503"), make_refusal(Reaction.NO_ACCESS)])
     await env.deliver(2)
     await make_due(env)
     claim = await env.store.deliveries.claim(1, env.clock())
@@ -603,10 +603,10 @@ async def test_attempt_whose_lease_was_lost_is_the_other_process_to_count(
     await track_ended(env.store, env.clock)
     post = env.discord.post
 
-    async def overtaken(result: ResultMessage) -> int | None:
+    async def overtaken(result: ResultMessage, *, not_after: float) -> int | None:
         env.clock.advance(LEASE_TIME)
         assert (await env.store.deliveries.claim(1, env.clock())).work
-        return await post(result)
+        return await post(result, not_after=not_after)
 
     monkeypatch.setattr(env.discord, "post", overtaken)
     await env.deliver()
@@ -655,8 +655,8 @@ async def test_result_that_goes_out_without_its_video_is_counted_and_logged_with
 @pytest.mark.parametrize(
     ("refusal", "reason"),
     [
-        (TooLargeForDiscord("413"), "too_large_here"),
-        (PermissionLost(ProblemCode.MAY_NOT_POST), "may_not_attach"),
+        (make_refusal(Reaction.TOO_LARGE), "too_large_here"),
+        (make_refusal(Reaction.MISSING_PERMISSION), "may_not_attach"),
     ],
 )
 async def test_result_that_discord_takes_only_without_its_video_is_counted_and_logged(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -11,16 +12,14 @@ from bot.core.errors import (
     CannotFit,
     DiscordUnavailable,
     DownloadInterrupted,
-    MessageRefused,
-    PermissionLost,
-    ThreadClosed,
-    TooLargeForDiscord,
     VideoUnusable,
 )
 from bot.core.problems import Problem, ProblemCode
+from bot.core.reactions import Reaction
 from bot.core.results import ResultMessage
-from bot.core.tasks import DeliveryState, DueDelivery, TaskState
+from bot.core.tasks import DeliveryState
 from bot.core.verdicts import Final
+from bot.storage.store import LEASE_TIME
 from bot.work.posting import MAX_POSTS, MAX_UPLOADS
 from tests.deliverer_env import MP4, DelivererEnv, make_due
 from tests.factories import (
@@ -31,13 +30,14 @@ from tests.factories import (
     OWNER,
     URL,
     ask_about,
-    make_delivery,
-    make_task,
+    make_refusal,
     take_delivery,
     track,
     track_ended,
 )
 from tests.timing import eventually
+
+Taken = tuple[int, ResultMessage]
 
 
 async def test_video_larger_than_the_guild_takes_is_made_to_fit(env: DelivererEnv):
@@ -91,7 +91,7 @@ async def test_video_that_discord_finds_too_large_is_made_smaller_with_the_same_
 async def test_video_refused_for_an_unknown_limit_becomes_a_link(env: DelivererEnv):
     """Never the same size twice."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.append(TooLargeForDiscord("413"))
+    env.discord.errors.append(make_refusal(Reaction.TOO_LARGE))
     await env.deliver()
 
     first, second = env.discord.tried
@@ -104,7 +104,7 @@ async def test_video_refused_for_an_unknown_limit_becomes_a_link(env: DelivererE
 async def test_locked_thread_gets_its_result_in_the_channel_above(env: DelivererEnv):
     """And its link leads there."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.append(ThreadClosed(ProblemCode.THREAD_LOCKED))
+    env.discord.errors.append(make_refusal(Reaction.THREAD_CLOSED))
     env.discord.parent = 77
     await env.deliver()
 
@@ -114,30 +114,27 @@ async def test_locked_thread_gets_its_result_in_the_channel_above(env: Deliverer
     assert delivery.message_channel_id == 77
 
 
-async def test_result_that_waits_for_an_upload_slot_is_looked_up_before_it_is_sent(env: DelivererEnv):
-    """While it waits, its lease may end and another process post it: the nonce may be forgotten since."""
+async def test_result_whose_lease_ended_while_it_waited_for_a_slot_is_not_sent(env: DelivererEnv):
+    """Another process has it, and perhaps posted it."""
     await track_ended(env.store, env.clock)
-    _, due = await take_delivery(env.store, env.clock)
-    result = ResultMessage(due, begun_at=env.clock())
-    env.discord.messages[due.delivery.nonce] = (4711, MP4, None)
-    env.clock.advance(2 * MINUTE)
+    lease, due = await take_delivery(env.store, env.clock)
+    env.clock.advance(LEASE_TIME)
+    await take_delivery(env.store, env.clock)
 
-    posted = await env.deliverer._poster.post(result)
-
-    assert posted.message_id == 4711
+    assert await env.deliverer._poster.post(lease, ResultMessage(due)) is None
     assert env.discord.tried == []
 
 
 async def test_message_left_in_the_channel_above_is_found_there(env: DelivererEnv):
     """A crash after the second form was posted: both places are looked at before either is sent to."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.append(ThreadClosed(ProblemCode.THREAD_LOCKED))
+    env.discord.errors.append(make_refusal(Reaction.THREAD_CLOSED))
     env.discord.parent = 77
     env.discord.accepts_then_cuts = True
     env.discord.forgets_nonces = True
     await env.deliver()
     env.clock.advance(HOUR)
-    env.discord.errors.append(ThreadClosed(ProblemCode.THREAD_LOCKED))
+    env.discord.errors.append(make_refusal(Reaction.THREAD_CLOSED))
     env.discord.found_only_in = 77
     await env.deliver()
 
@@ -149,7 +146,7 @@ async def test_message_left_in_the_channel_above_is_found_there(env: DelivererEn
 async def test_result_for_a_locked_forum_thread_is_sent_privately(env: DelivererEnv):
     """Above it there is nothing that takes messages."""
     await track_ended(env.store, env.clock)
-    env.discord.errors.append(ThreadClosed(ProblemCode.THREAD_LOCKED))
+    env.discord.errors.append(make_refusal(Reaction.THREAD_CLOSED))
     await env.deliver()
 
     assert env.discord.sent_privately == [(OWNER, Problem(ProblemCode.THREAD_LOCKED))]
@@ -160,10 +157,10 @@ async def test_result_for_a_locked_forum_thread_is_sent_privately(env: Deliverer
 async def test_blocked_words_are_left_out(env: DelivererEnv, verdict: Final):
     """AutoMod does not like the note or the API's reason; the rest of the message is ours."""
     await track_ended(env.store, env.clock, verdict)
-    env.discord.errors.append(MessageRefused(ProblemCode.BLOCKED_BY_AUTOMOD))
+    env.discord.errors.append(make_refusal(Reaction.WORDS_REFUSED))
     await env.deliver()
 
-    assert [result.bare for result in env.discord.tried] == [False, True]
+    assert [result.is_bare for result in env.discord.tried] == [False, True]
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
@@ -171,7 +168,7 @@ async def test_blocked_link_is_sent_privately(env: DelivererEnv):
     """A message without its link would be of no use."""
     await track_ended(env.store, env.clock)
     env.downloads.errors.append(VideoUnusable(ProblemCode.NOT_AN_MP4))
-    env.discord.errors.append(MessageRefused(ProblemCode.LINK_BLOCKED))
+    env.discord.errors.append(make_refusal(Reaction.WORDS_REFUSED, ProblemCode.LINK_BLOCKED))
     await env.deliver()
 
     assert env.discord.sent_privately == [(OWNER, Problem(ProblemCode.LINK_BLOCKED))]
@@ -199,15 +196,15 @@ async def test_slow_download_longer_than_a_nonce_lives_leads_to_a_look_up(env: D
 
 
 async def test_message_accepted_before_the_cut_is_not_posted_twice(env: DelivererEnv):
-    """Within two minutes we rely on Discord's memory for the nonce."""
+    """It is looked for at once, whatever Discord still knows of the nonce."""
     await track_ended(env.store, env.clock)
     env.discord.accepts_then_cuts = True
     await env.deliver()
-    env.clock.advance(2 * MINUTE - 1)
+    await make_due(env)
     await env.deliver()
 
-    assert env.discord.looked_up == []
-    assert len(env.discord.messages) == 1
+    assert env.discord.looked_up == [CHANNEL]
+    assert len(env.discord.tried) == 1
     assert (await env.delivery()).message_id == 5001
 
 
@@ -262,18 +259,27 @@ async def test_message_deleted_since_counts_as_posted(env: DelivererEnv):
 # -- slots -----------------------------------------------------------------------------------------
 
 
-async def on_the_disk(env: DelivererEnv, task_id: str) -> ResultMessage:
+async def taken(env: DelivererEnv, task_id: str, verdict: Final = DONE) -> Taken:
+    """A delivery in a channel of its own, of a person of its own, and its lease."""
+    env.channels += 1
+    await track(env.store, env.clock, task_id, channel=env.channels, by=env.channels)
+    await ask_about(env.store, env.clock, verdict, task_id=task_id)
+    lease, due = await take_delivery(env.store, env.clock)
+    return lease, ResultMessage(due)
+
+
+async def on_the_disk(env: DelivererEnv, task_id: str) -> Taken:
     """A completed task whose video is here."""
-    task = make_task(id=task_id, state=TaskState.COMPLETED, video_url=URL)
-    video = await env.videos.download(task_id, URL, OWNER, 60)
-    due = DueDelivery(make_delivery(task_id=task_id, nonce=f"v{task_id}"), task, ())
-    return ResultMessage(due, video=video)
+    lease, result = await taken(env, task_id)
+    return lease, replace(result, video=await env.videos.download(task_id, URL, OWNER, 60))
 
 
-def without_a_video(number: int) -> ResultMessage:
-    task = make_task(id=f"vgen_failed{number}", state=TaskState.FAILED)
-    due = DueDelivery(make_delivery(task_id=task.id, nonce=f"v{task.id}"), task, ())
-    return ResultMessage(due)
+async def without_a_video(env: DelivererEnv, number: int) -> Taken:
+    return await taken(env, f"vgen_failed{number}", FAILED)
+
+
+def tried(env: DelivererEnv) -> list[str]:
+    return [result.due.task.id for result in env.discord.tried]
 
 
 @asynccontextmanager
@@ -281,7 +287,7 @@ async def uploads_in_progress(env: DelivererEnv, count: int) -> AsyncIterator[No
     """They take as long as the block."""
     env.discord.held_uploads = asyncio.Event()
     results = [await on_the_disk(env, f"vgen_{number}") for number in range(count)]
-    jobs = [asyncio.create_task(env.deliverer._poster.post(result)) for result in results]
+    jobs = [asyncio.create_task(env.deliverer._poster.post(*result)) for result in results]
     await eventually(lambda: env.discord.uploading == count)
     try:
         yield
@@ -293,9 +299,10 @@ async def uploads_in_progress(env: DelivererEnv, count: int) -> AsyncIterator[No
 async def test_result_without_a_video_waits_for_no_upload(env: DelivererEnv):
     """Also not for many: it has a slot of its own."""
     async with uploads_in_progress(env, MAX_UPLOADS):
-        posted = [await env.deliverer._poster.post(without_a_video(n)) for n in range(2 * MAX_POSTS)]
+        for number in range(2 * MAX_POSTS):
+            posted = await env.deliverer._poster.post(*await without_a_video(env, number))
+            assert posted
 
-        assert all(each.message_id for each in posted)
         assert env.discord.uploading == MAX_UPLOADS
 
 
@@ -303,12 +310,12 @@ async def test_upload_beyond_the_slots_waits_for_one_of_them(env: DelivererEnv):
     """More at once make each of them slower."""
     async with uploads_in_progress(env, MAX_UPLOADS):
         one_more = await on_the_disk(env, "vgen_more")
-        job = asyncio.create_task(env.deliverer._poster.post(one_more))
-        await env.deliverer._poster.post(without_a_video(0))
+        job = asyncio.create_task(env.deliverer._poster.post(*one_more))
+        await env.deliverer._poster.post(*await without_a_video(env, 0))
 
-        assert one_more not in env.discord.tried
-    assert (await job).message_id
-    assert env.discord.tried[-1] == one_more
+        assert "vgen_more" not in tried(env)
+    assert await job
+    assert tried(env)[-1] == "vgen_more"
 
 
 async def test_messages_beyond_their_slots_wait(env: DelivererEnv, monkeypatch: pytest.MonkeyPatch):
@@ -316,14 +323,15 @@ async def test_messages_beyond_their_slots_wait(env: DelivererEnv, monkeypatch: 
     go, most = asyncio.Event(), 0
     post = env.discord.post
 
-    async def held(result: ResultMessage) -> int | None:
+    async def held(result: ResultMessage, *, not_after: float) -> int | None:
         nonlocal most
         most += 1
         await go.wait()
-        return await post(result)
+        return await post(result, not_after=not_after)
 
     monkeypatch.setattr(env.discord, "post", held)
-    jobs = [asyncio.create_task(env.deliverer._poster.post(without_a_video(n))) for n in range(MAX_POSTS + 3)]
+    results = [await without_a_video(env, number) for number in range(MAX_POSTS + 3)]
+    jobs = [asyncio.create_task(env.deliverer._poster.post(*result)) for result in results]
     await eventually(lambda: most == MAX_POSTS)
     for _ in range(100):
         await asyncio.sleep(0)
@@ -337,8 +345,8 @@ async def test_messages_beyond_their_slots_wait(env: DelivererEnv, monkeypatch: 
 @pytest.mark.parametrize(
     ("refusal", "code"),
     [
-        (TooLargeForDiscord("413"), ProblemCode.TOO_LARGE_HERE),
-        (PermissionLost(ProblemCode.MAY_NOT_POST), ProblemCode.MAY_NOT_ATTACH),
+        (make_refusal(Reaction.TOO_LARGE), ProblemCode.TOO_LARGE_HERE),
+        (make_refusal(Reaction.MISSING_PERMISSION), ProblemCode.MAY_NOT_ATTACH),
     ],
 )
 async def test_form_without_the_video_leaves_its_upload_slot(
@@ -348,19 +356,19 @@ async def test_form_without_the_video_leaves_its_upload_slot(
     go, texts = asyncio.Event(), list[ResultMessage]()
     post = env.discord.post
 
-    async def hold_texts(result: ResultMessage) -> int | None:
-        if result.video is None:
+    async def hold_texts(result: ResultMessage, *, not_after: float) -> int | None:
+        if result.attachment is None:
             texts.append(result)
             await go.wait()
-        return await post(result)
+        return await post(result, not_after=not_after)
 
     monkeypatch.setattr(env.discord, "post", hold_texts)
     refused, one_more = await on_the_disk(env, "vgen_refused"), await on_the_disk(env, "vgen_more")
     async with uploads_in_progress(env, MAX_UPLOADS - 1):
         env.discord.errors.append(refusal)
-        jobs = [asyncio.create_task(env.deliverer._poster.post(refused))]
+        jobs = [asyncio.create_task(env.deliverer._poster.post(*refused))]
         await eventually(lambda: texts)
-        jobs.append(asyncio.create_task(env.deliverer._poster.post(one_more)))
+        jobs.append(asyncio.create_task(env.deliverer._poster.post(*one_more)))
         await eventually(lambda: env.discord.uploading == MAX_UPLOADS)
     go.set()
     await asyncio.gather(*jobs)
