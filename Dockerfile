@@ -18,4 +18,7 @@ USER courier
 VOLUME /data
 # SIGTERM lets an upload finish: give it more than its 20 seconds (docker stop --time 30).
 STOPSIGNAL SIGTERM
+# Without HTTP_PORT: healthy while the process runs. With it: while its event loop answers.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=90s \
+    CMD ["python", "-m", "bot.ops.probe"]
 ENTRYPOINT ["python", "-m", "bot"]
