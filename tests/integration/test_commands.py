@@ -205,7 +205,7 @@ async def test_message_command_finds_ids_in_somebodys_message(env: InProcessEnv)
     assert nothing.ephemeral
 
 
-EMBEDS = [
+EMBEDS: list[dict[str, Any]] = [
     {"title": "vgen_said1234"},
     {"description": "done: vgen_said1234 (see the log)"},
     {"url": "https://api.example/v1/result/vgen_said1234"},
@@ -216,22 +216,17 @@ EMBEDS = [
 ]
 
 
-@pytest.mark.parametrize("embed", EMBEDS, ids=lambda embed: next(iter(embed)))
-@pytest.mark.parametrize("is_forwarded", [False, True], ids=["posted", "forwarded"])
-async def test_message_command_reads_embeds_and_forwards(
-    env: InProcessEnv, embed: dict[str, Any], is_forwarded: bool
-):
+async def test_message_command_reads_embeds_and_forwards(env: InProcessEnv):
     """Other bots announce tasks in embeds, and people forward what they got elsewhere."""
     env.api.create("vgen_said1234")
     async with env.bot():
-        said = env.bob.say(env.channel, "")
-        said.embeds = [embed]
-        if is_forwarded:
-            said = env.bob.forward(said, env.channel)
-        card = await env.alice.message_command(said, "Track Veo tasks")
-
-    assert card.message is not None
-    assert "`vgen_said1234`" in card.message.content
+        for embed in EMBEDS:
+            said = env.bob.say(env.channel, "")
+            said.embeds = [embed]
+            for message in (said, env.bob.forward(said, env.channel)):
+                answer = await env.alice.message_command(message, "Track Veo tasks")
+                assert answer.message is not None
+                assert "`vgen_said1234`" in answer.message.content, embed
 
 
 async def test_message_command_reads_the_text_of_a_forwarded_message(env: InProcessEnv):

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from discord.state import AutoShardedConnectionState
 
+from bot.chat.client import CourierClient
+from bot.chat.gateway import identify, shards
 from sandbox.discord import Channel
 from tests.integration.conftest import InProcessEnv
 
@@ -86,14 +88,18 @@ async def test_no_event_ends_the_process(env: InProcessEnv):
     assert env.discord.identifies == 1
 
 
-@pytest.mark.parametrize(
-    "frame", ["no json", "[]", "5", "null", '{"op": 0, "t": 5, "d": []}', '{"op": 0, "s": "x"}', '{"op": 77}']
+FRAMES = (
+    *("no json", "[]", "5", "null"),
+    *('{"op": 0, "t": 5, "d": []}', '{"op": 0, "s": "x"}', '{"op": 77}'),
 )
-async def test_no_frame_ends_the_process(env: InProcessEnv, frame: str):
+
+
+async def test_no_frame_ends_the_process(env: InProcessEnv):
     """Not JSON, not an object, or of a shape that nobody knows."""
     async with env.bot() as running:
-        env.discord.send_frame(frame)
-        assert await answered(env)
+        for frame in FRAMES:
+            env.discord.send_frame(frame)
+            assert await answered(env)
         assert not running.done()
 
     assert env.discord.identifies == 1
@@ -111,25 +117,43 @@ READY_FIELDS = (
 )
 
 
-@pytest.mark.parametrize("field", READY_FIELDS)
-@pytest.mark.parametrize("change", ["left out", "null"])
-async def test_ready_without_a_field_is_a_session(env: InProcessEnv, field: str, change: str):
+@pytest.fixture
+def sessions_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses between two sessions are measured elsewhere."""
+    monkeypatch.setattr(identify, "APART", 0)
+    monkeypatch.setattr(shards, "retry_delay", lambda attempt, base, cap: 0)
+
+
+async def begin_session(env: InProcessEnv) -> None:
+    """End the session and its connection, and wait until the next one is there."""
+    begun = env.discord.identifies
+    env.discord.forget_sessions()
+    await env.discord.disconnect_gateway(1006)
+    await env.discord.until(lambda: env.discord.identifies > begun)
+
+
+@pytest.mark.usefixtures("sessions_at_once")
+async def test_ready_without_a_field_is_a_session(env: InProcessEnv):
     """What a session cannot do without is filled in from what the bot knows."""
+    left_out: list[str] = []
+    nulls: list[str] = []
 
     def without(name: str, data: Any) -> Any:
         if name != "READY":
             return data
-        return {key: value for key, value in data.items() if key != field} | (
-            {} if change == "left out" else {field: None}
-        )
+        return {key: value for key, value in data.items() if key not in left_out} | dict.fromkeys(nulls)
 
     env.discord.alter_events(without)
-    env.api.create(ID).fail("no")
-    async with env.bot():
-        await env.track(ID)
-        assert await env.results()
+    async with env.bot() as running:
+        for field in READY_FIELDS:
+            for chosen in (left_out, nulls):
+                chosen[:] = [field]
+                await begin_session(env)
+                assert await answered(env), field
+                chosen.clear()
+        assert not running.done()
 
-    assert env.discord.identifies == 1
+    assert env.discord.identifies == 1 + 2 * len(READY_FIELDS)
 
 
 def _spoil(path: str) -> Callable[[Json], None]:
@@ -148,33 +172,49 @@ def _spoil(path: str) -> Callable[[Json], None]:
     return spoil
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "channels.1.type",
-        "channels.1.id",
-        "channels.1.name",
-        "channels.1.position",
-        "channels.1.permission_overwrites=null",
-        "channels=null",
-        "threads=null",
-        "threads.0.thread_metadata",
-        "roles.0.permissions",
-        "roles=null",
-        "members=null",
-        "members.0.user",
-        "name=null",
-        "premium_tier=null",
-        "emojis=null",
-        "owner_id=null",
-        "unavailable",
-    ],
-)
-async def test_server_with_an_unreadable_part_is_known_all_the_same(env: InProcessEnv, path: str):
-    """The channel that can be read takes commands and results."""
+PATHS = [
+    "channels.1.type",
+    "channels.1.id",
+    "channels.1.name",
+    "channels.1.position",
+    "channels.1.permission_overwrites=null",
+    "channels=null",
+    "threads=null",
+    "threads.0.thread_metadata",
+    "roles.0.permissions",
+    "roles=null",
+    "members=null",
+    "members.0.user",
+    "name=null",
+    "premium_tier=null",
+    "emojis=null",
+    "owner_id=null",
+    "unavailable",
+]
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> list[CourierClient]:
+    """The bot's client, once there is one: its cache says what it knows of a server."""
+    made: list[CourierClient] = []
+    use = CourierClient.use
+
+    def noted(self: CourierClient, *services: Any) -> None:
+        made.append(self)
+        use(self, *services)
+
+    monkeypatch.setattr(CourierClient, "use", noted)
+    return made
+
+
+@pytest.mark.usefixtures("sessions_at_once")
+async def test_server_with_an_unreadable_part_is_known_all_the_same(
+    env: InProcessEnv, clients: list[CourierClient]
+):
+    """The channel that can be read is in the cache, which computes our rights; it takes commands."""
     env.guild.add_channel("other")
     env.channel.add_thread("thread")
-    spoil = _spoil(path)
+    spoil: Callable[[Json], None] = _spoil(PATHS[0])
 
     def spoiled(name: str, data: Any) -> Any:
         if name != "GUILD_CREATE":
@@ -184,12 +224,15 @@ async def test_server_with_an_unreadable_part_is_known_all_the_same(env: InProce
         return data
 
     env.discord.alter_events(spoiled)
-    env.api.create(ID).fail("no")
-    async with env.bot():
-        card = await env.track(ID)
-        assert await env.results()
-
-    assert f"`{ID}`" in card.content
+    async with env.bot(max_open_per_user=100):
+        for number, path in enumerate(PATHS):
+            spoil = _spoil(path)
+            await begin_session(env)
+            card = await env.track(f"{ID}{number}")
+            assert f"`{ID}{number}`" in card.content, path
+            guild = clients[0].get_guild(env.guild.id)
+            assert guild is not None, path
+            assert (guild.get_channel(env.channel.id) is None) is (path == "channels=null"), path
 
 
 async def test_channels_that_the_bot_cannot_view_harm_nothing(env: InProcessEnv):
