@@ -1,5 +1,6 @@
 """`/healthz` and `/metrics` of the real bot: 200 when all is well, and what is wrong when not."""
 
+import asyncio
 import json
 import logging
 import platform
@@ -16,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bot.core.errors import DependencyDown
 from bot.core.version import VERSION
 from sandbox.faults import Fault
+from sandbox.patience import PATIENCE
 from sandbox.video_api import Clip
 from tests.integration.conftest import InProcessEnv
 from tests.ports import reserved_port
@@ -265,8 +267,10 @@ async def test_loopback_alone_is_listened_on(env: InProcessEnv, port: int):
 async def test_process_is_alive_though_its_database_is_not(env: InProcessEnv, port: int):
     """Whoever restarts what is not alive must not do so because a disk is in trouble."""
     async with env.bot(http_port=port):
-        other = sqlite3.connect(env.folder / "data" / "bot.db", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
+        other = sqlite3.connect(env.folder / "data" / "bot.db", isolation_level=None, check_same_thread=False)
+        # The bot writes now and then; in a thread, because waiting for it here would keep it from going on.
+        other.execute(f"PRAGMA busy_timeout={PATIENCE * 1000:.0f}")
+        await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
         try:
             assert await fetch(port, "/livez") == (200, "ok\n")
             status, text = await fetch(port, "/healthz")
