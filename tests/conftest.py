@@ -20,8 +20,8 @@ INTERVAL = 30_000
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests wait for a process or for a lease to end."""
-    return (os.cpu_count() or 1) + 1
+    """Two for each core: many tests wait for a process or for a lease to end."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(wrapper=True)
