@@ -216,22 +216,9 @@ class Deliverer:
             case WithoutVideo(problem):
                 return replace(result, problem=problem)
             case TryAgain(delay, problem, changes):
-                await self._try_again(lease, due, delay, problem, changes)
+                logger.info("%s: no video yet: %s; next try in %d s", due.task.id, problem, delay // SECOND)
+                await self._postpone(lease, due, problem, delay, **changes)
                 return None
-
-    async def _try_again(
-        self, lease: int, due: DueDelivery, delay: int, problem: Problem, changes: dict[str, int]
-    ) -> None:
-        logger.info("%s: no video yet: %s; next try in %d s", due.task.id, problem, delay // SECOND)
-        self._metrics.attempted(AttemptOutcome.RETRIED)
-        await self._queue.postpone(
-            due.delivery.id,
-            lease,
-            self._clock() + delay,
-            is_preparing=False,
-            last_error=problem.to_text(),
-            **changes,
-        )
 
     async def _record(self, lease: int, due: DueDelivery, posted: Posted) -> None:
         now = self._clock()
@@ -276,7 +263,7 @@ class Deliverer:
             refusal = self._refusal(due, Problem(ProblemCode.NOT_ACCEPTED, error.problem.data), Obstacle.FORM)
             return await self._give_up(lease, result, refusal)
         delay = retry_delay(count, base=_MIN_ODD_DELAY, cap=_MAX_ODD_DELAY)
-        await self._postpone(lease, due, error, delay, odd_attempt=count, passing_since=None, attempt=0)
+        await self._retry(lease, due, error, delay, odd_attempt=count, passing_since=None, attempt=0)
         return False
 
     async def _try_later(
@@ -284,23 +271,29 @@ class Deliverer:
     ) -> None:
         if isinstance(error, NotTold):
             count = due.delivery.tell_attempt + 1
-            await self._postpone(lease, due, error, _delay(count, error), tell_attempt=count)
+            await self._retry(lease, due, error, _delay(count, error), tell_attempt=count)
             return
         attempt = due.delivery.attempt + 1
         changes = {"attempt": attempt, "passing_since": passing_since or due.delivery.passing_since}
-        await self._postpone(lease, due, error, _delay(attempt, error), **changes)
+        await self._retry(lease, due, error, _delay(attempt, error), **changes)
 
-    async def _postpone(
-        self, lease: int, due: DueDelivery, error: TryLater, delay: int, **changes: int | str | None
+    async def _retry(
+        self, lease: int, due: DueDelivery, error: TryLater, delay: int, **changes: int | None
     ) -> None:
         logger.warning("%s not posted yet: %s; next attempt in %d s", due.task.id, error, delay // SECOND)
+        await self._postpone(lease, due, error.problem, delay, **changes)
+
+    async def _postpone(
+        self, lease: int, due: DueDelivery, problem: Problem, delay: int, **changes: int | str | None
+    ) -> None:
         self._metrics.attempted(AttemptOutcome.RETRIED)
         await self._queue.postpone(
             due.delivery.id,
             lease,
             self._clock() + delay,
             is_preparing=False,
-            **({"last_error": error.problem.to_text()} | changes),
+            last_error=problem.to_text(),
+            **changes,
         )
 
     def _refusal(self, due: DueDelivery, problem: Problem, obstacle: Obstacle) -> _Refusal:
@@ -326,16 +319,16 @@ class Deliverer:
 
     async def _tell_later(self, lease: int, due: DueDelivery, error: NotTold, refusal: _Refusal) -> None:
         """Why the channel refused is kept, so that the next attempt goes to the person at once."""
-        count = due.delivery.tell_attempt + 1
+        count, delay = due.delivery.tell_attempt + 1, _delay(due.delivery.tell_attempt + 1, error)
+        logger.warning("%s not told yet: %s; next attempt in %d s", due.task.id, error, delay // SECOND)
         await self._postpone(
             lease,
             due,
-            error,
-            _delay(count, error),
+            refusal.problem,
+            delay,
             tell_attempt=count,
             obstacle=refusal.obstacle,
             obstacle_rights=refusal.rights,
-            last_error=refusal.problem.to_text(),
         )
 
     async def _end_undeliverable(self, lease: int, due: DueDelivery, refusal: _Refusal) -> bool:

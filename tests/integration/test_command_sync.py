@@ -60,7 +60,10 @@ async def test_overwritten_commands_are_healed_at_the_start(env: InProcessEnv, s
     env.discord.overwrite_commands(None, spoil)
     async with env.bot():
         await registered(env)
-        await env.track(ID)
+        card = await env.track(ID)
+
+    assert ID in card.content
+    assert [len(commands) for _, commands in env.discord.registrations] == [2, 2]
 
 
 async def test_one_changed_description_is_healed(env: InProcessEnv):
@@ -71,6 +74,8 @@ async def test_one_changed_description_is_healed(env: InProcessEnv):
     group["options"][0]["options"][0]["description"] = "something else"
     async with env.bot():
         await env.discord.until(lambda: len(env.discord.registrations) == 2)
+
+    assert "something else" not in str(env.discord.commands_of(None))
 
 
 async def test_localisation_that_is_missing_is_healed(env: InProcessEnv):
@@ -88,6 +93,8 @@ async def test_scope_that_is_wanted_no_longer_is_emptied(env: InProcessEnv):
         async with env.bot(discord_guild_id=guild_id):
             await registered(env, guild_id)
             await emptied(env, None if guild_id else env.guild.id)
+
+    assert sorted(command["name"] for command in env.discord.commands) == OURS
 
 
 async def test_foreign_scope_is_left_alone(env: InProcessEnv):
@@ -161,3 +168,5 @@ async def test_server_without_the_bot_is_named(env: InProcessEnv, caplog: pytest
     foreign.app_installed = False
     async with env.bot_without_gateway(discord_guild_id=foreign.id):
         await eventually(lambda: "is the bot in the server of DISCORD_GUILD_ID?" in caplog.text)
+
+    assert env.discord.registrations == []

@@ -89,12 +89,14 @@ async def test_gateway_address_that_is_not_told_is_asked_again(
 ):
     """With an API address of its own the gateway's comes from there."""
     monkeypatch.setattr(connection, "retry_delay", lambda attempt, base, cap: 0)
-    env.discord.faults.add(Fault("GET /gateway/bot", status=503, times=2), Fault("GET /gateway/bot", body=[]))
+    env.discord.faults.add(Fault("GET /gateway/bot", status=503))
+    env.discord.faults.add(Fault("GET /gateway/bot", status=200, body=[]))
     env.discord.faults.add(Fault("GET /gateway/bot", status=200, body={"url": 5}))
-    env.api.create(ID).fail("no")
     async with env.bot():
-        await env.track(ID)
-        await env.results()
+        card = await env.track(ID)
+
+    assert ID in card.content
+    assert len(env.discord.requests("GET", "/gateway/bot")) == 4
 
 
 async def test_unlisted_close_code_is_tried_again(env: InProcessEnv, monkeypatch: pytest.MonkeyPatch):

@@ -44,8 +44,11 @@ async def test_trouble_while_looking_refuses_nothing(env: InProcessEnv, thread: 
     env.api.create(ID).complete()
     async with env.bot():
         env.discord.faults.add(Fault(f"GET /channels/{thread.id}", status=503))
-        await env.alice.slash(thread, "veo track", id=ID)
-        await env.results(channel=thread)
+        card = await env.alice.slash(thread, "veo track", id=ID)
+        [result] = await env.results(channel=thread)
+
+    assert not card.ephemeral
+    assert len(result.attachments) == 1
 
 
 async def test_closed_private_thread_sends_its_result_privately(env: InProcessEnv, thread: Channel):
