@@ -10,6 +10,7 @@ was forgotten with a database, or whose acknowledgement was lost, has at most on
 """
 
 import asyncio
+import itertools
 import random
 import re
 import tempfile
@@ -24,11 +25,12 @@ from bench.small_clip import small_clip
 from bench.soak_copies import Copies
 from bench.soak_faults import API_MOMENTS, DISCORD_MOMENTS, GATEWAY_SHARE, MAX_DELAY, random_fault
 from bench.soak_tally import Tally
-from sandbox.discord import Channel, InteractionFailed
+from sandbox.discord import Channel, InteractionFailed, Person
 from sandbox.holds import Hold
 from sandbox.video_api import CLIP
 
 _CHANNELS = 8
+_PEOPLE = 40
 _PAUSE = 0.25  # seconds between two commands that track a task
 _SETTLE_TIMEOUT = 120.0
 _PAST_THE_NONCE = 180_000  # ms
@@ -67,6 +69,7 @@ class _Soak:
         self._chance = chance
         self._copies = Copies(bots.env, chance)
         self._channels: list[Channel] = []
+        self._people: list[Person] = []
         self._number = 0
         self._asked: set[str] = set()
         self.tally = Tally()
@@ -75,6 +78,10 @@ class _Soak:
         await self._bots.start()
         guilds = self._bots.guilds
         self._channels = [guilds[n % len(guilds)].add_channel(f"c{n}") for n in range(_CHANNELS)]
+        # Many, because new ids of one person are polled one a second after the first twenty.
+        self._people = [self._env.discord.add_person(f"person {n}") for n in range(_PEOPLE)]
+        for guild, person in itertools.product(guilds, self._people):
+            guild.join(person)
         began = time.monotonic()
         people = asyncio.create_task(self._track_tasks())
         faults = asyncio.create_task(self._inject_faults())
@@ -110,7 +117,8 @@ class _Soak:
         else:
             task.fail(f"reason {self._number}")
         try:
-            reply = await self._env.alice.slash(channel, "veo track", id=task_id)
+            person = self._chance.choice(self._people)
+            reply = await person.slash(channel, "veo track", id=task_id)
         except (InteractionFailed, ValueError, TimeoutError):
             self.tally.unacknowledged.add(task_id)
             return
@@ -200,7 +208,7 @@ class _Soak:
                     self.tally.results[task_id] += 1
                     posted = f"{message.created_at:%H:%M:%S.%f}"
                     self.tally.posted_at.setdefault(task_id, []).append(posted)
-        for message in self._env.alice.direct_channel.messages:
+        for message in [each for person in self._people for each in person.direct_channel.messages]:
             self.tally.private |= set(_TASK_ID.findall(message.text))
         self.tally.look_ups = len(self._env.discord.requests("GET", "/channels/*/messages"))
         videos = self._env.folder / "data" / "videos"
