@@ -49,7 +49,6 @@ class DiscordAnswer:
 
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _TOO_LARGE = frozenset({40005, 50045})
-_CREATES = frozenset({Call.UPLOAD, Call.TEXT})
 _ODD_STATUSES = frozenset({408, 409, 425})
 
 _KNOWN: Mapping[int, tuple[Reaction, ProblemCode]] = {

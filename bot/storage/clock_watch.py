@@ -37,7 +37,3 @@ class ClockWatch:
         if abs(difference) <= self._limit:
             return None
         return f"this machine's clock is {difference / SECOND:+.0f} s off the database's: set both by NTP"
-
-    def problems(self) -> list[str]:
-        """For health: what the last look found."""
-        return [] if self.problem is None else [self.problem]
