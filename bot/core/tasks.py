@@ -11,12 +11,14 @@ from typing import Generic, TypeVar
 
 from bot.core.api_pause import PauseState
 from bot.core.errors import IllegalMove
+from bot.core.generation_time import UsualTime
+from bot.core.language import Language
 
 Work = TypeVar("Work")
 
 
 class TaskState(StrEnum):
-    """What became of a task at the video API."""
+    """Our verdict on a task of the video API."""
 
     WAITING = "waiting"
     COMPLETED = "completed"
@@ -40,16 +42,16 @@ class Obstacle(StrEnum):
     PERMISSION = "permission"
     MEMBERSHIP = "membership"  # the bot was removed, is no member of a private thread, or sees no channel
     THREAD = "thread"  # archived and locked
-    FORM = "form"  # Discord does not take the message: only people can ask again
+    FORM = "form"  # Discord refuses the message itself: only a person can request it again
     GONE = "gone"  # the channel was deleted
 
 
 class Form(StrEnum):
-    """How a result is posted: what Discord refuses in one form may be taken in the next."""
+    """The form in which a result is posted. When Discord refuses one form, the next is tried."""
 
     WHOLE = "whole"
     WITHOUT_FILE = "without_file"
-    BARE = "bare"  # with the video, and without any word from outside
+    BARE = "bare"  # with the video, without text from outside
 
 
 TASK_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
@@ -75,16 +77,16 @@ DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
         }
     ),
     DeliveryState.POSTED: frozenset(),
-    # Its obstacle is gone: a permission came back, or the bot did.
+    # Its obstacle is gone: for example, the bot was given a permission back.
     DeliveryState.UNDELIVERABLE: frozenset({DeliveryState.DUE}),
     DeliveryState.CANCELLED: frozenset(),
 }
 
 
 def may_become(target: TaskState | DeliveryState) -> list[str]:
-    """The states that `target` may follow; a state change names them in its WHERE clause.
+    """Return the states from which `target` can be reached, for the WHERE clause of a state change.
 
-    Raises IllegalMove for a state that nothing leads to.
+    Raises IllegalMove when no state leads to `target`.
     """
     moves: Mapping[TaskState, frozenset[TaskState]] | Mapping[DeliveryState, frozenset[DeliveryState]]
     moves = TASK_MOVES if isinstance(target, TaskState) else DELIVERY_MOVES
@@ -98,7 +100,7 @@ LIVE = (DeliveryState.OPEN, DeliveryState.DUE)
 
 
 class Doubt(StrEnum):
-    """What was said about a waiting task that must be confirmed before it is believed."""
+    """What the API said about a waiting task and must confirm before it counts."""
 
     UNKNOWN_ID = "unknown_id"
     NOT_FOUND = "not_found"  # a bare 404, perhaps of a wrong address
@@ -110,7 +112,7 @@ class Doubt(StrEnum):
 
 
 class Trouble(StrEnum):
-    """What has lasted so long that a task's card says so."""
+    """A problem that has lasted long enough to be shown on a task's card."""
 
     SILENCE = "silence"  # no usable answer
     REFUSED = "refused"  # errors about this id alone
@@ -118,7 +120,7 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TrackedTask:
-    """One task of the video API, however many channels wait for it.
+    """One task of the video API; several channels may wait for it.
 
     Times are UTC milliseconds; `doubt_time`, `answered_time` and `silent_time` are polled time, in
     milliseconds (see verdicts.py).
@@ -138,7 +140,7 @@ class TrackedTask:
     doubt: Doubt | None = None
     doubt_count: int = 0  # answers in a row that say so; 0: shown, but not counted
     doubt_time: int = 0  # for how long they have said so
-    answered_time: int = 0  # over all answers about this task: what TASK_DEADLINE bounds
+    answered_time: int = 0  # sum over all answers about this task; TASK_DEADLINE limits it
     silent_time: int = 0  # since the last usable answer
     words: str | None = None  # the API's text about the doubt; from outside
     trouble: Trouble | None = None
@@ -150,6 +152,7 @@ class TrackedTask:
     seconds: float | None = None  # the clip's length
     model: str | None = None
     created: int | None = None  # when the API says that the task was created
+    took: int | None = None  # ms from `created` to the poll that found it completed or failed, where known
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,32 +170,34 @@ class Delivery:
     card_id: int | None
     created_at: int
     due_at: int | None  # when to try next; None: nothing to do yet, or ended
-    attempt: int  # attempts to post that ended in passing trouble, in a row
-    first_sent_at: int | None  # when it was first handed to Discord
+    attempt: int  # attempts to post in a row that ended in a temporary failure
+    first_sent_at: int | None  # when it was first sent to Discord
     message_id: int | None  # the result message
     ended_at: int | None  # set on a due delivery: it was undeliverable before
-    last_error: str | None  # the last thing that went wrong, for people
+    last_error: str | None  # the latest problem: a Problem as text, or a sentence of version 0.1.0
     cancelled_by: int | None  # who untracked it
     posted_in: int | None = None  # the result message's channel, when it is another one (a thread's parent)
     is_preparing: bool = False  # its video is being downloaded or made smaller, so its channel is free
     download_since: int | None = None  # when its video was first tried
-    download_attempt: int = 0  # downloads that trouble broke off, in a row
+    download_attempt: int = 0  # interrupted downloads in a row
     download_tries: int = 0  # refusals of the present link
-    fresh_links: int = 0  # how often the API was asked for another link
+    fresh_links: int = 0  # how often the API was polled for another link
     run: int | None = None  # the run of the process that registered it
-    passing_since: int | None = None  # since when Discord has answered with nothing but passing trouble
-    odd_attempt: int = 0  # odd answers of Discord
+    passing_since: int | None = None  # since when each answer of Discord was a temporary failure
+    odd_attempt: int = 0  # odd answers of Discord in a row
     quarantines: int = 0  # how often our own bug stopped it
     form: Form | None = None  # the form that Discord has not refused so far; None: WHOLE
     form_problem: str | None = None  # why that form has no video: a Problem as text
     read_newest: int | None = None  # what a look-up has read of the channel without finding it: from this
     read_oldest: int | None = None  # message to this one
-    obstacle: Obstacle | None = None  # of an undeliverable one, or one whose person is still to be told
+    obstacle: Obstacle | None = None  # why it is refused; set before the requester is notified
     obstacle_rights: int | None = None  # our rights in the channel at the refusal, as computed
-    told_since: int | None = None  # when the direct message was first handed to Discord
-    told_at: int | None = None  # when the direct message was taken, or refused for good
+    told_since: int | None = None  # when the direct message was first sent to Discord
+    told_at: int | None = None  # when the direct message was accepted, or refused for good
     tell_attempt: int = 0  # failed attempts at the direct message
     leader_id: int | None = None  # the delivery whose message is to name this one's id as well
+    language: Language = Language.ENGLISH  # of its messages
+    deleted_at: int | None = None  # when its result message was deleted by the button
 
     @property
     def message_channel_id(self) -> int:
@@ -202,20 +207,21 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The bot's answer to a track command. `message_id` is None until Discord named it."""
+    """The bot's answer to a track command. `message_id` is None until Discord has given it."""
 
     id: int
     guild_id: int
     channel_id: int
     message_id: int | None
     version: int = 0  # grows with every change of what it should show
+    language: Language = Language.ENGLISH
 
 
 @dataclass(frozen=True, slots=True)
 class Claim(Generic[Work]):
-    """Work that is ours until the lease ends, unless it is renewed. Empty when nothing was due.
+    """Work that this process holds until its lease ends. Empty when nothing was due.
 
-    Recording an outcome names the lease, and changes nothing once another process holds the work.
+    An outcome is recorded with the lease, and changes nothing when the lease was lost.
     """
 
     lease: int
@@ -228,14 +234,14 @@ class DueDelivery:
 
     delivery: Delivery
     task: TrackedTask
-    watchers: tuple[int, ...]  # who pressed "notify me too"
-    # Registered in this process's own run, and never handed to Discord: the only one that cannot be there.
+    watchers: tuple[int, ...]  # who pressed "notify me"
+    # Registered in this run of the process and never sent, so no look-up is needed.
     is_first_send: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ExistingDelivery:
-    """A delivery with its task, as a card, a list or a command shows it. Look-ups add the card's message."""
+    """A delivery with its task, for a card, a list or a command. Within a card `card_message_id` is None."""
 
     delivery: Delivery
     task: TrackedTask
@@ -244,9 +250,11 @@ class ExistingDelivery:
 
 @dataclass(frozen=True, slots=True)
 class CardView:
-    """A card with its lines, in the order in which they were asked for."""
+    """A card with its lines, in the order of the request."""
 
     card: Card
     rows: tuple[ExistingDelivery, ...]
     attempt: int = 0  # failed attempts to edit it, in a row
     pause: PauseState | None = None  # the API pause, if there is one
+    watchers: int = 0  # how many people besides the requester are to be mentioned for what is still live
+    usual: UsualTime | None = None  # how long videos of its first waiting task's model usually take
