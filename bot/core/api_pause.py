@@ -4,12 +4,12 @@ import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-# The name under which it is stored: that of version 0.1.0.
+# The name under which it is stored, as in version 0.1.0.
 API_PAUSE_KEY = "video_api.trouble"
 
 
 class PauseReason(StrEnum):
-    """What the video API has against this bot, not against one task."""
+    """Why the video API refuses the polls of all tasks, and not only of one."""
 
     KEY_REFUSED = "key refused"
     THROTTLED = "throttled"
@@ -17,9 +17,9 @@ class PauseReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PauseState:
-    """No task is polled before `until`. The reason has lasted since `since` (UTC milliseconds).
+    """An API pause: no task is polled before `until`, because of `reason`, which began at `since`.
 
-    `is_shown`: it has lasted for so long that the cards show it.
+    Both times are in UTC milliseconds. `is_shown`: the pause has lasted so long that the cards show it.
     """
 
     reason: PauseReason
@@ -28,12 +28,13 @@ class PauseState:
     is_shown: bool = False
 
     def to_text(self) -> str:
-        """As it is stored; version 0.1.0 called the reason `kind`."""
+        """Return the text to store. It calls the reason `kind`, as version 0.1.0 did."""
         values = asdict(self)
         return json.dumps({"kind": values.pop("reason"), **values})
 
     @classmethod
     def from_text(cls, text: str) -> "PauseState":
+        """Read what `to_text` wrote."""
         value = json.loads(text)
         reason, is_shown = PauseReason(value["kind"]), bool(value.get("is_shown"))
         return cls(reason, int(value["since"]), int(value["until"]), is_shown)

@@ -11,18 +11,18 @@ DAY = 24 * HOUR
 
 
 class Clock(Protocol):
-    """A parameter wherever time decides something, so that tests can set it."""
+    """Returns the time. It is a parameter where time decides something, so that tests can set it."""
 
     def __call__(self) -> int:
-        """Now, in UTC milliseconds."""
+        """Return the time in UTC milliseconds."""
         ...
 
 
 def system_clock() -> int:
-    """The wall clock. Due times must survive a restart, so a monotonic clock would not do."""
+    """Return the wall clock's time, not a monotonic clock's, because due times must survive a restart."""
     return time.time_ns() // 1_000_000
 
 
 def to_datetime(milliseconds: int) -> datetime:
-    """An aware UTC datetime, for libraries that want one."""
+    """Convert UTC milliseconds to an aware datetime."""
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)

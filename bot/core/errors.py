@@ -2,24 +2,24 @@
 
 CourierError
 ├── TryLater                 temporary failure outside our control: retried by the durable loop
-│   ├── DownloadFailed       whether this try brought bytes of the video
+│   ├── DownloadFailed       the video was not downloaded this time
 │   │   ├── DownloadInterrupted  the video did not arrive as a whole
-│   │   └── LinkRefused          the video's host answered something else: often for ever, sometimes not yet
+│   │   └── LinkRefused          the video's host sent no video: often for ever, sometimes only for now
 │   ├── DiscordUnavailable   Discord did not take the message, and may later
-│   ├── NotTold              the same for the direct message in its place
+│   ├── NotTold              Discord did not take the direct message, and may later
 │   └── StorageUnavailable   the database did not answer
-├── GiveUp                   permanent failure: another form is tried, or the person who asked is told
+├── GiveUp                   permanent failure: another form is tried, or the requester is notified
 │   ├── VideoUnusable        there is a link, but no video that we may post
 │   └── DiscordRefused       Discord does not take the call as it is; `reaction` says what else to try
 ├── CannotFit                a video cannot be made small enough: its link is given instead
-├── ClientStalled            the process leaves with 70: only a new one helps
-├── CannotStart              the process leaves with `exit_code`, after one line
+├── ClientStalled            calls to Discord do not return: the process exits with 70
+├── CannotStart              the process exits with `exit_code`, after one line for the operator
 │   ├── SettingsWrong        2
 │   ├── DependencyDown       69
 │   └── TokenRefused         77
-└── IllegalMove              our bug: a state table does not know this move
+└── IllegalMove              our bug: no state table has this move
 
-Everything else that is raised is our bug, too. Clients never retry; the durable loop does.
+Every other exception is our bug, too. Clients never retry; the durable loop does.
 """
 
 from typing import ClassVar
@@ -29,13 +29,13 @@ from bot.core.reactions import Reaction
 
 
 class CourierError(Exception):
-    """Everything that this program raises on purpose."""
+    """Base of all exceptions that this program raises on purpose."""
 
 
 class TryLater(CourierError):
     """The same attempt may succeed later.
 
-    `retry_after` is the wait that the other side wants, in seconds, or None. `problem` is for people, the
+    `retry_after` is the wait that the other side asked for, in seconds, or None. `problem` is for people, the
     message for the log.
     """
 
@@ -71,16 +71,16 @@ class DownloadInterrupted(DownloadFailed):
 
 
 class LinkRefused(DownloadFailed):
-    """The video's host answered 4xx, something that is no MP4, or has an address that we may not visit.
+    """The video's host answered 4xx, sent no MP4, or resolves to a forbidden address.
 
-    A new link may need a moment; a dead one never comes back.
+    A new link may not work yet; a dead link never works again.
     """
 
     code = ProblemCode.LINK_REFUSED
 
 
 class DiscordUnavailable(TryLater):
-    """Discord did not accept the call, and nothing says that it never will.
+    """Discord did not accept the call; a later attempt may succeed.
 
     `reaction` is PASSING, ODD or EDGE_BLOCK.
     """
@@ -112,7 +112,7 @@ class StorageUnavailable(TryLater):
 
 
 class GiveUp(CourierError):
-    """No later attempt can succeed. `problem` is for the person who asked."""
+    """No later attempt can succeed. `problem` is for the requester."""
 
     def __init__(self, code: ProblemCode, **data: str | int) -> None:
         self.problem = Problem(code, data)
@@ -120,7 +120,7 @@ class GiveUp(CourierError):
 
 
 class VideoUnusable(GiveUp):
-    """What the link leads to cannot be posted: gone, too large, not an MP4, a forbidden address."""
+    """The link leads to nothing that can be posted: gone, too large, not an MP4, a forbidden address."""
 
 
 class CannotFit(CourierError):
@@ -136,17 +136,17 @@ class DiscordRefused(GiveUp):
 
 
 class ClientStalled(CourierError):
-    """Calls to Discord do not come back: only a new process gets a new client."""
+    """Calls to Discord do not return. Only a new process gets a working client."""
 
 
 class CannotStart(CourierError):
-    """The process must end before it did any work. The message is one line for the operator."""
+    """The process must end. The message is one line for the operator."""
 
     exit_code: ClassVar[int]
 
 
 class SettingsWrong(CannotStart):
-    """One line per problem in `problems`; the message joins them."""
+    """Settings are wrong: `problems` has one line for each, and the message joins them."""
 
     exit_code = 2
 
@@ -168,4 +168,4 @@ class TokenRefused(CannotStart):
 
 
 class IllegalMove(CourierError):
-    """A state change that no state table knows."""
+    """A state change that is in no state table."""

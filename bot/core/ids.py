@@ -1,11 +1,14 @@
-"""Reads task ids out of what people paste: ids, a URL, the API's JSON reply, a curl command, a log line.
+"""Reads task ids from pasted text: ids, a URL, the API's JSON reply, a curl command, a log line.
 
 Ids are opaque: vgen_…, sora_…, proj_… and video_<uuid> are all polled at the same address, and other services
-have other shapes. So a text is read in three steps, and the first that finds an id decides: 1. a JSON reply:
-the values of its id keys; 2. known shapes and ids in URLs, wherever they stand; the rest of the text is
-ignored; 3. a list of bare words, each of them an id, unless one of them shows that the text is something
-else: an option, a header, a credential. Such a text is refused as a whole and must not be repeated to
-anybody.
+have other shapes. A text is read in three steps, and the first that finds an id decides:
+
+1. A JSON reply: the values of its id keys.
+2. Known shapes and ids in URLs, wherever they stand; the rest of the text is ignored.
+3. A list of bare words, each of them an id.
+
+An option, a header or a credential among the words shows that the text is no list. Such a text is refused as
+a whole, and nothing of it may be shown.
 """
 
 import json
@@ -27,8 +30,8 @@ _SEPARATORS = re.compile("[\\s,;\uff0c\u3001\uff1b\u060c]+")
 _INVISIBLE = re.compile("[\\x00-\\x08\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _FENCE = re.compile(r"```(?:[A-Za-z0-9_+-]*\n)?(.*?)```", re.DOTALL)
 _ID_KEYS = ("id", "task_id", "taskId", "projectId")
-# Families of GET /v1/result/{id}. The first three are nothing else in a text; of the others a field such as
-# `video_url` has the shape, so they need a digit. No upper bound: a longer text is no id.
+# Shapes of ids of GET /v1/result/{id}. The first three occur in no other word. The others do, as in
+# `video_url`, so they need a digit. There is no upper bound, because a part of a longer text is no id.
 _KNOWN_SHAPE = (
     r"(?:(?<![A-Za-z0-9._@-])|(?<=\bveo_)|(?<![A-Za-z0-9._-])_{1,3})(?P<id>"
     r"(?:vgen|sora|mcp)_[A-Za-z0-9][A-Za-z0-9._:-]{%d,}"
@@ -36,7 +39,7 @@ _KNOWN_SHAPE = (
     r")"
 )
 _KNOWN = re.compile(_KNOWN_SHAPE % 2)
-# What is pasted into the command is about tasks: there a short id is one as well.
+# A command's option is about tasks, so short ids count there as well.
 _KNOWN_OR_SHORT = re.compile(_KNOWN_SHAPE % 0)
 _KNOWN_SEGMENT = re.compile(r"(?:vgen|sora|mcp|proj|video|task)_[A-Za-z0-9][A-Za-z0-9._:-]*")
 _URL = re.compile(r"\bhttps?://[^\s\"'<>`]+", re.IGNORECASE)
@@ -48,15 +51,17 @@ _QUERY_KEYS = frozenset({"id", "ids", "task_id", "taskid", "projectid", "video_i
 _FILE_ENDING = ".mp4"  # a link to the video itself carries the id as its file name
 _TRIM = "`'\"<>()[]{}*|!?\u201c\u201d\u2018\u2019\u00ab\u00bb\u3002\uff01\uff1f"
 _LABELS = frozenset({"id", "ids", "task", "tasks", "task_id", "taskid", "task-id", "and"})
+# Behind the beginning of an id that a card shows in a few characters: the rest of it is missing.
+_SHORTENED = "\u2026"
 # The number or the bullet of a list.
 _BULLET = re.compile("(?:[-*\u2022\u2013\u2014]|[(]?[0-9]{1,3}[.)])")
 
 
 @dataclass(frozen=True, slots=True)
 class IdText:
-    """What a text held: valid ids in order, each once, and the words that cannot be ids.
+    """The ids in a text, in order and each once, and the words that cannot be ids.
 
-    `refused`: something in it may be a secret, so nothing of it may be used or shown.
+    `refused`: something in the text may be a secret, so nothing of it may be used or shown.
     """
 
     ids: tuple[str, ...]
@@ -67,7 +72,7 @@ class IdText:
 def is_task_id(text: str) -> bool:
     """Whether `text` could be an id: 1 to 128 of A-Z a-z 0-9 . _ : -, and not only dots.
 
-    "." and ".." are refused because a URL path would swallow them.
+    "." and ".." are refused because a URL path drops them.
     """
     return _ID.fullmatch(text) is not None and text.strip(".") != ""
 
@@ -78,17 +83,18 @@ def read_ids(text: str) -> IdText:
     ids = _from_json(text)
     if ids is not None:
         return _checked(ids)
-    ids = _find(text, _KNOWN_OR_SHORT)
+    ids = _find_ids(text, _KNOWN_OR_SHORT)
     return _checked(ids) if ids else _from_words(text)
 
 
 def find_ids(message: str) -> tuple[str, ...]:
     """Find ids in a message: known shapes, and ids in URLs that lead to a task."""
-    return _find(_plain(message), _KNOWN)
+    return _find_ids(_plain(message), _KNOWN)
 
 
-def _find(message: str, shape: re.Pattern[str]) -> tuple[str, ...]:
-    found = {m.start("id"): _tidy(m["id"]) for m in shape.finditer(message)}
+def _find_ids(message: str, shape: re.Pattern[str]) -> tuple[str, ...]:
+    shapes = (m for m in shape.finditer(message) if not message.startswith(_SHORTENED, m.end()))
+    found = {m.start("id"): _tidy(m["id"]) for m in shapes}
     for match in _URL.finditer(message):
         candidate = _from_url(match.group(), only_collections=True)
         if candidate is not None:
@@ -99,18 +105,18 @@ def _find(message: str, shape: re.Pattern[str]) -> tuple[str, ...]:
 
 
 def _plain(text: str) -> str:
-    r"""Without invisible characters, and without the backslash of `vgen\_x`, which escapes markdown."""
+    r"""Remove invisible characters, and the backslash of `vgen\_x`, which escapes markdown."""
     return _INVISIBLE.sub("", text).replace("\\_", "_").strip()
 
 
 def _drop_inside(found: dict[int, str], url: re.Match[str]) -> None:
-    """A known shape inside a URL is the id that the URL was read for already, or part of a file's name."""
+    """Drop known shapes inside a URL: they are the URL's id once more, or part of a file's name."""
     for start in [start for start in found if url.start() < start < url.end()]:
         del found[start]
 
 
 def _checked(candidates: tuple[str, ...] | list[str]) -> IdText:
-    """Sort what was found into ids and mistakes; one that looks like a secret refuses the whole text."""
+    """Sort candidates into ids and malformed words. One that looks like a secret refuses the whole text."""
     if any(_is_secret(candidate) for candidate in candidates):
         return IdText((), refused=True)
     unique = dict.fromkeys(candidates)
@@ -118,7 +124,7 @@ def _checked(candidates: tuple[str, ...] | list[str]) -> IdText:
 
 
 def _from_words(text: str) -> IdText:
-    """A list of bare words. Words that only label or number the list are left out."""
+    """Read a list of bare words. Words that only label or number the list are left out."""
     words = [word for word in _SEPARATORS.split(text) if word and not _BULLET.fullmatch(word)]
     words = [word for word in words if word.lower().strip(":=" + _TRIM) not in _LABELS or len(words) == 1]
     if any(_is_no_list(word) for word in words):
@@ -144,19 +150,22 @@ def _is_no_list(word: str) -> bool:
 
 
 def _is_secret(word: str) -> bool:
-    """An id of a known shape may look random; what is joined to it by a dot or a colon may not."""
+    """Whether a word may be a secret.
+
+    An id of a known shape may look random, but not what follows a dot or a colon in it.
+    """
     if _KNOWN_SEGMENT.fullmatch(word):
         return any(looks_like_credential(piece) for piece in re.split("[.:]", word)[1:])
     return looks_like_credential(word)
 
 
 def _tidy(found: str) -> str:
-    """Without the sentence's punctuation, which an id may contain but hardly ends with."""
+    """Strip the sentence's punctuation. An id may contain it, but hardly ends with it."""
     return found.rstrip("_.:-" + _TRIM).removesuffix(_FILE_ENDING)
 
 
 def _from_url(url: str, *, only_collections: bool) -> str | None:
-    """The id in a URL: after /result/ or the like, in the query, else the last segment of the path."""
+    """Return the id in a URL: after /result/ or the like, in the query, else the last segment of the path."""
     try:
         parts = urlsplit(url.rstrip(_TRIM + ".,;:"))
     except ValueError:
@@ -179,7 +188,7 @@ def _query(query: str) -> list[tuple[str, str]]:
 
 
 def _from_json(text: str) -> tuple[str, ...] | None:
-    """The ids of a pasted reply, also in a fenced block; None when there is no JSON object or list."""
+    """Return the ids of a pasted reply, also in a fenced block; None when there is no JSON object or list."""
     fenced = _FENCE.search(text)
     for candidate in (text, fenced.group(1).strip() if fenced else "", text.strip("` \n")):
         if candidate.startswith(("{", "[")):

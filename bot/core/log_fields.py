@@ -1,6 +1,6 @@
-"""What a log line is about, as fields that are the same wherever a line is written.
+"""The ids that each log line of a job has as fields, and the texts that no line may show.
 
-And what of it is in no line: the link, which is a key to the video, and what people wrote.
+Those texts are the link, which gives access to the video, and what people wrote.
 """
 
 import json
@@ -16,7 +16,7 @@ Work = TrackedTask | DueDelivery | CardView
 
 _current: ContextVar[Fields] = ContextVar("log_fields")
 _private: ContextVar[tuple[str, ...]] = ContextVar("private_texts")
-# A shorter text is hidden only where it stands alone: it may be a part of any word.
+# A shorter text is hidden only where it stands alone, because it may be part of any word.
 _MIN_PART = 4
 
 
@@ -31,17 +31,17 @@ def log_about(action: str, work: Work) -> None:
 
 
 def log_by(action: str, *, guild_id: int | None, channel_id: int | None, person_id: int) -> None:
-    """Add who asks for what, and where, to every later log line of this job."""
+    """Add the action, the place and the person to every later log line of this job."""
     _current.set({"action": action, "guild_id": guild_id, "channel_id": channel_id, "person_id": person_id})
 
 
 def current_fields() -> Fields:
-    """What the lines of this job are about; empty in one that is about no single piece of work."""
+    """Return the fields of this job's log lines; empty when the job handles no single piece of work."""
     return _current.get({})
 
 
 def without_private_texts(text: str) -> str:
-    """A traceback or an exception's text without links, and without the texts of this job's work."""
+    """Return a traceback or an exception's text without links, and without the texts of this job's work."""
     for private in _private.get(()):
         for form in {private, repr(private)[1:-1], json.dumps(private)[1:-1]}:
             text = _hide(form, text)
@@ -55,14 +55,14 @@ def _hide(private: str, text: str) -> str:
 
 
 def describe_work(work: object) -> str:
-    """Its kind and its ids, and nothing that came from outside."""
+    """Return the kind of `work` and its ids, without any other text from outside."""
     if not isinstance(work, TrackedTask | DueDelivery | CardView):
         return type(work).__name__
     return " ".join([type(work).__name__, *(f"{name}={value}" for name, value in _ids(work).items())])
 
 
 def delivery_fields(delivery: Delivery) -> dict[str, object]:
-    """For the `extra` of a line in a job that has other things to do."""
+    """Return a delivery's ids for the `extra` of one log line, for a job that did not call `log_about`."""
     return {
         "task_id": delivery.task_id,
         "delivery_id": delivery.id,
@@ -83,7 +83,7 @@ def _ids(work: Work) -> dict[str, object]:
 
 
 def _texts(work: Work) -> Iterator[str]:
-    """What came from people and from the video API."""
+    """Yield the texts that came from people and from the video API."""
     match work:
         case TrackedTask():
             yield from filter(None, (work.video_url, work.reason, work.words))

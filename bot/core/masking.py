@@ -37,7 +37,7 @@ _SHAPED = re.compile(
     """,
     re.VERBOSE,
 )
-# Longer than the ids of any service that we know, and mixed as only random text is.
+# Longer than the ids of any known service, and mixed as only random text is.
 _RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9_+/=-]{40,}")
 _LINK = re.compile(r"""(https?://[^\s/'"<>\\?\#]+)[/?\#][^\s'"<>\\]+""", re.IGNORECASE)
 _NAMES = frozenset(
@@ -46,14 +46,14 @@ _NAMES = frozenset(
         *("x-api-key", "x-goog-api-key", "x-auth-token", "proxy-authorization"),
     }
 )
-# Control and format characters: people would copy a secret without them.
+# Control and format characters. They are removed before the search, because a secret may be split by them.
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
 )
 
 
 def mask_credentials(text: str) -> str:
-    """`text` with stars instead of everything that looks like a credential."""
+    """Replace everything in `text` that looks like a credential by stars."""
     seen = _UNSEEN.sub("", text)
     named = _NAMED.sub(lambda match: (match[match.lastindex or 0] or "") + STARS, seen)
     masked = _SHAPED.sub(STARS, named)
@@ -61,12 +61,12 @@ def mask_credentials(text: str) -> str:
 
 
 def mask_links(text: str) -> str:
-    """`text` with the host alone of every link: what follows may be a key to what it leads to."""
+    """Reduce every link in `text` to its host, because the rest may give access to what it leads to."""
     return _LINK.sub(rf"\1/{STARS}", text)
 
 
 def looks_like_credential(word: str) -> bool:
-    """Whether one word without spaces may be a secret, or announces one."""
+    """Whether one word without spaces may be a secret, or the name before one."""
     if re.split("[:=]", word.lower(), maxsplit=1)[0] in _NAMES or mask_credentials(word) != word:
         return True
     return _RANDOM.fullmatch(word) is not None

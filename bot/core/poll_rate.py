@@ -1,4 +1,4 @@
-"""What POLL_RATE can do: how often each task is polled when there are many."""
+"""POLL_RATE: how often each task is polled when many tasks wait."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ class PollRate:
     interval: int
 
     def round_time(self, tasks: int) -> int:
-        """Milliseconds in which each of so many waiting tasks is polled once."""
+        """Return the milliseconds in which each of `tasks` waiting tasks is polled once."""
         return max(self.interval, int(tasks / self.rate * SECOND))
 
     def shortfall(self, tasks: int) -> str | None:
-        """That the rate is too low for so many tasks, for an operator; None when it is not.
+        """Return a line for the operator if the rate is too low for so many tasks, else None.
 
-        A tenth is let pass: nobody would notice it.
+        A round that is longer by a tenth is accepted, because nobody would notice it.
         """
         if self.round_time(tasks) * 10 <= self.interval * 11:
             return None

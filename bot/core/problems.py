@@ -45,10 +45,10 @@ class ProblemCode(StrEnum):
     FORM_REFUSED = "form_refused"
     NOT_ACCEPTED = "not_accepted"  # status, discord_code
     FILE_REFUSED = "file_refused"
-    NOT_TAKEN = "not_taken"  # trouble that passes, but did not for a day
+    NOT_TAKEN = "not_taken"  # temporary failures for a day
     MESSAGE_DELETED = "message_deleted"
-    # Something that passes.
-    DISCORD_UNAVAILABLE = "discord_unavailable"  # status, where Discord answered; blocked, by its edge
+    # A temporary failure.
+    DISCORD_UNAVAILABLE = "discord_unavailable"  # status, if Discord answered; blocked, if its edge did
     STORAGE_UNAVAILABLE = "storage_unavailable"
     OUR_BUG = "our_bug"
     OTHER = "other"
@@ -62,12 +62,12 @@ class Problem:
     data: Mapping[str, str | int] = field(default_factory=dict)
 
     def to_text(self) -> str:
-        """As it is stored: the same problem is always the same text, so that rows can be grouped by it."""
+        """Return the text to store. The same problem gives the same text, because rows are grouped by it."""
         return json.dumps({"code": self.code, **self.data}, sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_text(cls, text: str) -> "Problem | None":
-        """The problem that `to_text` wrote; None for a sentence of version 0.1.0."""
+        """Read what `to_text` wrote; None for a sentence of version 0.1.0."""
         if not text.startswith("{"):
             return None
         try:
@@ -77,5 +77,5 @@ class Problem:
             return None
 
     def __str__(self) -> str:
-        """For the log."""
+        """Return the code and the data for the log."""
         return " ".join([self.code, *(f"{name}={value}" for name, value in self.data.items())])

@@ -1,4 +1,4 @@
-"""Rate limits: how many calls per second another service may get from us."""
+"""Rate limits: how many calls per second we make to another service."""
 
 import asyncio
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ _PER_MILLISECOND = _MICROSECONDS // SECOND
 class RateLimit:
     """`rate` calls per second, and at most `burst` calls at once after a pause.
 
-    The only state is one number, `used_until`: the time, in microseconds, up to which the calls so far use up
-    what the rate gives (the generic cell rate algorithm of ITU-T I.371). Processes share a limit by sharing
-    that number. `now` is in UTC milliseconds.
+    The only state is one number, `used_until`: the time, in microseconds, up to which the calls so far have
+    used the rate (the generic cell rate algorithm of ITU-T I.371). Processes share a limit by sharing that
+    number. `now` is in UTC milliseconds.
     """
 
     rate: float
     burst: float
 
     def allowed(self, used_until: int, now: int) -> int:
-        """How many calls may be made now."""
+        """Return how many calls may be made now."""
         left = now * _PER_MILLISECOND - self._start(used_until, now)
-        # A microsecond is what rounding may have lost.
+        # Plus the microsecond that rounding may have lost.
         return max(0, int((left + 1) / self._cost))
 
     def after(self, used_until: int, now: int, calls: int) -> int:
-        """`used_until` after `calls` more calls; the last of them may be made at that time."""
+        """Return `used_until` after `calls` more calls; the last of them may be made at that time."""
         return int(self._start(used_until, now) + calls * self._cost)
 
     @property
@@ -41,7 +41,7 @@ class RateLimit:
 
 
 def seconds_until(used_until: int, now: int) -> float:
-    """Seconds until a planned call may be made."""
+    """Return the seconds until a planned call may be made."""
     return max(0.0, used_until / _MICROSECONDS - now / SECOND)
 
 
@@ -63,7 +63,7 @@ class RateLimiter:
         self._last_now = clock()
 
     def available(self) -> int:
-        """How many calls may be made now."""
+        """Return how many calls may be made now."""
         now = self._follow_clock()
         return self._limit.allowed(self._used_until, now)
 
@@ -73,7 +73,7 @@ class RateLimiter:
         self._used_until = self._limit.after(self._used_until, now, calls)
 
     def ready_at(self) -> int:
-        """When the next call may be made, in UTC milliseconds."""
+        """Return when the next call may be made, in UTC milliseconds."""
         now = self._follow_clock()
         return -(-self._limit.after(self._used_until, now, 1) // _PER_MILLISECOND)
 
@@ -84,7 +84,10 @@ class RateLimiter:
         await asyncio.sleep(seconds_until(self._used_until, now))
 
     def _follow_clock(self) -> int:
-        """The time now. When the clock was set back, `_used_until` moves back with it: read it afterwards."""
+        """Return the time now, and move `_used_until` back as far as the clock was set back.
+
+        Call it before `_used_until` is read.
+        """
         now = self._clock()
         self._used_until -= max(0, self._last_now - now) * _PER_MILLISECOND
         self._last_now = now

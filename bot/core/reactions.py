@@ -1,4 +1,4 @@
-"""What an answer of Discord asks of us: one small enum, on which the loops switch.
+"""Reactions to an answer of Discord: one small enum, on which the loops switch.
 
 `chat/discord_answers.py` turns statuses and codes into these; nothing else reads them.
 """
@@ -7,13 +7,13 @@ from enum import StrEnum
 
 
 class Reaction(StrEnum):
-    """What to do about one call to Discord that was not answered as wished."""
+    """What to do about a call to Discord that failed."""
 
     # Try later.
     PASSING = "passing"  # the same again, with back-off
     ODD = "odd"  # the same again, a few times; then as FORM_REFUSED
     EDGE_BLOCK = "edge_block"  # no call at all for a while
-    CHECK_TOKEN = "check_token"  # noqa: S105 - ask about the token itself
+    CHECK_TOKEN = "check_token"  # noqa: S105 - check the token with another call
     # Give up, or try something else.
     TOO_LARGE = "too_large"  # a smaller file
     WORDS_REFUSED = "words_refused"  # without words from outside

@@ -1,4 +1,4 @@
-"""A result message before it has words: what the deliverer hands to the chat, and its nonce."""
+"""The content of a result message, from which the chat writes the text, and its nonce."""
 
 import re
 import secrets
@@ -12,9 +12,9 @@ from bot.core.clock import DAY, MINUTE, SECOND
 from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import DueDelivery, Form, TaskState, TrackedTask
 
-# X-query of the API's documentation: a video_url is valid for 24 hours.
+# A video_url is valid for 24 hours (docs.xingchaoyiqing.com/api-reference/video/veo-query).
 LINK_LIFETIME = DAY
-# A video that could not be downloaded for so long has its link on the card.
+# The card shows the link of a video that could not be downloaded for so long.
 LINK_SHOWN_AFTER = 10 * MINUTE
 # Discord takes at most 25 characters and compares nonces by author, not by channel (reference: Create
 # Message, `enforce_nonce`), so a nonce must be unique per delivery over all channels and installations.
@@ -40,7 +40,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class ResultMessage:
-    """The end of one delivery: the MP4 on our disk, or the reason why there is none.
+    """What ends one delivery: the MP4 on our disk, or the reason why there is none.
 
     `problem` says why the video of a completed task cannot be attached.
     `original_size`, in bytes, is set when `video` was made smaller to fit. `parent_id` is the channel above
@@ -63,7 +63,7 @@ class ResultMessage:
 
     @property
     def is_bare(self) -> bool:
-        """Whether every word that is not ours is left out."""
+        """Whether this form leaves out all text from outside."""
         return self.form is Form.BARE
 
     @property
@@ -74,7 +74,7 @@ class ResultMessage:
 
 @dataclass(frozen=True, slots=True)
 class ReadRange:
-    """The messages of a channel that a look-up has read, by their ids; both ends were read."""
+    """The messages of a channel that a look-up has read: their ids from `oldest` to `newest`, inclusive."""
 
     newest: int
     oldest: int
@@ -82,10 +82,11 @@ class ReadRange:
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """What reading a channel's history for our own message gave.
+    """The result of a look-up, which searches a channel's history for our own message.
 
-    Found: `message_id`. Absent: `is_absent`. Otherwise it is not known, because the history cannot be read,
-    or is longer than one look-up reads; `read` is then what was read, if anything.
+    `message_id` is set when the message was found, `is_absent` when it is not there. Otherwise this is
+    unknown, because the history cannot be read or is longer than one look-up reads; `read` is then the range
+    that was read, if any.
     """
 
     message_id: int | None = None
@@ -95,7 +96,7 @@ class LookUp:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A delivery that is being handed to Discord: what its message mentions and names besides."""
+    """What a message that is about to be sent adds: people to mention, further ids to name."""
 
     watchers: tuple[int, ...]
     shared_ids: tuple[str, ...] = ()
@@ -116,7 +117,7 @@ _ID_LINE = 5
 
 
 def ids_that_fit(ids: Sequence[str], mentions: int) -> int:
-    """How many of these ids, from the first, fit one message with so many mentions."""
+    """Return how many of these ids, from the first, fit one message with `mentions` mentions."""
     left = _ROOM_FOR_IDS - mentions * _MENTION
     for count, task_id in enumerate(ids):
         left -= len(task_id) + _ID_LINE
@@ -126,10 +127,11 @@ def ids_that_fit(ids: Sequence[str], mentions: int) -> int:
 
 
 def link_end(url: str, created: int | None, registered_at: int, now: int) -> int:
-    """When the API's link ends, in UTC milliseconds: the earliest estimate that is known.
+    """Return when the API's link ends, in UTC milliseconds: the earliest of the known estimates.
 
-    24 hours after now, 24 hours after `created` where that lies within a day before the registration, and
-    what a signed link says itself (`Expires`, or `X-…-Date` with `X-…-Expires`, as AWS and Google sign).
+    They are 24 hours after now, 24 hours after `created` where that lies within a day before the
+    registration, and the end that a signed link states (`Expires`, or `X-…-Date` with `X-…-Expires`, as AWS
+    and Google sign).
     """
     ends = [now + LINK_LIFETIME]
     if created is not None and registered_at - DAY <= created <= now:
@@ -155,14 +157,14 @@ def _lower_query(url: str) -> dict[str, str]:
 
 
 def _epoch(text: str) -> int | None:
-    """Seconds or milliseconds since 1970, as milliseconds."""
+    """Convert seconds or milliseconds since 1970 to milliseconds."""
     if not text.isdecimal() or not 9 <= len(text) <= 13:
         return None
     return int(text) if len(text) > 11 else int(text) * SECOND
 
 
 def _signed_date(text: str) -> int | None:
-    """`20261126T090500Z`, as milliseconds."""
+    """Convert `20261126T090500Z` to milliseconds."""
     try:
         moment = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
@@ -171,13 +173,13 @@ def _signed_date(text: str) -> int | None:
 
 
 def living_link(task: TrackedTask, now: int) -> str | None:
-    """The API's own link, or None when it has ended."""
+    """Return the API's own link, or None when it has ended."""
     lives = task.state is TaskState.COMPLETED and task.link_ends_at is not None and now < task.link_ends_at
     return task.video_url if lives else None
 
 
 def new_nonce() -> str:
-    """A nonce that makes posting a delivery twice harmless: 21 characters, 120 random bits.
+    """Make a nonce that makes posting a delivery twice harmless: 21 characters, 120 random bits.
 
     It is stored with the delivery before the first send.
     """
@@ -185,10 +187,10 @@ def new_nonce() -> str:
 
 
 def nonce_part(nonce: str) -> str:
-    """Eight characters of the nonce, as buttons carry them: they tell the rows of two databases apart."""
+    """Return eight characters of the nonce. Buttons carry them to tell the rows of two databases apart."""
     return nonce[1:9]
 
 
 def private_nonce(nonce: str) -> str:
-    """The nonce of the direct message about the delivery with `nonce`: as fixed, but another one."""
+    """Return the nonce of the direct message about the delivery with `nonce`; it is fixed as well."""
     return "p" + nonce[1:]

@@ -1,16 +1,17 @@
-"""What an answer of the video API means for a task: the table "What ends a task", as pure decisions.
+"""Decides what an answer of the video API means for a task: the table "What ends a task", without I/O.
 
-Everything that a decision needs is in the task's row: what was said about this id, how many times in a row,
-for how much polled time. Polled time is a sum of the time between polls, so that stops, restarts and wrong
-clocks do not count: each poll adds the time since the last one, at least 0 and at most twice the pause that
-was planned.
+A decision needs only the task's row: what the API said about this id, how many times in a row, and for how
+much polled time. Polled time is a sum of the time between polls, so that stops, restarts and wrong clocks do
+not count: each poll adds the time since the last one, at least 0 and at most twice the pause that was
+planned.
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
+from bot.core.answers import USABLE, Answer, AnswerKind
 from bot.core.backoff import MAX_POLL_DELAY, max_poll_pause, poll_delay, retry_delay
 from bot.core.clock import DAY, SECOND
+from bot.core.generation_time import generation_time
 from bot.core.problems import Problem, ProblemCode
 from bot.core.results import link_end
 from bot.core.tasks import Doubt, TaskState, TrackedTask, Trouble
@@ -29,61 +30,12 @@ _MIN_UNKNOWN_ANSWERS = 3
 _SILENCE_BEYOND_DEADLINE = DAY
 
 
-class AnswerKind(StrEnum):
-    """What one reply of the video API says about the id that was polled."""
-
-    WAITING = "waiting"
-    COMPLETED = "completed"  # the API's own word, with a link
-    FAILED = "failed"  # the API's own word
-    NO_VIDEO = "no_video"  # completed, without a link and without a text
-    PROBABLY_COMPLETED = "probably_completed"  # an unknown word with a link
-    PROBABLY_FAILED = "probably_failed"  # an unknown word, or completed without a link, with an error text
-    UNKNOWN_ID = "unknown_id"  # words that this task or id does not exist
-    NOT_FOUND = "not_found"  # a bare 404 or 410
-    KEY_REFUSED = "key_refused"  # 401, or words about the key
-    ERROR = "error"  # any other answer that is no status of this task
-    THROTTLED = "throttled"  # 429
-    SILENCE = "no_answer"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One reply, understood. Texts are from outside: masked and printable, not yet made safe for a chat.
-
-    `words` is the API's text about a failure or a refusal. `created` is in UTC milliseconds, `seconds` the
-    length of the clip, `retry_after` in seconds. `where` describes an unusable reply for the log.
-    """
-
-    kind: AnswerKind
-    api_status: str | None = None
-    video_url: str | None = None
-    words: str | None = None
-    model: str | None = None
-    created: int | None = None
-    seconds: float | None = None
-    retry_after: float | None = None
-    where: str = ""
-
-
-# The API accepted the key and spoke of the task: others are answered, and a pause is over.
-USABLE = frozenset(
-    {
-        AnswerKind.WAITING,
-        AnswerKind.COMPLETED,
-        AnswerKind.FAILED,
-        AnswerKind.NO_VIDEO,
-        AnswerKind.PROBABLY_COMPLETED,
-        AnswerKind.PROBABLY_FAILED,
-    }
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Others:
-    """What the API says about other ids, which tells trouble with one id from trouble with the API."""
+    """What the API says about other ids, to tell trouble with one id from trouble with the API."""
 
-    answered_since_last_poll: bool = False  # of this task
-    answered_since_first_404: bool = False  # of this task
+    answered_since_last_poll: bool = False  # another id, since the last poll of this one
+    answered_since_first_404: bool = False  # another id, since the first 404 about this one
     known_id_is_unknown: bool = False  # another id that the API knew before
 
 
@@ -114,6 +66,7 @@ class Final:
     model: str | None = None
     created: int | None = None
     link_ends_at: int | None = None
+    took: int | None = None  # as in TrackedTask
 
 
 Verdict = StillWaiting | Final
@@ -135,7 +88,7 @@ def judge(task: TrackedTask, answer: Answer, now: int, rules: PollRules, others:
 
 
 class _Judgement:
-    """One row of the contract's table per method, in the table's order."""
+    """Decides about one answer. Each method is one row of the table, in the table's order."""
 
     def __init__(self, task: TrackedTask, answer: Answer, now: int, rules: PollRules, others: Others) -> None:
         self._task = task
@@ -147,8 +100,9 @@ class _Judgement:
 
     def verdict(self) -> Verdict:
         verdict = self._by_kind()
-        if isinstance(verdict, StillWaiting) and verdict.task.answered_time >= self._longest():
-            return self._final(TaskState.LOST, self._late())  # answers that contradict each other for ever
+        if isinstance(verdict, StillWaiting) and verdict.task.answered_time >= self._max_time():
+            # The answers contradict each other for ever.
+            return self._final(TaskState.LOST, self._past_deadline())
         return verdict
 
     def _by_kind(self) -> Verdict:
@@ -174,7 +128,7 @@ class _Judgement:
             case AnswerKind.THROTTLED | AnswerKind.SILENCE:
                 return self._unusable()
 
-    # -- its own id with a final word ------------------------------------------------------------
+    # -- a final status of the polled id ---------------------------------------------------------
 
     def _completed(self) -> Final:
         answer, task = self._answer, self._task
@@ -186,21 +140,32 @@ class _Judgement:
             model=answer.model or task.model,
             created=created,
             link_ends_at=link_end(answer.video_url or "", created, task.registered_at, self._now),
+            took=self._took(),
         )
 
     def _failed(self) -> Final:
-        return self._final(TaskState.FAILED, None, self._answer.words)
+        return replace(self._final(TaskState.FAILED, None, self._answer.words), took=self._took())
+
+    def _took(self) -> int | None:
+        """How long the API took, if the last poll before this one gave a usable answer."""
+        task = self._task
+        return generation_time(
+            self._answer.created or task.created,
+            last_waiting_at=task.judged_at if task.attempt == 0 else None,
+            ended_at=task.polled_at or self._now,
+            interval=self._rules.interval,
+        )
 
     def _no_video(self) -> Verdict:
         count, time = self._repeated(Doubt.NO_VIDEO)
         if count >= _MIN_NO_VIDEO_ANSWERS and time >= self._intervals(_NO_VIDEO_PATIENCE):
             return self._final(TaskState.FAILED, Problem(ProblemCode.NO_VIDEO))
-        return self._doubtful(Doubt.NO_VIDEO, count, time)
+        return self._wait_in_doubt(Doubt.NO_VIDEO, count, time)
 
     def _confirm(self, doubt: Doubt, final: Final) -> Verdict:
-        """An unlisted word is believed when a second answer, an interval later, agrees."""
+        """Believe an answer when a second one, an interval later, agrees."""
         count, time = self._repeated(doubt)
-        return final if count >= _CONFIRMED else self._doubtful(doubt, count, time)
+        return final if count >= _CONFIRMED else self._wait_in_doubt(doubt, count, time)
 
     # -- not finished ----------------------------------------------------------------------------
 
@@ -209,9 +174,9 @@ class _Judgement:
         if answered_time <= self._rules.deadline:
             delay = poll_delay(answered_time, self._rules.interval)
             return StillWaiting(replace(self._answered(delay), doubt=None, doubt_count=0, doubt_time=0))
-        return self._confirm(Doubt.PAST_DEADLINE, self._final(TaskState.LOST, self._late()))
+        return self._confirm(Doubt.PAST_DEADLINE, self._final(TaskState.LOST, self._past_deadline()))
 
-    def _late(self) -> Problem:
+    def _past_deadline(self) -> Problem:
         status = self._answer.api_status or self._task.api_status or ""
         return Problem(ProblemCode.PAST_DEADLINE, {"deadline": self._rules.deadline, "api_status": status})
 
@@ -223,19 +188,19 @@ class _Judgement:
         count, time = self._repeated(Doubt.UNKNOWN_ID)
         if count >= _MIN_UNKNOWN_ANSWERS and time >= self._intervals(_NEW_ID_PATIENCE):
             return self._final(TaskState.LOST, Problem(ProblemCode.UNKNOWN_ID))
-        return self._doubtful(Doubt.UNKNOWN_ID, count, time)
+        return self._wait_in_doubt(Doubt.UNKNOWN_ID, count, time)
 
     def _forgotten_id(self) -> Verdict:
-        """Counts only while the API has not forgotten the others as well."""
+        """Count the answer, unless another known id is unknown as well and none has been answered since."""
         if self._others.known_id_is_unknown and not self._others.answered_since_last_poll:
             return self._unusable(Doubt.UNKNOWN_ID, delay=self._rules.interval)
         count, time = self._repeated(Doubt.UNKNOWN_ID)
         if time >= self._intervals(_KNOWN_ID_PATIENCE):
             return self._final(TaskState.LOST, Problem(ProblemCode.FORGOTTEN_ID))
-        return self._doubtful(Doubt.UNKNOWN_ID, count, time)
+        return self._wait_in_doubt(Doubt.UNKNOWN_ID, count, time)
 
     def _not_found(self) -> Verdict:
-        """A bare 404 speaks of the id only if another id has been answered since the first one."""
+        """Take a bare 404 as "unknown id" only if another id has been answered since the first 404."""
         if self._others.answered_since_first_404:
             return self._unknown_id()
         return self._unusable(Doubt.NOT_FOUND, delay=self._rules.interval)
@@ -243,22 +208,22 @@ class _Judgement:
     # -- trouble with this id, or with the API ---------------------------------------------------
 
     def _refused_id(self) -> Verdict:
-        """An error again and again, while others are answered, is this id's own trouble."""
+        """Count an error as this id's own trouble only if another id was answered since its last poll."""
         if not self._others.answered_since_last_poll:
             return self._unusable()
         count, time = self._repeated(Doubt.REFUSED)
         if time >= self._intervals(_REFUSED_ID_PATIENCE):
             words = self._answer.words or self._task.words
             return self._final(TaskState.LOST, Problem(ProblemCode.REFUSED_ID), words)
-        refused = self._doubted(Doubt.REFUSED, count, time, self._retry_delay())
+        refused = self._with_doubt(Doubt.REFUSED, count, time, self._retry_delay())
         trouble = Trouble.REFUSED if time >= self._intervals(TROUBLE_SHOWN_AFTER) else None
         return StillWaiting(replace(refused, attempt=self._task.attempt + 1, trouble=trouble))
 
     def _unusable(self, doubt: Doubt | None = None, *, delay: int | None = None) -> Verdict:
-        """No usable answer: no sum grows but that of the silence. `doubt` is shown where there is none."""
+        """Count only the silence, because the answer is of no use. `doubt` is shown if the task has none."""
         task, silent_time = self._task, self._task.silent_time + self._elapsed
-        if silent_time >= self._longest():
-            return self._final(TaskState.LOST, Problem(ProblemCode.NO_ANSWER, {"silence": self._longest()}))
+        if silent_time >= self._max_time():
+            return self._final(TaskState.LOST, Problem(ProblemCode.NO_ANSWER, {"silence": self._max_time()}))
         waiting = self._planned(self._retry_delay() if delay is None else delay)
         trouble = Trouble.SILENCE if silent_time >= self._intervals(TROUBLE_SHOWN_AFTER) else task.trouble
         waiting = replace(waiting, attempt=task.attempt + 1, silent_time=silent_time, trouble=trouble)
@@ -267,15 +232,15 @@ class _Judgement:
     # -- the row that is stored ------------------------------------------------------------------
 
     def _repeated(self, doubt: Doubt) -> tuple[int, int]:
-        """How many answers of this kind there are in a row, this one included, and over what polled time."""
+        """Return the number of such answers in a row, this one included, and the polled time over them."""
         if self._task.doubt is doubt and self._task.doubt_count > 0:
             return self._task.doubt_count + 1, self._task.doubt_time + self._elapsed
         return 1, 0
 
-    def _doubtful(self, doubt: Doubt, count: int, time: int) -> StillWaiting:
-        return StillWaiting(self._doubted(doubt, count, time, self._rules.interval))
+    def _wait_in_doubt(self, doubt: Doubt, count: int, time: int) -> StillWaiting:
+        return StillWaiting(self._with_doubt(doubt, count, time, self._rules.interval))
 
-    def _doubted(self, doubt: Doubt, count: int, time: int, delay: int) -> TrackedTask:
+    def _with_doubt(self, doubt: Doubt, count: int, time: int, delay: int) -> TrackedTask:
         return replace(
             self._answered(delay),
             doubt=doubt,
@@ -285,7 +250,7 @@ class _Judgement:
         )
 
     def _answered(self, delay: int) -> TrackedTask:
-        """The API spoke of the task: the silence is over, and the deadline's sum grows."""
+        """Return the row after an answer about the task: the silence is over, and `answered_time` grows."""
         answer, task = self._answer, self._task
         is_new_status = answer.api_status not in (None, task.api_status)
         return replace(
@@ -303,12 +268,12 @@ class _Judgement:
         )
 
     def _planned(self, delay: int) -> TrackedTask:
-        """Polled again after `delay` ms, never later than MAX_PAUSE."""
+        """Return the row with the next poll after `delay` ms, at most MAX_PAUSE."""
         delay = min(delay, max_poll_pause(self._rules.interval))
         polled_at = self._task.polled_at or self._now
         return replace(self._task, judged_at=polled_at, due_at=self._now + delay, planned_delay=delay)
 
-    def _longest(self) -> int:
+    def _max_time(self) -> int:
         return self._rules.deadline + _SILENCE_BEYOND_DEADLINE
 
     def _intervals(self, count: int) -> int:
@@ -337,7 +302,7 @@ class _Judgement:
 
 
 def _polled_time(task: TrackedTask) -> int:
-    """What this poll adds to the sums of its task, in milliseconds."""
+    """Return what this poll adds to the sums of its task, in milliseconds."""
     if task.judged_at is None or task.polled_at is None:
         return 0
     return min(max(task.polled_at - task.judged_at, 0), 2 * task.planned_delay)
@@ -345,9 +310,10 @@ def _polled_time(task: TrackedTask) -> int:
 
 def changes_card(before: TrackedTask, after: TrackedTask) -> bool:
     """Whether a poll changed something that a card shows."""
-    return _shown(before) != _shown(after)
+    return _card_fields(before) != _card_fields(after)
 
 
-def _shown(task: TrackedTask) -> tuple[object, ...]:
+def _card_fields(task: TrackedTask) -> tuple[object, ...]:
     doubt = None if task.doubt is Doubt.REFUSED else task.doubt
-    return task.api_status, doubt, task.trouble, task.words if task.trouble else None
+    words = task.words if task.trouble else None
+    return task.api_status, doubt, task.trouble, words, task.model

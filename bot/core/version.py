@@ -1,4 +1,4 @@
-"""This program's name and version, as in pyproject.toml: a copied program (a container) is not installed."""
+"""This program's name and version, as in pyproject.toml, because a container's copy is not installed."""
 
 NAME = "veo-courier"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
