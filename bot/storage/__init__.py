@@ -1,1 +1,1 @@
-"""What the bot remembers: one store over SQLAlchemy Core; nothing outside imports sqlalchemy."""
+"""The database: one store over SQLAlchemy Core. No other package imports sqlalchemy."""

@@ -1,13 +1,35 @@
 """The queue of cards whose message shows an old state."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.api_pause import API_PAUSE_KEY, PauseState
-from bot.core.tasks import Card, CardView, Claim, Delivery, ExistingDelivery, TrackedTask
+from bot.core.generation_time import MAX_VIDEOS, UsualTime, usual_time
+from bot.core.tasks import Card, CardView, Claim, Delivery, DeliveryState, ExistingDelivery, TrackedTask
+from bot.core.tracking import PressedButton
 from bot.storage.engine import Database, notify, transaction
 from bot.storage.queue import LeaseQueue
-from bot.storage.tables import cards, columns, deliveries, key_values, read, tasks
+from bot.storage.tables import (
+    HAS_TIME,
+    IS_LIVE,
+    cards,
+    columns,
+    deliveries,
+    key_values,
+    read,
+    tasks,
+    watchers,
+)
+
+# By the index `tasks_by_model`, so that it costs the same however many videos there were.
+_LATEST_TIMES = (
+    sa.select(tasks.c.took)
+    .where(tasks.c.model == sa.bindparam("wanted", type_=sa.Text), HAS_TIME)
+    .order_by(tasks.c.finished_at.desc())
+    .limit(MAX_VIDEOS)
+)
 
 
 class CardQueue(LeaseQueue):
@@ -20,7 +42,7 @@ class CardQueue(LeaseQueue):
 
     @transaction
     async def claim(self, connection: AsyncConnection, limit: int, now: int) -> Claim[CardView]:
-        """Up to `limit` due cards with their lines."""
+        """Claim up to `limit` due cards with their lines."""
         values = self._new_lease(limit, now)
         found = (await connection.execute(self._claim, values)).all()
         views = [await _with_rows(connection, read(Card, row), attempt=row.attempt) for row in found]
@@ -28,9 +50,9 @@ class CardQueue(LeaseQueue):
 
     @transaction
     async def mark_edited(self, connection: AsyncConnection, card: Card, lease: int, now: int) -> bool:
-        """The card's message shows what was claimed.
+        """Record that the card's message shows what was claimed.
 
-        False when another process has the card, or when something changed meanwhile: then it is due again.
+        False when the lease was lost, or when the card changed meanwhile: then it is due again.
         """
         unchanged = cards.c.version == card.version
         due_at = sa.case((unchanged, sa.null()), else_=sa.literal(now))
@@ -39,25 +61,25 @@ class CardQueue(LeaseQueue):
         still = sa.select(cards.c.id).where(cards.c.id == card.id, unchanged)
         finished = (await connection.execute(still)).first() is not None
         if finished:
-            # The person who asked was erased: now that the message names nobody, the card goes as well.
+            # Its person was erased. The message shows no delivery now, so the card is deleted as well.
             has_lines = sa.exists().where(deliveries.c.card_id == cards.c.id)
             await connection.execute(sa.delete(cards).where(cards.c.id == card.id, ~has_lines))
         return finished
 
     @transaction
     async def view(self, connection: AsyncConnection, card_id: int) -> CardView | None:
-        """What the card should show now."""
+        """Return what the card should show now; None when there is no such card."""
         return await view_card(connection, card_id)
 
     @transaction
     async def set_message(self, connection: AsyncConnection, card_id: int, message_id: int) -> None:
-        """Store the card's message id. What changed before Discord gave it is due already."""
+        """Store the card's message id. A card that changed before Discord gave the id is due already."""
         await connection.execute(sa.update(cards).where(cards.c.id == card_id).values(message_id=message_id))
         await notify(connection, cards)
 
 
 async def view_card(connection: AsyncConnection, card_id: int) -> CardView | None:
-    """A card and its lines, inside the caller's transaction."""
+    """Return a card and its lines, inside the caller's transaction."""
     found = await connection.execute(sa.select(*columns(Card)).where(cards.c.id == card_id))
     row = found.one_or_none()
     return None if row is None else await _with_rows(connection, read(Card, row))
@@ -72,20 +94,38 @@ async def _with_rows(connection: AsyncConnection, card: Card, *, attempt: int = 
     )
     width = len(columns(Delivery))
     lines = tuple(ExistingDelivery(read(Delivery, row), read(TrackedTask, row, width)) for row in found)
-    return CardView(card, lines, attempt, await _api_pause(connection))
+    pause, watching = await _pause_and_watchers(connection, card.id)
+    return CardView(card, lines, attempt, pause, watching, await _usual_time(connection, lines))
 
 
-async def _api_pause(connection: AsyncConnection) -> PauseState | None:
-    text = sa.select(key_values.c.value).where(key_values.c.name == API_PAUSE_KEY)
-    stored = (await connection.execute(text)).scalar()
-    return None if stored is None else PauseState.from_text(stored)
+async def _pause_and_watchers(connection: AsyncConnection, card_id: int) -> tuple[PauseState | None, int]:
+    """The API pause, and how many people are to be mentioned besides the requester. One query for both."""
+    pause = sa.select(key_values.c.value).where(key_values.c.name == API_PAUSE_KEY)
+    people = (
+        sa.select(sa.func.count(watchers.c.user_id.distinct()))
+        .join_from(deliveries, watchers, watchers.c.delivery_id == deliveries.c.id)
+        .where(deliveries.c.card_id == card_id, IS_LIVE)
+    )
+    both = sa.select(pause.scalar_subquery(), people.scalar_subquery())
+    stored, watching = (await connection.execute(both)).one()
+    return None if stored is None else PauseState.from_text(stored), watching
+
+
+async def _usual_time(connection: AsyncConnection, lines: Sequence[ExistingDelivery]) -> UsualTime | None:
+    """How long the latest videos of the first waiting task's model took, if the model is known."""
+    waiting = (line.task for line in lines if line.delivery.state is DeliveryState.OPEN)
+    first = next(waiting, None)
+    if first is None or first.model is None:
+        return None
+    latest = await connection.execute(_LATEST_TIMES, {"wanted": first.model})
+    return usual_time(latest.scalars().all())
 
 
 async def mark_cards_due(connection: AsyncConnection, of: sa.ColumnElement[bool], due_at: int) -> None:
-    """Make due by `due_at` every card that shows a delivery of a task matching `of`.
+    """Make due, at `due_at` or earlier, every card with a delivery that matches `of`.
 
-    A card that is being edited shows what was true before. It becomes due when that edit has ended, so that
-    two edits of one message cannot overtake each other.
+    A card that is being edited becomes due when that edit has ended, because two edits of one message could
+    overtake each other.
     """
     shown = (
         sa.select(deliveries.c.card_id)
@@ -105,3 +145,16 @@ async def mark_cards_due(connection: AsyncConnection, of: sa.ColumnElement[bool]
         )
     )
     await notify(connection, cards)
+
+
+async def is_on_card(connection: AsyncConnection, card_id: int, pressed: PressedButton) -> bool:
+    """Whether the button is on this card, and not on one that another database numbered alike."""
+    first = (
+        sa.select(cards.c.message_id, deliveries.c.nonce)
+        .join_from(deliveries, cards, deliveries.c.card_id == cards.c.id)
+        .where(cards.c.id == card_id)
+        .order_by(deliveries.c.id)
+        .limit(1)
+    )
+    row = (await connection.execute(first)).one_or_none()
+    return row is not None and pressed.is_on(row.message_id, row.nonce)

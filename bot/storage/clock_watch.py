@@ -1,4 +1,4 @@
-"""Whether this machine's clock agrees with that of the PostgreSQL that several processes share."""
+"""Compares this machine's clock with that of the PostgreSQL that several processes share."""
 
 import logging
 
@@ -9,9 +9,9 @@ logger = logging.getLogger(__name__)
 
 
 class ClockWatch:
-    """Looks when it is told to. With clocks apart, work would be claimed from processes that are alive.
+    """Compares the two clocks at each `look`. With wrong clocks a process would claim what others still hold.
 
-    `limit` is the difference in milliseconds from which on `problem` says so.
+    `problem` is set when they differ by more than `limit` milliseconds.
     """
 
     def __init__(self, database: Database, clock: Clock, *, limit: float) -> None:
@@ -21,7 +21,7 @@ class ClockWatch:
         self.problem: str | None = None
 
     async def look(self) -> None:
-        """Log each change once. Raises StorageUnavailable."""
+        """Compare the clocks, and log each change once. Raises StorageUnavailable."""
         before, self.problem = self.problem, await self._find_problem()
         if self.problem is not None and before is None:
             logger.warning("%s", self.problem)

@@ -1,4 +1,4 @@
-"""Copies a whole database into another: every row or none, counted on both sides; and marks the old one."""
+"""Copies a whole database into another, every row or none, and marks the old one as moved."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,10 +10,10 @@ from bot.storage.tables import cards, deliveries, key_values, metadata, rate_lim
 
 # Set after a copy and removed when a bot first starts: while it is set, the copy may be repeated.
 _COPIED_UNUSED = "moved.untouched"
-# In a database that was left: where its rows went. No bot starts on it.
+# In a database that was moved: where its rows are now. No bot starts on it.
 _MOVED_TO = "moved.to"
 _MAX_ROWS_AT_ONCE = 1_000
-# The rate limits are made by a migration, and are worthless a second later.
+# Rate limits are not copied: a migration creates them, and their values are outdated within a second.
 _TABLES = [table for table in metadata.sorted_tables if table is not rate_limits]
 
 
@@ -21,14 +21,14 @@ async def copy_all(source: Database, target: Database, place: str) -> dict[str, 
     """Copy every table; returns the rows of each, after counting them on both sides.
 
     `source` is a SQLite database that no bot uses at the moment; both have today's schema. Afterwards it is
-    marked as moved to `place`, which must hold no password. Raises DependencyDown when the target has been
-    used, StorageUnavailable.
+    marked as moved to `place`, which must hold no password. Raises StorageUnavailable, and DependencyDown
+    when a bot has used the target.
     """
 
     async def copy_from(read: AsyncConnection) -> dict[str, int]:
         await _put(read, _MOVED_TO, None)
         counts = await target.run(lambda write: _copy(read, write), exclusive=True, no_timeout=True)
-        # Committed after the copy: whoever is stopped between the two repeats it.
+        # Committed after the copy: when the process is stopped in between, the copy is repeated.
         await _put(read, _MOVED_TO, place)
         return counts
 
@@ -36,17 +36,17 @@ async def copy_all(source: Database, target: Database, place: str) -> dict[str, 
 
 
 async def moved_to(database: Database) -> str | None:
-    """Where the rows went; None for a database that is in use."""
+    """Return where the rows were moved to; None for a database that is in use."""
     return await KeyValues(database).get(_MOVED_TO)
 
 
 async def forget_move(database: Database) -> None:
-    """The bot goes on with this database as it is."""
+    """Remove the mark that the database was moved, because the bot goes on with it."""
     await KeyValues(database).put(_MOVED_TO, None)
 
 
 async def mark_used(database: Database) -> None:
-    """A bot runs on it from now on, so the copy must not be repeated."""
+    """Forbid to repeat the copy into this database, because a bot runs on it from now on."""
     await KeyValues(database).put(_COPIED_UNUSED, None)
 
 
@@ -90,12 +90,12 @@ async def _copy_table(read: AsyncConnection, write: AsyncConnection, table: sa.T
 
 
 def _clean(value: object) -> object:
-    """Without NUL, which SQLite accepts in a text and PostgreSQL does not."""
+    """Remove NUL, which SQLite accepts in a text and PostgreSQL does not."""
     return value.replace("\0", "") if isinstance(value, str) else value
 
 
 async def _copy_sequences(read: AsyncConnection, write: AsyncConnection) -> None:
-    """Copy the last id given, because buttons carry ids: the id of a deleted row is never given again."""
+    """Copy the last id given: the id of a deleted row must not be given again, because buttons carry ids."""
     given = sa.text("SELECT name, seq FROM sqlite_sequence")
     for name, last in (await read.execute(given)).all():
         if name in (cards.name, deliveries.name):

@@ -1,4 +1,4 @@
-"""The queue of result messages that are owed, and what became of them."""
+"""The queue of result messages that are owed, and the outcomes of sending them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -43,21 +43,21 @@ _CHANNEL_IS_FREE = deliveries.c.channel_id.not_in(
 
 IS_NEVER_KNOWN = (tasks.c.state == TaskState.LOST) & ~tasks.c.known & (tasks.c.cause == UNKNOWN_ID)
 
-# Claimed in one transaction, which everybody else waits for on SQLite.
+# Few are claimed in one transaction, because on SQLite every other transaction waits for it.
 _MAX_CLAIMED = 8
 # The API's link ends after a day; the file of an undeliverable result is kept longer.
 UNDELIVERABLE_FILES_STAY = 3 * DAY
 
 
 def _may_return(now: int) -> sa.ColumnElement[bool]:
-    """Undeliverable, but so recently that its video is kept."""
+    """Match undeliverable deliveries that ended so recently that their video is kept."""
     ended_recently = deliveries.c.ended_at > now - UNDELIVERABLE_FILES_STAY
     return (deliveries.c.state == DeliveryState.UNDELIVERABLE) & ended_recently
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """How far the direct message about a delivery is: when it was first handed over; whether that is over."""
+    """State of the direct message about a delivery: when it was first sent, and whether it is over."""
 
     since: int | None
     is_over: bool
@@ -79,13 +79,13 @@ class DeliveryQueue(LeaseQueue):
 
     @transaction
     async def claim(self, connection: AsyncConnection, limit: int, now: int) -> Claim[DueDelivery]:
-        """Up to a few due deliveries whose channels have none being posted.
+        """Claim up to a few due deliveries whose channels have none being posted.
 
-        One at a time per channel: Discord serialises them anyway, and a slow channel must not use all slots.
-        People take turns: the person who was served longest ago is next, so that fifty videos of one person
-        do not delay the only one of another. (Two processes that claim at the same moment may take two of
-        one channel: Discord then makes one wait.) Each is claimed by a statement of its own, which sees the
-        channels and the turns of those before; all share a transaction, because each commit costs a flush.
+        One at a time per channel, because Discord serialises them anyway and a slow channel must not use all
+        slots. The person who was served longest ago is next, so that fifty videos of one person do not delay
+        the only one of another. (Two processes that claim at the same moment may take two of one channel:
+        Discord then makes one wait.) Each delivery is claimed by a separate statement, which sees the claims
+        before it. All statements share a transaction, because each commit costs a flush.
         """
         values = self._new_lease(1, now)
         due: list[DueDelivery] = []
@@ -126,17 +126,17 @@ class DeliveryQueue(LeaseQueue):
 
     @transaction
     async def show_link(self, connection: AsyncConnection, task_id: str, now: int) -> None:
-        """Have the cards edited that show this task, because its link is to be on them."""
+        """Make due the cards that show this task, because its link is to be on them."""
         await mark_cards_due(connection, tasks.c.id == task_id, now)
 
     @transaction
     async def begin_sending(
         self, connection: AsyncConnection, due: DueDelivery, lease: int, now: int
     ) -> Sending | None:
-        """Store, before it happens, that the delivery is handed to Discord. None: the lease was lost.
+        """Store, before the call, that the delivery is sent to Discord. None: the lease was lost.
 
-        The first time, a delivery of an id that the API never knew becomes the leader of the others of its
-        card: their ids go in its message, and the set is fixed before its nonce is used.
+        At the first send, a delivery of an id that the API never knew becomes the leader of the others on its
+        card: its message names their ids. The set is fixed before the nonce is used.
         """
         marked = await connection.execute(
             sa.update(deliveries)
@@ -156,9 +156,9 @@ class DeliveryQueue(LeaseQueue):
     async def wait_for_card(
         self, connection: AsyncConnection, due: DueDelivery, lease: int, until: int
     ) -> bool:
-        """Postpone an id that the API never knew until `until`, if others of its card may share its message.
+        """Postpone to `until` an id that the API never knew, if others of its card may share its message.
 
-        False when all of them are decided, it has no card, or the lease was lost.
+        False when all of them are decided, when it has no card, or when the lease was lost.
         """
         if due.delivery.card_id is None:
             return False
@@ -177,7 +177,7 @@ class DeliveryQueue(LeaseQueue):
     async def set_form(
         self, connection: AsyncConnection, delivery_id: int, lease: int, form: Form, problem: Problem | None
     ) -> None:
-        """Store the form that is tried next: those before it were refused. `problem`: why it has no video."""
+        """Store the form to try next; those before it were refused. `problem`: why it has no video."""
         await self._update(
             connection, delivery_id, lease, form=form, form_problem=problem and problem.to_text()
         )
@@ -186,14 +186,14 @@ class DeliveryQueue(LeaseQueue):
     async def set_read(
         self, connection: AsyncConnection, delivery_id: int, lease: int, read: ReadRange
     ) -> None:
-        """Store what a look-up has read, so that the next one goes on from there."""
+        """Store what a look-up has read, so that the next one continues from there."""
         await self._update(connection, delivery_id, lease, read_newest=read.newest, read_oldest=read.oldest)
 
     @transaction
     async def begin_telling(
         self, connection: AsyncConnection, delivery_id: int, lease: int, now: int
     ) -> Telling | None:
-        """Store, before it happens, that the direct message is handed over. None: the lease was lost."""
+        """Store, before the call, that the direct message is sent. None: the lease was lost."""
         theirs = deliveries.c.id == delivery_id, deliveries.c.lease == lease
         stored = sa.select(deliveries.c.told_since, deliveries.c.told_at).where(*theirs)
         row = (await connection.execute(stored)).one_or_none()
@@ -204,7 +204,7 @@ class DeliveryQueue(LeaseQueue):
 
     @transaction
     async def mark_told(self, connection: AsyncConnection, delivery_id: int, lease: int, now: int) -> None:
-        """The direct message was taken, or refused for good."""
+        """Record that the direct message was accepted, or refused for good."""
         await self._update(connection, delivery_id, lease, told_at=now, tell_attempt=0)
 
     async def _update(
@@ -226,12 +226,12 @@ class DeliveryQueue(LeaseQueue):
     async def mark_posted(
         self, due: DueDelivery, lease: int, message_id: int | None, now: int, *, channel_id: int
     ) -> bool:
-        """Discord has answered. False when the lease was lost.
+        """Record that the result message was posted. False when the lease was lost.
 
         `message_id` is None for a message that was deleted meanwhile. `channel_id` is where the message is.
         """
         elsewhere = None if channel_id == due.delivery.channel_id else channel_id
-        return await self._end(
+        return await self._end_delivery(
             due,
             lease,
             DeliveryState.POSTED,
@@ -253,12 +253,12 @@ class DeliveryQueue(LeaseQueue):
         obstacle: Obstacle,
         rights: int | None = None,
     ) -> bool:
-        """Discord refuses it for good. False when the lease was lost.
+        """Record that Discord refuses the result for good. False when the lease was lost.
 
-        `rights`: our rights in the channel as they are computed now; None where they are not known. The time
-        of the first refusal stays.
+        `rights`: our rights in the channel as they are computed now; None when they are unknown. The time of
+        the first refusal stays.
         """
-        return await self._end(
+        return await self._end_delivery(
             due,
             lease,
             DeliveryState.UNDELIVERABLE,
@@ -272,7 +272,7 @@ class DeliveryQueue(LeaseQueue):
         )
 
     @transaction
-    async def _end(
+    async def _end_delivery(
         self,
         connection: AsyncConnection,
         /,
@@ -282,7 +282,7 @@ class DeliveryQueue(LeaseQueue):
         now: int,
         **changes: object,
     ) -> bool:
-        """End a delivery, and those whose ids are in its message."""
+        """End a delivery and its followers, whose ids are in its message."""
         changes |= {"state": state, "due_at": None}
         may_end = deliveries.c.state.in_(may_become(state))
         if not await self._finish(connection, due.delivery.id, lease, only=may_end, **changes):
@@ -295,13 +295,13 @@ class DeliveryQueue(LeaseQueue):
 
     @transaction
     async def is_owed(self, connection: AsyncConnection, task_id: str, now: int) -> bool:
-        """Whether some channel still waits for this task's result, or may take it soon."""
+        """Whether a channel still waits for this task's result, or may take it soon."""
         owed = sa.select(deliveries.c.id).where(deliveries.c.task_id == task_id, IS_LIVE | _may_return(now))
         return (await connection.execute(owed.limit(1))).first() is not None
 
     @transaction
     async def tasks_to_keep(self, connection: AsyncConnection, now: int) -> set[str]:
-        """The ids of the completed tasks whose files are still needed."""
+        """Return the ids of the completed tasks whose files are still needed."""
         found = await connection.execute(
             sa.select(deliveries.c.task_id)
             .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
@@ -312,7 +312,7 @@ class DeliveryQueue(LeaseQueue):
 
 
 async def _lead_others(connection: AsyncConnection, leader: DueDelivery) -> None:
-    """Make followers of the card's deliveries that are due as well, as many as fit the leader's message."""
+    """Make the card's other due deliveries followers, as many as fit the leader's message."""
     chosen = (
         sa.select(deliveries.c.id, deliveries.c.task_id)
         .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)

@@ -1,4 +1,4 @@
-"""What an operator wants to know of the database: what is late, stuck or quarantined. Reads only."""
+"""What an operator needs to know of the database: what is late, stuck or quarantined. Reads only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ _MAX_ROWS = 20
 _MAX_CHANNELS = 50
 # A poll is late after three intervals: one poll may be lost, and the next be in progress.
 MAX_INTERVALS_LATE = 3
-# Owed for so long, a result is overdue, unless there is a reason that nobody here can do anything about.
+# A result that is owed for longer is overdue, unless it waits for something that no operator can change.
 RESULT_OVERDUE_AFTER = 15 * MINUTE
-# A row that nobody claims for so long although it is due.
+# For so long a due row may be unclaimed before it is reported.
 _UNCLAIMED = MINUTE
 _EDGE_BLOCK = Problem(ProblemCode.DISCORD_UNAVAILABLE, {"blocked": 1}).to_text()
 
@@ -79,17 +79,19 @@ class UndeliverableResults:
 
 
 class Diagnosis(Queries):
-    """One query each. All may raise StorageUnavailable."""
+    """Queries for operators. All may raise StorageUnavailable."""
 
     async def tasks_by_state(self) -> dict[str, int]:
+        """Return the number of tasks in each state."""
         return dict(await self._rows(sa.select(tasks.c.state, sa.func.count()).group_by(tasks.c.state)))
 
     async def deliveries_by_state(self) -> dict[str, int]:
+        """Return the number of deliveries in each state."""
         states = sa.select(deliveries.c.state, sa.func.count()).group_by(deliveries.c.state)
         return dict(await self._rows(states))
 
     async def last_good_answer(self) -> int | None:
-        """When the latest poll with a usable answer was made (UTC milliseconds)."""
+        """Return when the latest poll with a usable answer was made (UTC milliseconds)."""
         answered = tasks.c.known | tasks.c.finished_at.is_not(None)
         [row] = await self._rows(
             sa.select(sa.func.max(tasks.c.polled_at)).where(answered, tasks.c.attempt == 0)
@@ -97,13 +99,13 @@ class Diagnosis(Queries):
         return None if row[0] is None else int(row[0])
 
     async def tasks_not_found(self) -> int:
-        """How many waiting tasks have a bare 404 for an answer."""
+        """Count the waiting tasks whose latest answer is a bare 404."""
         waiting = sa.select(sa.func.count()).select_from(tasks).where(tasks.c.state == TaskState.WAITING)
         [row] = await self._rows(waiting.where(tasks.c.doubt == Doubt.NOT_FOUND))
         return int(row[0])
 
     async def most_overdue_poll(self) -> OverdueRow | None:
-        """The waiting task that has been due longest, or is due next."""
+        """Return the waiting task that has been due longest, or is due next."""
         found = await self._rows(
             sa.select(tasks.c.id, tasks.c.due_at, tasks.c.attempt)
             .where(tasks.c.state == TaskState.WAITING, tasks.c.due_at.is_not(None))
@@ -113,7 +115,7 @@ class Diagnosis(Queries):
         return next((OverdueRow(row.id, None, row.due_at, row.attempt, None) for row in found), None)
 
     async def polls_wanted(self, until: int) -> Waiting:
-        """How many tasks are to be polled by then; since when the most overdue of all is due."""
+        """Count the tasks to poll before `until`; `since` is when the most overdue of all was due."""
         wanted = sa.func.coalesce(sa.func.sum(sa.case((tasks.c.due_at <= until, 1), else_=0)), 0)
         [row] = await self._rows(
             sa.select(wanted, sa.func.min(tasks.c.due_at)).where(
@@ -123,10 +125,10 @@ class Diagnosis(Queries):
         return Waiting(int(row[0]), row[1])
 
     async def overdue_results(self, now: int) -> Waiting:
-        """Results owed for longer than 15 minutes that nobody takes, or that Discord did not.
+        """Count the results owed for more than 15 minutes that no process claims or Discord did not take.
 
-        Not those whose video is still being downloaded, which may take two hours, and not those that wait
-        for the end of a block by Discord's edge.
+        Results whose video is still being downloaded are left out, because that may take two hours. So are
+        those that wait for the end of a block by Discord's edge.
         """
         table = deliveries.c
         tried = (table.attempt > 0) | (table.odd_attempt > 0) | (table.tell_attempt > 0)
@@ -141,16 +143,16 @@ class Diagnosis(Queries):
         return Waiting(int(row[0]), row[1])
 
     async def late_poll(self, interval: int, now: int) -> OverdueRow | None:
-        """The most overdue poll, if it is more than three intervals late."""
+        """Return the most overdue poll, if it is more than three intervals late."""
         poll = await self.most_overdue_poll()
         return poll if poll is not None and now - poll.since > MAX_INTERVALS_LATE * interval else None
 
     async def most_overdue_delivery(self) -> OverdueRow | None:
-        """The result that has been owed longest, tried or not."""
+        """Return the result that has been owed longest, tried or not."""
         return next(iter(await self._overdue(_OWED.order_by(_SINCE).limit(1))), None)
 
     async def tried_often(self, min_attempts: int) -> list[OverdueRow]:
-        """Owed results after at least `min_attempts` attempts, the most often tried first."""
+        """Return owed results after at least `min_attempts` attempts, the most often tried first."""
         often = _OWED.where(deliveries.c.attempt >= min_attempts).order_by(deliveries.c.attempt.desc())
         return await self._overdue(often.limit(_MAX_ROWS))
 
@@ -159,7 +161,7 @@ class Diagnosis(Queries):
         return [OverdueRow(r.task_id, r.channel_id, r.since, r.attempt, r.last_error) for r in rows]
 
     async def quarantined(self) -> list[QuarantinedRow]:
-        """The quarantined rows of all three queues."""
+        """Return the quarantined rows of all three queues."""
         found = []
         for table in (tasks, deliveries, cards):
             rows = await self._rows(
@@ -173,7 +175,7 @@ class Diagnosis(Queries):
         return found
 
     async def undeliverable(self) -> list[UndeliverableResults]:
-        """By channel and reason, the most first."""
+        """Count the undeliverable results by channel and reason, the largest count first."""
         count = sa.func.count().label("count")
         grouped = (deliveries.c.guild_id, deliveries.c.channel_id, deliveries.c.last_error)
         found = await self._rows(
@@ -186,11 +188,11 @@ class Diagnosis(Queries):
         return [UndeliverableResults(row[0], row[1], row[2] or "", row[3]) for row in found]
 
     async def left_guilds(self) -> dict[int, int]:
-        """Servers that the bot has left, and since when."""
+        """Return the servers that the bot has left, and since when (UTC milliseconds)."""
         return dict(await self._rows(sa.select(left_guilds.c.guild_id, left_guilds.c.since).limit(_MAX_ROWS)))
 
     async def places(self) -> list[tuple[int, int]]:
-        """Server and channel of what is owed or was undeliverable, the latest first."""
+        """Return server and channel of results that are owed or were undeliverable, the latest first."""
         latest = sa.func.max(deliveries.c.id)
         found = await self._rows(
             sa.select(deliveries.c.guild_id, deliveries.c.channel_id)
@@ -202,12 +204,12 @@ class Diagnosis(Queries):
         return [(row[0], row[1]) for row in found]
 
     async def values(self, prefix: str) -> list[str]:
-        """The values of all names that begin with `prefix`."""
+        """Return the values of all names that begin with `prefix`."""
         named = key_values.c.name.startswith(prefix, autoescape=True)
         return [str(row[0]) for row in await self._rows(sa.select(key_values.c.value).where(named))]
 
     async def value(self, name: str) -> str | None:
-        """One of the key-value pairs."""
+        """Return the value of one name."""
         found = await self._rows(sa.select(key_values.c.value).where(key_values.c.name == name))
         return found[0][0] if found else None
 

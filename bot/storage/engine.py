@@ -1,4 +1,4 @@
-"""Transactions on either database, and `@transaction` for the methods that run in one."""
+"""Transactions on either database, and the decorator `@transaction` for methods that run in one."""
 
 import asyncio
 import functools
@@ -16,7 +16,7 @@ from bot.core.errors import StorageUnavailable
 SQLITE_PREFIX = "sqlite:///"
 POSTGRESQL_PREFIXES = ("postgresql://", "postgres://")
 _POSTGRESQL = "postgresql"
-# LISTEN and NOTIFY: tells other processes that there is work.
+# The channel of LISTEN and NOTIFY, by which processes notify each other of work.
 CHANNEL = "veo_courier_work"
 _CLASS_NAME = re.compile(r"^<class '[\w.]+'>: ")
 
@@ -30,7 +30,7 @@ def is_postgresql(url: str) -> bool:
 
 
 class Database(ABC):
-    """Runs units of work, each in a transaction of its own.
+    """Runs units of work, each in a separate transaction.
 
     A unit of work must await only its connection, because SQLite has a single one. Pass `exclusive=True` when
     the work reads and then writes depending on what it read (everything that a user triggers). SQLite
@@ -43,6 +43,7 @@ class Database(ABC):
 
     @property
     def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
         return self._engine.dialect.name
 
     @property
@@ -51,7 +52,7 @@ class Database(ABC):
         return self.dialect == _POSTGRESQL
 
     async def run(self, work: Work[Result], *, exclusive: bool = False, no_timeout: bool = False) -> Result:
-        """Commit what `work` does, or nothing of it. Raises StorageUnavailable.
+        """Commit all that `work` does, or nothing; returns its result. Raises StorageUnavailable.
 
         `no_timeout` is for work that touches every row and may take long: a migration, a copy.
         """
@@ -83,11 +84,11 @@ class Database(ABC):
 
     @abstractmethod
     async def _lock(self, connection: AsyncConnection, exclusive: bool) -> None:
-        """Wait until this transaction may run: beside other shared ones, or `exclusive`."""
+        """Wait until this transaction may run: beside other shared ones, or alone if `exclusive`."""
 
     @abstractmethod
     def _is_transient(self, error: sa.exc.DBAPIError) -> bool:
-        """Whether another attempt may succeed. Every other error is a bug of ours."""
+        """Whether another attempt may succeed. Every other error is our bug."""
 
     async def close(self) -> None:
         """Wait for the running transactions, then close the connections."""
@@ -116,7 +117,7 @@ def transaction(
     *, exclusive: bool
 ) -> Callable[[_Query[Owner, Parameters, Result]], _Call[Owner, Parameters, Result]]: ...
 def transaction(query: Any = None, /, *, exclusive: bool = False) -> Any:
-    """Run a method `async def query(self, connection, ...)` in a transaction of its own.
+    """Run a method `async def query(self, connection, ...)` in a separate transaction.
 
     Callers leave `connection` out. `exclusive` as in Database. Every such method may raise
     StorageUnavailable.
@@ -135,12 +136,12 @@ def transaction(query: Any = None, /, *, exclusive: bool = False) -> Any:
 
 
 def _cause(error: BaseException) -> str:
-    """The driver's own sentence, without the statement, its values and the name of a class."""
+    """Return the driver's message, without the statement, its values and the name of a class."""
     return _CLASS_NAME.sub("", str(getattr(error, "orig", None) or error))
 
 
 async def notify(connection: AsyncConnection, *queues: sa.Table) -> None:
-    """Tell every process, once this transaction is committed, that these queues have work.
+    """Notify every process, once this transaction is committed, that these queues have work.
 
     Does nothing on SQLite, which has a single process.
     """

@@ -1,4 +1,4 @@
-"""Units of work that wait at the same time are committed together, because each commit waits for the disk."""
+"""Commits units of work that wait at the same time together, because each commit waits for the disk."""
 
 import asyncio
 from typing import Any, Generic
@@ -21,7 +21,7 @@ class GroupCommit:
         self._waiting: list[_Unit[Any]] = []
 
     async def run(self, work: Work[Result]) -> Result:
-        """The result of `work`, once it is committed. Raises what `work` or the commit raises."""
+        """Return the result of `work`, once it is committed. Raises what `work` or the commit raises."""
         unit = _Unit(work)
         self._waiting.append(unit)
         async with self._turn:
@@ -46,7 +46,7 @@ class GroupCommit:
 
 
 class _Unit(Generic[Result]):
-    """One unit of work and what became of it; `ended` is set when its group is."""
+    """One unit of work and its outcome; `ended` is set when its group ends."""
 
     def __init__(self, work: Work[Result]) -> None:
         self._work = work
@@ -55,7 +55,7 @@ class _Unit(Generic[Result]):
         self.ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
     async def run(self, connection: AsyncConnection, *, alone: bool) -> None:
-        """Raises only what ends the whole group."""
+        """Run the work. Raises only what ends the whole group; other errors are kept for `end`."""
         if alone:
             self._results.append(await self._work(connection))
             return
@@ -68,10 +68,11 @@ class _Unit(Generic[Result]):
                 raise
 
     def fail(self, error: BaseException) -> None:
-        """The group failed; an error of this unit itself says more."""
+        """Set the group's error, unless this unit has one, which says more."""
         self._error = self._error or error
 
     def end(self) -> None:
+        """Give the result or the error to the caller."""
         if self._error is not None:
             self.ended.set_exception(self._error)
         else:
@@ -79,7 +80,7 @@ class _Unit(Generic[Result]):
 
 
 async def _is_in_transaction(connection: AsyncConnection) -> bool:
-    """False after an error at which SQLite rolls back everything, such as a full disk."""
+    """Whether the transaction is still open. At errors such as a full disk SQLite rolls back all of it."""
     try:
         driver = (await connection.get_raw_connection()).driver_connection
     except sa.exc.SQLAlchemyError:

@@ -30,11 +30,11 @@ class RefusedResult:
 
 
 class Guilds(Queries):
-    """Rows of a server stay for a month after the bot was removed, in case it comes back."""
+    """Queries about servers. Rows stay for a month after the bot was removed, in case it comes back."""
 
     @transaction
     async def known(self, connection: AsyncConnection) -> set[int]:
-        """The servers that have rows here."""
+        """Return the servers that have rows here."""
         return await _with_rows(connection)
 
     @transaction(exclusive=True)
@@ -45,9 +45,9 @@ class Guilds(Queries):
         is_visible: Callable[[int], bool],
         now: int,
     ) -> tuple[set[int], set[int]]:
-        """Store which servers are missing and which are back; returns both, each only the first time.
+        """Store which servers are missing and which are back; returns both, each server only the first time.
 
-        A server counts as missing only if this shard would have been told about it: `is_visible`.
+        A server counts as missing only if this shard would get its events: `is_visible`.
         """
         present = set(present_now)
         gone = set((await connection.execute(sa.select(left_guilds.c.guild_id))).scalars())
@@ -59,19 +59,19 @@ class Guilds(Queries):
 
     @transaction(exclusive=True)
     async def left(self, connection: AsyncConnection, guild_id: int, now: int) -> None:
-        """The bot was removed. A server without rows is not stored."""
+        """Store that the bot was removed from a server. A server without rows is not stored."""
         stored = sa.select(left_guilds.c.guild_id).where(left_guilds.c.guild_id == guild_id)
         if (await connection.execute(stored)).first() is None and await _has_rows(connection, guild_id):
             await _insert_left(connection, {guild_id}, now)
 
     @transaction(exclusive=True)
     async def present(self, connection: AsyncConnection, guild_ids: Iterable[int]) -> None:
-        """The bot is in these servers."""
+        """Store that the bot is in these servers."""
         await _delete_left(connection, set(guild_ids))
 
     @transaction
     async def refused(self, connection: AsyncConnection, guild_id: int) -> Sequence[RefusedResult]:
-        """A server's undeliverable results whose obstacle may go by itself."""
+        """Return a server's undeliverable results whose obstacle may go without a request."""
         row = deliveries.c
         found = await connection.execute(
             sa.select(row.id, row.channel_id, row.obstacle_rights, row.obstacle_since, row.retried_blindly)
@@ -82,7 +82,7 @@ class Guilds(Queries):
 
     @transaction
     async def set_rights(self, connection: AsyncConnection, delivery_ids: Iterable[int], rights: int) -> None:
-        """Store our rights in the channel of refused results, because they were not known to be too few."""
+        """Store our rights in the channel of refused results that the stored rights do not explain."""
         which = deliveries.c.id.in_(list(delivery_ids))
         await connection.execute(sa.update(deliveries).where(which).values(obstacle_rights=rights))
 
@@ -92,9 +92,9 @@ class Guilds(Queries):
     ) -> int:
         """Make due again what was undeliverable within the last month; returns how many.
 
-        Only the latest delivery of a task, and none that was redelivered since: a live one is always the
-        latest. Not for a task that is polled again, because it has nothing to post yet. `blindly`: nothing
-        says that the obstacle is gone, so this is done once for each.
+        Only the latest delivery of a task in a channel is revived, so none that was redelivered since. A task
+        that is polled again is left out, because it has nothing to post yet. `blindly`: nothing says that the
+        obstacle is gone, so this is done once for each delivery.
         """
         latest = _latest_undeliverable(list(delivery_ids), now)
         ids = [row.id for row in await connection.execute(latest)]
@@ -111,7 +111,7 @@ class Guilds(Queries):
     async def purge(self, before: int, now: int) -> int:
         """Delete servers left before that time, and tasks without deliveries; returns how many servers.
 
-        In small transactions, because SQLite has one connection and people wait for it.
+        In small transactions, because SQLite has one connection and users wait for it.
         """
         gone = await self._left_before(before)
         for guild_id in gone:
@@ -126,7 +126,7 @@ class Guilds(Queries):
 
     @transaction(exclusive=True)
     async def _purge_batch(self, connection: AsyncConnection, guild_id: int, before: int, now: int) -> bool:
-        """One batch; False when nothing is left to do, or when the bot has come back meanwhile."""
+        """Delete one batch; False when nothing is left to delete, or when the bot has come back meanwhile."""
         if guild_id not in await _left_before(connection, before):
             return False
         return await _remove_some(connection, guild_id, now)
@@ -154,7 +154,7 @@ def _latest_undeliverable(delivery_ids: list[int], now: int) -> sa.Select[tuple[
 
 
 async def _follow_again(connection: AsyncConnection, ids: list[int]) -> None:
-    """What shared a message goes with its leader again; without its leader it goes on its own."""
+    """Let followers wait for their leader again if it is revived too; others are posted separately."""
     led = deliveries.c.id.in_(ids) & deliveries.c.leader_id.is_not(None)
     with_leader = led & deliveries.c.leader_id.in_(ids)
     await connection.execute(sa.update(deliveries).where(with_leader).values(due_at=None))

@@ -1,4 +1,4 @@
-"""Single values that must outlive the process, by name."""
+"""Single values that must outlive the process, stored by name."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,12 +12,13 @@ class KeyValues(Queries):
 
     @transaction
     async def get(self, connection: AsyncConnection, name: str) -> str | None:
+        """Return the value of `name`; None without one."""
         found = sa.select(key_values.c.value).where(key_values.c.name == name)
         return (await connection.execute(found)).scalar()
 
     @transaction
     async def names(self, connection: AsyncConnection, prefix: str) -> list[str]:
-        """The names that begin with `prefix`."""
+        """Return the names that begin with `prefix`."""
         found = sa.select(key_values.c.name).where(key_values.c.name.startswith(prefix, autoescape=True))
         return list((await connection.execute(found)).scalars())
 

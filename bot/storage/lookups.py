@@ -1,4 +1,4 @@
-"""What commands read: one task in one channel, a channel's deliveries, ids to suggest."""
+"""Reads for commands: one task in one channel, a channel's deliveries, ids to suggest."""
 
 from collections.abc import Sequence
 
@@ -18,21 +18,29 @@ _WITH_TASK = (
     .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
     .outerjoin(cards, deliveries.c.card_id == cards.c.id)
 )
+_later = deliveries.alias("later")
+# The sum keeps SQLite from the index by channel: in a busy one it would read all rows for each delivery.
+_HAS_LATER = (
+    sa.exists()
+    .where(_later.c.task_id == deliveries.c.task_id, _later.c.channel_id + 0 == deliveries.c.channel_id)
+    .where(_later.c.id > deliveries.c.id)
+    .correlate(deliveries)
+)
 
 
 class Lookups(Queries):
-    """Reads for people. Nothing of another channel is ever in an answer."""
+    """Reads for users. An answer never holds anything of another channel."""
 
     @transaction
     async def find(
         self, connection: AsyncConnection, channel_id: int, task_id: str
     ) -> ExistingDelivery | None:
-        """The channel's latest delivery of the task."""
+        """Return the channel's latest delivery of the task."""
         return await find_existing(connection, channel_id, task_id)
 
     @transaction
     async def delivery(self, connection: AsyncConnection, delivery_id: int) -> ExistingDelivery | None:
-        """One delivery, for the buttons on its result message."""
+        """Return one delivery, for the buttons on its result message."""
         found = await connection.execute(_WITH_TASK.where(deliveries.c.id == delivery_id))
         row = found.one_or_none()
         return None if row is None else _existing(row)
@@ -41,11 +49,14 @@ class Lookups(Queries):
     async def overview(
         self, connection: AsyncConnection, channel_id: int, *, max_ended: int = _MAX_ENDED
     ) -> Overview:
-        """All live deliveries, oldest first, and the latest `max_ended` others, newest first."""
+        """Return all live deliveries, oldest first, and the latest `max_ended` others, newest first.
+
+        Each task once, by its latest delivery here: a live one is always the latest.
+        """
         here = _WITH_TASK.where(deliveries.c.channel_id == channel_id)
         live = await connection.execute(here.where(IS_LIVE).order_by(deliveries.c.id))
         ended = await connection.execute(
-            here.where(~IS_LIVE).order_by(deliveries.c.id.desc()).limit(max_ended)
+            here.where(~IS_LIVE, ~_HAS_LATER).order_by(deliveries.c.id.desc()).limit(max_ended)
         )
         return Overview(_all(live.all()), _all(ended.all()))
 
@@ -53,7 +64,7 @@ class Lookups(Queries):
     async def suggest(
         self, connection: AsyncConnection, channel_id: int, part: str, *, limit: int = _MAX_SUGGESTIONS
     ) -> tuple[ExistingDelivery, ...]:
-        """The latest deliveries here whose id or note contains `part`, each task once."""
+        """Return the latest deliveries here whose id or note contains `part`, each task once."""
         latest = (
             sa.select(sa.func.max(deliveries.c.id))
             .where(deliveries.c.channel_id == channel_id)
@@ -72,7 +83,7 @@ class Lookups(Queries):
 async def find_existing(
     connection: AsyncConnection, channel_id: int, task_id: str
 ) -> ExistingDelivery | None:
-    """The channel's latest delivery of the task, inside the caller's transaction."""
+    """Return the channel's latest delivery of the task, inside the caller's transaction."""
     found = await connection.execute(
         _WITH_TASK.where(deliveries.c.channel_id == channel_id, deliveries.c.task_id == task_id)
         .order_by(deliveries.c.id.desc())

@@ -1,6 +1,6 @@
-"""Brings a database's schema up, step by step, and refuses one that is newer than this program.
+"""Updates a database's schema step by step, and refuses one that is newer than this program.
 
-A step is frozen once released: it is written as SQL of its day, never derived from tables.py.
+A released step never changes. It is SQL text, because tables.py holds only today's tables.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _ROW_ID = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`{row_id}` in a statement stands for the dialect's growing primary key."""
+    """One change of the schema. `{row_id}` in a statement stands for the dialect's growing primary key."""
 
     number: int
     why: str
@@ -156,7 +156,7 @@ STEPS: Sequence[Step] = (
             "ALTER TABLE deliveries ADD COLUMN tell_attempt INTEGER NOT NULL DEFAULT 0",
             "ALTER TABLE deliveries ADD COLUMN leader_id BIGINT",
             "CREATE INDEX deliveries_by_leader ON deliveries (leader_id) WHERE leader_id IS NOT NULL",
-            # Who asked was told when it became undeliverable, and is not told again.
+            # The requester was notified when it became undeliverable, and is not notified again.
             """UPDATE deliveries SET told_since = ended_at, told_at = ended_at
                 WHERE ended_at IS NOT NULL AND state IN ('undeliverable', 'due')""",
             # Why it was refused is in sentences; our rights at that time are not known.
@@ -169,13 +169,25 @@ STEPS: Sequence[Step] = (
                 WHERE state = 'undeliverable'""",
         ),
     ),
+    Step(
+        7,
+        "the language of messages, deleted results, how long the API took",
+        (
+            "ALTER TABLE deliveries ADD COLUMN language TEXT NOT NULL DEFAULT 'en-US'",
+            "ALTER TABLE deliveries ADD COLUMN deleted_at BIGINT",
+            "ALTER TABLE cards ADD COLUMN language TEXT NOT NULL DEFAULT 'en-US'",
+            "ALTER TABLE tasks ADD COLUMN took BIGINT",
+            """CREATE INDEX tasks_by_model ON tasks (model, finished_at)
+                WHERE state = 'completed' AND took IS NOT NULL""",
+        ),
+    ),
 )
 
 NEWEST = STEPS[-1].number
 
 
 async def migrate(database: Database, steps: Sequence[Step] = STEPS) -> tuple[int, int]:
-    """Runs the missing steps, each in a transaction with its version row; returns (before, after).
+    """Run the missing steps, each in a transaction with its version row; returns versions (before, after).
 
     Raises DependencyDown when the database is newer than `steps`: an older program would misread it.
     """
@@ -194,7 +206,7 @@ async def migrate(database: Database, steps: Sequence[Step] = STEPS) -> tuple[in
 
 
 async def schema_version(database: Database) -> int:
-    """0 for an empty database. Changes nothing."""
+    """Return the number of the last step that was run; 0 for an empty database. Changes nothing."""
 
     async def work(connection: AsyncConnection) -> int:
         if not await connection.run_sync(lambda c: sa.inspect(c).has_table("schema_version")):
@@ -213,7 +225,7 @@ async def _apply(database: Database, step: Step) -> None:
         await connection.execute(
             sa.text("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
         )
-        # Looked at again inside: two processes may start together on one PostgreSQL.
+        # Checked again under the lock, because two processes may start together on one PostgreSQL.
         if await _version(connection) >= step.number:
             return
         for statement in step.statements:

@@ -1,4 +1,4 @@
-"""What is stored about one person, and erasing it; deleting deliveries with all that depends on them."""
+"""What is stored about one person and how it is erased; how deliveries are deleted with dependent rows."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,17 @@ _RECENTLY_POLLED = 5 * MINUTE
 
 
 class People(Queries):
-    """Everything that names a person, in all servers."""
+    """Queries about one person, in all servers."""
 
     @transaction
     async def stored_about(self, connection: AsyncConnection, user_id: int) -> StoredData:
-        """What erasing would remove."""
+        """Count what `erase` would remove. A task that they asked for again in one channel counts once."""
         theirs = deliveries.c.requester_id == user_id
-        requested = sa.select(sa.func.count().filter(IS_LIVE), sa.func.count().filter(~IS_LIVE)).where(theirs)
-        live, ended = (await connection.execute(requested)).one()
+        is_live = sa.func.max(sa.case((IS_LIVE, 1), else_=0)).label("is_live")
+        tracked = sa.select(is_live).where(theirs).group_by(deliveries.c.channel_id, deliveries.c.task_id)
+        each = tracked.subquery().c.is_live
+        counts = sa.select(sa.func.count().filter(each == 1), sa.func.count().filter(each == 0))
+        live, ended = (await connection.execute(counts)).one()
         watched = sa.select(sa.func.count()).select_from(watchers).where(watchers.c.user_id == user_id)
         stopped = sa.select(sa.func.count()).where(deliveries.c.cancelled_by == user_id, ~theirs)
         return StoredData(
@@ -37,11 +40,11 @@ class People(Queries):
 
     @transaction(exclusive=True)
     async def erase(self, connection: AsyncConnection, user_id: int, now: int) -> ErasureResult:
-        """Erase all of it in one transaction, except for what is being posted at this moment."""
+        """Erase everything about a person in one transaction, except what is being posted at this moment."""
         theirs = deliveries.c.requester_id == user_id
         erased = theirs & ~IS_BEING_SENT
         named = deliveries.c.cancelled_by == user_id
-        await mark_cards_due(connection, erased | named, now)
+        await mark_cards_due(connection, erased | named | (_is_watched_by(user_id) & IS_LIVE), now)
         await connection.execute(sa.delete(watchers).where(watchers.c.user_id == user_id))
         await connection.execute(sa.update(deliveries).where(named).values(cancelled_by=None))
         await _erase_copied_notes(connection, user_id)
@@ -49,6 +52,10 @@ class People(Queries):
         await _delete_unseen_cards(connection)
         left = sa.select(sa.func.count()).select_from(deliveries).where(theirs)
         return ErasureResult(removed, (await connection.execute(left)).scalar_one())
+
+
+def _is_watched_by(user_id: int) -> sa.ColumnElement[bool]:
+    return deliveries.c.id.in_(sa.select(watchers.c.delivery_id).where(watchers.c.user_id == user_id))
 
 
 async def _erase_copied_notes(connection: AsyncConnection, user_id: int) -> None:

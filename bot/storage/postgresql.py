@@ -1,6 +1,6 @@
-"""PostgreSQL: connecting, locks between transactions, and notifications from other processes.
+"""PostgreSQL: connections, locks between transactions, and notifications from other processes.
 
-Needs a session of its own per connection (LISTEN, locks): not through a pooler that shares sessions.
+LISTEN and locks need a session for each connection, so a pooler that shares sessions cannot be used.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ from bot.storage.engine import CHANNEL, Database
 
 logger = logging.getLogger(__name__)
 
-# The advisory lock of all transactions: a number that no other user of the database has.
+# The advisory lock of all transactions: a number that no other program uses in this database.
 _LOCK_KEY = 0x76656F
 _MAX_CONNECTIONS = 8
 _CONNECT_TIMEOUT = 10.0
 _COMMAND_TIMEOUT = 30.0
 # How long a process that froze inside a transaction delays the others. Exact from PostgreSQL 17 on. Older
-# versions count only while no statement runs, and a statement that is new to a connection is two messages: a
-# process frozen between them counts as running for ever.
+# versions count only while no statement runs. A statement that is new to a connection is two messages, and a
+# process that freezes between them counts as running for ever.
 _TRANSACTION_TIMEOUT = "10s"
 _SERVER_SETTINGS = {
     "application_name": "veo-courier",
     "idle_in_transaction_session_timeout": _TRANSACTION_TIMEOUT,
     "lock_timeout": "20s",
-    # Statements of a few rows: planning them anew costs more than it saves.
+    # Our statements read a few rows: compiling them costs more than it saves.
     "jit": "off",
 }
 # Has no effect where the server does not know the setting.
@@ -43,14 +43,17 @@ _SET_TRANSACTION_TIMEOUT = (
 # Classes of SQLSTATE (PostgreSQL, appendix A) after which another attempt may succeed: connection, read-only
 # after a failover, log-in, aborted by the server, a missing right, resources, lock, shutdown, disk, damage.
 _TRANSIENT_SQLSTATES = ("08", "25", "28", "3D", "40", "42501", "53", "55", "57", "58", "XX")
-# This server is being stopped, or takes no writes any more: after a failover its address is another server's.
+# This server stops, or has become read-only: after a failover the address may name another server.
 _MOVED_ON_SQLSTATES = frozenset({"25006", "57P01", "57P02", "57P03"})
 _KEEPALIVE_INTERVAL = 10.0
 _MAX_BACKOFF = 10 * SECOND
 
 
 class PostgresDatabase(Database):
-    """Connects to nothing yet. `read_only`: in transactions that can change nothing, on a standby as well."""
+    """A PostgreSQL database; it connects at the first use.
+
+    `read_only`: transactions can change nothing, and a standby server will do.
+    """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         super().__init__(_open_engine(url, read_only))
@@ -60,9 +63,10 @@ class PostgresDatabase(Database):
         await connection.execute(sa.text(_SET_TRANSACTION_TIMEOUT.format(timeout=0, local="true")))
 
     async def _lock(self, connection: AsyncConnection, exclusive: bool) -> None:
-        """What people trigger is exclusive, as on SQLite, because it depends on limits and rows that it read.
+        """Take the shared advisory lock, or the exclusive one; a read-only database takes none.
 
-        The loops write rows that they hold a lease of, and share the lock. Whoever only reads takes none.
+        What users trigger is exclusive, as on SQLite, because it depends on limits and rows that it read. The
+        loops share the lock, because they write only rows that they hold by lease.
         """
         if self._read_only:
             return
@@ -80,14 +84,17 @@ def _sqlstate(error: BaseException | None) -> str:
 
 
 async def clock_difference(database: Database, clock: Clock) -> int:
-    """How far our clock is ahead of the server's, in milliseconds. Each process judges leases by its own."""
+    """Return how far our clock is ahead of the server's, in milliseconds.
+
+    It matters because each process judges leases by its own clock.
+    """
     theirs = sa.select(sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * SECOND, sa.BigInteger))
     read = await database.run(lambda connection: connection.execute(theirs))
     return clock() - int(read.scalar_one())
 
 
 def _open_engine(url: str, read_only: bool) -> AsyncEngine:
-    """asyncpg parses the address, so that it may hold everything that libpq knows."""
+    """Make the engine. asyncpg parses the address, because it knows everything that libpq allows in it."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=lambda *_, **__: connect(url, read_only=read_only),
@@ -95,27 +102,27 @@ def _open_engine(url: str, read_only: bool) -> AsyncEngine:
         max_overflow=0,
         # After a failover every connection in the pool is dead; this notices before one is used.
         pool_pre_ping=True,
-        # An error's text would hold links and notes.
+        # Otherwise an error's text would show links and notes.
         hide_parameters=True,
         execution_options={"postgresql_readonly": read_only},
     )
-    sa.event.listen(engine.sync_engine, "handle_error", _let_go)
+    sa.event.listen(engine.sync_engine, "handle_error", _disconnect_if_replaced)
     return engine
 
 
-def _let_go(context: sa.engine.ExceptionContext) -> None:
-    """Close this connection and every idle one, so that the next go to where the address points now.
+def _disconnect_if_replaced(context: sa.engine.ExceptionContext) -> None:
+    """Close this connection and every idle one, so that the next ones go to where the address points now.
 
-    A server that was replaced may live on, read-only: the ping before each use would still succeed.
+    A server that was replaced may still run, read-only: the ping before each use would still succeed.
     """
     if _sqlstate(context.sqlalchemy_exception and context.sqlalchemy_exception.orig) in _MOVED_ON_SQLSTATES:
         context.is_disconnect = True
 
 
 async def connect(url: str, *, read_only: bool = False) -> "asyncpg.Connection[asyncpg.Record]":
-    """Of several servers in the address the one that takes writes, unless `read_only`.
+    """Connect to the server in the address that takes writes; with `read_only` to any of them.
 
-    Raises StorageUnavailable, in words that hold neither the address nor its password.
+    Raises StorageUnavailable. Its message holds neither the address nor the password.
     """
     try:
         connection = await asyncpg.connect(
@@ -129,9 +136,9 @@ async def connect(url: str, *, read_only: bool = False) -> "asyncpg.Connection[a
     except asyncpg.TargetServerAttributeNotMatched as error:
         raise StorageUnavailable("PostgreSQL takes no writes: a standby, or set to read-only") from error
     except asyncpg.PostgresError as error:
-        raise StorageUnavailable(f"PostgreSQL does not let us in: {error.args[0]}") from error
+        raise StorageUnavailable(f"PostgreSQL refuses the connection: {error.args[0]}") from error
     except (ValueError, asyncpg.InterfaceError) as error:
-        raise StorageUnavailable("the address of PostgreSQL cannot be understood") from error
+        raise StorageUnavailable("the address of PostgreSQL cannot be read") from error
     except OSError as error:
         raise StorageUnavailable(f"PostgreSQL cannot be reached ({error.strerror or error})") from error
 
@@ -148,7 +155,7 @@ async def _set_timeout(
 
 
 class NotificationListener:
-    """Wakes this process when another one has made work. A job of its own, because it holds a connection.
+    """Wakes this process when another one has added work. It holds a connection, so it is a separate job.
 
     `on_work` is called with the queue's name, or without one when any queue may have work.
     """
@@ -158,7 +165,7 @@ class NotificationListener:
         self._on_work = on_work
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Listen until `stop` is set. Without a connection the loops still look every 30 s."""
+        """Listen until `stop` is set. Without a connection the loops still check for work every 30 s."""
         failures = 0
         while not stop.is_set():
             try:
@@ -175,11 +182,11 @@ class NotificationListener:
                 await wait_for_any(stop, timeout=delay)
 
     async def _listen(self, connection: "asyncpg.Connection[asyncpg.Record]", stop: asyncio.Event) -> None:
-        """Raises when the connection ends."""
+        """Listen on one connection. Raises when it ends."""
         ended = asyncio.Event()
         connection.add_termination_listener(lambda _: ended.set())
         await connection.add_listener(CHANNEL, lambda *message: self._on_work(str(message[-1])))
-        # Notifications sent before this one listened are found by looking.
+        # The loops check their queues now, because earlier notifications are lost.
         self._on_work()
         while not stop.is_set():
             await wait_for_any(stop, ended, timeout=_KEEPALIVE_INTERVAL)
@@ -188,6 +195,6 @@ class NotificationListener:
 
 
 async def _check_writable(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Raises also when the connection broke without a message."""
+    """Raise when the server is read-only now, or when the connection broke without a message."""
     if await connection.fetchval("SHOW transaction_read_only") == "on":
-        raise StorageUnavailable("PostgreSQL takes no writes any more")
+        raise StorageUnavailable("PostgreSQL no longer takes writes")

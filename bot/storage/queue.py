@@ -1,7 +1,7 @@
-"""A queue with leases over one table: the same four statements for tasks, deliveries and cards.
+"""A queue with leases over one table; tasks, deliveries and cards share its statements.
 
-A row is due when its `due_at` has come. Claiming writes a new lease number and moves `due_at` to the end of
-the lease, in one statement, so a row whose process died becomes due again without help.
+A row is due when its `due_at` has come. One statement claims it: it writes a new lease number and moves
+`due_at` to the end of the lease. So a row whose process died becomes due again.
 """
 
 import secrets
@@ -26,8 +26,8 @@ NOW: sa.BindParameter[int] = sa.bindparam("now", type_=sa.BigInteger)
 class LeaseQueue(Queries):
     """One table with `id`, `due_at` and `lease`. Times and spans in milliseconds.
 
-    `only` excludes rows that are due but cannot be worked on yet. `max_pause` is the longest pause that is
-    ever planned: a row that is due further ahead was planned by a wrong clock.
+    `only` matches the rows that can be worked on. `max_pause` is the longest pause that is ever planned, so a
+    row that is due further ahead was planned by a wrong clock.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class LeaseQueue(Queries):
         or_due: sa.ColumnElement[bool] | None = None,
         **changes: Any,
     ) -> sa.UpdateBase:
-        """The statement that claims due rows, built once because building takes longer than running.
+        """Build the statement that claims due rows. It is kept, because building takes longer than running.
 
-        Rows come by `order_by`, then by how long they have been due. `NOW` may be used in all arguments.
-        SKIP LOCKED works on PostgreSQL; SQLite has one writer at a time and leaves it out.
+        Rows come by `order_by`, then by how long they have been due. `NOW` may be used in all arguments. SKIP
+        LOCKED works on PostgreSQL; SQLite has one writer at a time and leaves it out.
         """
         table = self._table
         due = (
@@ -79,13 +79,13 @@ class LeaseQueue(Queries):
         )
 
     def _new_lease(self, limit: int, now: int) -> dict[str, int]:
-        """The parameters of a claim statement: a new lease number for up to `limit` rows."""
+        """Return the parameters of a claim statement: a new lease number for up to `limit` rows."""
         lease = secrets.randbits(62) + 1
         return {"now": now, "max_rows": limit, "new_lease": lease, "lease_end": now + self._lease_time}
 
     @transaction
     async def next_due(self, connection: AsyncConnection) -> int | None:
-        """When the earliest row is due; a claimed row counts with the end of its lease."""
+        """Return when the earliest row is due; a claimed row counts with the end of its lease."""
         earliest = sa.select(sa.func.min(self._table.c.due_at)).where(
             self._table.c.due_at.is_not(None), self._workable
         )
@@ -94,7 +94,7 @@ class LeaseQueue(Queries):
 
     @transaction
     async def pull_back(self, connection: AsyncConnection, now: int) -> int:
-        """Make rows due now that are due further ahead than any pause; returns how many."""
+        """Make due now the rows that are due further ahead than the longest pause; returns how many."""
         rows = await connection.execute(
             sa.update(self._table).where(self._table.c.due_at > now + self._max_ahead).values(due_at=now)
         )
@@ -109,7 +109,7 @@ class LeaseQueue(Queries):
                 sa.select(self._table.c.id)
                 .where(self._table.c.lease.in_(wanted[start : start + _MAX_IN_LIST]))
                 .where(self._table.c.due_at.is_not(None))
-                # A row that another transaction writes now is being finished: waiting for it could deadlock.
+                # A locked row is being finished by another transaction; waiting for it could deadlock.
                 .with_for_update(skip_locked=True)
             )
             await connection.execute(
@@ -122,7 +122,7 @@ class LeaseQueue(Queries):
     ) -> bool:
         """Give a row back until `due_at`, with `changes` of other columns. False when the lease was lost.
 
-        `quarantine_reason` marks a row that our own bug stopped; an operator sees it.
+        `quarantine_reason` marks a row that our own bug stopped, for an operator.
         """
         return await self._finish(connection, key, lease, due_at=due_at, **changes)
 

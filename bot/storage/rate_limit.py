@@ -10,12 +10,12 @@ from bot.core.rate_limit import RateLimit, seconds_until
 from bot.storage.engine import Database, Queries, transaction
 from bot.storage.tables import rate_limits
 
-# A call planned further ahead was planned by a clock that has been set back since.
+# A call that is planned further ahead was planned before the clock was set back.
 _MAX_SECONDS_AHEAD = 60
 
 
 class SharedRateLimiter(Queries):
-    """The row `name`, which a migration made. A transaction that uses it holds it until it ends."""
+    """A rate limit in the row `name`, which a migration made. A transaction that uses the row locks it."""
 
     def __init__(self, database: Database, name: str, limit: RateLimit, clock: Clock) -> None:
         super().__init__(database)
@@ -33,7 +33,7 @@ class SharedRateLimiter(Queries):
         return await self.spend(connection, 1, self._clock())
 
     async def allowed(self, connection: AsyncConnection, now: int) -> int:
-        """How many calls may be made now. Other processes wait until this transaction ends."""
+        """Return how many calls may be made now. Other processes wait until this transaction ends."""
         return self._limit.allowed(await self._used_until(connection, now), now)
 
     async def spend(self, connection: AsyncConnection, calls: int, now: int) -> int:

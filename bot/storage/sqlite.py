@@ -1,10 +1,11 @@
-"""SQLite: one file, one process, one connection. What else belongs to the file is in sqlite_files.py.
+"""SQLite: one file, one process, one connection. The lock and the rights are in sqlite_files.py.
 
-Measured traps, each with its test in tests/storage/test_engine.py:
-- the driver begins a transaction only at the first write, so read-then-write loses updates:
-  BEGIN IMMEDIATE at the start of each;
-- a cancelled BEGIN still gets its lock in the driver's thread, and the next one waits 5 s for it:
-  one connection, and a transaction that has begun is always finished, cancelled caller or not.
+Two measured traps; tests/storage/test_engine.py has a test for each:
+
+- The driver begins a transaction only at the first write, so read-then-write loses updates. Therefore each
+transaction starts with BEGIN IMMEDIATE.
+- A cancelled BEGIN still gets its lock in the driver's thread, and the next one waits 5 s for it. Therefore
+there is one connection, and a transaction that has begun is always finished, even for a cancelled caller.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,7 +23,10 @@ from bot.storage.sqlite_files import read_only_address
 
 
 class SqliteDatabase(Database):
-    """Connects to nothing yet. `read_only`: no statement can change the file, and no file is made."""
+    """A SQLite database; it connects at the first use.
+
+    `read_only`: no statement can change the file, and no file is made.
+    """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         engine = _open_read_only(path) if read_only else _open_engine(path)
@@ -47,23 +51,23 @@ class SqliteDatabase(Database):
 
 def _open_engine(path: Path) -> AsyncEngine:
     engine = _engine(path, lambda: connect(path))
-    sa.event.listen(engine.sync_engine, "connect", _prepare)
+    sa.event.listen(engine.sync_engine, "connect", _configure)
     sa.event.listen(engine.sync_engine, "begin", _begin_immediate)
     return engine
 
 
 def _open_read_only(path: Path) -> AsyncEngine:
-    """Plain BEGIN, because IMMEDIATE wants to write; none of the settings, because some of them write."""
+    """Make an engine that only reads. BEGIN IMMEDIATE and some settings would write, so neither is used."""
     engine = _engine(path, lambda: connect(read_only_address(path), uri=True))
-    sa.event.listen(engine.sync_engine, "connect", _begin_by_hand)
-    sa.event.listen(engine.sync_engine, "begin", _begin)
+    sa.event.listen(engine.sync_engine, "connect", _disable_autobegin)
+    sa.event.listen(engine.sync_engine, "begin", _begin_deferred)
     return engine
 
 
 def _engine(path: Path, creator: Callable[[], Awaitable[aiosqlite.Connection]]) -> AsyncEngine:
-    """One connection; an error's text does not hold the values of its statement: links and notes."""
+    """Make an engine with one connection. Its errors do not show a statement's values: links and notes."""
     return create_async_engine(
-        # The path chooses the pool: one of a database in memory would know no size.
+        # With a path SQLAlchemy chooses a pool that has a size; for a database in memory it has none.
         sa.URL.create("sqlite+aiosqlite", database=str(path)),
         async_creator=creator,
         pool_size=1,
@@ -72,11 +76,11 @@ def _engine(path: Path, creator: Callable[[], Awaitable[aiosqlite.Connection]]) 
     )
 
 
-def _begin_by_hand(connection: DBAPIConnection, _record: object) -> None:
+def _disable_autobegin(connection: DBAPIConnection, _record: object) -> None:
     connection.isolation_level = None
 
 
-def _prepare(connection: DBAPIConnection, _record: object) -> None:
+def _configure(connection: DBAPIConnection, _record: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     # busy_timeout first: switching to WAL needs the lock that another process may hold.
@@ -87,12 +91,12 @@ def _prepare(connection: DBAPIConnection, _record: object) -> None:
             "synchronous=FULL",
             "foreign_keys=ON",
             "temp_store=MEMORY",
-            # What was erased for a person is overwritten, not left in free pages.
+            # Erased data is overwritten, and does not stay in free pages.
             "secure_delete=ON",
         ):
             cursor.execute(f"PRAGMA {pragma}")
     except BaseException:
-        # SQLAlchemy does not close what could not be prepared: its thread and file would stay.
+        # SQLAlchemy does not close a connection at this point: its thread and file would stay.
         connection.close()
         raise
     cursor.close()
@@ -102,5 +106,5 @@ def _begin_immediate(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _begin(connection: sa.Connection) -> None:
+def _begin_deferred(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN")

@@ -1,7 +1,7 @@
-"""The SQLite driver with one change of threads per statement; aiosqlite's own cursor makes four.
+"""The SQLite driver with one change of threads per statement; aiosqlite's cursor makes four.
 
-Each change waits for the other thread to give up the interpreter's lock, which under load takes longer than
-the statement itself.
+Each change waits for the other thread to release the interpreter's lock, which under load takes longer than
+the statement.
 """
 
 import sqlite3
@@ -16,7 +16,7 @@ _ROWS_AT_ONCE = 64
 
 
 class _Cursor:
-    """What SQLAlchemy needs of a cursor. A statement is executed, fetched and closed in one go."""
+    """The part of a cursor that SQLAlchemy needs. A statement is executed, fetched and closed in one call."""
 
     arraysize = 1
 
@@ -55,7 +55,7 @@ class _Cursor:
         return rows
 
     async def close(self) -> None:
-        """Nothing to do: it was closed when it had been fetched."""
+        """Do nothing: the cursor was closed when its rows had been fetched."""
 
 
 class _Connection(aiosqlite.Connection):
@@ -69,8 +69,8 @@ class _Connection(aiosqlite.Connection):
 
 
 async def connect(path: Path | str, *, uri: bool = False) -> aiosqlite.Connection:
-    """An open connection, for `create_async_engine(async_creator=...)`. `uri`: `path` is file:..."""
+    """Open a connection for `create_async_engine(async_creator=...)`. `uri`: `path` is a file: address."""
     connection = _Connection(lambda: sqlite3.connect(path, check_same_thread=False, uri=uri), _ROWS_AT_ONCE)
-    # As SQLAlchemy does: a process may end without closing it.
+    # A daemon, as in SQLAlchemy, because a process may end without closing the connection.
     connection._thread.daemon = True  # noqa: SLF001 - has no public name
     return await connection

@@ -1,4 +1,4 @@
-"""The files of a SQLite database: where they are, the lock that keeps a second bot away, and our rights."""
+"""The files of a SQLite database: their paths, the lock that keeps a second bot away, and our rights."""
 
 import contextlib
 import os
@@ -19,24 +19,24 @@ _BESIDE: Final = ("-wal", "-shm", "-journal", _LOCK)
 
 
 def sqlite_path(url: str) -> Path:
-    """The file that a sqlite:/// address names; `~` is the user's home. Raises ValueError without a home."""
+    """Return the file of a sqlite:/// address. Raises ValueError for a `~` of an unknown home folder."""
     path = Path(url.removeprefix(SQLITE_PREFIX))
     try:
         return path.expanduser()
     except RuntimeError as error:
-        raise ValueError(f"{path}: nobody knows where that home is") from error
+        raise ValueError(f"{path}: that home folder is not known") from error
 
 
 def own_files(path: Path) -> list[Path]:
-    """The database file and all that may lie beside it."""
+    """Return the database file and all files that may lie beside it."""
     return [path, *(path.with_name(path.name + ending) for ending in _BESIDE)]
 
 
 def read_only_address(path: Path) -> str:
-    """The address by which SQLite opens the file without changing or making any.
+    """Return the address by which SQLite opens the file without changing or making any.
 
-    Without a write-ahead log nobody has it open, and `immutable` keeps SQLite from making one: it would
-    belong to whoever looks, and the bot could not write it.
+    Without a write-ahead log no process has the file open. `immutable` then keeps SQLite from making a log,
+    which would belong to the reading user, and the bot could not write it.
     """
     log = path.with_name(f"{path.name}-wal")
     options = "mode=ro" if log.exists() else "mode=ro&immutable=1"
@@ -44,9 +44,9 @@ def read_only_address(path: Path) -> str:
 
 
 def writable_address(path: Path) -> str:
-    """The address by which SQLite opens a file that is there, if we may write it; else it only reads.
+    """Return the address by which SQLite opens an existing file, for writing if we may write it.
 
-    Such a reader removes at its end the write-ahead log that it made.
+    A reader that made the write-ahead log removes it at its end.
     """
     return f"file:{quote(str(path))}?mode={'rw' if os.access(path, os.W_OK) else 'ro'}"
 
@@ -56,10 +56,10 @@ def writable_address(path: Path) -> str:
 
 @contextmanager
 def exclusive_file_lock(url: str) -> Iterator[None]:
-    """Hold the lock file of a SQLite database, because only one bot may use it. Nothing for PostgreSQL.
+    """Hold the lock file of a SQLite database, because only one bot may use it. Does nothing for PostgreSQL.
 
-    The lock is one of SQLite's own: where the database works, it works, and the operating system drops it
-    when the process ends. Raises DependencyDown.
+    It is a lock of SQLite: it works where the database works, and the operating system drops it when the
+    process ends. Raises DependencyDown.
     """
     if not url.startswith(SQLITE_PREFIX):
         yield
@@ -70,7 +70,7 @@ def exclusive_file_lock(url: str) -> Iterator[None]:
 
 
 def _locked(path: Path) -> sqlite3.Connection:
-    """A connection that holds the lock until it is closed."""
+    """Open a connection that holds the lock until it is closed."""
     lock = path.with_name(path.name + _LOCK)
     try:
         return _exclusive(lock)
@@ -79,10 +79,10 @@ def _locked(path: Path) -> sqlite3.Connection:
 
 
 def _exclusive(file: Path) -> sqlite3.Connection:
-    """An exclusive transaction on an empty database: nothing is ever written."""
+    """Begin an exclusive transaction on an empty database. Nothing is ever written."""
     connection = sqlite3.connect(file, timeout=0, isolation_level=None)
     try:
-        # No journal beside it, as one that a kill leaves may belong to another user.
+        # No journal beside it, because a kill would leave it, perhaps as another user's file.
         connection.execute("PRAGMA journal_mode=MEMORY")
         connection.execute("BEGIN EXCLUSIVE")
     except BaseException:
@@ -109,7 +109,7 @@ def _primary_code(error: sqlite3.Error) -> int:
 
 
 def _locks_work_in(folder: Path) -> bool:
-    """Whether a file that nobody else knows can be locked: without locks SQLite says "busy" as well."""
+    """Whether a new file in the folder can be locked. Without file locks SQLite says "busy" as well."""
     with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=folder, prefix=".lock-") as private:
         try:
             _exclusive(Path(private) / "probe").close()
@@ -122,9 +122,9 @@ def _locks_work_in(folder: Path) -> bool:
 
 
 def check_rights(url: str) -> None:
-    """Raises DependencyDown when a file of the database cannot be written. Nothing for PostgreSQL.
+    """Raise DependencyDown when a file of the database cannot be written. Does nothing for PostgreSQL.
 
-    Call it before this process opens the database: closing a file ends the locks of its process.
+    Call it before this process opens the database, because closing a file ends the locks of its process.
     """
     if not url.startswith(SQLITE_PREFIX):
         return
@@ -134,7 +134,7 @@ def check_rights(url: str) -> None:
 
 
 def _check_file(file: Path) -> None:
-    """By opening it, because only the system knows what a user may do on a file system."""
+    """Open the file for writing, because only the system knows what a user may do on a file system."""
     try:
         os.close(os.open(file, os.O_RDWR | getattr(os, "O_NONBLOCK", 0)))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The store: opens the database that an address means, and holds all queries grouped by who uses them."""
+"""The store: opens the database of an address, and holds all queries grouped by their users."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ from bot.storage.sqlite_files import sqlite_path
 from bot.storage.task_queue import TaskQueue
 from bot.storage.tracking import TrackingQueries
 
-# How soon the work of a dead process is claimed again. Work that takes longer renews its lease.
+# After this time the work of a dead process is claimed again. Work that takes longer renews its lease.
 LEASE_TIME = 30 * SECOND
 # The queues by the names that `notify` uses.
 TASKS, DELIVERIES, CARDS = tables.tasks.name, tables.deliveries.name, tables.cards.name
@@ -36,7 +36,7 @@ VIDEO_API, DISCORD = "video_api", "discord"
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Every query there is, over one database."""
+    """All queries over one database."""
 
     database: Database
     tasks: TaskQueue
@@ -68,10 +68,10 @@ class Store:
 async def open_store(
     url: str, *, limits: Limits, interval: int, lease_time: int = LEASE_TIME, rate: RateLimit | None = None
 ) -> AsyncIterator[Store]:
-    """Migrates, then yields the store. Raises StorageUnavailable, DependencyDown, SettingsWrong.
+    """Run the migrations, then yield the store. Raises StorageUnavailable, DependencyDown, SettingsWrong.
 
     `interval` (POLL_INTERVAL) and `lease_time` are in milliseconds. `rate` limits the polls of all processes
-    that share the database; a process that has it to itself keeps the limit in memory.
+    that share the database; with SQLite the process keeps the limit in memory.
     """
     database = open_database(url)
     run = secrets.randbits(62)
@@ -100,7 +100,10 @@ async def open_store(
 
 
 async def refuse_moved(database: Database) -> None:
-    """Two bots with the same rows would post everything twice. Raises DependencyDown, StorageUnavailable."""
+    """Raise DependencyDown for a database that was moved, because two bots would post everything twice.
+
+    Raises StorageUnavailable, too.
+    """
     if (place := await moved_to(database)) is not None:
         raise DependencyDown(
             f"DATABASE_URL: this database was moved to {place}: set DATABASE_URL to that address. To go on "
@@ -109,7 +112,7 @@ async def refuse_moved(database: Database) -> None:
 
 
 def open_database(url: str, *, read_only: bool = False) -> Database:
-    """The database at `url`, not yet connected. Raises SettingsWrong, also without PostgreSQL's driver.
+    """Return the database at `url`, not yet connected. Raises SettingsWrong, also without the driver for it.
 
     `read_only`: nothing can be changed through it, and a PostgreSQL standby will do.
     """
@@ -118,7 +121,7 @@ def open_database(url: str, *, read_only: bool = False) -> Database:
     if not is_postgresql(url):
         raise SettingsWrong(["DATABASE_URL: must begin with sqlite:/// or postgresql://"])
     try:
-        # An extra, and some MiB that SQLite does not need.
+        # Imported only here: it is an optional dependency, and costs some MiB.
         from bot.storage.postgresql import PostgresDatabase
     except ImportError as error:
         raise SettingsWrong(

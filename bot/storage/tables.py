@@ -1,10 +1,11 @@
 """The tables as they are today, and how their rows become objects.
 
 A change here needs a step in migrations.py; a test compares the two. Three tables are queues (tasks,
-deliveries, cards), and share three columns: `due_at`             when there is work to do, in UTC
-milliseconds; NULL when there is none; `lease`              the number of the claim that holds the row; NULL
-when no process does; `quarantine_reason`  the error of our own that stopped the row; NULL once it was handled
-again.
+deliveries, cards) and share three columns:
+
+- `due_at`: when there is work to do, in UTC milliseconds; NULL when there is none.
+- `lease`: the number of the claim that holds the row; NULL when no process holds it.
+- `quarantine_reason`: the exception of our own bug that stopped the row; NULL once it was handled again.
 """
 
 from dataclasses import fields
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from bot.core.language import Language
 from bot.core.tasks import (
     LIVE,
     Card,
@@ -33,7 +35,7 @@ metadata = sa.MetaData()
 
 
 def _text_of(enum: type[StrEnum]) -> sa.Enum:
-    """A text column that holds the values of `enum`, on both dialects."""
+    """Make a text column type that holds the values of `enum`, on both dialects."""
     return sa.Enum(enum, native_enum=False, create_constraint=False, length=None, values_callable=list)
 
 
@@ -75,6 +77,7 @@ tasks = sa.Table(
     sa.Column("link_ends_at", sa.BigInteger),
     sa.Column("model", sa.Text),
     sa.Column("created", sa.BigInteger),
+    sa.Column("took", sa.BigInteger),
 )
 
 cards = sa.Table(
@@ -90,6 +93,7 @@ cards = sa.Table(
     sa.Column("quarantine_reason", sa.Text),
     # Grows with every change of what it should show: a change during an edit leads to another edit.
     sa.Column("version", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("language", _text_of(Language), nullable=False, server_default=Language.ENGLISH),
     sqlite_autoincrement=True,
 )
 
@@ -142,6 +146,8 @@ deliveries = sa.Table(
     sa.Column("tell_attempt", sa.Integer, nullable=False, server_default=sa.text("0")),
     # Its id is named in the message of this delivery; due_at is NULL meanwhile.
     sa.Column("leader_id", sa.BigInteger),
+    sa.Column("language", _text_of(Language), nullable=False, server_default=Language.ENGLISH),
+    sa.Column("deleted_at", sa.BigInteger),
     # Buttons carry these ids for as long as their message exists: an id is never given twice.
     sqlite_autoincrement=True,
 )
@@ -200,9 +206,19 @@ sa.Index("deliveries_served", deliveries.c.requester_id, deliveries.c.served_at)
 _follows = deliveries.c.leader_id.is_not(None)
 sa.Index("deliveries_by_leader", deliveries.c.leader_id, sqlite_where=_follows, postgresql_where=_follows)
 
+# Written out, because both databases must see that a query asks for no other row than the index has.
+HAS_TIME = (tasks.c.state == sa.literal_column(f"'{TaskState.COMPLETED}'")) & tasks.c.took.is_not(None)
+sa.Index(
+    "tasks_by_model",
+    tasks.c.model,
+    tasks.c.finished_at,
+    sqlite_where=HAS_TIME,
+    postgresql_where=HAS_TIME,
+)
+
 IS_LIVE = deliveries.c.state.in_(LIVE)
 _leader = deliveries.alias("leader")
-# Being handed to Discord at this moment, by itself or in its leader's message: its outcome must find its row.
+# Being sent at this moment, in its own or its leader's message. Its row must stay for the outcome.
 IS_BEING_SENT = (deliveries.c.lease.is_not(None) & deliveries.c.first_sent_at.is_not(None)) | (
     sa.exists()
     .where(_leader.c.id == deliveries.c.leader_id, _leader.c.lease.is_not(None))
@@ -210,7 +226,7 @@ IS_BEING_SENT = (deliveries.c.lease.is_not(None) & deliveries.c.first_sent_at.is
     .correlate(deliveries)
 )
 _follower = deliveries.alias("follower")
-# Named in a message for several that was handed to Discord once: it may be there, with this id in it.
+# Its id is in a message for several ids that was sent once, so the channel may show it already.
 MAY_BE_NAMED = (
     sa.exists()
     .where(_leader.c.id == deliveries.c.leader_id, _leader.c.first_sent_at.is_not(None))
@@ -220,7 +236,7 @@ MAY_BE_NAMED = (
     & sa.exists().where(_follower.c.leader_id == deliveries.c.id).correlate(deliveries)
 )
 
-# A delivery that is to be tried as if for the first time.
+# Column values of a delivery whose attempts start anew.
 FRESH_START: dict[str, Any] = {
     "attempt": 0,
     "lease": None,
@@ -242,10 +258,10 @@ _WIDTHS = {record: len(fields(record)) for record in _TABLES}
 
 
 def columns(record: type[Record]) -> list[sa.Column[Any]]:
-    """The columns of `record`, in the order of its fields."""
+    """Return the columns of `record`, in the order of its fields."""
     return [_TABLES[record].c[field.name] for field in fields(record)]
 
 
 def read(record: type[Record], row: AnyRow, start: int = 0) -> Record:
-    """The record whose columns begin at position `start` of `row`."""
+    """Return the record whose columns begin at position `start` of `row`."""
     return record(*row[start : start + _WIDTHS[record]])

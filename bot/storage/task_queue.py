@@ -1,4 +1,4 @@
-"""The queue of tasks to poll, and a place for the API's answers."""
+"""The queue of tasks to poll, and the recording of the API's answers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ RESULT_FOLLOWS = 5 * SECOND
 
 
 class TaskQueue(LeaseQueue):
-    """The waiting tasks, by when to poll them."""
+    """The waiting tasks, by due time of their next poll."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class TaskQueue(LeaseQueue):
 
     @transaction
     async def claim(self, connection: AsyncConnection, limit: int, now: int) -> Claim[TrackedTask]:
-        """Up to `limit` due tasks, and no more than the rate limit of all processes allows.
+        """Claim up to `limit` due tasks, and no more than the rate limit of all processes allows.
 
-        `polled_at` is written already, so that a poll after a crash is not too early.
+        `polled_at` is written at the claim, so that a poll after a crash is not too early.
         """
         if self._limiter is not None:
             limit = min(limit, await self._limiter.allowed(connection, now))
@@ -60,14 +60,14 @@ class TaskQueue(LeaseQueue):
 
     @transaction
     async def claim_one(self, connection: AsyncConnection, task_id: str, now: int) -> Claim[TrackedTask]:
-        """This task, if it is due; `claim` without a choice."""
+        """Claim this task if it is due, or if an interval has passed since its last poll."""
         values = self._new_lease(1, now)
         found = (await connection.execute(self._claim_wanted, {**values, "wanted": task_id})).all()
         return Claim(values["new_lease"], tuple(read(TrackedTask, row) for row in found))
 
     @transaction
     async def claim_unrefused(self, connection: AsyncConnection, now: int) -> Claim[TrackedTask]:
-        """One due task, rather one that the API has not refused."""
+        """Claim one due task, if possible one that the API has not refused."""
         values = self._new_lease(1, now)
         found = (await connection.execute(self._claim_unrefused, values)).all()
         return Claim(values["new_lease"], tuple(read(TrackedTask, row) for row in found))
@@ -86,13 +86,13 @@ class TaskQueue(LeaseQueue):
         ended = [
             o.task.id
             for o in ordered
-            if isinstance(o.verdict, Final) and await self._end(connection, o, o.verdict, now)
+            if isinstance(o.verdict, Final) and await self._end_task(connection, o, o.verdict, now)
         ]
         changed = [o.task.id for o in waiting if _changes_card(o)]
         if changed:
             await mark_cards_due(connection, tasks.c.id.in_(changed), now)
         if ended:
-            # The result makes the card due as well: one edit for both, if the result comes soon.
+            # The result makes the card due as well. If it comes soon, one edit shows both.
             await mark_cards_due(connection, tasks.c.id.in_(ended), now + RESULT_FOLLOWS)
         return len(ended)
 
@@ -100,7 +100,10 @@ class TaskQueue(LeaseQueue):
     async def begin_link_poll(
         self, connection: AsyncConnection, task_id: str, now: int, interval: int
     ) -> TrackedTask | None:
-        """The completed task as it was; marked as polled now if `interval` ms passed since its last poll."""
+        """Return the completed task as it was; mark it as polled now if its interval is over.
+
+        None when the task is not completed. `interval` is in milliseconds.
+        """
         this = sa.select(*columns(TrackedTask)).where(tasks.c.id == task_id)
         row = (await connection.execute(this.where(tasks.c.state == TaskState.COMPLETED))).one_or_none()
         if row is None:
@@ -114,7 +117,7 @@ class TaskQueue(LeaseQueue):
     async def replace_link(
         self, connection: AsyncConnection, task_id: str, video_url: str, link_ends_at: int
     ) -> TrackedTask:
-        """Store a fresh link of a completed task, which every delivery tries as often as the first one."""
+        """Store a fresh link of a completed task. Each delivery may try it as often as the first link."""
         replaced = await connection.execute(
             sa.update(tasks)
             .where(tasks.c.id == task_id)
@@ -148,10 +151,12 @@ class TaskQueue(LeaseQueue):
 
     @transaction
     async def show_pause(self, connection: AsyncConnection, now: int) -> None:
-        """Have every card edited that shows a waiting task, because an API pause began to show or ended."""
+        """Make due the cards of all waiting tasks, because an API pause is to be shown or to disappear."""
         await mark_cards_due(connection, _IS_WAITING, now)
 
-    async def _end(self, connection: AsyncConnection, outcome: PollOutcome, verdict: Final, now: int) -> bool:
+    async def _end_task(
+        self, connection: AsyncConnection, outcome: PollOutcome, verdict: Final, now: int
+    ) -> bool:
         ended = await self._finish(
             connection,
             outcome.task.id,
@@ -165,12 +170,13 @@ class TaskQueue(LeaseQueue):
             seconds=verdict.seconds,
             model=verdict.model,
             created=verdict.created,
+            took=verdict.took,
             polled_at=outcome.polled_at,
             finished_at=now,
             due_at=None,
         )
         if ended:
-            # In the same transaction: a final task never leaves a delivery open.
+            # In the same transaction, because a final task must not leave a delivery open.
             await connection.execute(
                 sa.update(deliveries)
                 .where(deliveries.c.task_id == outcome.task.id)
@@ -181,13 +187,13 @@ class TaskQueue(LeaseQueue):
         return ended
 
     async def release_leases(self, now: int, interval: int) -> int:
-        """End every lease, keeping `interval` ms between two polls. Only for a process without others."""
+        """End every lease, keeping `interval` ms between two polls. Only for a single process."""
         earliest = tasks.c.polled_at + interval
         return await self.release_all_leases(sa.case((earliest > now, earliest), else_=sa.literal(now)))
 
 
 _IS_WAITING = (tasks.c.state == TaskState.WAITING) & tasks.c.due_at.is_not(None)
-# What the verdict on a waiting task may change in its row.
+# The columns that a verdict on a waiting task may change.
 _JUDGED = (
     *(
         "polled_at",
@@ -233,8 +239,8 @@ def _changes_card(outcome: PollOutcome) -> bool:
 class OutcomeRecorder:
     """Writes outcomes that come at the same time in one transaction, because a commit costs an fsync.
 
-    A single outcome is written at once; the others wait only for the transaction before theirs. `on_commit`
-    is called with the outcomes of each transaction.
+    A single outcome is written at once; others wait only for the transaction before theirs. `on_commit` is
+    called with the outcomes of each transaction.
     """
 
     def __init__(
@@ -247,7 +253,7 @@ class OutcomeRecorder:
         self._writing: asyncio.Task[None] | None = None
 
     async def record(self, outcome: PollOutcome) -> None:
-        """Returns once `outcome` is committed. Raises StorageUnavailable."""
+        """Return once `outcome` is committed. Raises StorageUnavailable."""
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((outcome, committed))
         if self._writing is None:
@@ -258,11 +264,11 @@ class OutcomeRecorder:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                await self._write(batch)
+                await self._write_batch(batch)
         finally:
             self._writing = None
 
-    async def _write(self, batch: list[tuple[PollOutcome, asyncio.Future[None]]]) -> None:
+    async def _write_batch(self, batch: list[tuple[PollOutcome, asyncio.Future[None]]]) -> None:
         outcomes = [outcome for outcome, _ in batch]
         try:
             await self._queue.record(outcomes, self._clock())
@@ -272,6 +278,6 @@ class OutcomeRecorder:
                     committed.set_exception(error)
             return
         for _, committed in batch:
-            if not committed.done():  # its job may have been cancelled meanwhile
+            if not committed.done():  # done when its job was cancelled
                 committed.set_result(None)
         self._on_commit(outcomes)

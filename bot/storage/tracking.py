@@ -1,36 +1,34 @@
-"""What commands and buttons write: track, untrack, redeliver, watch."""
-
-from typing import Self
+"""What commands and buttons write: track, untrack, stop a card, redeliver, watch, delete."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.core.clock import HOUR, SECOND
-from bot.core.rate_limit import RateLimit, seconds_until
+from bot.core.language import Language
 from bot.core.results import new_nonce
-from bot.core.tasks import LIVE, Delivery, DeliveryState, ExistingDelivery, TaskState, may_become
+from bot.core.tasks import LIVE, DeliveryState, ExistingDelivery, TaskState
 from bot.core.tracking import (
     MAX_WATCHERS,
+    CardToStop,
     Limits,
     LimitScope,
     PressedButton,
     QuotaReached,
     Registration,
+    StopResult,
     TrackRequest,
     UntrackResult,
     WatchResult,
 )
-from bot.storage.card_queue import mark_cards_due, view_card
+from bot.storage.card_queue import is_on_card, mark_cards_due, view_card
 from bot.storage.engine import Database, Queries, notify, transaction
 from bot.storage.lookups import find_existing
-from bot.storage.tables import IS_BEING_SENT, IS_LIVE, MAY_BE_NAMED, cards, deliveries, tasks, watchers
-
-# New ids of one person that are polled at once; after them, one a second.
-_NEW_IDS = RateLimit(rate=1, burst=20)
+from bot.storage.personal_pace import PersonalPace
+from bot.storage.stopping import cancel_deliveries, live_to_stop
+from bot.storage.tables import IS_LIVE, cards, deliveries, tasks, watchers
 
 
 class TrackingQueries(Queries):
-    """Writes that people trigger. `interval` is POLL_INTERVAL in milliseconds, `run` the process's run."""
+    """Writes that users trigger. `interval` is POLL_INTERVAL in milliseconds, `run` the process's run."""
 
     def __init__(self, database: Database, *, limits: Limits, interval: int, run: int) -> None:
         super().__init__(database)
@@ -49,7 +47,7 @@ class TrackingQueries(Queries):
             return Registration(None, existing)
         await self._check_limits(connection, request, len(new))
         card_id = await _insert_card(connection, request)
-        pace = await _PersonalPace.of(connection, request.requester_id, now)
+        pace = await PersonalPace.of(connection, request.requester_id, now)
         for task_id in new:
             state = await self._want_task(connection, task_id, now, pace)
             await self._insert_delivery(connection, request, task_id, state, now, card_id)
@@ -69,7 +67,7 @@ class TrackingQueries(Queries):
                 raise QuotaReached(scope, used=used, limit=limit, wanted=wanted)
 
     async def _want_task(
-        self, connection: AsyncConnection, task_id: str, now: int, pace: "_PersonalPace"
+        self, connection: AsyncConnection, task_id: str, now: int, pace: PersonalPace
     ) -> TaskState:
         """Make sure that the task exists and is polled; returns its state."""
         row = (
@@ -84,11 +82,11 @@ class TrackingQueries(Queries):
             await connection.execute(sa.insert(tasks).values(fresh))
             return TaskState.WAITING
         unwanted = row.state is TaskState.WAITING and row.due_at is None
-        # Lost, and some channel is still to be told: polling again would take the reason from its message.
+        # Lost, and a result message is still owed: polling again would erase the reason that it must show.
         still_told = row.state is TaskState.LOST and await _is_owed(connection, task_id)
         if still_told or (row.state is not TaskState.LOST and not unwanted):
             return TaskState(row.state)
-        # Not before the interval since the last poll is over: it counts per task, not per request.
+        # Keep the interval since the last poll, because it counts per task, not per request.
         due_at = max(now, (row.polled_at or 0) + self._interval)
         await connection.execute(
             sa.update(tasks)
@@ -119,33 +117,56 @@ class TrackingQueries(Queries):
             return UntrackResult.ENDED
         if delivery.requester_id != by and not may_cancel_any:
             return UntrackResult.NOT_YOURS
-        return await self._cancel(connection, delivery, by, now)
+        is_cancelled = await cancel_deliveries(connection, [delivery.id], by, now) > 0
+        return UntrackResult.CANCELLED if is_cancelled else UntrackResult.BEING_POSTED
 
-    async def _cancel(
-        self, connection: AsyncConnection, delivery: Delivery, by: int, now: int
-    ) -> UntrackResult:
-        cancelled = await connection.execute(
-            sa.update(deliveries)
-            .where(deliveries.c.id == delivery.id, ~IS_BEING_SENT, ~MAY_BE_NAMED)
-            .where(deliveries.c.state.in_(may_become(DeliveryState.CANCELLED)))
-            .values(state=DeliveryState.CANCELLED, due_at=None, lease=None, ended_at=now, cancelled_by=by)
-        )
-        if cancelled.rowcount == 0:
-            return UntrackResult.BEING_POSTED
-        await _stop_polling_if_unwanted(connection, delivery.task_id)
-        await mark_cards_due(connection, tasks.c.id == delivery.task_id, now)
-        return UntrackResult.CANCELLED
+    @transaction
+    async def card_to_stop(
+        self,
+        connection: AsyncConnection,
+        card_id: int,
+        by: int,
+        *,
+        may_cancel_any: bool,
+        pressed: PressedButton,
+    ) -> CardToStop:
+        """What `cancel_card` would stop now. Changes nothing."""
+        refusal, live = await live_to_stop(connection, card_id, None if may_cancel_any else by, pressed)
+        return CardToStop(refusal, len(live))
+
+    @transaction(exclusive=True)
+    async def cancel_card(
+        self,
+        connection: AsyncConnection,
+        card_id: int,
+        by: int,
+        now: int,
+        *,
+        may_cancel_any: bool,
+        pressed: PressedButton,
+    ) -> StopResult:
+        """End what is live on a card, as far as `by` may, and unless it is being posted right now."""
+        refusal, live = await live_to_stop(connection, card_id, None if may_cancel_any else by, pressed)
+        if refusal is not None:
+            return StopResult(refusal)
+        cancelled = await cancel_deliveries(connection, live, by, now)
+        return StopResult(None, cancelled, being_posted=len(live) - cancelled)
 
     @transaction(exclusive=True)
     async def redeliver(
-        self, connection: AsyncConnection, existing: ExistingDelivery, by: int, now: int
+        self,
+        connection: AsyncConnection,
+        existing: ExistingDelivery,
+        by: int,
+        now: int,
+        language: Language = Language.ENGLISH,
     ) -> bool:
-        """Insert a second delivery of a final task, with a nonce of its own. Raises QuotaReached.
+        """Insert a second delivery of a final task, with a new nonce. Raises QuotaReached.
 
         False when another one was requested since `existing` was read, or when the task is polled again.
         """
         old = existing.delivery
-        request = TrackRequest(old.guild_id, old.channel_id, by, (old.task_id,), old.note)
+        request = TrackRequest(old.guild_id, old.channel_id, by, (old.task_id,), old.note, language)
         latest = await find_existing(connection, old.channel_id, old.task_id)
         if latest is None or latest.delivery.state in LIVE or latest.task.state is TaskState.WAITING:
             return False
@@ -171,6 +192,7 @@ class TrackingQueries(Queries):
                 channel_id=request.channel_id,
                 requester_id=request.requester_id,
                 note=request.note,
+                language=request.language,
                 state=DeliveryState.OPEN if waiting else DeliveryState.DUE,
                 nonce=new_nonce(),
                 card_id=card_id,
@@ -182,11 +204,30 @@ class TrackingQueries(Queries):
         )
 
     @transaction(exclusive=True)
+    async def mark_deleted(self, connection: AsyncConnection, delivery_id: int, now: int) -> bool:
+        """The result message was deleted by its button; ids that share it lose it as well.
+
+        False when it was deleted before, or was never posted.
+        """
+        row = deliveries.c
+        deleted = await connection.execute(
+            sa.update(deliveries)
+            .where((row.id == delivery_id) | (row.leader_id == delivery_id))
+            .where(row.state == DeliveryState.POSTED, row.deleted_at.is_(None))
+            .values(deleted_at=now)
+            .returning(row.id)
+        )
+        ids = deleted.scalars().all()
+        if ids:
+            await mark_cards_due(connection, row.id.in_(ids), now)
+        return bool(ids)
+
+    @transaction(exclusive=True)
     async def watch(
-        self, connection: AsyncConnection, card_id: int, user_id: int, pressed: PressedButton
+        self, connection: AsyncConnection, card_id: int, user_id: int, pressed: PressedButton, now: int
     ) -> WatchResult:
-        """Mention a person for what is still to come on a card, or stop mentioning them."""
-        if not await _is_on_card(connection, card_id, pressed):
+        """Mention a person in the results that a card still waits for, or stop mentioning them."""
+        if not await is_on_card(connection, card_id, pressed):
             return WatchResult.UNKNOWN_CARD
         live = (
             await connection.execute(
@@ -203,48 +244,15 @@ class TrackingQueries(Queries):
         mine = watchers.c.delivery_id.in_(others) & (watchers.c.user_id == user_id)
         removed = await connection.execute(sa.delete(watchers).where(mine))
         if removed.rowcount == len(others):
+            await mark_cards_due(connection, deliveries.c.card_id == card_id, now)
             return WatchResult.REMOVED
         if await _is_full(connection, others):
             return WatchResult.FULL
         await connection.execute(
             sa.insert(watchers), [{"delivery_id": i, "user_id": user_id} for i in others]
         )
+        await mark_cards_due(connection, deliveries.c.card_id == card_id, now)
         return WatchResult.ADDED
-
-
-class _PersonalPace:
-    """When the API is first asked about a person's new ids, so that nobody's list fills everybody's time."""
-
-    def __init__(self, used_until: int) -> None:
-        self._used_until = used_until
-
-    @classmethod
-    async def of(cls, connection: AsyncConnection, person_id: int, now: int) -> Self:
-        """From what they registered within the last hour."""
-        theirs = sa.select(deliveries.c.created_at).where(
-            deliveries.c.requester_id == person_id, deliveries.c.created_at.between(now - HOUR, now)
-        )
-        used_until = 0
-        for registered_at in sorted((await connection.execute(theirs)).scalars()):
-            used_until = _NEW_IDS.after(used_until, registered_at, 1)
-        return cls(used_until)
-
-    def next_poll(self, now: int) -> int:
-        """When one more new id is polled first (UTC milliseconds)."""
-        self._used_until = _NEW_IDS.after(self._used_until, now, 1)
-        return now + int(seconds_until(self._used_until, now) * SECOND)
-
-
-async def _is_on_card(connection: AsyncConnection, card_id: int, pressed: PressedButton) -> bool:
-    first = (
-        sa.select(cards.c.message_id, deliveries.c.nonce)
-        .join_from(deliveries, cards, deliveries.c.card_id == cards.c.id)
-        .where(cards.c.id == card_id)
-        .order_by(deliveries.c.id)
-        .limit(1)
-    )
-    row = (await connection.execute(first)).one_or_none()
-    return row is not None and pressed.is_on(row.message_id, row.nonce)
 
 
 async def _is_full(connection: AsyncConnection, delivery_ids: list[int]) -> bool:
@@ -276,7 +284,7 @@ def _fresh_task(task_id: str, now: int) -> dict[str, object]:
             "words",
             "trouble",
         ),
-        *("cause", "reason", "video_url", "link_ends_at", "seconds", "model", "created", "lease"),
+        *("cause", "reason", "video_url", "link_ends_at", "seconds", "model", "created", "took", "lease"),
     )
     return (
         {
@@ -294,7 +302,9 @@ def _fresh_task(task_id: str, now: int) -> dict[str, object]:
 async def _insert_card(connection: AsyncConnection, request: TrackRequest) -> int:
     inserted = await connection.execute(
         sa.insert(cards)
-        .values(guild_id=request.guild_id, channel_id=request.channel_id, attempt=0)
+        .values(
+            guild_id=request.guild_id, channel_id=request.channel_id, attempt=0, language=request.language
+        )
         .returning(cards.c.id)
     )
     return int(inserted.scalar_one())
@@ -303,10 +313,3 @@ async def _insert_card(connection: AsyncConnection, request: TrackRequest) -> in
 async def _is_owed(connection: AsyncConnection, task_id: str) -> bool:
     live = sa.select(deliveries.c.id).where(deliveries.c.task_id == task_id, IS_LIVE).limit(1)
     return (await connection.execute(live)).first() is not None
-
-
-async def _stop_polling_if_unwanted(connection: AsyncConnection, task_id: str) -> None:
-    wanted = sa.exists().where(deliveries.c.task_id == task_id, IS_LIVE)
-    await connection.execute(
-        sa.update(tasks).where(tasks.c.id == task_id, ~wanted).values(due_at=None, lease=None)
-    )

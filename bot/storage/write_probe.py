@@ -1,4 +1,4 @@
-"""Whether a database can be written, found out without changing it: a write that is rolled back."""
+"""Checks whether a database can be written, by a write that is rolled back."""
 
 import asyncio
 import sqlite3
@@ -18,11 +18,11 @@ _NAME = "veo_courier_check"
 
 
 class _RollBackError(Exception):
-    """Ends the transaction."""
+    """Ends the transaction without a commit."""
 
 
 async def check_writable(url: str) -> None:
-    """Raises StorageUnavailable. The database must be there."""
+    """Raise StorageUnavailable when the database cannot be written. It must exist."""
     if url.startswith(SQLITE_PREFIX):
         await asyncio.to_thread(_write_sqlite, sqlite_path(url))
     else:
@@ -30,7 +30,7 @@ async def check_writable(url: str) -> None:
 
 
 def _write_sqlite(path: Path) -> None:
-    """Beside a bot as well, and without the settings that a bot leaves in the file."""
+    """Write and roll back. Works beside a running bot, and leaves none of a bot's settings in the file."""
     try:
         with closing(sqlite3.connect(writable_address(path), uri=True, isolation_level=None)) as database:
             database.execute("BEGIN IMMEDIATE")
@@ -45,13 +45,13 @@ async def _write_postgresql(url: str) -> None:
     try:
         await database.run(_write_and_roll_back)
     except _RollBackError:
-        pass
+        pass  # the write has succeeded: this error only rolls it back
     finally:
         await database.close()
 
 
 async def _write_and_roll_back(connection: AsyncConnection) -> None:
-    """A row if there are tables, else a table, as the first start will make them."""
+    """Insert a row if there are tables, else create a table, as the first start would do."""
     if await connection.run_sync(lambda c: sa.inspect(c).has_table(key_values.name)):
         await connection.execute(sa.insert(key_values).values(name=_NAME, value=""))
     else:

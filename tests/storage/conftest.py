@@ -1,4 +1,4 @@
-"""The store's contract holds on both databases."""
+"""Every test of the store runs on both databases."""
 
 from pathlib import Path
 

@@ -41,7 +41,7 @@ class MoveEnv:
 
 @pytest.fixture
 async def env(tmp_path: Path, server: Server, clock: FakeClock) -> AsyncIterator[MoveEnv]:
-    """A file with something in every table, and an empty PostgreSQL."""
+    """A file with rows in every table, and an empty PostgreSQL."""
     limits = Limits(per_user=20, per_channel=50, per_guild=200)
     async with AsyncExitStack() as stack:
         old, new = [
@@ -70,7 +70,7 @@ async def rows(store: Store) -> dict[str, list[dict[str, object]]]:
 
 
 async def test_every_row_arrives_and_is_counted(env: MoveEnv):
-    """Also due times and leases: what is due and what is held goes on where it was."""
+    """Also due times and leases, so that work continues where it was."""
     before = await rows(env.old)
     counts = await env.copy()
     after = await rows(env.new)
@@ -86,7 +86,7 @@ async def test_every_row_arrives_and_is_counted(env: MoveEnv):
 
 
 async def test_move_can_be_repeated_until_a_bot_ran_there(env: MoveEnv, clock: FakeClock):
-    """The file went on for a while; then the new one is the truth."""
+    """A bot went on with the file; after a start on the new database, that one is in use."""
     await env.copy()
     await track(env.old, clock, "vgen_later")
     assert (await env.copy())["tasks"] == 3
@@ -99,7 +99,7 @@ async def test_move_can_be_repeated_until_a_bot_ran_there(env: MoveEnv, clock: F
 
 
 async def test_old_database_is_marked_and_the_new_one_is_not(env: MoveEnv):
-    """Also when the copy is repeated; a copy that fails changes nothing about it."""
+    """Also when the copy is repeated; a copy that fails does not change the mark."""
     assert await moved_to(env.old.database) is None
     await env.copy()
     await env.copy()
@@ -114,8 +114,8 @@ async def test_old_database_is_marked_and_the_new_one_is_not(env: MoveEnv):
     assert await moved_to(env.old.database) is None
 
 
-async def test_database_in_use_is_left_alone(env: MoveEnv, clock: FakeClock):
-    """Whoever mistakes the address loses nothing."""
+async def test_target_with_rows_is_refused(env: MoveEnv, clock: FakeClock):
+    """So that a wrong address overwrites nothing."""
     await track(env.new, clock, "vgen_theirs")
 
     with pytest.raises(DependencyDown, match="the target is in use"):
@@ -123,8 +123,8 @@ async def test_database_in_use_is_left_alone(env: MoveEnv, clock: FakeClock):
     assert [row["id"] for row in (await rows(env.new))["tasks"]] == ["vgen_theirs"]
 
 
-async def test_ids_are_never_given_twice(env: MoveEnv, clock: FakeClock):
-    """Nor those of rows that were gone before the move: their buttons are still in Discord."""
+async def test_ids_are_never_reused_after_the_move(env: MoveEnv, clock: FakeClock):
+    """Not even ids of deleted rows: their buttons are still in Discord."""
     latest = await track(env.old, clock, "vgen_gone", by=STRANGER)
     assert latest.card
     gone = latest.card.rows[0].delivery.id
@@ -138,7 +138,7 @@ async def test_ids_are_never_given_twice(env: MoveEnv, clock: FakeClock):
 
 
 async def test_rows_that_do_not_arrive_stop_the_move(env: MoveEnv):
-    """Whatever the reason: then nothing has moved."""
+    """Then nothing was moved."""
     swallow = """CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"""
     trigger = "CREATE TRIGGER swallow BEFORE INSERT ON watchers FOR EACH ROW EXECUTE FUNCTION swallow()"
     for statement in (swallow, trigger):
@@ -149,7 +149,7 @@ async def test_rows_that_do_not_arrive_stop_the_move(env: MoveEnv):
     assert await env.new.database.run(lambda c: c.scalar(sa.select(sa.func.count()).select_from(tasks))) == 0
 
 
-async def test_work_goes_on_where_it_was(env: MoveEnv, clock: FakeClock):
+async def test_work_continues_in_the_new_database(env: MoveEnv, clock: FakeClock):
     """The second channel's result is still due, and the waiting task is polled."""
     await env.copy()
     clock.advance(INTERVAL)

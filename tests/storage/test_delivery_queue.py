@@ -1,4 +1,4 @@
-"""The deliveries as a queue: one at a time per channel, and no move that the table does not know."""
+"""The deliveries as a queue: one at a time per channel, and only the state changes of the table."""
 
 import asyncio
 import itertools
@@ -40,7 +40,7 @@ async def claimed(store: Store, clock: FakeClock) -> list[tuple[int, str]]:
 
 
 async def two_ended(store: Store, clock: FakeClock) -> None:
-    """t1 and t2, both due in CHANNEL, and t2 in OTHER_CHANNEL as well."""
+    """t1 and t2, both due in CHANNEL; t2 also in OTHER_CHANNEL."""
     await track(store, clock, "t1", "t2")
     await track(store, clock, "t2", channel=OTHER_CHANNEL)
     await ask_about(store, clock, task_id="t1")
@@ -49,7 +49,7 @@ async def two_ended(store: Store, clock: FakeClock) -> None:
 
 
 async def test_claim_gives_the_longest_due_with_all_that_its_message_needs(store: Store, clock: FakeClock):
-    """Task and watchers come with it."""
+    """With its task and its watchers."""
     registered = await track(store, clock)
     assert registered.card
     await press_bell(store, registered, STRANGER)
@@ -70,8 +70,8 @@ async def test_open_delivery_is_not_claimed(store: Store, clock: FakeClock):
     assert await store.deliveries.next_due() is None
 
 
-async def test_busy_channel_waits_and_holds_up_no_other(store: Store, clock: FakeClock):
-    """One at a time per channel, the others go on."""
+async def test_busy_channel_delays_no_other_channel(store: Store, clock: FakeClock):
+    """One delivery at a time per channel."""
     await two_ended(store, clock)
 
     assert await claimed(store, clock) == [(CHANNEL, "t1")]
@@ -80,7 +80,6 @@ async def test_busy_channel_waits_and_holds_up_no_other(store: Store, clock: Fak
 
 
 async def test_channel_is_free_again_after_its_delivery_ended(store: Store, clock: FakeClock):
-    """The second follows the first."""
     await two_ended(store, clock)
     await post_next(store, clock)
 
@@ -99,7 +98,7 @@ async def test_channel_is_free_while_its_delivery_waits_for_a_retry(store: Store
     assert (CHANNEL, "t2") in await claimed(store, clock) + await claimed(store, clock)
 
 
-async def test_claimed_delivery_comes_back_only_when_its_lease_ends(store: Store, clock: FakeClock):
+async def test_claimed_delivery_is_due_again_only_when_its_lease_ends(store: Store, clock: FakeClock):
     """A killed process loses nothing."""
     await track_ended(store, clock)
     assert await claimed(store, clock) == [(CHANNEL, TASK)]
@@ -110,8 +109,8 @@ async def test_claimed_delivery_comes_back_only_when_its_lease_ends(store: Store
     assert await claimed(store, clock) == [(CHANNEL, TASK)]
 
 
-async def test_claimers_at_once_never_share_a_delivery(store: Store, clock: FakeClock):
-    """Six channels, ten claimers: each delivery once."""
+async def test_concurrent_claims_never_share_a_delivery(store: Store, clock: FakeClock):
+    """Six channels, ten claims: each delivery once."""
     for channel in range(6):
         await track(store, clock, channel=channel)
     await ask_about(store, clock)
@@ -121,8 +120,8 @@ async def test_claimers_at_once_never_share_a_delivery(store: Store, clock: Fake
     assert sorted(itertools.chain(*shares)) == [(channel, TASK) for channel in range(6)]
 
 
-async def test_sending_time_is_that_of_the_first_hand_over(store: Store, clock: FakeClock):
-    """Discord's memory for a nonce counts from there."""
+async def test_sending_time_is_that_of_the_first_send(store: Store, clock: FakeClock):
+    """Discord remembers the nonce from then on."""
     await track_ended(store, clock)
     first = clock()
     for _ in range(2):
@@ -134,8 +133,8 @@ async def test_sending_time_is_that_of_the_first_hand_over(store: Store, clock: 
     assert (await look_up(store)).delivery.first_sent_at == first
 
 
-async def test_sending_does_not_begin_with_a_foreign_lease(store: Store, clock: FakeClock):
-    """Somebody else posts it."""
+async def test_sending_does_not_begin_with_a_lost_lease(store: Store, clock: FakeClock):
+    """Another process posts the result."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
 
@@ -144,7 +143,7 @@ async def test_sending_does_not_begin_with_a_foreign_lease(store: Store, clock: 
 
 
 async def test_sending_does_not_begin_after_untrack(store: Store, clock: FakeClock):
-    """Cancelled while the video was on its way."""
+    """It was cancelled during the download."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
     await store.tracking.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
@@ -153,7 +152,7 @@ async def test_sending_does_not_begin_after_untrack(store: Store, clock: FakeClo
 
 
 async def test_posted_delivery_has_ended_with_its_message(store: Store, clock: FakeClock):
-    """Written only after Discord has answered with an id."""
+    """It is recorded only after Discord has answered with an id."""
     await track_ended(store, clock)
     await post_next(store, clock, 5000)
 
@@ -164,7 +163,6 @@ async def test_posted_delivery_has_ended_with_its_message(store: Store, clock: F
 
 
 async def test_posted_clears_the_error_of_earlier_attempts(store: Store, clock: FakeClock):
-    """It is over."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
     await store.deliveries.postpone(due.delivery.id, lease, clock(), attempt=1, last_error="slow")
@@ -174,7 +172,7 @@ async def test_posted_clears_the_error_of_earlier_attempts(store: Store, clock: 
     assert (await look_up(store)).delivery.last_error is None
 
 
-async def test_undeliverable_delivery_says_why(store: Store, clock: FakeClock):
+async def test_undeliverable_delivery_keeps_its_reason(store: Store, clock: FakeClock):
     """/veo status shows it."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
@@ -188,8 +186,8 @@ async def test_undeliverable_delivery_says_why(store: Store, clock: FakeClock):
     assert (delivery.due_at, delivery.ended_at) == (None, clock())
 
 
-async def test_every_recording_with_a_foreign_lease_changes_nothing(store: Store, clock: FakeClock):
-    """Posted, undeliverable, postponed, given back: only by who holds it."""
+async def test_recording_with_a_lost_lease_changes_nothing(store: Store, clock: FakeClock):
+    """Posted, undeliverable, postponed, given back."""
     await track_ended(store, clock)
     old, due = await take_delivery(store, clock)
     clock.advance(LEASE_TIME)
@@ -204,8 +202,7 @@ async def test_every_recording_with_a_foreign_lease_changes_nothing(store: Store
     assert await look_up(store) == before
 
 
-async def test_posted_is_not_posted_again_under_its_own_lease(store: Store, clock: FakeClock):
-    """An end stays an end."""
+async def test_posted_delivery_cannot_be_recorded_again_under_the_same_lease(store: Store, clock: FakeClock):
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
     await mark_posted(store, due, lease, 5000, clock())
@@ -215,7 +212,7 @@ async def test_posted_is_not_posted_again_under_its_own_lease(store: Store, cloc
     assert (await look_up(store)).delivery.message_id == 5000
 
 
-async def test_cancelled_delivery_cannot_be_posted_by_who_held_it(store: Store, clock: FakeClock):
+async def test_cancelled_delivery_cannot_be_posted_under_its_old_lease(store: Store, clock: FakeClock):
     """Untracking ends the lease."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
@@ -227,7 +224,7 @@ async def test_cancelled_delivery_cannot_be_posted_by_who_held_it(store: Store, 
 
 
 async def test_given_back_delivery_is_due_at_once_and_lost_no_attempt(store: Store, clock: FakeClock):
-    """The process stopped before anything was tried."""
+    """The process stopped before it tried anything."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
 
@@ -250,7 +247,7 @@ async def test_renewed_lease_keeps_a_long_upload(store: Store, clock: FakeClock)
 
 @alone
 async def test_orphaned_delivery_is_due_at_once(store: Store, clock: FakeClock):
-    """A restart goes on where the dead process stopped."""
+    """After a restart."""
     await track_ended(store, clock)
     await take_delivery(store, clock)
 
@@ -258,8 +255,8 @@ async def test_orphaned_delivery_is_due_at_once(store: Store, clock: FakeClock):
     assert await claimed(store, clock) == [(CHANNEL, TASK)]
 
 
-async def test_task_is_owed_until_every_channel_has_its_end(store: Store, clock: FakeClock):
-    """The file stays that long."""
+async def test_task_is_needed_until_every_channel_has_its_end(store: Store, clock: FakeClock):
+    """The file is kept as long."""
     await track(store, clock, channel=CHANNEL)
     await track(store, clock, channel=OTHER_CHANNEL)
     assert await store.deliveries.is_owed(TASK, clock())
@@ -271,8 +268,8 @@ async def test_task_is_owed_until_every_channel_has_its_end(store: Store, clock:
     assert not await store.deliveries.is_owed(TASK, clock())
 
 
-async def test_tasks_to_keep_are_the_completed_ones_still_owed(store: Store, clock: FakeClock):
-    """Failed, waiting, and posted ones have no file worth keeping."""
+async def test_tasks_to_keep_are_completed_with_an_open_delivery(store: Store, clock: FakeClock):
+    """Failed, waiting and posted tasks need no file."""
     await track(store, clock, "open", "failed", "posted", "owed")
     await ask_about(store, clock, task_id="posted")
     await post_next(store, clock)
@@ -282,8 +279,8 @@ async def test_tasks_to_keep_are_the_completed_ones_still_owed(store: Store, clo
     assert await store.deliveries.tasks_to_keep(clock()) == {"owed"}
 
 
-async def test_video_of_what_could_not_be_posted_is_kept_for_three_days(store: Store, clock: FakeClock):
-    """The API's link is dead by then, and the channel may take it again."""
+async def test_video_of_an_undeliverable_result_is_kept_for_three_days(store: Store, clock: FakeClock):
+    """The channel may accept it again after the API's link has expired."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
     await mark_undeliverable(store, due, lease, clock())
@@ -296,8 +293,8 @@ async def test_video_of_what_could_not_be_posted_is_kept_for_three_days(store: S
     assert await store.deliveries.tasks_to_keep(clock()) == set()
 
 
-async def test_people_take_turns_however_much_one_of_them_tracks(store: Store, clock: FakeClock):
-    """Fifty videos that became ready first must not keep somebody else's one waiting."""
+async def test_users_take_turns_however_much_one_of_them_tracks(store: Store, clock: FakeClock):
+    """Fifty videos that were completed first must not delay the one of another user."""
     many = [f"vgen_many{n:04d}" for n in range(10)]
     for number, task_id in enumerate(many):
         await track(store, clock, task_id, channel=CHANNEL + number)
@@ -314,7 +311,7 @@ async def test_people_take_turns_however_much_one_of_them_tracks(store: Store, c
     assert served == [OWNER, STRANGER, OWNER]
 
 
-async def test_quarantine_reason_is_kept_until_it_goes_well(store: Store, clock: FakeClock):
+async def test_quarantine_reason_is_kept_until_an_attempt_succeeds(store: Store, clock: FakeClock):
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
     await store.deliveries.postpone(
@@ -338,7 +335,7 @@ async def read_reasons(connection: AsyncConnection) -> list[str]:
 
 
 async def test_delivery_that_is_due_further_ahead_than_an_hour_is_due_now(store: Store, clock: FakeClock):
-    """A wrong clock planned it; an hour is the longest pause, and clocks may differ by a minute."""
+    """A wrong clock planned it: an hour is the longest pause, plus a minute for clocks that differ."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
     await store.deliveries.postpone(due.delivery.id, lease, clock() + HOUR + MINUTE)
@@ -348,7 +345,7 @@ async def test_delivery_that_is_due_further_ahead_than_an_hour_is_due_now(store:
     assert await store.deliveries.next_due() == clock() - 1
 
 
-# -- being prepared --------------------------------------------------------------------------------
+# -- preparing (download before the channel is needed) ---------------------------------------------
 
 
 async def take_and_prepare(store: Store, clock: FakeClock) -> tuple[int, DueDelivery]:
@@ -370,8 +367,8 @@ async def test_channel_is_free_while_its_delivery_is_prepared(store: Store, cloc
     assert await claimed(store, clock) == []
 
 
-async def test_delivery_that_is_prepared_is_claimed_by_nobody_else(store: Store, clock: FakeClock):
-    """It keeps its lease, which is renewed as any other."""
+async def test_delivery_that_is_prepared_keeps_its_lease(store: Store, clock: FakeClock):
+    """It is renewed like any other."""
     await track_ended(store, clock)
     lease, due = await take_and_prepare(store, clock)
     clock.advance(LEASE_TIME - 1)
@@ -383,7 +380,7 @@ async def test_delivery_that_is_prepared_is_claimed_by_nobody_else(store: Store,
 
 
 async def test_channel_is_held_again_once_the_prepared_delivery_is_sent(store: Store, clock: FakeClock):
-    """The look-up, the upload and the message are in turn."""
+    """Look-up, upload and message happen one at a time per channel."""
     await track(store, clock, "t1", "t2")
     await ask_about(store, clock, task_id="t1")
     lease, due = await take_and_prepare(store, clock)
@@ -396,10 +393,10 @@ async def test_channel_is_held_again_once_the_prepared_delivery_is_sent(store: S
     assert await claimed(store, clock) == [(CHANNEL, "t2")]
 
 
-async def test_delivery_whose_process_died_while_preparing_holds_its_channel_when_it_is_claimed(
+async def test_delivery_of_a_process_that_died_while_preparing_holds_its_channel(
     store: Store, clock: FakeClock
 ):
-    """The next process decides anew."""
+    """The next process that claims it decides anew."""
     await track_ended(store, clock)
     await take_and_prepare(store, clock)
     clock.advance(LEASE_TIME)
@@ -411,7 +408,7 @@ async def test_delivery_whose_process_died_while_preparing_holds_its_channel_whe
 
 
 async def test_preparing_time_is_that_of_the_first_try(store: Store, clock: FakeClock):
-    """The two hours and the ten minutes count from there."""
+    """The two hours and the ten minutes count from then."""
     await track_ended(store, clock)
     first = clock()
     for _ in range(3):
@@ -423,8 +420,7 @@ async def test_preparing_time_is_that_of_the_first_try(store: Store, clock: Fake
     assert (await look_up(store)).delivery.download_since == first
 
 
-async def test_preparing_does_not_begin_with_a_foreign_lease(store: Store, clock: FakeClock):
-    """Somebody else has it."""
+async def test_preparing_does_not_begin_with_a_lost_lease(store: Store, clock: FakeClock):
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
 
@@ -434,7 +430,6 @@ async def test_preparing_does_not_begin_with_a_foreign_lease(store: Store, clock
 
 
 async def test_preparing_does_not_begin_after_untrack(store: Store, clock: FakeClock):
-    """Nothing is downloaded for nobody."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
     await store.tracking.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=False)
@@ -442,8 +437,8 @@ async def test_preparing_does_not_begin_after_untrack(store: Store, clock: FakeC
     assert await store.deliveries.begin_preparing(due.delivery.id, lease, clock()) is None
 
 
-async def test_numbers_of_a_download_are_in_the_row(store: Store, clock: FakeClock):
-    """Written as it is given back, so that the next process goes on counting."""
+async def test_tries_of_a_download_are_stored_in_the_row(store: Store, clock: FakeClock):
+    """Stored when it is given back, so that the next process continues to count."""
     await track_ended(store, clock)
     lease, due = await take_and_prepare(store, clock)
     numbers = {"download_attempt": 3, "download_tries": 4, "fresh_links": 2}
@@ -456,8 +451,8 @@ async def test_numbers_of_a_download_are_in_the_row(store: Store, clock: FakeClo
     assert (found.download_since, found.attempt, found.is_preparing) == (clock(), 0, False)
 
 
-async def test_revived_delivery_has_the_numbers_of_a_first_try(store: Store, clock: FakeClock):
-    """The two hours of then are over, and the way is free again."""
+async def test_revived_delivery_has_no_tries(store: Store, clock: FakeClock):
+    """Its two hours are over, and the channel accepts messages again."""
     await track_ended(store, clock)
     lease, due = await take_and_prepare(store, clock)
     numbers = {"download_attempt": 3, "download_tries": 4, "fresh_links": 2}
@@ -473,7 +468,7 @@ async def test_revived_delivery_has_the_numbers_of_a_first_try(store: Store, clo
     assert (delivery.download_attempt, delivery.download_tries, delivery.fresh_links) == (0, 0, 0)
 
 
-async def test_redelivery_has_the_numbers_of_a_first_try(store: Store, clock: FakeClock):
+async def test_redelivery_has_no_tries(store: Store, clock: FakeClock):
     """It is another row."""
     await track_ended(store, clock)
     lease, due = await take_and_prepare(store, clock)
@@ -487,7 +482,7 @@ async def test_redelivery_has_the_numbers_of_a_first_try(store: Store, clock: Fa
 
 
 async def test_fresh_link_is_tried_by_every_delivery_as_often_as_the_first(store: Store, clock: FakeClock):
-    """Also by those that did not ask for it."""
+    """Also by deliveries that did not poll for it."""
     await track_ended(store, clock)
     lease, due = await take_and_prepare(store, clock)
     await store.deliveries.postpone(due.delivery.id, lease, clock(), download_tries=5, fresh_links=1)
@@ -499,7 +494,7 @@ async def test_fresh_link_is_tried_by_every_delivery_as_often_as_the_first(store
 
 
 async def test_show_link_makes_the_cards_of_its_task_due(store: Store, clock: FakeClock):
-    """In every channel that shows it, and no other card; at the time that is asked for."""
+    """In every channel, no other card, and at the given time."""
     shown = [await track(store, clock, TASK, channel=channel) for channel in (CHANNEL, OTHER_CHANNEL)]
     other = await track(store, clock, "vgen_other", channel=99)
     for number, registration in enumerate([*shown, other]):

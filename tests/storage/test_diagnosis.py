@@ -1,14 +1,15 @@
-"""What the doctor reads: late, owed, refused and quarantined."""
+"""What the doctor reports: late, overdue, refused and quarantined rows."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bot.core.answers import Answer, AnswerKind
 from bot.core.clock import HOUR, MINUTE
 from bot.core.errors import DiscordUnavailable
 from bot.core.problems import Problem, ProblemCode
-from bot.core.verdicts import Answer, AnswerKind, Others, PollRules, judge
+from bot.core.verdicts import Others, PollRules, judge
 from bot.storage.diagnosis import RESULT_OVERDUE_AFTER, Diagnosis, UndeliverableResults, Waiting
 from bot.storage.store import Store
 from bot.storage.task_queue import RESULT_FOLLOWS
@@ -55,7 +56,7 @@ async def test_counts_by_state(diagnosis: Diagnosis, store: Store, clock: FakeCl
     assert await diagnosis.places() == [(GUILD, CHANNEL)]
 
 
-async def test_poll_that_is_due_longest_is_found(diagnosis: Diagnosis, store: Store, clock: FakeClock):
+async def test_most_overdue_poll_is_found(diagnosis: Diagnosis, store: Store, clock: FakeClock):
     since = clock()
     await track(store, clock, "first")
     clock.advance(HOUR)
@@ -68,7 +69,7 @@ async def test_poll_that_is_due_longest_is_found(diagnosis: Diagnosis, store: St
 
 
 async def test_silence_is_no_good_answer(diagnosis: Diagnosis, store: Store, clock: FakeClock):
-    """The last one with a meaning counts, not the last poll."""
+    """The last usable answer counts, not the last poll."""
     await track(store, clock)
     await ask_about(store, clock, make_waiting(known=True, api_status="queued"))
     good = clock()
@@ -83,10 +84,10 @@ async def test_silence_is_no_good_answer(diagnosis: Diagnosis, store: Store, clo
     assert await diagnosis.last_good_answer() != clock()
 
 
-async def test_owed_longest_is_counted_from_the_tasks_end(
+async def test_oldest_open_result_is_counted_from_the_tasks_end(
     diagnosis: Diagnosis, store: Store, clock: FakeClock
 ):
-    """However often it was tried, and why it failed."""
+    """Also if it was tried many times."""
     await track_ended(store, clock)
     ended = clock() - RESULT_FOLLOWS
     clock.advance(MINUTE)
@@ -162,8 +163,8 @@ async def test_servers_that_were_left_are_found(diagnosis: Diagnosis, store: Sto
     assert await diagnosis.left_guilds() == {GUILD: clock()}
 
 
-async def test_polls_that_are_wanted_are_counted(diagnosis: Diagnosis, store: Store, clock: FakeClock):
-    """Those of the next interval; the most overdue of all says since when."""
+async def test_polls_due_within_an_interval_are_counted(diagnosis: Diagnosis, store: Store, clock: FakeClock):
+    """The most overdue of all determines the delay."""
     assert await diagnosis.polls_wanted(clock()) == Waiting(0, None)
     since = clock()
     await track(store, clock, "now", "soon", "later", "ended")
@@ -174,8 +175,10 @@ async def test_polls_that_are_wanted_are_counted(diagnosis: Diagnosis, store: St
     assert await diagnosis.polls_wanted(since + HOUR) == Waiting(3, since)
 
 
-async def test_results_that_nobody_takes_are_overdue(diagnosis: Diagnosis, store: Store, clock: FakeClock):
-    """Counted from the task's end, one minute after they were due."""
+async def test_results_that_no_worker_claims_are_overdue(
+    diagnosis: Diagnosis, store: Store, clock: FakeClock
+):
+    """RESULT_OVERDUE_AFTER counts from the task's end."""
     await track_ended(store, clock)
     ended = clock() - RESULT_FOLLOWS
     await track(store, clock, "waiting")
@@ -186,10 +189,10 @@ async def test_results_that_nobody_takes_are_overdue(diagnosis: Diagnosis, store
     assert await diagnosis.overdue_results(clock() + HOUR) == Waiting(0, None)
 
 
-async def test_results_that_discord_refused_are_overdue_but_for_a_block_by_its_edge(
+async def test_results_that_discord_refused_are_overdue_except_after_an_edge_block(
     diagnosis: Diagnosis, store: Store, clock: FakeClock
 ):
-    """A quarantined one as well; one whose video is still being downloaded is not."""
+    """A quarantined one counts; one whose video is being downloaded does not."""
     reasons: dict[str, dict[str, Any]] = {
         "odd": {"odd_attempt": 1, "last_error": "418"},
         "bug": {"quarantine_reason": "KeyError"},

@@ -1,4 +1,4 @@
-"""The measured traps of connections and transactions, each with what happens when it is forgotten."""
+"""Known traps of connections and transactions, each with a test of what happens without its remedy."""
 
 import asyncio
 import contextlib
@@ -51,13 +51,13 @@ async def increment(connection: AsyncConnection) -> None:
 
 
 async def test_read_then_write_over_several_connections_loses_no_update(path: Path):
-    """BEGIN IMMEDIATE: without it the driver begins at the first write, on what it read before."""
+    """Without BEGIN IMMEDIATE the driver starts the transaction at the first write, after the read."""
     databases = [open_database(f"sqlite:///{path}") for _ in range(4)]
 
     async def work(database: Database) -> None:
         done = 0
         while done < 25:
-            # SQLite's waiting is not fair: on a busy machine one of them may wait for its whole 5 s.
+            # SQLite's lock is not fair: on a busy machine one of them may wait for the whole 5 s.
             with contextlib.suppress(StorageUnavailable):
                 await database.run(increment)
                 done += 1
@@ -77,7 +77,7 @@ async def test_read_then_write_over_one_connection_loses_no_update(database: Dat
 
 
 async def test_cancelled_callers_lock_nothing_and_leave_no_half_transaction(database: Database, path: Path):
-    """Cancelled at any moment, each unit that was begun is committed whole, and nobody waits for a lock."""
+    """Each unit that has begun is committed as a whole, whenever its caller is cancelled."""
     chance = random.Random(7)
     begun: set[int] = set()
 
@@ -107,7 +107,7 @@ async def test_cancelled_callers_lock_nothing_and_leave_no_half_transaction(data
 
 
 async def test_cancellation_is_raised_only_after_the_commit(database: Database, path: Path):
-    """Whoever looks next sees the outcome."""
+    """So that the next reader sees the result."""
     inside = asyncio.Event()
 
     async def work(connection: AsyncConnection) -> None:
@@ -134,10 +134,8 @@ async def test_cancellation_is_raised_only_after_the_commit(database: Database, 
         ("temp_store", 2),
     ],
 )
-async def test_connection_has_the_pragmas_that_the_promise_needs(
-    database: Database, pragma: str, value: object
-):
-    """FULL survives a power cut, foreign keys are off by default, 5 s of patience for another writer."""
+async def test_connection_has_its_pragmas(database: Database, pragma: str, value: object):
+    """FULL survives a power failure, foreign keys are off by default, and other writers get 5 s."""
 
     async def work(connection: AsyncConnection) -> object:
         return (await connection.execute(sa.text(f"PRAGMA {pragma}"))).scalar_one()
@@ -145,8 +143,8 @@ async def test_connection_has_the_pragmas_that_the_promise_needs(
     assert await database.run(work) == value
 
 
-async def test_database_locked_by_another_is_unavailable(database: Database, path: Path):
-    """A TryLater, so that the loops come back; not a driver's error."""
+async def test_database_that_another_process_locks_is_unavailable(database: Database, path: Path):
+    """The error is a TryLater, so that the loops retry, and not a driver's error."""
 
     async def hurry(connection: AsyncConnection) -> None:
         await connection.execute(sa.text("PRAGMA busy_timeout=20"))
@@ -163,7 +161,7 @@ async def test_database_locked_by_another_is_unavailable(database: Database, pat
 
 
 async def test_database_in_a_missing_folder_is_unavailable(tmp_path: Path):
-    """Said in the driver's words, without the statement."""
+    """With the driver's message, without the statement."""
     database = open_database(f"sqlite:///{tmp_path}/missing/bot.db")
     before = set(threading.enumerate())
 
@@ -171,13 +169,13 @@ async def test_database_in_a_missing_folder_is_unavailable(tmp_path: Path):
         await database.run(increment)
     await database.close()
 
-    # The driver ends its thread by itself, a moment later.
+    # The driver's thread ends a moment later.
     await eventually(lambda: not set(threading.enumerate()) - before)
     assert set(threading.enumerate()) <= before
 
 
 async def test_damaged_database_is_unavailable(tmp_path: Path):
-    """A file that is no database: told as such, and the loops come back."""
+    """A file that is no database is reported as such, and the loops retry."""
     path = tmp_path / "bot.db"
     path.write_bytes(b"this is no database " * 500)
     database = open_database(f"sqlite:///{path}")
@@ -188,13 +186,13 @@ async def test_damaged_database_is_unavailable(tmp_path: Path):
         await database.run(increment)
     await database.close()
 
-    # The loops try every few seconds: each attempt must give back its connection's thread.
+    # The loops retry every few seconds, so each attempt must end its connection's thread.
     await eventually(lambda: threading.active_count() <= before)
     assert threading.active_count() <= before
 
 
 async def test_broken_constraint_is_a_bug_and_not_unavailable(database: Database):
-    """Trying again would not help; the unit's transaction is gone."""
+    """A retry would not help; the transaction is rolled back."""
 
     async def work(connection: AsyncConnection) -> None:
         await connection.execute(sa.text("INSERT INTO counter VALUES (NULL)"))
@@ -204,7 +202,7 @@ async def test_broken_constraint_is_a_bug_and_not_unavailable(database: Database
 
 
 async def test_unit_that_raises_is_rolled_back(database: Database, path: Path):
-    """All of it or nothing; the error itself comes through."""
+    """The error itself reaches the caller."""
 
     async def work(connection: AsyncConnection) -> None:
         await increment(connection)
@@ -217,7 +215,7 @@ async def test_unit_that_raises_is_rolled_back(database: Database, path: Path):
 
 
 async def test_close_waits_for_a_transaction_that_has_begun(database: Database, path: Path):
-    """A process that stops loses nothing that somebody was promised."""
+    """Its result may already be promised to a user."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def work(connection: AsyncConnection) -> None:
@@ -239,8 +237,8 @@ async def test_close_waits_for_a_transaction_that_has_begun(database: Database, 
 
 
 @pytest.mark.parametrize("url", ["mysql://u:secret@h/db", "postgresqlx://h/db", "bot.db", "sqlite:relative"])
-def test_url_of_no_known_dialect_is_a_wrong_setting(url: str):
-    """Told at start, and without the password."""
+def test_url_of_an_unknown_dialect_is_a_wrong_setting(url: str):
+    """Reported at the start, without the password."""
     with pytest.raises(SettingsWrong, match="DATABASE_URL") as raised:
         open_database(url)
 
@@ -248,7 +246,7 @@ def test_url_of_no_known_dialect_is_a_wrong_setting(url: str):
 
 
 async def test_postgresql_without_its_driver_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch):
-    """It says what to install."""
+    """The message says what to install."""
     monkeypatch.setitem(sys.modules, "bot.storage.postgresql", None)
 
     with pytest.raises(SettingsWrong, match=r"pip install 'veo-courier\[postgres\]'") as raised:

@@ -1,4 +1,4 @@
-"""Units of work that wait together are committed together, and fail alone unless the commit fails."""
+"""Units of work that wait together are committed together, and fail separately unless the commit fails."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from bot.storage.sqlite import SqliteDatabase
 
 
 class CountingDatabase(SqliteDatabase):
-    """Counts what is committed."""
+    """Counts the commits."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -52,7 +52,7 @@ async def test_units_that_wait_share_a_commit(database: CountingDatabase):
 
     assert written == texts
     assert await words(database) == texts
-    assert database.commits <= 3  # the first, all that came meanwhile, and the look above
+    assert database.commits <= 3  # the first unit, all later ones, and the read above
 
 
 async def test_unit_that_fails_undoes_only_its_own_changes(database: CountingDatabase):
@@ -96,7 +96,7 @@ async def test_full_disk_fails_the_group_and_stores_nothing(database: CountingDa
     assert await words(database) == ["later"]
 
 
-async def test_cancelled_caller_leaves_its_unit_and_the_others_alone(database: CountingDatabase):
+async def test_cancelled_caller_does_not_undo_its_unit_or_the_others(database: CountingDatabase):
     first = asyncio.create_task(database.run(lambda c: write(c, "first")))
     second = asyncio.create_task(database.run(lambda c: write(c, "second")))
     await asyncio.sleep(0)

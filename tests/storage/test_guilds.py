@@ -1,4 +1,4 @@
-"""Servers that were left, and results that can be posted after all."""
+"""Servers that the bot left, and undeliverable results that can be posted after all."""
 
 import pytest
 
@@ -28,7 +28,7 @@ OTHER_GUILD = 2
 
 
 def everywhere(guild_id: int) -> bool:
-    """One shard is told of every server."""
+    """A shard that is told of every server."""
     return guild_id > 0
 
 
@@ -38,7 +38,7 @@ async def undeliverable(store: Store, clock: FakeClock) -> None:
     await mark_undeliverable(store, due, lease, clock())
 
 
-async def test_ready_tells_who_is_missing_and_who_is_back_once(store: Store, clock: FakeClock):
+async def test_ready_reports_missing_and_returned_servers_once(store: Store, clock: FakeClock):
     await track(store, clock)
     await store.tracking.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
 
@@ -50,7 +50,7 @@ async def test_ready_tells_who_is_missing_and_who_is_back_once(store: Store, clo
 
 
 async def test_server_of_another_shard_is_not_missing(store: Store, clock: FakeClock):
-    """This one's READY would not name it: its own shard, perhaps in another process, is the one to ask."""
+    """READY of this shard does not name it; its own shard, perhaps in another process, does."""
     await track(store, clock)
     await store.tracking.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
 
@@ -66,14 +66,14 @@ async def test_server_of_another_shard_is_not_missing(store: Store, clock: FakeC
 
 
 async def test_thousands_of_servers_are_compared_at_once(store: Store, clock: FakeClock):
-    """More than a database takes parameters in one statement."""
+    """More than the number of parameters that one statement may have."""
     await track(store, clock)
 
     assert await store.guilds.compare(range(10, 50_000), everywhere, clock()) == ({GUILD}, set())
 
 
-async def test_rows_of_a_server_stay_for_as_long_as_told_and_then_go(store: Store, clock: FakeClock):
-    """Removed by mistake, back within a month: everything is there."""
+async def test_rows_of_a_left_server_are_kept_for_the_given_time(store: Store, clock: FakeClock):
+    """A bot that was removed by mistake finds everything when it returns within a month."""
     await track(store, clock)
     await store.tracking.register(make_request("other", channel=99, guild=OTHER_GUILD), clock())
     await store.guilds.left(GUILD, clock())
@@ -89,7 +89,7 @@ async def test_rows_of_a_server_stay_for_as_long_as_told_and_then_go(store: Stor
     assert await store.guilds.purge(clock(), clock()) == 0
 
 
-async def test_more_rows_than_one_batch_go_all(
+async def test_rows_of_a_server_are_removed_in_several_batches(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("bot.storage.people.MAX_DELETED_AT_ONCE", 3)
@@ -155,8 +155,8 @@ async def test_leaving_a_server_without_rows_leaves_no_trace(store: Store, clock
     assert await store.guilds.compare([GUILD], everywhere, clock()) == (set(), set())
 
 
-async def test_undeliverable_becomes_due_again(store: Store, clock: FakeClock):
-    """With the nonce it had: it was never posted."""
+async def test_undeliverable_result_becomes_due_again(store: Store, clock: FakeClock):
+    """With its first nonce, because it was never posted."""
     await undeliverable(store, clock)
     before = (await look_up(store)).delivery
     assert [row.delivery_id for row in await store.guilds.refused(GUILD)] == [before.id]
@@ -170,8 +170,8 @@ async def test_undeliverable_becomes_due_again(store: Store, clock: FakeClock):
     assert await store.guilds.revive([before.id], clock()) == 0
 
 
-async def test_what_was_delivered_again_meanwhile_stays_ended(store: Store, clock: FakeClock):
-    """Somebody used /veo redeliver: one message is enough."""
+async def test_undeliverable_result_that_was_redelivered_stays_ended(store: Store, clock: FakeClock):
+    """After /veo redeliver one message is enough."""
     await undeliverable(store, clock)
     first = (await look_up(store)).delivery.id
     assert await store.tracking.redeliver(await look_up(store), OWNER, clock())
@@ -181,8 +181,10 @@ async def test_what_was_delivered_again_meanwhile_stays_ended(store: Store, cloc
     assert await store.guilds.revive([first], clock()) == 0
 
 
-async def test_undeliverable_of_a_task_that_is_polled_again_stays_ended(store: Store, clock: FakeClock):
-    """It was lost; another channel tracks it again, and there is nothing to post until that is answered."""
+async def test_undeliverable_result_of_a_task_that_is_polled_again_stays_ended(
+    store: Store, clock: FakeClock
+):
+    """The task was lost and is tracked again elsewhere; until it ends there is nothing to post."""
     await track_ended(store, clock, LOST)
     lease, due = await take_delivery(store, clock)
     await mark_undeliverable(store, due, lease, clock())
@@ -210,14 +212,14 @@ async def test_revived_delivery_has_its_card_edited(store: Store, clock: FakeClo
     assert [view.rows[0].delivery.state for view in claim.work] == [DeliveryState.DUE]
 
 
-async def test_what_is_older_than_a_month_is_noise(store: Store, clock: FakeClock):
+async def test_undeliverable_result_older_than_a_month_stays_ended(store: Store, clock: FakeClock):
     await undeliverable(store, clock)
     clock.advance(30 * DAY)
 
     assert await store.guilds.revive([(await look_up(store)).delivery.id], clock()) == 0
 
 
-async def test_other_servers_channels_are_not_looked_at(store: Store, clock: FakeClock):
+async def test_channels_of_other_servers_stay_as_they_are(store: Store, clock: FakeClock):
     await track(store, clock)
     await ask_about(store, clock, DONE)
 

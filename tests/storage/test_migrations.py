@@ -1,4 +1,4 @@
-"""Migrations: what the steps build is what tables.py says, and a database is never half brought up."""
+"""Migrations: the steps build the schema of tables.py, and a failed step leaves the schema before it."""
 
 import re
 import sqlite3
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.core.api_pause import API_PAUSE_KEY
 from bot.core.clock import DAY
 from bot.core.errors import DependencyDown, StorageUnavailable
+from bot.core.language import Language
 from bot.core.results import living_link
 from bot.core.tasks import Card, Delivery, Doubt, Obstacle, TrackedTask
 from bot.core.tracking import Limits
@@ -54,7 +55,7 @@ async def database(path: Path) -> AsyncIterator[Database]:
 
 
 def affinity(declared: str) -> str:
-    """SQLite's own rules (Datatypes in SQLite, section 3.1)."""
+    """SQLite's rules of type affinity (Datatypes in SQLite, section 3.1)."""
     for part, kind in (("INT", "INTEGER"), ("CHAR", "TEXT"), ("CLOB", "TEXT"), ("TEXT", "TEXT")):
         if part in declared.upper():
             return kind
@@ -62,12 +63,12 @@ def affinity(declared: str) -> str:
 
 
 def plain(default: str | None) -> str | None:
-    """SQLite has no booleans: FALSE is 0."""
+    """SQLite has no booleans, so FALSE is 0."""
     return "0" if default in {"FALSE", "false"} else default
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Columns, foreign keys and indexes by table, in a form that two spellings of one schema share."""
+    """Columns, foreign keys and indexes by table, independent of how the schema is spelled."""
     with closing(sqlite3.connect(path)) as connection:
         tables = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
         wheres = {
@@ -107,8 +108,8 @@ def describe(path: Path) -> dict[str, Any]:
         }
 
 
-async def test_steps_on_an_empty_database_give_the_tables_of_today(database: Database, path: Path):
-    """A change in tables.py without a step, or the other way round, fails here."""
+async def test_steps_on_an_empty_database_give_the_schema_of_tables(database: Database, path: Path):
+    """A change in tables.py without a step fails here, and vice versa."""
     declared = path.with_name("declared.db")
     engine = sa.create_engine(f"sqlite:///{declared}")
     metadata.create_all(engine)
@@ -120,7 +121,7 @@ async def test_steps_on_an_empty_database_give_the_tables_of_today(database: Dat
 
 
 def test_description_of_a_schema_sees_every_kind_of_difference(tmp_path: Path):
-    """The comparison above can fail."""
+    """So that the comparison above can fail."""
     base = "CREATE TABLE a (id INTEGER PRIMARY KEY, b TEXT UNIQUE, c TEXT REFERENCES a (b));"
     variants = [
         base,
@@ -152,7 +153,7 @@ async def test_migrating_twice_is_harmless(database: Database, path: Path):
     assert describe(path) == before
 
 
-async def test_newer_database_is_refused_and_left_alone(database: Database, path: Path):
+async def test_newer_database_is_refused_and_unchanged(database: Database, path: Path):
     """An older program would misread it."""
     await migrate(database)
     with closing(sqlite3.connect(path)) as connection:
@@ -168,7 +169,7 @@ async def test_newer_database_is_refused_and_left_alone(database: Database, path
 
 
 async def test_failing_step_leaves_the_version_before_it(database: Database, path: Path):
-    """A step and its version row are one transaction, DDL included."""
+    """A step, its DDL and its version row are one transaction."""
     bad = Step(
         NEWEST + 1, "cannot work", ("CREATE TABLE extra (x INTEGER)", "CREATE TABLE tasks (x INTEGER)")
     )
@@ -180,8 +181,8 @@ async def test_failing_step_leaves_the_version_before_it(database: Database, pat
     assert "extra" not in describe(path)
 
 
-async def test_later_step_runs_alone_on_an_older_database(database: Database, path: Path):
-    """What is there stays there."""
+async def test_only_the_later_step_runs_on_an_older_database(database: Database, path: Path):
+    """Existing rows stay."""
     await migrate(database)
     step = Step(NEWEST + 1, "one more table", ("CREATE TABLE extra (id {row_id})",))
 
@@ -190,13 +191,13 @@ async def test_later_step_runs_alone_on_an_older_database(database: Database, pa
 
 
 async def test_version_of_an_empty_database_is_zero_and_nothing_is_created(database: Database, path: Path):
-    """`python -m bot check` looks without touching."""
+    """`python -m bot check` reads without changing anything."""
     assert await schema_version(database) == 0
     assert describe(path) == {}
 
 
 async def test_step_that_another_process_has_just_run_is_not_run_again(database: Database, path: Path):
-    """The version is looked at again inside the transaction: both had seen an empty database."""
+    """The version is read again inside the transaction, because both processes saw an empty database."""
     assert await schema_version(database) == 0
     other = open_database(f"sqlite:///{path}")
     await migrate(other)
@@ -209,15 +210,15 @@ async def test_step_that_another_process_has_just_run_is_not_run_again(database:
     assert versions == [(step.number,) for step in STEPS]
 
 
-def test_steps_are_numbered_by_one_and_say_why():
-    """A gap would be a step that somebody lost."""
+def test_steps_are_numbered_without_gaps_and_have_a_reason():
+    """A gap would be a lost step."""
     assert [step.number for step in STEPS] == list(range(1, len(STEPS) + 1))
     assert all(step.why.strip() for step in STEPS)
 
 
 @pytest.mark.parametrize("is_shared", [False, True], ids=["sqlite", "postgresql"])
-async def test_open_store_brings_the_schema_up(path: Path, server: Server, is_shared: bool):
-    """The program needs no separate command."""
+async def test_open_store_migrates(path: Path, server: Server, is_shared: bool):
+    """No separate command is needed."""
     url = server.database() if is_shared else f"sqlite:///{path}"
     async with open_store(url, limits=Limits(1, 1, 1), interval=1) as store:
         assert await schema_version(store.database) == NEWEST
@@ -313,8 +314,8 @@ async def all_rows(database: Database, record: type[Record], table: sa.Table) ->
     return await database.run(work)
 
 
-async def test_old_tasks_are_read_with_what_was_said_about_them(old_database: Database):
-    """Our phrases in the place of a status become doubts, and who was known stays known."""
+async def test_old_tasks_keep_their_doubts(old_database: Database):
+    """Phrases of ours in the status column become doubts, and known ids stay known."""
     assert await migrate(old_database) == (3, NEWEST)
 
     found = {task.id: task for task in await all_rows(old_database, TrackedTask, tasks)}
@@ -344,7 +345,7 @@ async def test_old_tasks_are_read_with_what_was_said_about_them(old_database: Da
 
 
 async def test_old_sentences_are_kept_as_they_are(old_database: Database):
-    """They are no codes, and nobody can make them to codes; people read them as they read them before."""
+    """They cannot be converted to codes, so users read them unchanged."""
     await migrate(old_database)
 
     lost = next(task for task in await all_rows(old_database, TrackedTask, tasks) if task.id == "lost")
@@ -353,8 +354,8 @@ async def test_old_sentences_are_kept_as_they_are(old_database: Database):
     assert errors == [None, "Discord answered 503", None, "the thread is locked", None]
 
 
-async def test_old_rows_of_every_other_kind_are_where_they_were(old_database: Database):
-    """Under the names of today."""
+async def test_old_rows_of_every_other_table_are_kept(old_database: Database):
+    """Under today's names."""
     await migrate(old_database)
 
     found = await all_rows(old_database, Delivery, deliveries)
@@ -388,8 +389,8 @@ async def test_old_rows_of_every_other_kind_are_where_they_were(old_database: Da
     ]
 
 
-async def test_old_rows_are_worked_on(old_database: Database):
-    """Claimed, recorded, posted: the store of today finds its way in them."""
+async def test_old_rows_are_processed(old_database: Database):
+    """Claimed, recorded, posted by today's store."""
     await migrate(old_database)
     queue = TaskQueue(old_database, lease_time=30_000, interval=30_000)
     claim = await queue.claim(10, NOW)
@@ -405,8 +406,8 @@ async def test_old_rows_are_worked_on(old_database: Database):
     ]
 
 
-async def test_old_deliveries_have_not_tried_their_videos_yet(old_database: Database):
-    """Step 5: what is owed begins with all of its tries, and holds its channel as before."""
+async def test_old_deliveries_have_no_download_tries(old_database: Database):
+    """Step 5: open deliveries start with all their tries, and hold their channel as before."""
     await migrate(old_database)
 
     for each in await all_rows(old_database, Delivery, deliveries):
@@ -415,7 +416,7 @@ async def test_old_deliveries_have_not_tried_their_videos_yet(old_database: Data
 
 
 async def test_deliveries_of_schema_4_can_be_prepared_after_step_5(old_database: Database):
-    """The step finds rows that the schema of before wrote."""
+    """The step finds rows of the earlier schema."""
     assert await migrate(old_database, STEPS[:4]) == (3, 4)
     assert await migrate(old_database, STEPS[:5]) == (4, 5)
     assert await migrate(old_database) == (5, NEWEST)
@@ -429,14 +430,14 @@ async def test_deliveries_of_schema_4_can_be_prepared_after_step_5(old_database:
 
 
 async def test_columns_after_the_steps_are_those_of_tables_on_postgresql(server: Server):
-    """Types and defaults, as PostgreSQL describes them; the steps were run on an old database."""
+    """Types and defaults as PostgreSQL reports them, after the steps on an old database."""
 
     async def described(database: Database) -> set[tuple[Any, ...]]:
         async def work(connection: AsyncConnection) -> set[tuple[Any, ...]]:
             found = await connection.execute(
                 sa.text(
                     "SELECT table_name, column_name, replace(data_type, 'character varying', 'text'), "
-                    "is_nullable, column_default "
+                    "is_nullable, replace(column_default, 'character varying', 'text') "
                     "FROM information_schema.columns WHERE table_schema = 'public'"
                 )
             )
@@ -455,7 +456,7 @@ async def test_columns_after_the_steps_are_those_of_tables_on_postgresql(server:
     assert found[0] == found[1]
 
 
-# -- step 6: what version 0.1.0 wrote about a refusal ----------------------------------------------
+# -- step 6: refusals that version 0.1.0 recorded --------------------------------------------------
 
 OBSTACLES_OF_OLD_SENTENCES = {
     "the server's AutoMod blocked the message": Obstacle.FORM,
@@ -470,8 +471,8 @@ OBSTACLES_OF_OLD_SENTENCES = {
 }
 
 
-async def test_old_refusals_have_an_obstacle_and_their_people_were_told(old_database: Database):
-    """By their sentences; our rights of that time are not known, and nobody is told a second time."""
+async def test_old_refusals_get_an_obstacle_and_count_as_notified(old_database: Database):
+    """Derived from their sentences. The permissions of that time are unknown."""
     await migrate(old_database, STEPS[:3])
 
     async def insert(connection: AsyncConnection) -> None:
@@ -501,11 +502,30 @@ async def test_old_refusals_have_an_obstacle_and_their_people_were_told(old_data
     assert (found[21].obstacle, found[21].told_at, found[21].run) == (None, None, None)
 
 
-async def test_old_refusals_that_a_permission_may_end_are_looked_at(old_database: Database):
-    """Once after a day, because our rights of that time are not known."""
+async def test_old_refusals_that_a_permission_may_end_are_checked_once(old_database: Database):
+    """After a day, because the permissions of that time are unknown."""
     await migrate(old_database)
 
     (refused,) = await Guilds(old_database).refused(1)
 
     assert (refused.delivery_id, refused.channel_id, refused.rights) == (23, 10, None)
     assert (refused.since, refused.retried_blindly) == (NOW, False)
+
+
+# -- step 7: languages, deleted results, how long the API took -------------------------------------
+
+
+async def test_deliveries_of_before_are_english_and_their_results_are_not_deleted(old_database: Database):
+    """The bot knew no other language; nothing was written down about a deleted message."""
+    assert await migrate(old_database, STEPS[:6]) == (3, 6)
+    assert await migrate(old_database) == (6, NEWEST)
+
+    found = await all_rows(old_database, Delivery, deliveries)
+    assert {(each.language, each.deleted_at) for each in found} == {(Language.ENGLISH, None)}
+
+
+async def test_tasks_of_before_count_for_no_usual_time(old_database: Database):
+    """How long the API took for them is not known."""
+    await migrate(old_database)
+
+    assert {task.took for task in await all_rows(old_database, TrackedTask, tasks)} == {None}

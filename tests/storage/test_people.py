@@ -1,4 +1,4 @@
-"""Erasing a person: every row that names them goes, and nobody else's."""
+"""Erasing a user: every row that names them is removed, and no row of others."""
 
 import pytest
 import sqlalchemy as sa
@@ -30,7 +30,7 @@ from tests.timing import FakeClock
 
 
 async def named_anywhere(store: Store, user_id: int) -> list[str]:
-    """The tables and columns in which the id stands."""
+    """The tables and columns that hold the id."""
 
     async def work(connection: AsyncConnection) -> list[str]:
         found = []
@@ -44,8 +44,8 @@ async def named_anywhere(store: Store, user_id: int) -> list[str]:
     return await store.people._database.run(work)
 
 
-async def test_everything_that_names_a_person_goes(store: Store, clock: FakeClock):
-    """Open, due and ended; their mentions on others' cards; what they untracked."""
+async def test_every_row_that_names_a_user_is_removed(store: Store, clock: FakeClock):
+    """Open, due and ended deliveries, mentions on cards of others, and what the user untracked."""
     await track(store, clock, "ended", note="my note")
     await ask_about(store, clock, task_id="ended")
     await post_next(store, clock)
@@ -67,8 +67,28 @@ async def test_everything_that_names_a_person_goes(store: Store, clock: FakeCloc
     assert (await look_up(store, "moderated")).delivery.cancelled_by is None
 
 
-async def test_task_that_others_wait_for_goes_on(store: Store, clock: FakeClock):
-    """One task, two channels, one of them erased."""
+async def test_task_that_a_person_asked_for_again_counts_once_and_goes_whole(store: Store, clock: FakeClock):
+    """Redelivered, or tracked again after they stopped it; in another channel it is another one."""
+    await track_ended(store, clock)
+    await post_next(store, clock)
+    await track(store, clock, channel=OTHER_CHANNEL)
+    await post_next(store, clock)
+    await track(store, clock, "stopped")
+    await store.tracking.cancel(CHANNEL, "stopped", OWNER, clock(), may_cancel_any=False)
+    await track(store, clock, "stopped")
+    counts = [await store.people.stored_about(OWNER)]
+    assert await store.tracking.redeliver(await look_up(store), OWNER, clock())
+    counts.append(await store.people.stored_about(OWNER))
+    await post_next(store, clock)
+    counts.append(await store.people.stored_about(OWNER))
+
+    assert [(stored.live, stored.ended) for stored in counts] == [(1, 2), (2, 1), (1, 2)]
+    assert await store.people.erase(OWNER, clock()) == ErasureResult(deliveries=5, being_posted=0)
+    assert await named_anywhere(store, OWNER) == []
+
+
+async def test_task_that_other_users_track_goes_on(store: Store, clock: FakeClock):
+    """One task in two channels, one of them erased."""
     await track(store, clock)
     await track(store, clock, channel=OTHER_CHANNEL, by=STRANGER)
     await store.people.erase(OWNER, clock())
@@ -79,7 +99,7 @@ async def test_task_that_others_wait_for_goes_on(store: Store, clock: FakeClock)
     assert due.delivery.channel_id == OTHER_CHANNEL
 
 
-async def test_task_that_nobody_waits_for_is_polled_no_more(store: Store, clock: FakeClock):
+async def test_task_without_other_users_is_not_polled(store: Store, clock: FakeClock):
     await track(store, clock)
 
     await store.people.erase(OWNER, clock())
@@ -87,8 +107,8 @@ async def test_task_that_nobody_waits_for_is_polled_no_more(store: Store, clock:
     assert await store.tasks.next_due() is None
 
 
-async def test_what_is_being_posted_stays_until_the_next_time(store: Store, clock: FakeClock):
-    """Its outcome must find its row; nothing is posted for somebody who is half erased."""
+async def test_delivery_that_is_being_posted_is_erased_only_later(store: Store, clock: FakeClock):
+    """Its outcome must find its row."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
     await store.deliveries.begin_sending(due, lease, clock())
@@ -99,7 +119,7 @@ async def test_what_is_being_posted_stays_until_the_next_time(store: Store, cloc
 
 
 async def test_claimed_delivery_that_is_erased_is_not_sent(store: Store, clock: FakeClock):
-    """The download runs; the message never goes."""
+    """Its download may be running."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
 
@@ -108,8 +128,8 @@ async def test_claimed_delivery_that_is_erased_is_not_sent(store: Store, clock: 
     assert not await store.deliveries.begin_sending(due, lease, clock())
 
 
-async def test_card_is_edited_without_a_name_and_then_goes(store: Store, clock: FakeClock):
-    """Discord still shows it; a card that was never shown goes at once."""
+async def test_card_is_edited_without_the_name_and_then_removed(store: Store, clock: FakeClock):
+    """Discord still shows it; a card that was never shown is removed at once."""
     shown = await track(store, clock)
     hidden = await track(store, clock, "vgen_other")
     assert shown.card
@@ -125,8 +145,8 @@ async def test_card_is_edited_without_a_name_and_then_goes(store: Store, clock: 
     assert await store.cards.view(shown.card.card.id) is None
 
 
-async def test_moderator_who_only_stopped_others_is_known_and_erased(store: Store, clock: FakeClock):
-    """Their name goes from the card as well: Discord shows it there."""
+async def test_moderator_who_only_untracked_others_is_erased(store: Store, clock: FakeClock):
+    """The name is also removed from the card in Discord."""
     shown = await track(store, clock, by=STRANGER)
     assert shown.card
     card_id = shown.card.card.id
@@ -143,8 +163,8 @@ async def test_moderator_who_only_stopped_others_is_known_and_erased(store: Stor
     assert not await store.people.stored_about(OWNER)
 
 
-async def test_note_goes_also_where_somebody_had_it_delivered_again(store: Store, clock: FakeClock):
-    """A redelivery keeps the note, in the words of whoever wrote it."""
+async def test_note_is_removed_from_redeliveries_by_others(store: Store, clock: FakeClock):
+    """A redelivery keeps the note of the first user."""
     await track(store, clock, note="my words")
     await ask_about(store, clock)
     await post_next(store, clock)
@@ -157,8 +177,8 @@ async def test_note_goes_also_where_somebody_had_it_delivered_again(store: Store
     assert (again.requester_id, again.note) == (STRANGER, None)
 
 
-async def test_same_words_of_somebody_else_stay(store: Store, clock: FakeClock):
-    """In another channel, or written before."""
+async def test_equal_note_of_another_user_stays(store: Store, clock: FakeClock):
+    """In another channel, or written earlier."""
     await track(store, clock, note="a car", by=STRANGER)
     await ask_about(store, clock)
     await post_next(store, clock)
@@ -172,10 +192,10 @@ async def test_same_words_of_somebody_else_stay(store: Store, clock: FakeClock):
         assert (left.requester_id, left.note) == (STRANGER, "a car")
 
 
-async def test_more_rows_than_fit_one_statement_go_all(
+async def test_user_with_more_rows_than_one_statement_takes_is_erased(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
-    """In batches, and still in one transaction."""
+    """In batches, but in one transaction."""
     monkeypatch.setattr("bot.storage.people.MAX_DELETED_AT_ONCE", 3)
     await track(store, clock, *(f"t{number}" for number in range(10)))
     await track(store, clock, "t0", by=STRANGER, channel=OTHER_CHANNEL)
@@ -186,10 +206,7 @@ async def test_more_rows_than_fit_one_statement_go_all(
     assert [task.id for task in (await store.tasks.claim(99, clock())).work] == ["t0"]
 
 
-async def test_erasing_fails_whole_or_succeeds_whole(
-    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-):
-    """Nobody is left half erased."""
+async def test_erasing_is_one_transaction(store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch):
     await track(store, clock, "t1", "t2", note="mine")
     before = await look_up(store, "t1"), await look_up(store, "t2")
 
@@ -203,7 +220,7 @@ async def test_erasing_fails_whole_or_succeeds_whole(
     assert (await look_up(store, "t1"), await look_up(store, "t2")) == before
 
 
-async def test_stranger_to_the_bot_has_nothing_stored(store: Store, clock: FakeClock):
+async def test_unknown_user_has_nothing_stored(store: Store, clock: FakeClock):
     await track(store, clock)
 
     assert not await store.people.stored_about(STRANGER)
@@ -212,7 +229,7 @@ async def test_stranger_to_the_bot_has_nothing_stored(store: Store, clock: FakeC
 
 
 async def test_tracked_erased_and_tracked_again_keeps_the_interval(store: Store, clock: FakeClock):
-    """The API's thirty seconds are per task, whoever asks."""
+    """The API's interval is per task."""
     await track(store, clock)
     await ask_about(store, clock, make_waiting(api_status="queued", due_at=clock() + INTERVAL))
     polled_at = clock()
@@ -223,7 +240,7 @@ async def test_tracked_erased_and_tracked_again_keeps_the_interval(store: Store,
     assert await store.tasks.next_due() == polled_at + INTERVAL
 
 
-async def test_task_that_is_nobodys_goes_with_the_housekeeping(store: Store, clock: FakeClock):
+async def test_task_without_deliveries_is_removed_by_housekeeping(store: Store, clock: FakeClock):
     await track(store, clock)
     await ask_about(store, clock)
     await store.people.erase(OWNER, clock())

@@ -1,4 +1,4 @@
-"""Ids of one command that the API never knew: one message for all, decided before it is sent."""
+"""Ids of one command that the API never knew share one message, which is decided before it is sent."""
 
 import pytest
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from tests.factories import (
     make_waiting,
     mark_posted,
     mark_undeliverable,
+    post_next,
     press_bell,
     take_delivery,
     track,
@@ -40,7 +41,7 @@ async def never_known(store: Store, clock: FakeClock, *ids: str, channel: int = 
 
 
 async def lead(store: Store, clock: FakeClock) -> tuple[int, DueDelivery, Sending]:
-    """The next due delivery, being sent."""
+    """The next due delivery, with its sending begun."""
     lease, due = await take_delivery(store, clock)
     sending = await store.deliveries.begin_sending(due, lease, clock())
     assert sending
@@ -60,7 +61,7 @@ async def states(store: Store, *ids: str) -> list[DeliveryState]:
 
 
 async def test_first_that_is_sent_leads_the_others_of_its_card(store: Store, clock: FakeClock):
-    """They are claimed by nobody while it goes on."""
+    """The others cannot be claimed while it is being sent."""
     await never_known(store, clock, *IDS)
 
     _, due, sending = await lead(store, clock)
@@ -84,8 +85,22 @@ async def test_end_of_the_leader_is_the_end_of_all(store: Store, clock: FakeCloc
     assert await is_nothing_due(store, clock)
 
 
+async def test_deleted_message_is_gone_for_all_that_it_named(store: Store, clock: FakeClock):
+    """Its button carries the number of the leader; another message stays."""
+    await never_known(store, clock, *IDS)
+    lease, due, _ = await lead(store, clock)
+    await mark_posted(store, due, lease, 5000, clock())
+    await never_known(store, clock, "other")
+    await post_next(store, clock)
+
+    assert await store.tracking.mark_deleted(due.delivery.id, clock())
+
+    deleted = [(await look_up(store, task_id)).delivery.deleted_at for task_id in (*IDS, "other")]
+    assert deleted == [clock(), clock(), clock(), None]
+
+
 async def test_set_is_fixed_with_the_first_send(store: Store, clock: FakeClock):
-    """What becomes final during the attempts has another message: the first one may be there already."""
+    """An id that ends between two attempts gets another message, because the first may be posted."""
     await track(store, clock, *IDS)
     for task_id in ("a", "b"):
         await ask_about(store, clock, UNKNOWN, task_id=task_id)
@@ -104,8 +119,8 @@ async def test_set_is_fixed_with_the_first_send(store: Store, clock: FakeClock):
     assert messages[0] == messages[1] != messages[2]
 
 
-async def test_what_does_not_fit_goes_in_the_next_message(store: Store, clock: FakeClock):
-    """Twenty ids of 128 characters are more than one message bears."""
+async def test_ids_that_do_not_fit_go_into_the_next_message(store: Store, clock: FakeClock):
+    """Twenty ids of 128 characters are longer than one message."""
     ids = tuple(f"vgen_{number:0>123}" for number in range(20))
     await never_known(store, clock, *ids)
     sent: list[str] = []
@@ -129,7 +144,7 @@ async def _next_message(store: Store, clock: FakeClock) -> list[str]:
 
 
 async def test_only_never_known_ids_of_the_same_card_share(store: Store, clock: FakeClock):
-    """A failure has its own reason, another command its own person, another channel its own message."""
+    """A failed task has its own reason; other commands and channels have their own message."""
     await track(store, clock, "a", "b", "failed")
     await track(store, clock, "other_card")
     await track(store, clock, "a", "elsewhere", channel=OTHER_CHANNEL)
@@ -143,7 +158,6 @@ async def test_only_never_known_ids_of_the_same_card_share(store: Store, clock: 
 
 
 async def test_redeliveries_have_no_card_and_share_nothing(store: Store, clock: FakeClock):
-    """What has no card in common has no message in common, least of all over two channels."""
     both = ((CHANNEL, "a"), (OTHER_CHANNEL, "b"))
     for channel, task_id in both:
         await never_known(store, clock, task_id, channel=channel)
@@ -159,7 +173,7 @@ async def test_redeliveries_have_no_card_and_share_nothing(store: Store, clock: 
 
 
 async def test_watchers_of_all_are_mentioned_once(store: Store, clock: FakeClock):
-    """The bell is on the card: it is for everything on it."""
+    """The bell on the card is for all its tasks."""
     registered = await track(store, clock, *IDS)
     await press_bell(store, registered, STRANGER)
     for task_id in IDS:
@@ -172,10 +186,10 @@ async def test_watchers_of_all_are_mentioned_once(store: Store, clock: FakeClock
 
 @pytest.mark.parametrize("task_id", ["a", "b"], ids=["leader", "follower"])
 @pytest.mark.parametrize("is_postponed", [False, True], ids=["being sent", "between two attempts"])
-async def test_what_a_message_may_name_already_cannot_be_cancelled(
+async def test_id_that_a_message_may_already_name_cannot_be_cancelled(
     store: Store, clock: FakeClock, task_id: str, is_postponed: bool
 ):
-    """The answer to the first attempt may be lost: somebody else's message would name it a second time."""
+    """The answer to the first attempt may be lost, so another message could name the id again."""
     await never_known(store, clock, *IDS)
     lease, due, _ = await lead(store, clock)
     if is_postponed:
@@ -185,8 +199,8 @@ async def test_what_a_message_may_name_already_cannot_be_cancelled(
     assert await states(store, *IDS) == [DeliveryState.DUE] * 3
 
 
-async def test_leader_that_is_undeliverable_takes_the_others_with_it_and_back(store: Store, clock: FakeClock):
-    """They come back together, in one message again."""
+async def test_undeliverable_leader_shares_its_end_and_its_return(store: Store, clock: FakeClock):
+    """They return together, in one message."""
     await never_known(store, clock, *IDS)
     lease, due, _ = await lead(store, clock)
     assert await mark_undeliverable(store, due, lease, clock())
@@ -203,8 +217,8 @@ async def test_leader_that_is_undeliverable_takes_the_others_with_it_and_back(st
     assert await is_nothing_due(store, clock)
 
 
-async def test_follower_that_comes_back_alone_goes_alone(store: Store, clock: FakeClock):
-    """Its leader was delivered again meanwhile."""
+async def test_follower_that_returns_alone_is_posted_alone(store: Store, clock: FakeClock):
+    """Its leader was redelivered before."""
     await never_known(store, clock, "a", "b")
     lease, due, _ = await lead(store, clock)
     await mark_undeliverable(store, due, lease, clock())
@@ -245,7 +259,7 @@ async def doubted(store: Store, clock: FakeClock, task_id: str, **changes: objec
 async def test_result_waits_for_others_that_may_share_its_message(
     store: Store, clock: FakeClock, changes: dict[str, object], waits: bool
 ):
-    """Those that will probably be unknown as well, and no longer than told."""
+    """Those that are probably unknown as well, and not longer than given."""
     await track(store, clock, "a", "late")
     await doubted(store, clock, "late", **changes)
     await ask_about(store, clock, UNKNOWN, task_id="a")
@@ -266,7 +280,7 @@ async def test_result_does_not_wait_for_another_card(store: Store, clock: FakeCl
     assert not await store.deliveries.wait_for_card(due, lease, clock() + SECOND)
 
 
-async def test_lost_lease_waits_for_nothing(store: Store, clock: FakeClock):
+async def test_lost_lease_does_not_postpone(store: Store, clock: FakeClock):
     """Another process decides."""
     await track(store, clock, "a", "late")
     await doubted(store, clock, "late")
@@ -277,11 +291,11 @@ async def test_lost_lease_waits_for_nothing(store: Store, clock: FakeClock):
     assert await store.deliveries.begin_sending(due, lease + 1, clock()) is None
 
 
-# -- what is stored of an attempt ------------------------------------------------------------------
+# -- the stored state of an attempt ----------------------------------------------------------------
 
 
-async def test_first_send_is_proven_only_by_this_run_and_only_once(store: Store, clock: FakeClock):
-    """A database that was put back, or another process's row, is looked up."""
+async def test_first_send_is_proven_only_once_and_only_in_its_process(store: Store, clock: FakeClock):
+    """In a restored database or another process's row the message is looked up."""
     await never_known(store, clock, "a")
     lease, due = await take_delivery(store, clock)
     assert due.is_first_send
@@ -295,7 +309,7 @@ async def test_first_send_is_proven_only_by_this_run_and_only_once(store: Store,
 
 
 async def test_time_of_the_first_refusal_stays(store: Store, clock: FakeClock):
-    """Its month and its three days count from there, however often it comes back."""
+    """The month and the three days count from then, however often the delivery is revived."""
     await never_known(store, clock, "a")
     first = clock()
     for _ in range(3):
@@ -307,7 +321,7 @@ async def test_time_of_the_first_refusal_stays(store: Store, clock: FakeClock):
 
 
 async def test_direct_message_is_marked_before_and_after(store: Store, clock: FakeClock):
-    """A second process looks for what the first one may have sent."""
+    """A second process looks up a message that the first may have sent."""
     await never_known(store, clock, "a")
     lease, due = await take_delivery(store, clock)
     queue, number, began = store.deliveries, due.delivery.id, clock()

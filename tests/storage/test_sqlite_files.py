@@ -1,4 +1,4 @@
-"""The files of a SQLite database: a lock on every file system, rights, and reading without a trace."""
+"""The files of a SQLite database: the lock, permissions, and reading without changing a file."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ def lock(path: Path) -> str:
 
 
 def test_second_bot_on_one_file_is_refused(path: Path):
-    """In one process as well as in two."""
+    """In the same process and in another."""
     with exclusive_file_lock(f"sqlite:///{path}"):
         with pytest.raises(DependencyDown, match=r"already runs on .*bot\.db: stop it first"):
             lock(path)
@@ -48,7 +48,7 @@ def test_second_bot_on_one_file_is_refused(path: Path):
 
 
 def test_lock_ends_with_a_killed_process(path: Path):
-    """And leaves nothing that the next one, perhaps of another user, could not open."""
+    """It leaves no file that the next process, perhaps of another user, cannot open."""
     script = (
         "import sys, time; from bot.storage.sqlite_files import exclusive_file_lock\n"
         "with exclusive_file_lock(sys.argv[1]): print('locked', flush=True); time.sleep(60)"
@@ -74,8 +74,8 @@ def test_postgresql_needs_no_lock_file(tmp_path: Path):
 
 @ON_LINUX
 @pytest.mark.parametrize("failure", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES])
-def test_system_without_flock_has_a_lock_all_the_same(path: Path, failure: int):
-    """SQLite's own; and it is one: a second bot is refused."""
+def test_system_without_flock_uses_sqlites_lock(path: Path, failure: int):
+    """A second bot is still refused."""
 
     def twice() -> str:
         refuse_calls(FLOCK, failure)
@@ -90,8 +90,8 @@ def test_system_without_flock_has_a_lock_all_the_same(path: Path, failure: int):
 @pytest.mark.parametrize(
     "failure", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EINVAL]
 )
-def test_file_system_without_any_lock_is_named(path: Path, failure: int):
-    """SQLite calls some of these "busy": no other bot is blamed."""
+def test_file_system_without_locks_is_reported(path: Path, failure: int):
+    """SQLite reports some of these errors as "busy"; the message must not claim that another bot runs."""
 
     def refused() -> str:
         refuse_calls(FCNTL, failure, LOCKS)
@@ -105,19 +105,19 @@ def test_file_system_without_any_lock_is_named(path: Path, failure: int):
     assert names(path.parent) == ["bot.db.lock"]
 
 
-def test_lock_file_of_another_program_is_named(path: Path):
-    """One that an older version left on a system without flock."""
+def test_lock_file_of_another_program_is_reported(path: Path):
+    """For example of an older version on a system without flock."""
     path.with_name("bot.db.lock").write_text("4711\nhost\n")
 
     with pytest.raises(DependencyDown, match=r"bot\.db\.lock is not a lock of this program: remove it once"):
         lock(path)
 
 
-# -- rights --------------------------------------------------------------------------------------------
+# -- permissions ---------------------------------------------------------------------------------------
 
 
 def as_nobody(work: Callable[[], object]) -> str:
-    """`work` of a user who owns nothing here."""
+    """Run `work` as a user who owns nothing here."""
 
     def run() -> object:
         os.setgid(65534)
@@ -134,8 +134,8 @@ AS_ROOT = pytest.mark.skipif(
 
 @AS_ROOT
 @pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-journal", ".lock"])
-def test_file_of_another_user_is_named(path: Path, ending: str):
-    """Whichever of them it is: the first write would fail, long after something was registered."""
+def test_file_of_another_user_is_reported(path: Path, ending: str):
+    """Otherwise the first write would fail, after a command was accepted."""
     open_to_all(path.parent)
     file = path.with_name(path.name + ending)
     file.touch(mode=0o644)
@@ -159,19 +159,19 @@ def test_files_of_the_own_user_are_fine(path: Path):
 
 
 def open_to_all(folder: Path) -> None:
-    """pytest's folders are for one user."""
+    """Let other users into pytest's folders."""
     for each in (folder, *folder.parents[:3]):
         each.chmod(each.stat().st_mode | 0o777)
 
 
-def test_folder_where_the_file_should_be_is_named(path: Path):
+def test_folder_in_place_of_the_file_is_reported(path: Path):
     path.mkdir()
 
     with pytest.raises(DependencyDown, match=r"bot\.db cannot be written \(Is a directory\)"):
         check_rights(f"sqlite:///{path}")
 
 
-def test_database_that_is_not_there_yet_has_no_rights_to_check(path: Path):
+def test_missing_database_passes_the_permission_check(path: Path):
     check_rights(f"sqlite:///{path}")
 
     assert names(path.parent) == []
@@ -181,11 +181,11 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("HOME", str(tmp_path))
 
     assert sqlite_path("sqlite:///~/bot.db") == tmp_path / "bot.db"
-    with pytest.raises(ValueError, match="nobody knows where that home is"):
+    with pytest.raises(ValueError, match="that home folder is not known"):
         sqlite_path("sqlite:///~nobody-of-this-name/bot.db")
 
 
-# -- reading without a trace ---------------------------------------------------------------------------
+# -- reading without changes ---------------------------------------------------------------------------
 
 
 async def bring_up(path: Path) -> None:
@@ -207,7 +207,7 @@ async def read_version(path: Path) -> int:
 
 
 async def test_reading_a_stopped_bots_database_leaves_no_file(path: Path):
-    """A write-ahead log of somebody else would keep the bot from its own database."""
+    """A write-ahead log of another user would keep the bot from its database."""
     await bring_up(path)
     before = seen(path.parent)
 
@@ -216,7 +216,7 @@ async def test_reading_a_stopped_bots_database_leaves_no_file(path: Path):
     assert list(before) == ["bot.db"]
 
 
-async def test_reading_beside_a_bot_sees_what_is_in_its_log(path: Path):
+async def test_reading_beside_a_bot_includes_its_write_ahead_log(path: Path):
     """And writes nothing into it."""
     await bring_up(path)
     with closing(sqlite3.connect(path)) as bot:
@@ -231,8 +231,7 @@ async def test_reading_beside_a_bot_sees_what_is_in_its_log(path: Path):
     assert (after["bot.db"], after["bot.db-wal"]) == (before["bot.db"], before["bot.db-wal"])
 
 
-async def test_nothing_can_be_written_through_it(path: Path):
-    """Also by mistake."""
+async def test_read_only_connection_refuses_writes(path: Path):
     await bring_up(path)
     database = open_database(f"sqlite:///{path}", read_only=True)
 
@@ -241,8 +240,7 @@ async def test_nothing_can_be_written_through_it(path: Path):
     await database.close()
 
 
-async def test_name_with_signs_of_an_address_is_opened(tmp_path: Path):
-    """They mean nothing in a file name."""
+async def test_file_name_with_special_characters_of_a_url_is_opened(tmp_path: Path):
     path = tmp_path / "50% of #1?.db"
     await bring_up(path)
 

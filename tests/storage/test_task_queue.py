@@ -1,4 +1,4 @@
-"""The tasks as a queue: claimed by lease, recorded in one transaction, final for good."""
+"""The tasks as a queue: claimed by lease, recorded in one transaction, and final once ended."""
 
 import asyncio
 import itertools
@@ -43,7 +43,7 @@ async def outcome(store: Store, clock: FakeClock, verdict: Verdict) -> PollOutco
 
 
 async def test_claim_gives_the_longest_due_first_and_no_more_than_asked(store: Store, clock: FakeClock):
-    """Nobody starves."""
+    """So that every task is polled in the end."""
     for number in (1, 2, 3):
         await track(store, clock, f"t{number}", channel=number)
         clock.advance(1)
@@ -52,8 +52,8 @@ async def test_claim_gives_the_longest_due_first_and_no_more_than_asked(store: S
     assert await claimed(store, clock, 2) == ["t3"]
 
 
-async def test_claim_leaves_what_is_not_due_yet(store: Store, clock: FakeClock):
-    """The interval is the API's rule, too."""
+async def test_claim_leaves_tasks_that_are_not_due(store: Store, clock: FakeClock):
+    """The API requires the interval."""
     await track(store, clock)
     await ask_about(store, clock, make_waiting(api_status="queued", due_at=clock() + INTERVAL))
 
@@ -63,15 +63,15 @@ async def test_claim_leaves_what_is_not_due_yet(store: Store, clock: FakeClock):
     assert await claimed(store, clock) == [TASK]
 
 
-async def test_claim_writes_when_the_task_is_polled(store: Store, clock: FakeClock):
-    """After a crash in the middle of it, the next one is not too early."""
+async def test_claim_stores_the_time_of_the_poll(store: Store, clock: FakeClock):
+    """So that the next poll is not too early after a crash."""
     await track(store, clock)
     await claimed(store, clock)
 
     assert (await look_up(store)).task.polled_at == clock()
 
 
-async def test_claimed_task_comes_back_only_when_its_lease_ends(store: Store, clock: FakeClock):
+async def test_claimed_task_is_due_again_only_when_its_lease_ends(store: Store, clock: FakeClock):
     """A killed process loses nothing."""
     await track(store, clock)
     assert await claimed(store, clock) == [TASK]
@@ -82,8 +82,8 @@ async def test_claimed_task_comes_back_only_when_its_lease_ends(store: Store, cl
     assert await claimed(store, clock) == [TASK]
 
 
-async def test_claimers_at_once_never_share_a_task(store: Store, clock: FakeClock):
-    """Twenty tasks, eight claimers: each task once."""
+async def test_concurrent_claims_never_share_a_task(store: Store, clock: FakeClock):
+    """Twenty tasks, eight claims: each task once."""
     await track(store, clock, *(f"t{n}" for n in range(20)))
 
     shares = await asyncio.gather(*(claimed(store, clock, 3) for _ in range(8)))
@@ -91,8 +91,8 @@ async def test_claimers_at_once_never_share_a_task(store: Store, clock: FakeCloc
     assert sorted(itertools.chain(*shares)) == sorted(f"t{n}" for n in range(20))
 
 
-async def test_claims_have_leases_of_their_own(store: Store, clock: FakeClock):
-    """A lease names who may record."""
+async def test_claims_have_different_leases(store: Store, clock: FakeClock):
+    """The lease determines who may record."""
     await track(store, clock, "t1", "t2")
 
     first, second = await store.tasks.claim(1, clock()), await store.tasks.claim(1, clock())
@@ -105,8 +105,8 @@ async def test_claims_have_leases_of_their_own(store: Store, clock: FakeClock):
     [DONE, make_waiting(api_status="queued"), make_waiting(attempt=1)],
     ids=["final", "status", "same"],
 )
-async def test_record_with_a_foreign_lease_changes_nothing(store: Store, clock: FakeClock, verdict: Verdict):
-    """Whoever claimed it later holds it now."""
+async def test_record_with_a_lost_lease_changes_nothing(store: Store, clock: FakeClock, verdict: Verdict):
+    """The process that claimed the task later holds it."""
     await track(store, clock)
     late = await outcome(store, clock, verdict)
     clock.advance(LEASE_TIME)
@@ -117,8 +117,8 @@ async def test_record_with_a_foreign_lease_changes_nothing(store: Store, clock: 
     assert await look_up(store) == before
 
 
-async def test_postpone_with_a_foreign_lease_changes_nothing(store: Store, clock: FakeClock):
-    """Giving back what is not ours would take it from its holder."""
+async def test_postpone_with_a_lost_lease_changes_nothing(store: Store, clock: FakeClock):
+    """It would take the task from its holder."""
     await track(store, clock)
     claim = await store.tasks.claim(1, clock())
     before = await look_up(store)
@@ -127,8 +127,8 @@ async def test_postpone_with_a_foreign_lease_changes_nothing(store: Store, clock
     assert await look_up(store) == before
 
 
-async def test_postponed_task_is_due_when_it_was_said(store: Store, clock: FakeClock):
-    """Given back, its lease ended."""
+async def test_postponed_task_is_due_at_the_given_time(store: Store, clock: FakeClock):
+    """Its lease has ended."""
     await track(store, clock)
     claim = await store.tasks.claim(1, clock())
 
@@ -137,8 +137,8 @@ async def test_postponed_task_is_due_when_it_was_said(store: Store, clock: FakeC
     assert not await store.tasks.postpone(TASK, claim.lease, clock())
 
 
-async def test_renewed_lease_lasts_another_whole_time(store: Store, clock: FakeClock):
-    """A long poll keeps its task; other leases run out."""
+async def test_renewed_lease_lasts_for_its_full_time_again(store: Store, clock: FakeClock):
+    """A long poll keeps its task; other leases end."""
     await track(store, clock, "t1", "t2")
     kept = await store.tasks.claim(1, clock())
     await store.tasks.claim(1, clock())
@@ -151,7 +151,7 @@ async def test_renewed_lease_lasts_another_whole_time(store: Store, clock: FakeC
 
 
 async def test_renewing_more_leases_than_one_statement_takes_works(store: Store, clock: FakeClock):
-    """SQLite bounds the parameters of a statement."""
+    """SQLite limits the parameters of a statement."""
     await track(store, clock)
     claim = await store.tasks.claim(1, clock())
     await store.tasks.renew([*range(40_000), claim.lease], clock() + 5)
@@ -160,7 +160,7 @@ async def test_renewing_more_leases_than_one_statement_takes_works(store: Store,
 
 
 async def test_renewing_a_finished_task_does_not_make_it_due(store: Store, clock: FakeClock):
-    """Renewing races with recording."""
+    """Renewing may run at the same time as recording."""
     await track(store, clock)
     done = await ask_about(store, clock)
     await store.tasks.renew([done.lease], clock())
@@ -168,7 +168,7 @@ async def test_renewing_a_finished_task_does_not_make_it_due(store: Store, clock
     assert await store.tasks.next_due() is None
 
 
-async def test_next_due_is_the_earliest_with_leases_counted_by_their_end(store: Store, clock: FakeClock):
+async def test_next_due_is_the_earliest_due_time_or_end_of_a_lease(store: Store, clock: FakeClock):
     """The loop sleeps until then."""
     assert await store.tasks.next_due() is None
     await track(store, clock)
@@ -180,7 +180,7 @@ async def test_next_due_is_the_earliest_with_leases_counted_by_their_end(store: 
 
 @alone
 async def test_orphans_are_not_polled_before_the_interval_is_over(store: Store, clock: FakeClock):
-    """A crash loop must not become a way to poll faster."""
+    """Repeated crashes must not poll faster."""
     await track(store, clock)
     polled_at = clock()
     await claimed(store, clock)
@@ -190,8 +190,8 @@ async def test_orphans_are_not_polled_before_the_interval_is_over(store: Store, 
     assert await store.tasks.next_due() == polled_at + INTERVAL
 
 
-async def test_orphans_of_long_ago_are_due_at_once(store: Store, clock: FakeClock):
-    """No need to wait for the rest of the lease."""
+async def test_old_orphans_are_due_at_once(store: Store, clock: FakeClock):
+    """They do not wait for the rest of the lease."""
     await track(store, clock)
     await claimed(store, clock)
     clock.advance(INTERVAL + 1)
@@ -202,7 +202,7 @@ async def test_orphans_of_long_ago_are_due_at_once(store: Store, clock: FakeCloc
 
 @alone
 async def test_orphan_release_ends_the_old_lease(store: Store, clock: FakeClock):
-    """What the dead process knew is worth nothing."""
+    """The outcome of the dead process cannot be recorded."""
     await track(store, clock)
     old = await outcome(store, clock, DONE)
     await store.recover(clock(), INTERVAL)
@@ -211,16 +211,15 @@ async def test_orphan_release_ends_the_old_lease(store: Store, clock: FakeClock)
     assert (await look_up(store)).task.state is TaskState.WAITING
 
 
-async def test_orphan_release_keeps_free_tasks_as_they_are(store: Store, clock: FakeClock):
-    """Only leases are ended."""
+async def test_orphan_release_keeps_tasks_without_a_lease(store: Store, clock: FakeClock):
     await track(store, clock)
 
     assert await store.recover(clock() + HOUR, INTERVAL) == 0
     assert await store.tasks.next_due() == clock()
 
 
-async def test_batch_of_mixed_verdicts_is_recorded_whole(store: Store, clock: FakeClock):
-    """A commit costs a disk's fsync, so many share one."""
+async def test_batch_of_mixed_verdicts_is_recorded_together(store: Store, clock: FakeClock):
+    """A commit costs an fsync, so many outcomes share one."""
     verdicts: dict[str, Verdict] = {
         "done": DONE,
         "failed": FAILED,
@@ -252,7 +251,7 @@ async def test_batch_of_mixed_verdicts_is_recorded_whole(store: Store, clock: Fa
 
 @pytest.mark.parametrize("verdict", [DONE, FAILED, LOST], ids=lambda v: v.state)
 async def test_final_verdict_makes_every_open_delivery_due(store: Store, clock: FakeClock, verdict: Final):
-    """In the same transaction: a final task never leaves a delivery open."""
+    """In the same transaction, so that a final task never has an open delivery."""
     await track(store, clock, channel=CHANNEL)
     await track(store, clock, channel=OTHER_CHANNEL)
     await ask_about(store, clock, verdict)
@@ -263,7 +262,6 @@ async def test_final_verdict_makes_every_open_delivery_due(store: Store, clock: 
 
 
 async def test_final_verdict_keeps_a_cancelled_delivery_as_it_is(store: Store, clock: FakeClock):
-    """Who untracked it is owed nothing."""
     await track(store, clock, channel=CHANNEL)
     await track(store, clock, channel=OTHER_CHANNEL)
     await store.tracking.cancel(CHANNEL, TASK, 100, clock(), may_cancel_any=False)
@@ -274,7 +272,7 @@ async def test_final_verdict_keeps_a_cancelled_delivery_as_it_is(store: Store, c
 
 @pytest.mark.parametrize("verdict", [FAILED, LOST, make_waiting(api_status="queued"), make_waiting()])
 async def test_task_that_ended_stays_ended(store: Store, clock: FakeClock, verdict: Verdict):
-    """Somebody polled under an older lease, and records after the end."""
+    """A poll under an older lease is recorded after the end."""
     await track(store, clock)
     late = await outcome(store, clock, verdict)
     clock.advance(LEASE_TIME)
@@ -285,8 +283,8 @@ async def test_task_that_ended_stays_ended(store: Store, clock: FakeClock, verdi
     assert await look_up(store) == before
 
 
-async def test_final_task_cannot_end_again_even_under_its_own_lease(store: Store, clock: FakeClock):
-    """The batch is written twice after an answer of the database got lost."""
+async def test_final_task_cannot_end_again_under_the_same_lease(store: Store, clock: FakeClock):
+    """A batch is written twice if the database's answer was lost."""
     await track(store, clock)
     done = await ask_about(store, clock)
 
@@ -295,15 +293,14 @@ async def test_final_task_cannot_end_again_even_under_its_own_lease(store: Store
 
 
 async def test_empty_batch_records_nothing(store: Store, clock: FakeClock):
-    """Harmless."""
     assert await store.tasks.record([], clock()) == 0
 
 
-# -- what is stored about a task ---------------------------------------------------------------------
+# -- the stored state of a task ----------------------------------------------------------------------
 
 
 async def test_everything_that_a_verdict_decided_is_stored(store: Store, clock: FakeClock):
-    """The next verdict is decided from the row alone."""
+    """The next verdict is decided from the row only."""
     await track(store, clock)
     judged = make_task(
         polled_at=clock(),
@@ -330,7 +327,7 @@ async def test_everything_that_a_verdict_decided_is_stored(store: Store, clock: 
 
 
 async def test_verdict_that_ends_a_doubt_clears_it_in_the_row(store: Store, clock: FakeClock):
-    """Nothing that was said before is added to what is said later."""
+    """Earlier sums are not added to later ones."""
     await track(store, clock)
     doubted = {"doubt": Doubt.UNKNOWN_ID, "doubt_count": 2, "doubt_time": 5, "silent_time": 5, "attempt": 1}
     await ask_about(
@@ -342,7 +339,7 @@ async def test_verdict_that_ends_a_doubt_clears_it_in_the_row(store: Store, cloc
 
 
 async def test_everything_of_a_final_verdict_is_stored(store: Store, clock: FakeClock):
-    """The reason, our cause, the link and its end, and what the API says of the clip."""
+    """Reason, cause, link and its end, and the API's data about the clip."""
     cause = Problem(ProblemCode.PAST_DEADLINE, {"deadline": 6, "api_status": "queued"})
     verdict = Final(
         TaskState.LOST,
@@ -353,6 +350,7 @@ async def test_everything_of_a_final_verdict_is_stored(store: Store, clock: Fake
         model="veo3.1",
         created=clock() - HOUR,
         link_ends_at=clock() + HOUR,
+        took=90_000,
     )
     await track(store, clock)
     await ask_about(store, clock, verdict)
@@ -360,15 +358,15 @@ async def test_everything_of_a_final_verdict_is_stored(store: Store, clock: Fake
     task = (await look_up(store)).task
     assert (task.state, task.reason, task.cause) == (TaskState.LOST, "its words", cause.to_text())
     assert (task.video_url, task.link_ends_at) == (URL, clock() - RESULT_FOLLOWS + HOUR)
-    assert (task.seconds, task.model) == (8.5, "veo3.1")
+    assert (task.seconds, task.model, task.took) == (8.5, "veo3.1", 90_000)
     assert task.created == clock() - RESULT_FOLLOWS - HOUR
 
 
 # -- the poll of an API pause --------------------------------------------------------------------------
 
 
-async def test_claim_one_takes_that_task_alone(store: Store, clock: FakeClock):
-    """Though another has been due for longer; it is held like any other."""
+async def test_claim_one_claims_only_that_task(store: Store, clock: FakeClock):
+    """Although another has been due for longer."""
     await track(store, clock, "t1", "t2", "t3")
     claim = await store.tasks.claim_one("t2", clock())
 
@@ -378,8 +376,8 @@ async def test_claim_one_takes_that_task_alone(store: Store, clock: FakeClock):
     assert await store.tasks.postpone("t2", claim.lease, clock())
 
 
-async def test_claim_one_takes_nothing_else_instead(store: Store, clock: FakeClock):
-    """It is held, not due, ended or unknown."""
+async def test_claim_one_claims_no_other_task_instead(store: Store, clock: FakeClock):
+    """If the task is held, not due, ended or unknown."""
     await track(store, clock, "held", "later", "ended", "other")
     await ask_about(store, clock, make_waiting(due_at=clock() + INTERVAL), task_id="later")
     await ask_about(store, clock, task_id="ended")
@@ -392,7 +390,7 @@ async def test_claim_one_takes_nothing_else_instead(store: Store, clock: FakeClo
 
 
 async def test_claim_unrefused_prefers_a_task_that_the_api_does_not_refuse(store: Store, clock: FakeClock):
-    """However long the refused one has been due; another doubt is no refusal."""
+    """However long the refused one has been due. Other doubts are no refusals."""
     await track(store, clock, "refused", "unknown")
     await ask_about(store, clock, make_waiting(doubt=Doubt.REFUSED, due_at=clock() - HOUR), task_id="refused")
     await ask_about(store, clock, make_waiting(doubt=Doubt.UNKNOWN_ID), task_id="unknown")
@@ -402,10 +400,8 @@ async def test_claim_unrefused_prefers_a_task_that_the_api_does_not_refuse(store
     assert [[task.id for task in work] for work in taken] == [["unknown"], ["refused"], []]
 
 
-async def test_is_other_waiting_counts_neither_itself_nor_what_is_refused_or_over(
-    store: Store, clock: FakeClock
-):
-    """Only a task that may still show whether the key is good."""
+async def test_is_other_waiting_ignores_itself_and_refused_and_ended_tasks(store: Store, clock: FakeClock):
+    """Only another task can show whether the key is valid."""
     await track(store, clock, TASK, "refused", "ended")
     await ask_about(store, clock, make_waiting(doubt=Doubt.REFUSED), task_id="refused")
     await ask_about(store, clock, task_id="ended")
@@ -418,8 +414,8 @@ async def test_is_other_waiting_counts_neither_itself_nor_what_is_refused_or_ove
     assert not await store.tasks.is_other_waiting(TASK)
 
 
-async def test_is_other_known_id_unknown_counts_known_waiting_ids_alone(store: Store, clock: FakeClock):
-    """A typing mistake of another person says nothing about the API's memory."""
+async def test_is_other_known_id_unknown_counts_only_known_waiting_ids(store: Store, clock: FakeClock):
+    """A mistyped id of another user says nothing about the API."""
     await track(store, clock, TASK, "other")
     await ask_about(store, clock, make_waiting(known=True, doubt=Doubt.UNKNOWN_ID))
     assert not await store.tasks.is_other_known_id_unknown(TASK)
@@ -437,7 +433,7 @@ async def test_is_other_known_id_unknown_counts_known_waiting_ids_alone(store: S
 
 
 async def test_show_pause_makes_the_cards_of_waiting_tasks_due(store: Store, clock: FakeClock):
-    """They say why nothing moves; a card of what has ended stays as it is."""
+    """Cards of ended tasks stay as they are."""
     waiting = await track(store, clock, "waiting")
     ended = await track(store, clock, "ended")
     await ask_about(store, clock, task_id="ended")
@@ -456,7 +452,7 @@ async def test_show_pause_makes_the_cards_of_waiting_tasks_due(store: Store, clo
 
 
 async def test_task_that_is_due_further_ahead_than_any_pause_is_due_now(store: Store, clock: FakeClock):
-    """Two intervals or ten minutes, and a minute for clocks that differ; what is nearer stays."""
+    """Two intervals or ten minutes, plus a minute for clocks that differ; nearer times stay."""
     await track(store, clock, "near", "far")
     await ask_about(store, clock, make_waiting(due_at=clock() + 11 * MINUTE), task_id="near")
     await ask_about(store, clock, make_waiting(due_at=clock() + 11 * MINUTE + 1), task_id="far")
@@ -477,7 +473,7 @@ async def test_lease_that_a_wrong_clock_gave_ends_now(store: Store, clock: FakeC
 
 
 async def test_ended_task_is_never_pulled_back(store: Store, clock: FakeClock):
-    """Nothing is due there."""
+    """It is never due."""
     await track(store, clock)
     await ask_about(store, clock)
 
@@ -488,8 +484,8 @@ async def test_ended_task_is_never_pulled_back(store: Store, clock: FakeClock):
 # -- fresh links -----------------------------------------------------------------------------------
 
 
-async def test_link_poll_of_a_completed_task_is_written_before_it_is_made(store: Store, clock: FakeClock):
-    """The interval counts from it; the caller gets the task as it was."""
+async def test_link_poll_is_stored_before_it_is_made(store: Store, clock: FakeClock):
+    """The interval counts from it. The caller gets the task as it was."""
     await track(store, clock)
     await ask_about(store, clock)
     before = (await look_up(store)).task
@@ -499,8 +495,8 @@ async def test_link_poll_of_a_completed_task_is_written_before_it_is_made(store:
     assert (await look_up(store)).task == replace(before, polled_at=clock())
 
 
-async def test_link_poll_within_the_interval_is_not_written(store: Store, clock: FakeClock):
-    """It is not made, so the one before still counts."""
+async def test_link_poll_within_the_interval_is_refused(store: Store, clock: FakeClock):
+    """The poll before still counts."""
     await track(store, clock)
     await ask_about(store, clock)
     polled_at = (await look_up(store)).task.polled_at
@@ -513,8 +509,8 @@ async def test_link_poll_within_the_interval_is_not_written(store: Store, clock:
     assert task.polled_at == (await look_up(store)).task.polled_at == polled_at
 
 
-async def test_link_poll_of_the_future_is_no_reason_to_wait(store: Store, clock: FakeClock):
-    """A wrong clock wrote it."""
+async def test_link_poll_in_the_future_is_ignored(store: Store, clock: FakeClock):
+    """A wrong clock stored it."""
     await track(store, clock)
     await ask_about(store, clock)
     clock.advance(-HOUR)
@@ -526,7 +522,7 @@ async def test_link_poll_of_the_future_is_no_reason_to_wait(store: Store, clock:
 
 @pytest.mark.parametrize("verdict", [make_waiting(), FAILED, LOST], ids=["waiting", "failed", "lost"])
 async def test_link_poll_is_for_completed_tasks_only(store: Store, clock: FakeClock, verdict: Verdict):
-    """Others have no link."""
+    """Other tasks have no link."""
     await track(store, clock)
     await ask_about(store, clock, verdict)
     before = await look_up(store)
@@ -536,8 +532,7 @@ async def test_link_poll_is_for_completed_tasks_only(store: Store, clock: FakeCl
     assert await look_up(store) == before
 
 
-async def test_link_polls_at_once_are_one(store: Store, clock: FakeClock):
-    """Only one of the callers finds that the interval is over."""
+async def test_only_one_of_concurrent_link_polls_is_allowed(store: Store, clock: FakeClock):
     await track(store, clock)
     await ask_about(store, clock)
     clock.advance(INTERVAL)
@@ -548,7 +543,7 @@ async def test_link_polls_at_once_are_one(store: Store, clock: FakeClock):
 
 
 async def test_replaced_link_changes_nothing_else(store: Store, clock: FakeClock):
-    """Neither state nor reason nor times; nobody polls the task because of it."""
+    """The task is not polled because of it."""
     await track(store, clock)
     await ask_about(store, clock)
     before = await look_up(store)

@@ -1,4 +1,4 @@
-"""Whether a database can be written, on both: found out, and nothing of it stays."""
+"""Whether a database can be written, on both databases; the probe leaves nothing behind."""
 
 import sqlite3
 from contextlib import closing
@@ -28,8 +28,7 @@ async def tables(url: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("brings_up", [True, False], ids=["with tables", "empty"])
-async def test_nothing_of_the_write_stays(database_url: str, brings_up: bool):
-    """Neither a row nor a table."""
+async def test_probe_leaves_no_row_and_no_table(database_url: str, brings_up: bool):
     if brings_up:
         database = open_database(database_url)
         await migrate(database)
@@ -41,8 +40,8 @@ async def test_nothing_of_the_write_stays(database_url: str, brings_up: bool):
     assert await tables(database_url) == before
 
 
-async def test_file_whose_lock_somebody_keeps_cannot_be_written(tmp_path: Path):
-    """In the driver's own words."""
+async def test_locked_file_cannot_be_written(tmp_path: Path):
+    """In the driver's words."""
     path = tmp_path / "bot.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("CREATE TABLE held (number INTEGER)")
@@ -51,8 +50,8 @@ async def test_file_whose_lock_somebody_keeps_cannot_be_written(tmp_path: Path):
             await check_writable(f"sqlite:///{path}")
 
 
-async def test_server_that_takes_no_writes_is_found_out(server: Server):
-    """In words without the name of a class."""
+async def test_server_that_refuses_writes_is_reported(server: Server):
+    """Without class names in the message."""
     url = server.database()
     server.sql(f"ALTER DATABASE {urlsplit(url).path.strip('/')} SET default_transaction_read_only = on")
 
@@ -60,8 +59,8 @@ async def test_server_that_takes_no_writes_is_found_out(server: Server):
         await check_writable(url)
 
 
-async def test_user_who_may_only_read_is_found_out(server: Server, brought_up: str):
-    """A right that is missing is no bug of ours: somebody may grant it."""
+async def test_user_without_write_permission_is_reported(server: Server, brought_up: str):
+    """A missing permission is not our bug: the operator can grant it."""
     url = server.database(brought_up)
     name = urlsplit(url).path.strip("/")
     server.sql(f"CREATE ROLE reader_{name} LOGIN")
