@@ -1,1 +1,1 @@
-"""The MP4 itself: is it one, how long, how big, and making it fit a channel."""
+"""The MP4 file: whether it is whole, how long and large it is, and how to make it fit a channel."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from bot.aio import finish, wait_until_done
 from bot.core.errors import CannotFit
 
-# Bytes kept of ffmpeg's output about a broken file.
+# Bytes of ffmpeg's output that are kept.
 _MAX_OUTPUT = 4096
 _NICENESS = 10
 # Seconds for printing the list of encoders.
@@ -26,11 +26,11 @@ _MAX_LOOK = 20.0
 _MAX_END = 5.0
 # Not the bot's environment, because it holds its token and the API's key.
 _ENVIRONMENT = {"PATH": os.defpath}
-# A shell sets the limits before ffmpeg starts, because a function run between fork and exec is not safe
-# beside threads, and a limit set from outside comes too late. A limit that the system lacks is skipped (idle
-# disk priority, the memory limit and setpriv exist on Linux only): the shell's complaints are dropped, and
-# ffmpeg gets the pipe back. Memory is counted in KiB, files in blocks of 512 bytes, CPU time in seconds; no
-# core file is left beside the videos.
+# A shell sets the limits before ffmpeg starts, because a function run between fork and exec is not safe with
+# threads, and a limit set from outside comes too late. A limit that the system lacks is skipped (idle disk
+# priority, the memory limit and setpriv exist on Linux only): the shell's error messages are dropped, and
+# ffmpeg gets the pipe back. Memory is counted in KiB, files in blocks of 512 bytes, CPU time in seconds. No
+# core file is written.
 _SET_LIMITS = """
 exec 3>&2 2>/dev/null
 ulimit -c 0; ulimit -d "$1"; ulimit -f "$2"; ulimit -t "$3"; ionice -c 3 -p $$
@@ -38,11 +38,11 @@ shift 3
 if setpriv --pdeathsig TERM true; then set -- setpriv --pdeathsig TERM "$@"; fi
 exec "$@"
 """
-# Linux sends SIGTERM to this second shell when the thread that started it is gone, which is the event loop's,
-# also after SIGKILL (PR_SET_PDEATHSIG). Only one process gets that signal, so the shell stays as ffmpeg's
-# parent and kills the process group, which has the children of a wrapper script, too. It waits for ffmpeg
-# before, because nobody else does where the bot is process 1 of a container. The parent's id shows a bot that
-# was gone before setpriv. On other systems the CPU limit ends ffmpeg.
+# Linux sends SIGTERM to this second shell when the thread that started it ends, also by SIGKILL of the bot
+# (PR_SET_PDEATHSIG); that is the event loop's thread. Only one process gets the signal. So the shell stays as
+# ffmpeg's parent and kills the process group, which contains the children of a wrapper script, too. It waits
+# for ffmpeg first, because no other process does where the bot is process 1 of a container. The parent's id
+# shows whether the bot ended before setpriv. On other systems the CPU limit ends ffmpeg.
 _START = """
 trap 'kill -KILL $!; wait $!; kill -KILL 0' TERM
 [ "$PPID" = "$1" ] || exit 1
@@ -55,26 +55,28 @@ wait $!
 
 @dataclass(frozen=True, slots=True)
 class FoundFfmpeg:
-    """An ffmpeg that can encode H.264. `description` says to the operator which one it is, and why."""
+    """An ffmpeg that can encode H.264. `description` tells the operator which one it is, and why."""
 
     path: Path
     description: str
 
 
 def find_ffmpeg() -> FoundFfmpeg | None:
-    """The system's ffmpeg, or the one in the wheel of imageio-ffmpeg; None when neither can encode H.264.
+    """Find the system's ffmpeg, or the one in the wheel of imageio-ffmpeg, that can encode H.264;
 
-    Blocking: call it off the event loop. What was found is kept; what was not is looked for again.
+    None without.
+
+    Blocking: call it off the event loop. A found program is kept; otherwise the next call searches again.
     """
     try:
-        return _look_for_ffmpeg()
+        return _search_ffmpeg()
     except FileNotFoundError:
         return None
 
 
 @cache
-def _look_for_ffmpeg() -> FoundFfmpeg:
-    """Raises FileNotFoundError, because `cache` keeps what is returned."""
+def _search_ffmpeg() -> FoundFfmpeg:
+    """Find ffmpeg, or raise FileNotFoundError, because `cache` keeps only what is returned."""
     system = shutil.which("ffmpeg")
     if system is not None and _can_encode(Path(system)):
         return FoundFfmpeg(Path(system), system)
@@ -94,7 +96,7 @@ def _ffmpeg_of_wheel() -> Path | None:
 
 
 def _can_encode(program: Path) -> bool:
-    """Whether it lists x264 among its encoders: distributions leave it out for its licence or its patents."""
+    """Whether it lists x264 among its encoders. Distributions leave it out for its licence or its patents."""
     try:
         listed = subprocess.run(  # noqa: S603 - found on the operator's PATH, or installed by the operator
             (program, "-nostdin", "-hide_banner", "-encoders"),
@@ -110,9 +112,9 @@ def _can_encode(program: Path) -> bool:
 
 
 class Ffmpeg:
-    """Runs one program. `memory_limit` in bytes and `cpu_limit` in seconds of all cores are for one run.
+    """Runs one ffmpeg. `memory_limit` (bytes) and `cpu_limit` (seconds over all cores) hold for each run.
 
-    The caller bounds the time: a cancel ends a run. Whatever ends the bot ends a run, too: on Linux within
+    The caller limits the time: a cancellation ends a run. The end of the bot also ends it: on Linux within
     moments, elsewhere by the CPU limit.
     """
 
@@ -122,22 +124,23 @@ class Ffmpeg:
         self._cpu_limit = cpu_limit
 
     async def run(self, *arguments: str, max_written: int = 0) -> tuple[int, str]:
-        """Exit code and the end of the output. ffmpeg writes no file of more than `max_written` bytes.
+        """Run ffmpeg; returns the exit code and the end of the output.
 
-        Raises CannotFit when it does not start. A cancelled caller leaves no child behind.
+        ffmpeg writes no file of more than `max_written` bytes. Raises CannotFit when it does not start. A
+        cancelled caller leaves no child process behind.
         """
-        # A cancel in the middle of the start would leave a child that we do not know of.
-        starting = asyncio.ensure_future(self._start(arguments, max_written))
+        # A cancellation during the start would leave an unknown child process.
+        starting = asyncio.ensure_future(self._start_child(arguments, max_written))
         try:
             child = await asyncio.shield(starting)
             output, _ = await asyncio.gather(_last_output(child), child.wait())
         finally:
             await wait_until_done(starting)
             if starting.exception() is None:
-                await finish(_end(starting.result()))
+                await finish(_end_child(starting.result()))
         return child.returncode or 0, output.decode(errors="replace")
 
-    async def _start(self, arguments: Sequence[str], max_written: int) -> Process:
+    async def _start_child(self, arguments: Sequence[str], max_written: int) -> Process:
         limits = (self._memory_limit // 1024, max_written // 512, self._cpu_limit)
         try:
             return await asyncio.create_subprocess_exec(
@@ -155,14 +158,14 @@ class Ffmpeg:
 
 
 async def _last_output(child: Process) -> bytes:
-    assert child.stderr is not None  # noqa: S101 - a pipe was asked for
+    assert child.stderr is not None  # noqa: S101 - a pipe was requested
     output = b""
     while piece := await child.stderr.read(_MAX_OUTPUT):
         output = (output + piece)[-_MAX_OUTPUT:]
     return output
 
 
-async def _end(child: Process) -> None:
+async def _end_child(child: Process) -> None:
     """End the shell with all processes that it started."""
     if child.returncode is not None:
         return
@@ -170,7 +173,7 @@ async def _end(child: Process) -> None:
         child.terminate()
     try:
         await asyncio.wait_for(child.wait(), _MAX_END)
-    except TimeoutError:  # stopped by somebody, or waiting for a disk
+    except TimeoutError:  # suspended, or waiting for a disk
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         await child.wait()

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.core.errors import CannotFit, StorageUnavailable
+from bot.media.disk_space import check_disk_space
 from bot.media.ffmpeg import Ffmpeg, find_ffmpeg
 from bot.media.mp4 import Mp4, NotAnMp4, inspect_mp4
 from bot.media.mp4_tracks import displayed_size
-from bot.media.part_file import check_disk_space, temporary_path
+from bot.media.part_file import temporary_path
 
 logger = logging.getLogger(__name__)
 
 _TIME_LIMIT = 120.0
-# Each thread has its own frames in memory; more threads would exceed the memory limit on a large machine.
+# Each thread keeps frames in memory; on a large machine more threads would exceed the memory limit.
 _THREADS = ("-threads", "4")
 # 4K takes between 600 and 800 MiB; a file that needs more than twice that is no video of eight seconds.
 _MEMORY_LIMIT = 2 << 30
@@ -39,21 +40,21 @@ _SIDES = (1080, 720, 480)
 # With fewer bits per pixel, a smaller picture looks better.
 _MIN_BITS_PER_PIXEL = 0.05
 _MIN_VIDEO_RATE = 60_000
-# Pixels of the longer side: decoders in hardware take no more, and a film may say any aspect.
+# Pixels of the longer side. Hardware decoders take no more, and a film may state any aspect ratio.
 _MAX_LONGER_SIDE = 4096
 # x264's CRF above which no difference is visible; simple films stay far below the size limit.
 _BEST_QUALITY = "17"
-# The height in pixels from which Chromium takes colours that are not named for those of BT.709.
+# The height in pixels from which Chromium assumes BT.709 for colours that are not named.
 _HIGH_DEFINITION = 720
 # In ffmpeg's description of a picture, such as "yuv420p(tv, bt709, progressive)".
 _KNOWN_COLOURS = r"\([^()]*\b(bt|smpte|fcc|gbr|film|iec|arib|ycgco)\w*[^()]*\)"
-# Share of the film's length: a shorter result was damaged, and not only rounded to frames.
+# Share of the film's length. A result that is shorter is damaged, not only rounded to frames.
 _MIN_KEPT_LENGTH = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class _Film:
-    """`longer` and `shorter` are the sides in square pixels, as a player shows them."""
+    """A video to convert. `longer` and `shorter` are the sides in square pixels, as a player shows them."""
 
     longer: int
     shorter: int
@@ -62,11 +63,13 @@ class _Film:
     rate: float  # frames per second
     seconds: float
     sound: str | None
-    sound_rate: int  # bits per second, 0 when it is not said
+    sound_rate: int  # bits per second, 0 when it is not stated
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
+    """How a video is encoded."""
+
     preset: str
     longer: int
     shorter: int
@@ -76,7 +79,7 @@ class _Plan:
 
 
 class Fitter:
-    """Makes one video at a time smaller, because ffmpeg uses every core. Without ffmpeg it always fails.
+    """Makes videos smaller, one at a time because ffmpeg uses every core. Without ffmpeg it always fails.
 
     `time_limit` in seconds is for one video, once it starts; `memory_limit` in bytes works on Linux only.
     """
@@ -94,7 +97,7 @@ class Fitter:
         self._lock = asyncio.Lock()
 
     async def fit(self, source: Path, destination: Path, *, limit: int) -> None:
-        """`destination` is whole, checked, and at most `limit` bytes; or it is not there.
+        """Write a smaller version to `destination`: whole, checked, at most `limit` bytes; or nothing.
 
         Raises CannotFit, StorageUnavailable.
         """
@@ -103,12 +106,12 @@ class Fitter:
             await asyncio.to_thread(check_disk_space, destination.parent, limit)
             try:
                 async with asyncio.timeout(self._time_limit):
-                    await _fit(ffmpeg, source, destination, limit)
+                    await _fit_video(ffmpeg, source, destination, limit)
             except TimeoutError as error:
                 raise CannotFit(f"making it smaller took longer than {self._time_limit:g} s") from error
 
     async def _find_ffmpeg(self) -> Ffmpeg:
-        """Only when a video needs it, because looking takes a moment. Raises CannotFit."""
+        """Find ffmpeg when a video needs it, because the search takes a moment. Raises CannotFit."""
         if self._program is None:
             found = await asyncio.to_thread(find_ffmpeg)
             if found is None:
@@ -118,13 +121,13 @@ class Fitter:
         return Ffmpeg(self._program, memory_limit=self._memory_limit, cpu_limit=cpu_limit)
 
 
-async def _fit(ffmpeg: Ffmpeg, source: Path, destination: Path, limit: int) -> None:
+async def _fit_video(ffmpeg: Ffmpeg, source: Path, destination: Path, limit: int) -> None:
     film = await _probe(ffmpeg, source)
-    with _temporary(destination) as part:
+    with _temporary_file(destination) as part:
         for share in _SHARES:
-            plan = _plan(film, int(limit * share))
+            plan = _plan_encoding(film, int(limit * share))
             await _encode(ffmpeg, source, part, plan, max_written=2 * limit)
-            made = await asyncio.to_thread(_checked, part, film)
+            made = await asyncio.to_thread(_check_result, part, film)
             if made.size <= limit:
                 # Not in a thread, which would go on after a cancellation and keep an unwanted file.
                 _rename(part, destination)
@@ -133,8 +136,8 @@ async def _fit(ffmpeg: Ffmpeg, source: Path, destination: Path, limit: int) -> N
 
 
 @contextmanager
-def _temporary(destination: Path) -> Iterator[Path]:
-    """A file beside `destination`, removed at the end."""
+def _temporary_file(destination: Path) -> Iterator[Path]:
+    """Yield a path beside `destination`; the file is removed at the end."""
     part = temporary_path(destination)
     try:
         yield part
@@ -143,8 +146,11 @@ def _temporary(destination: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def _checked(part: Path, film: _Film) -> Mp4:
-    """Check that it is on the disk, an MP4, and the whole film: at damage ffmpeg ends without an error."""
+def _check_result(part: Path, film: _Film) -> Mp4:
+    """Check that the result is on the disk, an MP4, and the whole film.
+
+    At damage ffmpeg ends without an error.
+    """
     try:
         with part.open("rb") as file:
             os.fsync(file.fileno())
@@ -165,17 +171,19 @@ def _rename(part: Path, destination: Path) -> None:
         raise StorageUnavailable(f"The video could not be kept ({error.strerror}).") from error
 
 
-def _read(source: Path) -> tuple[str, ...]:
-    """Arguments to read only an MP4 (a playlist could name other files), and only from the disk."""
+def _input_arguments(source: Path) -> tuple[str, ...]:
+    """Return arguments to read only an MP4, because a playlist could name other files, and only from disk."""
     return (*_THREADS, "-protocol_whitelist", "file", "-f", "mov", "-i", f"file:{source}")
 
 
 async def _probe(ffmpeg: Ffmpeg, source: Path) -> _Film:
-    """Read ffmpeg's description of the file: without an output it prints one and ends with an error code.
+    """Read ffmpeg's description of the file.
 
-    Titles in the file are chosen by a stranger, so only lines that begin as ffmpeg's own are read.
+    Without an output file ffmpeg prints it and ends with an error code.
+
+    Titles in the file come from outside, so only lines that begin as ffmpeg's own are read.
     """
-    _, output = await ffmpeg.run(*_read(source))
+    _, output = await ffmpeg.run(*_input_arguments(source))
     length = re.search(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+)", output, re.MULTILINE)
     picture = re.search(r"^  Stream #0:\d.*?: Video: .*?\b(\d{2,5})x(\d{2,5})\b.*", output, re.MULTILINE)
     if length is None or picture is None:
@@ -183,7 +191,7 @@ async def _probe(ffmpeg: Ffmpeg, source: Path) -> _Film:
     rate = re.search(r"([\d.]+) fps", picture[0])
     sound = re.search(r"^  Stream #0:\d.*?: Audio: (\w+)(?:.* (\d+) kb/s)?", output, re.MULTILINE)
     hours, minutes, seconds = length.groups()
-    # The last one: what the container says goes before what the codec says.
+    # The last one is the container's. It overrides the codec's.
     aspect = re.findall(r"\bSAR (\d+):(\d+)", picture[0])
     across, down = map(int, aspect[-1]) if aspect else (1, 1)
     size = displayed_size(int(picture[1]), int(picture[2]), across, down)
@@ -199,8 +207,8 @@ async def _probe(ffmpeg: Ffmpeg, source: Path) -> _Film:
     )
 
 
-def _plan(film: _Film, budget: int) -> _Plan:
-    """The most pixels for which the bits suffice. `budget` in bytes. Raises CannotFit."""
+def _plan_encoding(film: _Film, budget: int) -> _Plan:
+    """Choose the most pixels for which the bits suffice. `budget` in bytes. Raises CannotFit."""
     bits = int(budget * 8 / (film.seconds + _BUFFER))
     sound, sound_bits = _plan_sound(film, bits)
     bits -= sound_bits
@@ -211,15 +219,16 @@ def _plan(film: _Film, budget: int) -> _Plan:
         longer, shorter = _even(film.longer * share), _even(film.shorter * share)
         if bits / (longer * shorter * film.rate) >= _MIN_BITS_PER_PIXEL:
             break
-    # Decoding 4K alone takes as long as this preset saves, and the picture is no worse.
+    # A faster preset for 4K saves as much time as decoding 4K takes, and the picture is no worse.
     preset = "superfast" if film.shorter > _SIDES[0] else "veryfast"
     return _Plan(preset, longer, shorter, _colours(film), bits, sound)
 
 
 def _colours(film: _Film) -> str:
-    """A filter that names the colours where the film does not, as Chromium guesses them from its height.
+    """Return a filter that names the colours if the film does not.
 
-    Because the result may have another height, and the guess would be another.
+    It names what Chromium guesses from the film's height, because the result may have another height, from
+    which Chromium would guess other colours.
     """
     if film.colours_known:
         return "null"
@@ -228,7 +237,7 @@ def _colours(film: _Film) -> str:
 
 
 def _plan_sound(film: _Film, bits: int) -> tuple[tuple[str, ...], int]:
-    """ffmpeg's arguments for the sound, and the bits per second that it takes."""
+    """Return ffmpeg's arguments for the sound, and the bits per second that it takes."""
     if film.sound is None:
         return ("-an",), 0
     max_rate = min(_MAX_COPIED_AUDIO_RATE, bits // _AUDIO_PART)
@@ -238,12 +247,12 @@ def _plan_sound(film: _Film, bits: int) -> tuple[tuple[str, ...], int]:
 
 
 def _even(pixels: float) -> int:
-    """The nearest even number, because H.264 with halved colours has no odd sides; the lower one of two."""
+    """Return the nearest even number, the lower one of two: H.264 with halved colours has no odd sides."""
     return max(2, math.ceil(pixels / 2 - 0.5) * 2)
 
 
 def _scale(plan: _Plan) -> str:
-    """ffmpeg turns the picture by the display matrix before; only then it is known which side is longer."""
+    """Return the scale filter. ffmpeg turns the picture before it, so the filter compares the sides."""
     is_wide = "gt(iw*sar,ih)"
     width = f"if({is_wide},{plan.longer},{plan.shorter})"
     height = f"if({is_wide},{plan.shorter},{plan.longer})"
@@ -252,7 +261,7 @@ def _scale(plan: _Plan) -> str:
 
 async def _encode(ffmpeg: Ffmpeg, source: Path, part: Path, plan: _Plan, *, max_written: int) -> None:
     code, output = await ffmpeg.run(
-        *("-loglevel", "error", "-y", *_read(source)),
+        *("-loglevel", "error", "-y", *_input_arguments(source)),
         *("-map", "0:V:0", "-map", "0:a:0?", "-map_metadata", "-1", "-sn", "-dn", *_THREADS),
         *("-vf", f"{_scale(plan)},setsar=1,format=yuv420p,{plan.colours}"),
         *("-c:v", "libx264", "-preset", plan.preset, "-profile:v", "high", "-crf", _BEST_QUALITY),

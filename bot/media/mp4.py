@@ -1,7 +1,7 @@
-"""Is a file a whole MP4 with a picture, and what does it show? Read from box headers (ISO/IEC 14496-12).
+"""Checks whether a file is a whole MP4 with a picture, and reads what it shows (ISO/IEC 14496-12).
 
-The bytes come from a stranger, so every size is checked and the work is bounded: no sample is read, and only
-bounded pieces of tables.
+Only box headers and bounded pieces of tables are read, and no sample. The file is not trusted, so every size
+is checked.
 """
 
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ _MAX_SECONDS = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Mp4:
-    """`size` in bytes. `seconds` is None when the file does not say it, or says nonsense.
+    """A checked MP4. `size` in bytes. `seconds` is None when the file states no length, or an impossible one.
 
     `width` and `height` are in square pixels, as a player shows them: turned and stretched. `codec` is the
     name of the sample entry, such as avc1, hvc1 or av01. `plays_in_discord` is False for a codec or profile
-    of which many clients show a still only.
+    of which many clients show only a still.
     """
 
     size: int
@@ -37,7 +37,7 @@ class Mp4:
 
 @dataclass(slots=True)
 class _Layout:
-    """What is at the top level. A segment index says that the file has `announced` bytes or more."""
+    """The top-level boxes. A segment index says that the file has `announced` bytes or more."""
 
     moov: Box | None = None
     fragments: list[Box] = field(default_factory=list)
@@ -46,10 +46,10 @@ class _Layout:
 
 
 def inspect_mp4(path: Path, *, length_known: bool = True) -> Mp4:
-    """Blocking: call it off the event loop. Raises NotAnMp4, or OSError when the disk fails.
+    """Check a file. Raises NotAnMp4, Mp4CutShort, or OSError when the disk fails. Blocking.
 
-    `length_known` says that every byte that was announced has come. Without it a file that begins as an MP4
-    and is not whole was perhaps interrupted: Mp4CutShort.
+    `length_known` says that every announced byte has come. Without it a file that begins as an MP4 and is not
+    whole was perhaps interrupted: Mp4CutShort.
     """
     with path.open("rb") as file:
         try:
@@ -92,7 +92,7 @@ def _read_layout(reader: BoxReader, length_known: bool) -> _Layout:
 
 
 def _top_level(reader: BoxReader, length_known: bool) -> Iterator[Box]:
-    """The boxes of the file. What follows the last one does not matter: a line end, zeros, half a header.
+    """Yield the boxes of the file. What follows the last one is ignored: a line end, zeros, half a header.
 
     A box may be longer than the file. If it describes samples, they cannot be read. Any other box only shows
     that more was to come, unless it is known that everything came.
@@ -109,7 +109,10 @@ def _top_level(reader: BoxReader, length_known: bool) -> Iterator[Box]:
 
 
 def _find_picture(reader: BoxReader, layout: _Layout, moov: Box) -> Picture:
-    """Of the first video track with a sample. Raises NotAnMp4, Mp4CutShort if a sample is not in the file."""
+    """Return the picture of the first video track with a sample.
+
+    Raises NotAnMp4, and Mp4CutShort if a sample is not in the file.
+    """
     tracks = list(read_tracks(reader, moov))
     if all(track.picture is None for track in tracks):
         raise NotAnMp4("no video track")
@@ -135,7 +138,10 @@ def _samples_in_fragments(reader: BoxReader, fragments: list[Box], mvex: Box | N
 
 
 def _end_of_segments(reader: BoxReader, sidx: Box) -> int:
-    """The offset at which the last segment of an index ends (section 8.16.3). The top bit is no size's."""
+    """Return the offset at which the last segment of an index ends (section 8.16.3).
+
+    The top bit of an entry is not part of its size.
+    """
     long = reader.number(sidx, 0, 1) == 1
     first = reader.number(sidx, 20, 8) if long else reader.number(sidx, 16)
     after_times = 28 if long else 20
@@ -144,9 +150,9 @@ def _end_of_segments(reader: BoxReader, sidx: Box) -> int:
 
 
 def _seconds(reader: BoxReader, moov: Box) -> float | None:
-    """The length, or None: damage in it does not matter, because players tolerate it.
+    """Return the length; None when it is damaged, because players tolerate that.
 
-    A film in fragments says its length in mehd (section 8.8.2); its mvhd counts only what moov describes.
+    A film in fragments states its length in mehd (section 8.8.2); its mvhd counts only what moov describes.
     """
     mvhd, mehd = reader.find(moov, b"mvhd"), reader.find(moov, b"mvex", b"mehd")
     if mvhd is None or (mehd is None and reader.find(moov, b"mvex") is not None):
@@ -168,5 +174,5 @@ def _seconds(reader: BoxReader, moov: Box) -> float | None:
 
 
 def _width_of_times(reader: BoxReader, box: Box) -> int:
-    """Bytes of a time: version 1 has 64 bits."""
+    """Return the bytes of a time: version 1 has 64 bits."""
     return 8 if reader.number(box, 0, 1) == 1 else 4

@@ -1,4 +1,4 @@
-"""Reads the boxes of an MP4 (ISO/IEC 14496-12, section 4.2). The work is bounded: a stranger wrote them."""
+"""Reads the boxes of an MP4 (ISO/IEC 14496-12, section 4.2). The work is bounded: the file is not trusted."""
 
 import os
 import struct
@@ -20,12 +20,15 @@ class NotAnMp4(ValueError):
 
 
 class Mp4CutShort(NotAnMp4):
-    """The file begins as an MP4, and more was to come."""
+    """The file begins as an MP4, and its end is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """`start`, `content` and `end` are offsets in the file; `end` may lie behind the end of the file."""
+    """A box. `start`, `content` and `end` are offsets in the file;
+
+    `end` may lie behind the end of the file.
+    """
 
     kind: bytes
     start: int
@@ -43,11 +46,11 @@ class BoxReader:
         self.size = file.seek(0, os.SEEK_END)
 
     def box_at(self, start: int, end: int) -> Box | None:
-        """The box that begins at `start`; None when no header is there, but zeros or fewer than 8 bytes."""
+        """Return the box that begins at `start`; None when zeros or fewer than 8 bytes are there."""
         if end - start < _HEADER:
             return None
         self._count_box()
-        header = self._read(start, min(_LARGE_HEADER, end - start))
+        header = self._read_bytes(start, min(_LARGE_HEADER, end - start))
         size, kind, length = int.from_bytes(header[:4]), header[4:8], _HEADER
         if size == 1:  # the size follows, in 64 bits
             length = _LARGE_HEADER
@@ -57,7 +60,7 @@ class BoxReader:
         return Box(kind, start, start + length, start + size) if size >= length else None
 
     def children(self, parent: Box, *, skip: int = 0) -> Iterator[Box]:
-        """The boxes inside `parent`, after `skip` bytes of fields.
+        """Yield the boxes inside `parent`, after `skip` bytes of fields.
 
         They end at the first damaged one, because players ignore what follows it.
         """
@@ -67,7 +70,10 @@ class BoxReader:
             start = box.end
 
     def find(self, parent: Box, *kinds: bytes) -> Box | None:
-        """The first box of `kinds[0]` in `parent`, in it the first of `kinds[1]`, and so on."""
+        """Return the first box of `kinds[0]` in `parent`, in it the first of `kinds[1]`, and so on;
+
+        None without.
+        """
         found: Box | None = parent
         for kind in kinds:
             if found is None:
@@ -76,18 +82,21 @@ class BoxReader:
         return found
 
     def field(self, box: Box, offset: int, length: int) -> bytes:
-        """`length` bytes at `offset` in the content of `box`. Raises NotAnMp4 when it is shorter."""
+        """Return `length` bytes at `offset` in the content of `box`. Raises NotAnMp4 when it is shorter."""
         start = box.content + offset
         if start + length > min(box.end, self.size):
             raise NotAnMp4(f"the {box.kind!r} box is shorter than its fields")
-        return self._read(start, length)
+        return self._read_bytes(start, length)
 
     def number(self, box: Box, offset: int, length: int = 4) -> int:
-        """The unsigned number of `length` bytes at `offset` in the content of `box`. Raises NotAnMp4."""
+        """Return the unsigned number of `length` bytes at `offset` in the content of `box`.
+
+        Raises NotAnMp4.
+        """
         return int.from_bytes(self.field(box, offset, length))
 
     def table(self, box: Box, offset: int, layout: str, count: int) -> Iterator[tuple[int, ...]]:
-        """`count` entries from `offset` in the content of `box`; `layout` is one of `struct`.
+        """Yield `count` entries from `offset` in the content of `box`; `layout` is one of `struct`.
 
         Raises NotAnMp4 when they are not all inside the box, or when all tables together are too long.
         """
@@ -99,16 +108,16 @@ class BoxReader:
             raise NotAnMp4(f"the table of the {box.kind!r} box is longer than the box")
         for first in range(0, count, _ENTRIES_PER_READ):
             entries = min(_ENTRIES_PER_READ, count - first)
-            yield from struct.iter_unpack(layout, self._read(start + first * width, entries * width))
+            yield from struct.iter_unpack(layout, self._read_bytes(start + first * width, entries * width))
 
     def _count_box(self) -> None:
         self._boxes_left -= 1
         if self._boxes_left < 0:
             raise NotAnMp4("too many boxes")
 
-    def _read(self, start: int, length: int) -> bytes:
+    def _read_bytes(self, start: int, length: int) -> bytes:
         self._file.seek(start)
         data = self._file.read(length)
-        if len(data) < length:  # somebody else shortens the file while it is read
+        if len(data) < length:  # the file is shortened while it is read
             raise NotAnMp4("the file became shorter")
         return data

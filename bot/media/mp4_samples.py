@@ -1,4 +1,4 @@
-"""Where the samples of an MP4 end in the file: from the tables in moov, and from fragments."""
+"""Finds where the samples of an MP4 end in the file: from the tables in moov, and from fragments."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _DATA_OFFSET, _SAMPLE_SIZE = 0x1, 0x200
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """`count` samples of one track; the one that lies last ends at the offset `end` of the file."""
+    """The samples of one track: `count` of them; the last one in the file ends at the offset `end`."""
 
     track: int
     count: int
@@ -23,9 +23,9 @@ class Samples:
 
 
 def samples_in_tables(reader: BoxReader, track: int, stbl: Box) -> Samples:
-    """From the sample table (ISO/IEC 14496-12, sections 8.7.3 to 8.7.5). Raises NotAnMp4.
+    """Read the sample table of a track (ISO/IEC 14496-12, sections 8.7.3 to 8.7.5). Raises NotAnMp4.
 
-    Only the chunk that lies last is measured, because each other one ends before it begins.
+    Only the chunk that lies last is measured, because all others end before it begins.
     """
     offsets, layout = reader.find(stbl, b"stco"), ">I"
     if offsets is None:
@@ -45,7 +45,10 @@ def samples_in_tables(reader: BoxReader, track: int, stbl: Box) -> Samples:
 
 
 def _samples_of_chunk(reader: BoxReader, stsc: Box, chunk: int) -> tuple[int, int]:
-    """The index of the chunk's first sample, and how many it has (section 8.7.4). Chunks count from 1."""
+    """Return the index of the chunk's first sample, and how many it has (section 8.7.4).
+
+    Chunks count from 1.
+    """
     before, per_chunk, since = 0, 0, 1
     for first_chunk, samples, _ in reader.table(stsc, 8, ">III", reader.number(stsc, 4)):
         if first_chunk < since:
@@ -58,7 +61,7 @@ def _samples_of_chunk(reader: BoxReader, stsc: Box, chunk: int) -> tuple[int, in
 
 
 def _size_of_samples(reader: BoxReader, sizes: Box, first: int, count: int) -> int:
-    """Bytes of `count` samples from the index `first`, by an stsz or stz2 box (section 8.7.3)."""
+    """Return the bytes of `count` samples from the index `first`, by an stsz or stz2 box (section 8.7.3)."""
     if sizes.kind == b"stsz":
         if same := reader.number(sizes, 4):
             return same * count
@@ -75,13 +78,13 @@ def _size_of_samples(reader: BoxReader, sizes: Box, first: int, count: int) -> i
 
 
 def default_sample_sizes(reader: BoxReader, mvex: Box) -> dict[int, int]:
-    """Bytes of a sample by track, where a fragment does not say it (trex, section 8.8.3)."""
+    """Return the bytes of a sample by track, for fragments that do not state them (trex, section 8.8.3)."""
     boxes = (box for box in reader.children(mvex) if box.kind == b"trex")
     return {reader.number(box, 4): reader.number(box, 16) for box in boxes}
 
 
 def samples_in_fragment(reader: BoxReader, moof: Box, default_sizes: Mapping[int, int]) -> Iterator[Samples]:
-    """From a movie fragment (section 8.8.7), one for each traf box. Raises NotAnMp4."""
+    """Read a movie fragment (section 8.8.7): one item for each traf box. Raises NotAnMp4."""
     following = moof.start
     for traf in reader.children(moof):
         if traf.kind == b"traf":
@@ -92,7 +95,10 @@ def samples_in_fragment(reader: BoxReader, moof: Box, default_sizes: Mapping[int
 def _samples_in_traf(
     reader: BoxReader, moof: Box, traf: Box, following: int, default_sizes: Mapping[int, int]
 ) -> tuple[Samples, int]:
-    """Also where the data of the next track begins, if that does not say it: behind this one's."""
+    """Return a traf box's samples, and the offset of the next track's data, which follows this one's.
+
+    The next track may state another offset.
+    """
     tfhd = reader.find(traf, b"tfhd")
     if tfhd is None:
         raise NotAnMp4("no tfhd box in a fragment")
@@ -103,14 +109,14 @@ def _samples_in_traf(
     default_size = fields.get(_DEFAULT_SIZE, default_sizes.get(track, 0))
     count, end, at = 0, 0, base
     for trun in (box for box in reader.children(traf) if box.kind == b"trun"):
-        samples, offset, size = _run(reader, trun, default_size)
+        samples, offset, size = _read_trun(reader, trun, default_size)
         at = (at if offset is None else base + offset) + size
         count, end = count + samples, max(end, at)
     return Samples(track, count, end), at
 
 
-def _run(reader: BoxReader, trun: Box, default_size: int) -> tuple[int, int | None, int]:
-    """How many samples a trun box has, the offset of their data if it says it, and their bytes (8.8.8)."""
+def _read_trun(reader: BoxReader, trun: Box, default_size: int) -> tuple[int, int | None, int]:
+    """Read a trun box (8.8.8): the number of samples, the offset of their data if stated, and their bytes."""
     flags, count = reader.number(trun, 1, 3), reader.number(trun, 4)
     fields, start = _optional_fields(reader, trun, 8, flags, _TRUN_FIELDS)
     offset = fields.get(_DATA_OFFSET)
@@ -127,7 +133,7 @@ def _run(reader: BoxReader, trun: Box, default_size: int) -> tuple[int, int | No
 def _optional_fields(
     reader: BoxReader, box: Box, offset: int, flags: int, fields: tuple[tuple[int, int], ...]
 ) -> tuple[dict[int, int], int]:
-    """The numbers that `flags` announce, by flag, and the offset of what follows them."""
+    """Return the numbers that `flags` announce, by flag, and the offset of what follows them."""
     found = {}
     for flag, length in fields:
         if flags & flag:

@@ -1,4 +1,4 @@
-"""The tracks of an MP4: their samples, and what the picture of a video track looks like."""
+"""The tracks of an MP4: their samples, and the picture of a video track."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ _COMMON_PROFILES = frozenset({66, 77, 100})
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """`width` and `height` in square pixels, as a player shows them; `codec` is the sample entry's name.
+    """The picture of a video track; `width` and `height` in square pixels, as a player shows them.
 
-    `plays_in_discord` is False when clients are known to show a still, or when it is not known.
+    `codec` is the sample entry's name. `plays_in_discord` is False when clients are known to show only a
+    still, or when it is unknown.
     """
 
     width: int
@@ -28,7 +29,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """`picture` is None for everything but video."""
+    """One track; `picture` is None for everything but video."""
 
     id: int
     samples: Samples
@@ -36,7 +37,7 @@ class Track:
 
 
 def read_tracks(reader: BoxReader, moov: Box) -> Iterator[Track]:
-    """Every track with a header (tkhd). Raises NotAnMp4 when a box is shorter than its fields say."""
+    """Yield every track with a header (tkhd). Raises NotAnMp4 when a box is shorter than its fields say."""
     mvhd = reader.find(moov, b"mvhd")
     film_turned = mvhd is not None and _is_turned(reader, mvhd, 36)
     for trak in reader.children(moov):
@@ -51,12 +52,12 @@ def _read_track(reader: BoxReader, trak: Box, tkhd: Box, film_turned: bool) -> T
         return Track(number, Samples(number, 0, 0), None)
     picture, hdlr = None, reader.find(trak, b"mdia", b"hdlr")
     if hdlr is not None and reader.field(hdlr, 8, 4) == b"vide":
-        picture = _picture(reader, stbl, film_turned ^ _is_turned(reader, tkhd, 40))
+        picture = _read_picture(reader, stbl, film_turned ^ _is_turned(reader, tkhd, 40))
     return Track(number, samples_in_tables(reader, number, stbl), picture)
 
 
-def _picture(reader: BoxReader, stbl: Box, turned: bool) -> Picture | None:
-    """From the first sample entry; None when there is none."""
+def _read_picture(reader: BoxReader, stbl: Box, turned: bool) -> Picture | None:
+    """Read the first sample entry; None when there is none."""
     stsd = reader.find(stbl, b"stsd")
     entry = None if stsd is None else next(reader.children(stsd, skip=8), None)
     if entry is None:
@@ -72,9 +73,10 @@ def _picture(reader: BoxReader, stbl: Box, turned: bool) -> Picture | None:
 
 
 def displayed_size(width: int, height: int, across: int, down: int) -> tuple[int, int]:
-    """Width and height in square pixels of a picture whose pixels are `across` wide and `down` high.
+    """Return width and height in square pixels of a picture with pixels `across` wide and `down` high.
 
-    One side becomes longer and none shorter, as in mpv, VLC and Chromium. Zeros say nothing (12.1.4).
+    One side becomes longer and none shorter, as in mpv, VLC and Chromium. Zeros mean that nothing is stated
+    (12.1.4).
     """
     if across == 0 or down == 0:
         return width, height
@@ -84,14 +86,14 @@ def displayed_size(width: int, height: int, across: int, down: int) -> tuple[int
 
 
 def _plays_in_discord(reader: BoxReader, codec: str, avcc: Box | None) -> bool:
-    """H.264 of a common profile, which is the second byte of avcC (ISO/IEC 14496-15, section 5.3.3)."""
+    """Whether it is H.264 of a common profile, the second byte of avcC (ISO/IEC 14496-15, section 5.3.3)."""
     return codec in _H264 and avcc is not None and reader.number(avcc, 1, 1) in _COMMON_PROFILES
 
 
 def _is_turned(reader: BoxReader, header: Box, offset: int) -> bool:
     """Whether the matrix of an mvhd or tkhd box turns by 90 or 270 degrees: a b u, c d v, x y w (6.2.2).
 
-    `offset` is where it is in version 0; the times of version 1 take twelve bytes more.
+    `offset` is its place in version 0; the times of version 1 take twelve bytes more.
     """
     try:
         offset += 12 if _has_long_times(reader, header) else 0
@@ -102,5 +104,5 @@ def _is_turned(reader: BoxReader, header: Box, offset: int) -> bool:
 
 
 def _has_long_times(reader: BoxReader, header: Box) -> bool:
-    """Version 1 of a full box has times of 64 bits."""
+    """Whether a full box is of version 1, which has times of 64 bits."""
     return reader.number(header, 0, 1) == 1

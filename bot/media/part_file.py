@@ -1,8 +1,8 @@
 """A download on the disk: written beside its destination, checked, renamed when it is whole.
 
-What was broken off stays, so that the next try, also of another process, can go on with it. Everything that
-touches the disk runs in a thread and is waited for even when the caller is cancelled: closing or removing a
-file under a running write would fail, or leave the file behind.
+The part of an interrupted download stays, so that the next try can resume it, also in another process.
+Everything that touches the disk runs in a thread, and is waited for even when the caller is cancelled.
+Otherwise a file would be closed or removed during a write, which fails or leaves the file behind.
 """
 
 import asyncio
@@ -11,8 +11,6 @@ import errno
 import json
 import os
 import secrets
-import shutil
-import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,17 +21,16 @@ from filelock import lock_descriptor
 
 from bot.aio import finish
 from bot.core.errors import StorageUnavailable
+from bot.media.disk_space import DiskSpace
 from bot.media.mp4 import Mp4, inspect_mp4
 
-# One thread hop per MiB: often enough to bound memory, seldom enough to cost nothing.
+# Bytes that are written by one call in a thread: few enough for memory, many enough for speed.
 _PIECE: Final = 1 << 20
-# How much is written between two looks at the disk's free space.
+# Bytes that are written between two checks of the free space.
 _CHECK_EVERY: Final = 4 << 20
-# Left free for the database and the logs, which must go on when a video does not fit.
-RESERVE = 64 << 20
 # Windows cannot rename or remove an open file; elsewhere it stays open, because closing it ends its lock.
 _CLOSED_FIRST: Final = os.name == "nt"
-# What a file system says that has no locks: each download there has a part of its own.
+# Errors of a file system without locks. Each download there uses a private part.
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 
 _Result = TypeVar("_Result")
@@ -41,10 +38,10 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What a part file holds the beginning of (RFC 9110, 3.2).
+    """The video that a part file holds the beginning of (RFC 9110, 3.2).
 
-    `link` is a digest of the link, `validator` what If-Range may carry (None: the part cannot be resumed),
-    `length` in bytes, None when the host did not tell it.
+    `link` is a digest of the link. `validator` is what If-Range may carry (None: the part cannot be resumed).
+    `length` is in bytes, None when the host did not state it.
     """
 
     link: str
@@ -58,7 +55,7 @@ class Representation:
 
     @classmethod
     def from_text(cls, text: str) -> Self | None:
-        """What the file beside a part tells; None when it is damaged."""
+        """Read the file beside a part; None when it is damaged."""
         try:
             data = json.loads(text)
             link, validator, length = data["link"], data["validator"], data["length"]
@@ -68,42 +65,11 @@ class Representation:
         return cls(link, validator, length) if known and isinstance(length, int | None) else None
 
 
-class DiskSpace:
-    """The free space of a disk, less what all downloads of this process are still going to write.
-
-    Used from threads. `free` tells how many bytes the disk of a folder has left.
-    """
-
-    def __init__(self, *, reserve: int = RESERVE, free: Callable[[Path], int] | None = None) -> None:
-        self._reserve = reserve
-        self._free = free or free_bytes
-        self._promised: dict[object, int] = {}
-        self._lock = threading.Lock()
-
-    def promise(self, download: object, folder: Path, size: int) -> None:
-        """Keep `size` bytes for `download`. Raises StorageUnavailable when less than the reserve stays."""
-        with self._lock:
-            others = sum(self._promised.values()) - self._promised.get(download, 0)
-            if self._free(folder) < others + size + self._reserve:
-                raise StorageUnavailable("There is not enough room on the disk for the video.")
-            self._promised[download] = size
-
-    def written(self, download: object, size: int) -> None:
-        """Of what was promised, `size` bytes are on the disk now."""
-        with self._lock:
-            self._promised[download] = max(self._promised.get(download, 0) - size, 0)
-
-    def release(self, download: object) -> None:
-        """The download writes nothing more."""
-        with self._lock:
-            self._promised.pop(download, None)
-
-
 class PartFile:
-    """Use as `async with`: it holds the lock of the part file, and no other process writes to it.
+    """The part file of one download, used with `async with`, which locks it against other processes.
 
-    While another download has the lock, this one has a part of its own, which never stays. At the end the
-    part stays when it can be resumed; after `discard`, a full disk or `keep` nothing stays. Raises
+    While another download has the lock, this one uses a private part, which never stays. At the end the part
+    stays when it can be resumed. Nothing stays after `discard`, a full disk or `keep`. Raises
     StorageUnavailable.
     """
 
@@ -124,17 +90,17 @@ class PartFile:
 
     @property
     def size(self) -> int:
-        """How many bytes of the video are here."""
+        """How many bytes of the video are here, those in memory included."""
         return self._size
 
     @property
     def received(self) -> int:
-        """How many of them this download brought."""
+        """How many bytes this download brought."""
         return self._size - self._began_at
 
     @property
     def representation(self) -> Representation | None:
-        """What the part is the beginning of; None when nothing is known or nothing is here."""
+        """The video that the part is the beginning of; None when it is unknown or nothing is here."""
         return self._representation
 
     async def __aenter__(self) -> Self:
@@ -155,11 +121,11 @@ class PartFile:
         await _on_disk(self._close)
 
     async def begin(self, representation: Representation, at: int) -> None:
-        """Keep the first `at` bytes; what is written next are bytes of `representation` from there on."""
+        """Keep the first `at` bytes; the next writes are bytes of `representation` from there on."""
         await _on_disk(lambda: self._begin(representation, at))
 
     async def write(self, chunk: bytes) -> None:
-        """Goes to the disk in pieces; at most one piece and one chunk are in memory."""
+        """Add bytes. They go to the disk in pieces, so at most one piece and one chunk are in memory."""
         self._pending.append(chunk)
         self._pending_size += len(chunk)
         self._size += len(chunk)
@@ -167,21 +133,21 @@ class PartFile:
             await _on_disk(self._flush)
 
     async def keep(self) -> Mp4:
-        """The destination appears only after the bytes are safe and checked.
+        """Check the file, and rename it to the destination once its bytes are safe on the disk.
 
-        Raises NotAnMp4, Mp4CutShort if bytes are missing and nobody had said how many there would be.
+        Raises NotAnMp4, and Mp4CutShort if bytes are missing of a file of unknown length.
         """
         return await _on_disk(self._finish)
 
     def discard(self) -> None:
-        """Leave nothing behind: these bytes are of no use."""
+        """Leave nothing behind, because these bytes are of no use."""
         self._discarded = True
         self._began_at = self._size
 
     def _open(self) -> None:
         self._file = _open_locked(self._path)
         if self._file is None:
-            # Its process may be frozen for as long as it likes: this download has a part of its own.
+            # This download uses a private part, because the lock's process may be frozen.
             self._path, self._sidecar = _private_paths(self._destination)
             self._is_private = True
             self._file = self._path.open("xb")
@@ -197,7 +163,7 @@ class PartFile:
             return None
 
     def _begin(self, representation: Representation, at: int) -> None:
-        """The file is cut before the sidecar is written: a crash between the two leaves no wrong pair."""
+        """Cut the file, then write the sidecar. In this order a crash in between leaves no wrong pair."""
         self._opened.truncate(at)
         self._size = self._began_at = self._checked_to = at
         self._promise(0 if representation.length is None else representation.length - at)
@@ -208,7 +174,7 @@ class PartFile:
         self._disk.promise(self, self._path.parent, size)
 
     def _flush(self) -> None:
-        """Write what is pending; every few MiB, see first whether there is still room for the rest."""
+        """Write the pending bytes. Every few MiB check first whether the disk has space for the rest."""
         piece, self._pending = self._pending, []
         size, self._pending_size = self._pending_size, 0
         if not piece:
@@ -229,14 +195,17 @@ class PartFile:
         found = inspect_mp4(self._path, length_known=known)
         if _CLOSED_FIRST:
             self._opened.close()
-        # Afterwards both names may be those of another download.
+        # Before the rename, because afterwards both names may belong to another download.
         self._sidecar.unlink(missing_ok=True)
         self._path.replace(self._destination)
         self._renamed = True
         return found
 
     def _close(self) -> None:
-        """Best effort: a full disk fails again when the buffer is closed."""
+        """Close or remove the files.
+
+        Errors are ignored, because a full disk fails again when the buffer is closed.
+        """
         if self._file is None:
             return
         stays = not self._renamed and self._can_stay()
@@ -251,7 +220,7 @@ class PartFile:
         self._disk.release(self)
 
     def _can_stay(self) -> bool:
-        """Whether all that came is on the disk, and can be resumed."""
+        """Whether all bytes are on the disk, and can be resumed."""
         known = self._representation is not None and self._representation.validator is not None
         if self._discarded or self._is_private or not known or not self._size:
             return False
@@ -268,9 +237,9 @@ class PartFile:
 
 
 def _open_locked(path: Path) -> BinaryIO | None:
-    """Open for appending, and lock; None when another download has the lock, or nobody can have one.
+    """Open for appending, and lock; None when another download has the lock, or locks do not work.
 
-    Whoever had it may have renamed or removed the file meanwhile.
+    Tries again when the previous owner of the lock has renamed or removed the file meanwhile.
     """
     while True:
         file = path.open("a+b")
@@ -281,7 +250,7 @@ def _open_locked(path: Path) -> BinaryIO | None:
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         except FileNotFoundError:
-            pass
+            pass  # removed after it was opened: open the path again
         except BaseException as error:
             file.close()
             if isinstance(error, OSError) and error.errno in _NO_LOCKS:
@@ -298,7 +267,7 @@ async def _on_disk(work: Callable[[], _Result]) -> _Result:
 
 
 def part_paths(destination: Path) -> tuple[Path, Path]:
-    """The part file of `destination`, and the small file that tells what it is a part of."""
+    """Return the part file of `destination`, and the small file (sidecar) that describes it."""
     part = destination.with_name(f"{destination.name}.part")
     return part, part.with_name(f"{part.name}.json")
 
@@ -309,19 +278,8 @@ def _private_paths(destination: Path) -> tuple[Path, Path]:
 
 
 def temporary_path(destination: Path) -> Path:
-    """A new name beside `destination`. What a crash leaves there is removed by its ending, `.part`."""
+    """Return a new name beside `destination`.
+
+    After a crash the file is removed because of its ending `.part`.
+    """
     return destination.with_name(f"{destination.name}.{secrets.token_hex(8)}.part")
-
-
-def free_bytes(folder: Path) -> int:
-    """How much may be written to the disk of `folder`. Blocking. Raises StorageUnavailable."""
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError as error:
-        raise StorageUnavailable(f"The disk cannot be looked at ({error.strerror}).") from error
-
-
-def check_disk_space(folder: Path, size: int) -> None:
-    """Raises StorageUnavailable when `size` bytes more would leave too little space. Blocking."""
-    if free_bytes(folder) < size + RESERVE:
-        raise StorageUnavailable("There is not enough room on the disk for the video.")

@@ -1,1 +1,1 @@
-"""The video API: asking about a task, reading what it says, fetching the video."""
+"""The video API: polling a task, reading the reply, downloading the video."""

@@ -1,4 +1,4 @@
-"""Reads the body of one answer within limits: silence, the least speed, and the end of the link."""
+"""Reads the body of one answer within limits: longest silence, lowest speed, end of the link."""
 
 import asyncio
 import math
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import aiohttp
 
-# The least speed is looked at in steps of this part of the window, so that little has to be remembered.
+# The window moves in this number of steps, so that few byte counts have to be kept.
 _STEPS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class TransferLimits:
-    """Seconds, and bytes per second.
+    """Limits of one download, in seconds and bytes per second.
 
-    `header_timeout`: from the name's look-up to the last header, over all redirects. `stall_timeout`: without
-    a byte of the body. `least_speed`: on average over any `speed_window`. `least_total`: what a download may
-    take in all even when its link ends sooner.
+    `header_timeout`: from the name's look-up to the last header, over all redirects. `stall_timeout`: the
+    longest time without a byte of the body. `least_speed`: on average over any `speed_window`. `least_total`:
+    the time that a download may take even when its link ends sooner.
     """
 
     header_timeout: float = 30.0
@@ -28,10 +28,10 @@ class TransferLimits:
 
 
 class LeastSpeed:
-    """Says until when the next bytes must come, so that no window has fewer than `speed` times its length.
+    """Computes when a transfer is too slow: when a window received fewer than `speed` bytes a second.
 
-    Nothing more assumed to come, a window that ends at t holds what came after t - window. It holds too
-    little once the first byte of the newest `needed` bytes has left it.
+    If nothing more comes, a window that ends at t holds what came after t - window. It holds too little when
+    the first byte of the newest `needed` bytes has left it.
     """
 
     def __init__(self, speed: float, window: float) -> None:
@@ -42,7 +42,7 @@ class LeastSpeed:
         self._marks = deque([(0.0, 0)])
 
     def add(self, size: int, now: float) -> None:
-        """`size` bytes came; `now` is in seconds since the start and never falls."""
+        """Count `size` bytes that came at `now`, in seconds since the start; it never falls."""
         self._received += size
         step = math.ceil(now * _STEPS / self._window) * self._window / _STEPS
         if step == self._marks[-1][0]:
@@ -53,16 +53,16 @@ class LeastSpeed:
 
     @property
     def deadline(self) -> float:
-        """In seconds since the start."""
+        """When the transfer is too slow if nothing more comes, in seconds since the start."""
         return self._marks[0][0] + self._window
 
 
 class TooSlow(TimeoutError):
-    """A limit was reached; the message says which."""
+    """A limit of the transfer was reached; the message says which."""
 
 
 class BodyReader:
-    """The chunks of one body. Time in which nobody reads does not count against the host."""
+    """Reads one body in chunks. Only the time spent waiting for bytes counts against the host."""
 
     def __init__(self, content: aiohttp.StreamReader, limits: TransferLimits, ends_at: float) -> None:
         """`ends_at` is the end of the whole download, by the clock of the event loop."""
@@ -75,7 +75,10 @@ class BodyReader:
         self._broken: Exception | None = None
 
     async def chunk(self) -> bytes:
-        """What has come, at least one byte; empty at the end. Raises TooSlow and what aiohttp raises."""
+        """Return what has come, at least one byte; empty at the end.
+
+        Raises TooSlow, and what aiohttp raises.
+        """
         if self._broken is not None:
             raise self._broken
         before = self._loop.time()
@@ -101,10 +104,10 @@ class BodyReader:
         )
 
     def _rest(self, error: Exception) -> bytes:
-        """What had come before the connection broke, at most two read buffers; raises `error` without any.
+        """Return what came before the connection broke, at most two read buffers; raises `error` without any.
 
-        aiohttp raises first and keeps these bytes to itself, so that a host that breaks off again and again
-        would never get further.
+        aiohttp raises first and keeps these bytes. Without them a download from a host that breaks off again
+        and again would never get further.
         """
         self._content.set_exception(None)  # type: ignore[arg-type]
         rest = self._content.read_nowait()
@@ -114,7 +117,7 @@ class BodyReader:
         return rest
 
     async def first(self, size: int) -> bytes:
-        """All that has come once there are `size` bytes; fewer only when the body is shorter."""
+        """Return all that has come once it is `size` bytes; fewer only when the body is shorter."""
         data = await self.chunk()
         while len(data) < size and (more := await self.chunk()):
             data += more

@@ -7,8 +7,8 @@ import aiohttp
 from pydantic import SecretStr
 from yarl import URL
 
+from bot.core.answers import Answer, AnswerKind
 from bot.core.masking import STARS
-from bot.core.verdicts import Answer, AnswerKind
 from bot.core.version import NAME, VERSION
 from bot.network_errors import describe_network_error
 from bot.veo.reply import read_reply
@@ -24,7 +24,7 @@ _KEEP_ALIVE = 75.0
 
 
 def open_api_session(*, connections: int) -> aiohttp.ClientSession:
-    """A session for the video API alone: no cookies, no proxy settings from the environment."""
+    """Open a session for the video API alone: no cookies, no proxy settings from the environment."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=_KEEP_ALIVE),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -35,7 +35,7 @@ def open_api_session(*, connections: int) -> aiohttp.ClientSession:
 
 
 class VideoApiClient:
-    """The session belongs to the caller, who closes it. Nothing is retried in here."""
+    """Client of the video API. It never retries, and the caller closes its session."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class VideoApiClient:
         self._timeout = timeout
 
     async def poll(self, task_id: str) -> Answer:
-        """What the API says about one task. Trouble on the way is an answer as well: silence."""
+        """Poll one task. A failure of the network is an answer as well: SILENCE."""
         url = URL(self._results + quote(task_id, safe="", errors="replace"), encoded=True)
         try:
             # A followed redirect would carry the key to another host.
@@ -69,7 +69,7 @@ class VideoApiClient:
         return self._without_key(read_reply(response.status, response.headers, body, task_id))
 
     def _without_key(self, answer: Answer) -> Answer:
-        """Some services repeat our key in their refusal; it must not reach a log or a chat."""
+        """Mask our key. Some services repeat it in their refusal, and it must not reach a log or a chat."""
         if not self._key or self._key not in f"{answer.words}{answer.where}":
             return answer
         words = answer.words.replace(self._key, STARS) if answer.words else None
@@ -77,7 +77,7 @@ class VideoApiClient:
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    """The body; None when it is larger than any status reply."""
+    """Return the body; None when it is larger than any status reply."""
     body = await response.content.readany()
     while not response.content.at_eof():
         if len(body) > _MAX_BODY:

@@ -1,8 +1,8 @@
 """Downloads the finished video from an untrusted host to our disk.
 
 Everything is bounded: addresses (public_address.py), redirects, bytes, time and speed (body.py), memory, disk
-(part_file.py). host_answers.py says what an answer means. The API's key never travels to the video's host,
-because this module has a session of its own and does not know the key.
+(disk_space.py). host_answers.py says what an answer means. The API's key never travels to the video's host,
+because this module has a separate session and does not know the key.
 """
 
 import asyncio
@@ -18,8 +18,9 @@ from yarl import URL
 
 from bot.core.errors import CourierError, DownloadFailed, DownloadInterrupted, LinkRefused, VideoUnusable
 from bot.core.problems import ProblemCode
+from bot.media.disk_space import DiskSpace
 from bot.media.mp4 import Mp4, Mp4CutShort, NotAnMp4
-from bot.media.part_file import DiskSpace, PartFile, Representation
+from bot.media.part_file import PartFile, Representation
 from bot.network_errors import describe_network_error
 from bot.veo.body import BodyReader, TooSlow, TransferLimits
 from bot.veo.client import USER_AGENT
@@ -50,7 +51,7 @@ OnProgress = Callable[[int], None]
 def open_download_session(
     *, allow_loopback: bool, networks: Networks = (), resolver: PublicResolver | None = None
 ) -> aiohttp.ClientSession:
-    """One connection per request: each resolves the name anew, and PublicResolver judges the result."""
+    """Open a session that resolves the name for each request anew; PublicResolver checks the result."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             resolver=resolver or PublicResolver(allow_loopback=allow_loopback, networks=networks),
@@ -69,7 +70,7 @@ def open_download_session(
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The answer to a request for the bytes from `start` on; `first` was read of its body."""
+    """The answer to a request for the bytes from `start` on; `first` is the beginning of its body."""
 
     response: aiohttp.ClientResponse
     body: BodyReader
@@ -87,12 +88,12 @@ class _Answer:
 
     @property
     def is_useless(self) -> bool:
-        """Whether the part must begin anew, and this body is not its beginning."""
+        """Whether the download must begin at byte 0, and this body does not."""
         return self.reaction is HostReaction.RESTART and (self.range is None or not self.range.whole)
 
 
 class VideoDownloader:
-    """The session belongs to the caller and must come from `open_download_session`."""
+    """Downloads videos over a session from `open_download_session`, which the caller closes."""
 
     def __init__(
         self,
@@ -116,10 +117,11 @@ class VideoDownloader:
     ) -> Mp4:
         """Download `url` to `destination`, which is then complete and checked, or untouched.
 
-        What an earlier call brought is gone on with where the host can (RFC 9110, 14.2 and 13.1.5). The
-        download ends after `timeout` seconds, but not before `limits.least_total`. `on_progress` is called
-        for each chunk with the number of bytes that are here; what it raises ends the download, keeps the
-        part file, and passes through.
+        An interrupted download is resumed if the host can do so (RFC 9110, 14.2 and 13.1.5). The download
+        ends after `timeout` seconds, but not before `limits.least_total`. `on_progress` is called for each
+        chunk with the number of bytes that are here; what it raises ends the download, keeps the part file,
+        and passes through.
+
         Raises DownloadInterrupted, LinkRefused, StorageUnavailable or VideoUnusable.
         """
         link = parse_link(url)
@@ -133,25 +135,25 @@ class VideoDownloader:
 
     async def _transfer(self, link: URL, part: PartFile, ends_at: float, on_progress: OnProgress) -> Mp4:
         digest = _digest(link)
-        answer = await self._ask(link, part, _resume_at(part, digest), ends_at)
+        answer = await self._request(link, part, _resume_at(part, digest), ends_at)
         try:
             if answer.is_useless:
                 answer.response.close()
-                answer = await self._ask(link, part, 0, ends_at)
-            self._check(answer, part)
-            await _begin(answer, part, digest)
+                answer = await self._request(link, part, 0, ends_at)
+            self._raise_for_reaction(answer, part)
+            await _begin_part(answer, part, digest)
             await self._receive(answer, part, on_progress)
         finally:
             answer.response.close()
-        return await _keep(part)
+        return await _check_and_keep(part)
 
-    async def _ask(self, link: URL, part: PartFile, start: int, ends_at: float) -> _Answer:
-        """Ask for the bytes from `start` on, and read as much of the answer as is needed to judge it."""
+    async def _request(self, link: URL, part: PartFile, start: int, ends_at: float) -> _Answer:
+        """Request the bytes from `start` on, and read as much of the answer as is needed to judge it."""
         held = part.representation if start else None
         response = await self._headers_in_time(link, _range_headers(held, start), part)
         try:
             body = BodyReader(response.content, self._limits, ends_at)
-            first = await _read(body.first(MP4_HEAD)) if response.status in VIDEO_STATUSES else b""
+            first = await _read_body(body.first(MP4_HEAD)) if response.status in VIDEO_STATUSES else b""
         except BaseException:
             response.close()
             raise
@@ -168,18 +170,21 @@ class VideoDownloader:
     async def _headers_in_time(
         self, link: URL, headers: dict[str, str], part: PartFile
     ) -> aiohttp.ClientResponse:
-        """The answer, as far as its headers. aiohttp skips any number of 1xx answers; the time ends them."""
+        """Return the answer once its headers are here.
+
+        The time is limited, because aiohttp skips all 1xx answers.
+        """
         try:
             async with asyncio.timeout(self._limits.header_timeout):
-                return await self._open(link, headers)
+                return await self._send_request(link, headers)
         except VideoUnusable:
             part.discard()
             raise
         except _FAILURES as error:
-            raise _failed(error) from error
+            raise _download_error(error) from error
 
-    async def _open(self, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        """Follow redirects here and not in aiohttp, because each hop must be judged."""
+    async def _send_request(self, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """Send the request and follow redirects here, not in aiohttp, because each hop must be checked."""
         for _ in range(_MAX_REDIRECTS + 1):
             check_link(url, allow_loopback=self._allow_loopback, networks=self._networks)
             response = await self._session.get(url, headers=headers, allow_redirects=False)
@@ -190,8 +195,8 @@ class VideoDownloader:
             url = next_hop(url, location)
         raise LinkRefused("The video's host redirects too often.", code=ProblemCode.LINK_REDIRECTED)
 
-    def _check(self, answer: _Answer, part: PartFile) -> None:
-        """Raises what the reaction stands for."""
+    def _raise_for_reaction(self, answer: _Answer, part: PartFile) -> None:
+        """Raise the exception of the reaction, if it has one."""
         status, wait = answer.response.status, retry_after(answer.response.headers)
         message = f"The video's host answered {status}."
         if answer.reaction is HostReaction.TRY_LATER:
@@ -204,7 +209,7 @@ class VideoDownloader:
             raise LinkRefused(message, retry_after=wait, status=status)
 
     async def _receive(self, answer: _Answer, part: PartFile, on_progress: OnProgress) -> None:
-        """aiohttp raises ClientPayloadError when fewer bytes come than Content-Length told."""
+        """Write the body. aiohttp raises ClientPayloadError when it is shorter than its Content-Length."""
         if part.size:
             on_progress(part.size)
         chunk = answer.first
@@ -213,7 +218,7 @@ class VideoDownloader:
                 raise self._too_large(part, None)
             await part.write(chunk)
             on_progress(part.size)
-            chunk = await _read(answer.body.chunk())
+            chunk = await _read_body(answer.body.chunk())
 
     def _too_large(self, part: PartFile, size: int | None) -> VideoUnusable:
         part.discard()
@@ -222,15 +227,19 @@ class VideoDownloader:
 
 
 def _digest(link: URL) -> str:
-    """Of the link without its query, where a signature is: two links to one file have it in common."""
+    """Return a digest of the link without its query.
+
+    Links to one file differ in the query, where a signature is.
+    """
     return hashlib.sha256(str(link.with_query(None).with_fragment(None)).encode()).hexdigest()
 
 
 def _resume_at(part: PartFile, digest: str) -> int:
-    """From which byte on to ask.
+    """Return the first byte to request.
 
-    Of a part that lacks nothing the last byte is asked for again, so that the host can confirm the rest.
-    Only an ETag shows that another link leads to the same file.
+    Of a complete part the last byte is requested again, so that the host can confirm the rest. With another
+    link only a part with an ETag is resumed, because only an ETag shows that both links lead to the same
+    file.
     """
     held = part.representation
     if held is None or held.validator is None or (held.link != digest and not held.has_etag):
@@ -246,7 +255,7 @@ def _range_headers(held: Representation | None, start: int) -> dict[str, str]:
     return {"Range": f"bytes={start}-", "If-Range": held.validator}
 
 
-async def _begin(answer: _Answer, part: PartFile, digest: str) -> None:
+async def _begin_part(answer: _Answer, part: PartFile, digest: str) -> None:
     held = part.representation
     if answer.reaction is HostReaction.TAKE and answer.start and held is not None:
         goes_on = replace(held, link=digest, length=held.length or answer.length)
@@ -256,25 +265,25 @@ async def _begin(answer: _Answer, part: PartFile, digest: str) -> None:
         await part.begin(Representation(digest, validator, answer.length), 0)
 
 
-async def _read(reading: Awaitable[bytes]) -> bytes:
+async def _read_body(reading: Awaitable[bytes]) -> bytes:
     try:
         return await reading
     except _FAILURES as error:
-        raise _failed(error) from error
+        raise _download_error(error) from error
 
 
-def _failed(error: Exception) -> CourierError:
-    """Only the kind of error is named: its text may hold the link, which may hold a signature."""
+def _download_error(error: Exception) -> CourierError:
+    """Make our exception of a failure. It names only the kind of error, whose text may hold a signed link."""
     reaction = read_host_failure(error)
     if reaction is HostReaction.NEVER:
         return VideoUnusable(ProblemCode.LINK_UNUSABLE)
     reason = str(error) if isinstance(error, TooSlow) else describe_network_error(error)
-    message = f"The video stopped on its way ({reason})."
+    message = f"The download was interrupted ({reason})."
     return LinkRefused(message) if reaction is HostReaction.ODD else DownloadInterrupted(message)
 
 
-async def _keep(part: PartFile) -> Mp4:
-    """Check the file. Without a length only its boxes show whether the connection broke."""
+async def _check_and_keep(part: PartFile) -> Mp4:
+    """Check the file and keep it. Without a length only its boxes show whether the connection broke."""
     length = None if part.representation is None else part.representation.length
     if length is not None and part.size != length:
         if part.size > length:

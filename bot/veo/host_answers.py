@@ -1,7 +1,7 @@
-"""What a video host's answer means for the download: one pure function for answers, one for failures.
+"""Decides what a video host's answer means for the download: a pure function for answers, one for failures.
 
-Status codes, Content-Range and If-Range are those of RFC 9110 (14.2, 14.4, 13.1.5, 15.3.7). The host is a
-stranger: every status, header and exception that is not named here has a reaction as well.
+Status codes, Content-Range and If-Range are those of RFC 9110 (14.2, 14.4, 13.1.5, 15.3.7). The host is not
+trusted: every status, header and exception that is not named here has a reaction as well.
 """
 
 import re
@@ -22,9 +22,9 @@ MP4_HEAD: Final = 8
 
 # The answers whose body can be the video.
 VIDEO_STATUSES: Final = frozenset({200, 203, 206})
-# These are about this moment, not about the link.
+# These concern the moment, not the link.
 _TRANSIENT = frozenset({408, 425, 429})
-# These can be about the Range or If-Range header alone.
+# These can concern the Range or If-Range header alone.
 _ABOUT_THE_RANGE = frozenset({400, 412, 416})
 _CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*", re.ASCII | re.IGNORECASE)
 _CONTENT_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
@@ -37,22 +37,22 @@ class HostReaction(StrEnum):
     """What the downloader does with an answer."""
 
     TAKE = "take"
-    """The body is the video, from its first byte or from the byte that was asked for."""
+    """The body is the video, from its first byte or from the byte that was requested."""
     RESTART = "restart"
     """The bytes of the part file are of no use: begin at byte 0."""
     TRY_LATER = "try_later"
-    """The network or the host is in trouble at this moment."""
+    """The network or the host failed for the moment."""
     ODD = "odd"
-    """The host answers, and not with the video: often for ever, sometimes not yet."""
+    """The host answered without the video: often for ever, sometimes only for now."""
     NEVER = "never"
     """No later answer can help."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyRange:
-    """Which bytes of the video a body holds: from `start` on, `whole` when it is all of them.
+    """The bytes of the video that a body holds: from `start` on; `whole` when it is all of them.
 
-    `length` is the video's, None when the answer does not tell it.
+    `length` is the video's, None when the answer does not state it.
     """
 
     start: int
@@ -61,7 +61,7 @@ class BodyRange:
 
 
 def body_range(status: int, headers: Mapping[str, str]) -> BodyRange | None:
-    """None for a status without a video's body, and for a 206 that does not say which bytes it holds."""
+    """Return the bytes that a body holds; None for a status without a video and for an unclear 206."""
     if status not in VIDEO_STATUSES:
         return None
     if status != 206:
@@ -77,7 +77,7 @@ def body_range(status: int, headers: Mapping[str, str]) -> BodyRange | None:
 
 
 def validator_of(headers: Mapping[str, str]) -> str | None:
-    """What If-Range may carry: a strong ETag, or a strong date where there is no ETag (13.1.5)."""
+    """Return what If-Range may carry: a strong ETag, or a strong date if there is no ETag (13.1.5)."""
     etag = header(headers, "ETag")
     if _is_encoded(headers):
         return None  # the bytes in the part file are not those that the host counts
@@ -99,9 +99,10 @@ def read_host_answer(
     part: Representation | None = None,
     max_bytes: int | None = None,
 ) -> HostReaction:
-    """The reaction to an answer of which `first_bytes` were read: MP4_HEAD of them, fewer only at its end.
+    """Return the reaction to an answer whose body begins with `first_bytes`.
 
-    With `resumed_at`, bytes from there on were asked for, for a part file that holds `part`.
+    These are MP4_HEAD bytes, fewer only when the body is shorter. `resumed_at` is the first byte that was
+    requested, for a part file that holds `part`.
     """
     if status in _TRANSIENT or 500 <= status < 600:
         return HostReaction.TRY_LATER
@@ -119,11 +120,11 @@ def read_host_answer(
 
 
 def read_host_failure(error: BaseException) -> HostReaction:
-    """The reaction to an exception of aiohttp, ssl, socket, or of our own checks of an address."""
+    """Return the reaction to an exception of aiohttp, ssl, socket, or of our own checks of an address."""
     if isinstance(error, (LinkRefused, aiohttp.TooManyRedirects)):
         return HostReaction.ODD
     if isinstance(error, (VideoUnusable, aiohttp.InvalidURL, UnicodeError)):
-        return HostReaction.NEVER  # UnicodeError: a name that cannot be written on the wire
+        return HostReaction.NEVER  # UnicodeError: a host name that cannot be encoded
     return HostReaction.TRY_LATER
 
 
@@ -135,7 +136,7 @@ def _read_rest(
     part: Representation | None,
     max_bytes: int | None,
 ) -> HostReaction:
-    """The reaction to a 206 that should go on at `resumed_at`."""
+    """Return the reaction to a 206 that should continue at `resumed_at`."""
     if body is None or body.start != resumed_at or _is_encoded(headers):
         return HostReaction.RESTART
     if part is not None and not _is_same(part, body, headers):
@@ -146,7 +147,7 @@ def _read_rest(
 
 
 def _is_same(part: Representation, body: BodyRange, headers: Mapping[str, str]) -> bool:
-    """Whether the rest belongs to what the part file holds, also from a host that ignores If-Range.
+    """Whether the rest belongs to the part file. Hosts that ignore If-Range are checked as well.
 
     A 206 must repeat the ETag (15.3.7), but need not repeat Last-Modified.
     """
@@ -167,7 +168,7 @@ def _is_mp4(first_bytes: bytes) -> bool:
 
 
 def _content_length(headers: Mapping[str, str]) -> int | None:
-    """The length of what will be written: an encoded body has another one on the wire."""
+    """Return the length of the body; None for an encoded one, because its length on the wire is another."""
     text = (header(headers, "Content-Length") or "").strip()
     return int(text) if _CONTENT_LENGTH.fullmatch(text) and not _is_encoded(headers) else None
 

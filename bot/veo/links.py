@@ -1,4 +1,4 @@
-"""Finds the link of the finished video in a reply: in its documented place, or as the only one."""
+"""Finds the link of the finished video in a reply: under a documented key, or as the only link."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-# Documented, and what other models of the same endpoint fill in (video-api.md, 2).
+# `video_url` is documented; other models of the same endpoint fill in the other keys.
 _LINK_KEYS = ("video_url", "result_url", "videoUrl", "resultUrl")
 _MAX_DEPTH = 6
 _MAX_TEXTS = 200
@@ -17,7 +17,7 @@ _OTHER_ENDING = re.compile(
     r"\.(?:png|jpe?g|webp|gif|bmp|svg|heic|avif|tiff?|ico|json|txt|html?|xml|pdf|mp3|wav|m4a|aac|srt|vtt|zip)$",
     re.IGNORECASE,
 )
-# Keys of pictures, and of what was sent to the API rather than made by it.
+# Keys of pictures, and of what was sent to the API instead of made by it.
 _OTHER_KEY = re.compile(
     r"image|img|pic|cover|thumb|poster|frame|preview|avatar|logo|icon|audio|sound|subtitle|caption"
     r"|input|request|param|prompt|reference|callback|webhook|doc|help|status_url|cancel|polling"
@@ -27,12 +27,12 @@ _OTHER_KEY = re.compile(
 
 
 def own_link(task: Mapping[str, Any]) -> str | None:
-    """The link in its documented place."""
+    """Return the link under a documented key; None without one."""
     return next((link for key in _LINK_KEYS for link in _links(task.get(key), _MAX_DEPTH)), None)
 
 
 def video_link(task: Mapping[str, Any]) -> str | None:
-    """The http(s) link of the video; None when there is none, or several and no way to tell which."""
+    """Return the http(s) link of the video; None when there is none, or several and no way to tell which."""
     if link := own_link(task):
         return link
     found = list(dict.fromkeys(_links(task, _MAX_DEPTH)))
@@ -42,7 +42,7 @@ def video_link(task: Mapping[str, Any]) -> str | None:
 
 
 def _links(value: object, depth: int) -> Iterator[str]:
-    """Every link that may be the video's, in the order of the reply."""
+    """Yield every link that may be the video's, in the order of the reply."""
     if depth == 0:
         return
     if isinstance(value, str):
@@ -61,7 +61,7 @@ def _links(value: object, depth: int) -> Iterator[str]:
 
 
 def _is_video_file(value: object) -> bool:
-    """Whether it is a link to a file by its name; another `href` is a page of the API's own."""
+    """Whether it is a link that ends like a video file. Any other `href` is a page of the API."""
     link = value.strip() if isinstance(value, str) else ""
     return _is_link(link) and bool(_VIDEO_ENDING.search(urlsplit(link).path))
 

@@ -1,8 +1,8 @@
-"""Looks up names with the system's resolver, in threads that nothing else uses.
+"""Looks up names with the system's resolver, in separate threads.
 
-A look-up cannot be cancelled: one that hangs keeps its thread until the system gives up, and in asyncio's own
-executor the disk and the uploads would wait for that thread. These are daemon threads, so that the end of the
-process does not wait for them either.
+A look-up cannot be cancelled. One that hangs keeps its thread until the system gives up. In asyncio's
+executor the disk and the uploads would wait for that thread. These threads are daemons, so that the end of
+the process does not wait for them either.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _Found = list[tuple[Any, ...]]
 
 
 class SystemResolver(AbstractResolver):
-    """One thread per name that is looked up right now; who asks for the same name waits for the same thread.
+    """Resolves names in one thread per name; requests for a name that is being looked up share its thread.
 
     Raises socket.gaierror when the system finds no address, after `timeout` seconds, and when `limit` names
     are being looked up already.
@@ -45,47 +45,47 @@ class SystemResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Called by aiohttp for each new connection."""
+        """Look a name up. aiohttp calls it for each new connection."""
         key = (host, port, family)
-        job = self._running.get(key) or self._start(key)
+        job = self._running.get(key) or self._start_look_up(key)
         try:
             async with asyncio.timeout(self._timeout):
                 found = await asyncio.shield(job)
         except TimeoutError as error:
-            raise _not_now(f"no answer within {self._timeout:g} s") from error
+            raise _temporary_failure(f"no answer within {self._timeout:g} s") from error
         return [_result(host, port, entry) for entry in found]
 
     async def close(self) -> None:
-        """Nothing to wait for: a thread that still hangs ends by itself."""
+        """Do nothing, because a thread that still hangs does not keep the process."""
 
-    def _start(self, key: _Key) -> "asyncio.Future[_Found]":
+    def _start_look_up(self, key: _Key) -> "asyncio.Future[_Found]":
         if len(self._running) >= self._limit:
-            raise _not_now(f"{self._limit} names are being looked up already")
+            raise _temporary_failure(f"{self._limit} names are being looked up already")
         job: asyncio.Future[_Found] = asyncio.get_running_loop().create_future()
         self._running[key] = job
-        job.add_done_callback(lambda done: self._end(key, done))
+        job.add_done_callback(lambda done: self._end_look_up(key, done))
         threading.Thread(target=self._look_up, args=(key, job), name="name look-up", daemon=True).start()
         return job
 
-    def _end(self, key: _Key, job: "asyncio.Future[_Found]") -> None:
+    def _end_look_up(self, key: _Key, job: "asyncio.Future[_Found]") -> None:
         del self._running[key]
         retrieve_exception(job)
 
     def _look_up(self, key: _Key, job: "asyncio.Future[_Found]") -> None:
-        """In the thread. The loop may have ended before the look-up."""
+        """Look the name up, in the thread. The loop may have ended before the thread does."""
         host, port, family = key
         found: _Found | Exception
         try:
             found = self._getaddrinfo(
                 host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
             )
-        except Exception as error:  # whatever it is, it is raised where the name is waited for
+        except Exception as error:  # raised again in `resolve`
             found = error
         with contextlib.suppress(RuntimeError):
-            job.get_loop().call_soon_threadsafe(_settle, job, found)
+            job.get_loop().call_soon_threadsafe(_set_outcome, job, found)
 
 
-def _settle(job: "asyncio.Future[_Found]", found: _Found | Exception) -> None:
+def _set_outcome(job: "asyncio.Future[_Found]", found: _Found | Exception) -> None:
     if job.done():
         return
     if isinstance(found, Exception):
@@ -106,5 +106,5 @@ def _result(host: str, port: int, entry: tuple[Any, ...]) -> ResolveResult:
     )
 
 
-def _not_now(reason: str) -> socket.gaierror:
+def _temporary_failure(reason: str) -> socket.gaierror:
     return socket.gaierror(socket.EAI_AGAIN, reason)

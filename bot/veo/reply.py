@@ -1,8 +1,8 @@
-"""What a reply of the video API says about the polled id: (status, headers, body, id) -> Answer. Pure.
+"""Reads what a reply of the video API says about the polled id: (status, headers, body, id) -> Answer. Pure.
 
-The order of the checks is the order of trust. A document that names the polled id and gives it a status is
-believed whatever the HTTP code. Then the HTTP code, the envelope's code and the words are read, which may
-only lead to another poll. A reply that names another id, or none, never ends a task.
+The checks are in the order of trust. A document that names the polled id and gives it a status is believed,
+with any HTTP code. Then the HTTP code, the envelope's code and the words are read; they may only lead to
+another poll. A reply that names another id, or none, never ends a task.
 """
 
 import codecs
@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from bot.core.answers import Answer, AnswerKind
 from bot.core.clock import SECOND
-from bot.core.verdicts import Answer, AnswerKind
+from bot.core.phases import Phase, phase_of
 from bot.veo import wording
 from bot.veo.links import own_link, video_link
 from bot.veo.retry_after import header, retry_after
@@ -23,16 +24,8 @@ _DONE = frozenset({"completed", "succeeded", "success"})
 _FAILED = frozenset(
     {"failed", "fail", "failure", "error", "cancelled", "canceled", "cancel", "expired", "timeout"}
 )
-# Words of a task that is not finished, by video-api.md. Any other word means waiting only on its own.
-_RUNNING = frozenset(
-    {
-        *("queued", "queuing", "queueing", "in_queue", "pending", "waiting", "submitted", "not_start"),
-        *("ready", "assigned", "starting", "started", "processing", "in_progress", "running", "generating"),
-        *("created", "scheduled", "accepted", "preparing", "rendering", "uploading", "retrying", "progress"),
-    }
-)
 _UNKNOWN = frozenset({"not_found", "notfound", "not found", "not_exist", "nonexistent"})
-# Envelopes use these words, too: under an error code they are believed when a second answer agrees.
+# Envelopes use these words, too. Under an error code they count only when a second answer agrees.
 _AMBIGUOUS = frozenset({"error", "timeout", "fail"})
 _STATUS_KEYS = ("task_status", "taskStatus", "status", "state")
 _ID_KEYS = ("id", "task_id", "taskId", "projectId", "video_id", "request_id")
@@ -47,7 +40,7 @@ _Json = dict[str, Any]
 
 
 def read_reply(status: int, headers: Mapping[str, str], body: bytes, task_id: str) -> Answer:
-    """What the reply says about `task_id`. Never raises."""
+    """Return what the reply says about `task_id`. Never raises."""
     document = _parse(body, header(headers, "Content-Type") or "")
     if isinstance(document, dict | list):
         answer = _read_task(document, task_id, status)
@@ -61,7 +54,7 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes, task_id: st
 
 
 def _read_task(document: Any, task_id: str, http_status: int) -> Answer | None:
-    """None when the reply does not give a status of the polled id."""
+    """Return the status of the polled id; None when the reply does not give one."""
     task = next(_tasks(document, task_id, _MAX_DEPTH), None)
     if task is None:
         return None
@@ -73,7 +66,7 @@ def _read_task(document: Any, task_id: str, http_status: int) -> Answer | None:
 
 
 def _tasks(value: Any, task_id: str, depth: int) -> Iterator[_Json]:
-    """The objects that carry the polled id and a status, the outermost first."""
+    """Yield the objects that carry the polled id and a status, the outermost first."""
     if depth == 0:
         return
     if isinstance(value, list):
@@ -91,7 +84,7 @@ def _names(task: _Json, task_id: str) -> bool:
 
 
 def _unwrap(task: _Json, task_id: str) -> _Json:
-    """With what a wrapper inside holds, unless that names another id; its status is the task's own."""
+    """Add what a wrapper inside holds, unless that names another id; its status is the task's."""
     for key in _WRAPPERS:
         inner = task.get(key)
         if isinstance(inner, dict) and (_names(inner, task_id) or not _ids(inner)):
@@ -104,14 +97,14 @@ def _unwrap(task: _Json, task_id: str) -> _Json:
 
 
 def _ids(task: _Json) -> set[str]:
-    """The ids that an object names; a number is an id as well."""
+    """Return the ids that an object names; a number is an id as well."""
     values = (task.get(key) for key in _ID_KEYS)
     ids = {str(v).strip() for v in values if isinstance(v, str | int) and not isinstance(v, bool)}
     return ids - {""}
 
 
 def _without_others(value: Any, task_id: str, depth: int = 2 * _MAX_DEPTH) -> Any:
-    """Without the objects that name another id and not this one: nothing in them is this task's."""
+    """Drop the objects that name another id and not this one, because nothing in them is this task's."""
     if depth == 0:
         return None
     if isinstance(value, list):
@@ -124,14 +117,14 @@ def _without_others(value: Any, task_id: str, depth: int = 2 * _MAX_DEPTH) -> An
 
 
 def _status_of(task: _Json) -> str:
-    """The task's own status, lower case; `task_status` before `status`, which may be the envelope's."""
+    """Return the task's status in lower case; `task_status` before `status`, which may be the envelope's."""
     words = (task.get(key) for key in _STATUS_KEYS)
     return next((w.strip().lower() for w in words if isinstance(w, str) and w.strip()), "")
 
 
 def _read_status(status: str, task: _Json, *, is_error: bool) -> Answer:
     shown = wording.printable(status, _MAX_STATUS) or "unknown"
-    if status in _RUNNING and not is_error:
+    if _is_running(status) and not is_error:
         # First, because nearly all replies are this one and the rest is costly to read.
         return Answer(AnswerKind.WAITING, shown)
     link, words = video_link(task), _words(wording.error_of(task))
@@ -146,7 +139,7 @@ def _read_status(status: str, task: _Json, *, is_error: bool) -> Answer:
     if status in _DONE:
         kind = AnswerKind.PROBABLY_FAILED if words else AnswerKind.NO_VIDEO
         return Answer(kind, shown, words=words)
-    if status in _RUNNING:
+    if _is_running(status):
         return Answer(AnswerKind.WAITING, shown)
     if link:
         return Answer(AnswerKind.PROBABLY_COMPLETED, shown, video_url=link)
@@ -154,6 +147,11 @@ def _read_status(status: str, task: _Json, *, is_error: bool) -> Answer:
         reason = words or _words(wording.reason_of(task))
         return Answer(AnswerKind.PROBABLY_FAILED, shown, words=reason)
     return Answer(AnswerKind.WAITING, shown)
+
+
+def _is_running(status: str) -> bool:
+    """Any other word means waiting only without a link and an error text."""
+    return phase_of(status) is not Phase.OTHER
 
 
 def _words(text: str) -> str | None:
@@ -166,7 +164,7 @@ def _model(task: _Json) -> str | None:
 
 
 def _created(task: _Json) -> int | None:
-    """Unix seconds in the documentation; milliseconds are understood. In UTC milliseconds."""
+    """Return the creation time in UTC milliseconds, from Unix seconds (documented) or milliseconds."""
     created = _number(task.get("created", task.get("created_at")))
     if created is None or not 1e9 < created < 1e14:
         return None
@@ -194,7 +192,10 @@ def _number(value: object) -> float | None:
 def _read_refusal(
     status: int, headers: Mapping[str, str], body: bytes, reply: _Json | None, task_id: str
 ) -> Answer:
-    """In this order: "API key not found" is about the key, "No handler found" about the path."""
+    """Read a reply without a status of the polled id.
+
+    The order matters: "API key not found" is about the key, "No handler found" about the path.
+    """
     message = wording.message_of(reply) if reply else ""
     spoken = wording.without_id(message, task_id)
     code = _code(reply) if reply else ""
@@ -217,7 +218,7 @@ def _read_refusal(
 
 
 def _code(reply: _Json) -> str:
-    """A number on one endpoint and a string on another, in the same service; "" without one."""
+    """Return the envelope's code, "" without one. It is a number on one endpoint and a string on another."""
     value = reply.get("code")
     if value is None:
         value = reply.get("status")
@@ -230,7 +231,7 @@ def _code(reply: _Json) -> str:
 
 
 def _parse(body: bytes, content_type: str) -> Any:
-    """The JSON in `body`, read leniently: control characters, odd bytes, any charset. None without JSON."""
+    """Return the JSON in `body`, with control characters, odd bytes and any charset; None without JSON."""
     text = body.decode(_charset(body, content_type), "replace").lstrip("\ufeff \t\r\n")
     try:
         return json.loads(text, strict=False)
@@ -239,7 +240,7 @@ def _parse(body: bytes, content_type: str) -> Any:
 
 
 def _charset(body: bytes, content_type: str) -> str:
-    """UTF-8 if it fits, else what the header says, else GBK, which Chinese services send unlabelled."""
+    """Choose UTF-8 if it fits, else the header's, else GBK, which Chinese services send without a label."""
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:

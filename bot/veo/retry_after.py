@@ -13,20 +13,20 @@ _SECONDS = re.compile(r"[+-]?\d{1,12}(\.\d{1,9})?", re.ASCII)
 
 
 def header(headers: Mapping[str, str], name: str) -> str | None:
-    """One header of any mapping. Header names have no case, but the keys of a plain dict do."""
+    """Return one header of any mapping. Header names have no case, but the keys of a plain dict do."""
     wanted = name.lower()
     return next((value for key, value in headers.items() if key.lower() == wanted), None)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds to wait, within [0, 3600], or None without a usable header."""
+    """Return the seconds to wait, within [0, 3600], or None without a usable header."""
     text = (header(headers, "Retry-After") or "").strip()
     wait = float(text) if _SECONDS.fullmatch(text) else _seconds_until(text, headers)
     return None if wait is None else min(max(wait, 0.0), _MAX_SECONDS)
 
 
 def _seconds_until(text: str, headers: Mapping[str, str]) -> float | None:
-    """Seconds from the reply's own Date, because the clocks of the two machines may differ."""
+    """Return the seconds from the reply's Date, because the clocks of the two machines may differ."""
     moment = http_date(text)
     if moment is None:
         return None
@@ -35,7 +35,7 @@ def _seconds_until(text: str, headers: Mapping[str, str]) -> float | None:
 
 
 def http_date(text: str) -> datetime | None:
-    """The moment that a header such as Date names; None when it cannot be read."""
+    """Return the moment that a header such as Date names; None when it cannot be read."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

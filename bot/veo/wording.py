@@ -1,7 +1,7 @@
-"""The API's texts: where they are in a reply, what they speak about, and what of them may be kept.
+"""Reads the texts of a reply: where they are, what they say, and what of them may be kept.
 
-The patterns come from video-api.md (sections 1, 2, 5). They are asked only of replies that carry no status of
-the polled task, so the word "key" in a failed prompt cannot stop the bot.
+The patterns come from replies of this service and of similar ones. They are applied only to replies without a
+status of the polled task, so the word "key" in a failed prompt cannot pause the bot.
 """
 
 import html
@@ -50,7 +50,7 @@ _REASON_KEYS = (
     *("detail", "msg", "message"),
 )
 _REASON_KEY = re.compile(r"reason|error|fail|message|msg|detail|desc", re.IGNORECASE)
-# A text under one of these says that something went wrong; `message` may as well speak of the progress.
+# A text under one of these says that something went wrong. `message` may also be about the progress.
 _ERROR_KEY = re.compile(r"error|fail|reason", re.IGNORECASE)
 _HARMLESS = re.compile(
     r"(?:ok(?:ay)?|success\w*|succeed\w*|none|null|no error|n/?a|complete\w*|finished|done|normal|true|false"
@@ -65,7 +65,7 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]{0,300}>|<!--.*?-->", re.DOTALL)
 
 
 def says_key_refused(message: str) -> bool:
-    """登录验证失败 ("login check failed") under HTTP 200 is how this service refuses a key."""
+    """Whether the words refuse the key, such as 登录验证失败 ("login check failed"), sent under HTTP 200."""
     return bool(_KEY_REFUSED.search(message))
 
 
@@ -75,35 +75,35 @@ def says_unknown_task(message: str) -> bool:
 
 
 def says_wrong_path(message: str) -> bool:
-    """A web server that has no such route knows nothing about the task."""
+    """Whether a web server says that it has no such route, which tells nothing about the task."""
     return bool(_WRONG_PATH.search(message))
 
 
 def without_id(message: str, task_id: str) -> str:
-    """`message` with a mark in the place of the polled id, wherever it stands as a word of its own."""
+    """Replace the polled id by a mark, wherever it stands as a separate word."""
     alone = rf"(?<![A-Za-z0-9_-]){re.escape(task_id)}(?![A-Za-z0-9_-])"
     return re.sub(alone, _THE_ID, message, flags=re.IGNORECASE)
 
 
 def is_html(body: bytes, content_type: str | None = None) -> bool:
-    """The body decides first: some services label their JSON text/html."""
+    """Whether the body is HTML. It decides before the header, because some services label JSON text/html."""
     text = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     return text.startswith(b"<") or (bool(text) and "html" in (content_type or "").lower())
 
 
 def message_of(reply: Mapping[str, Any]) -> str:
-    """Every text in which such services explain a refusal; "" when there is none."""
+    """Return every text in which such services explain a refusal; "" when there is none."""
     texts = (_text_of(reply.get(key)) for key in _MESSAGE_KEYS)
     return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
 def reason_of(task: Mapping[str, Any]) -> str:
-    """Why a task failed: `error` by the documentation, other keys by other services; "" without a text."""
+    """Return why a task failed; "" without a text. `error` is documented, other services use other keys."""
     return next(_reasons(task), "")
 
 
 def error_of(task: Mapping[str, Any]) -> str:
-    """A text that says what went wrong, for a task whose status does not; "" without one."""
+    """Return a text that says what went wrong, for a task whose status does not; "" without one."""
     for key, value in task.items():
         if not _ERROR_KEY.search(key) or (
             isinstance(value, Mapping) and str(value.get("code")) in _HARMLESS_CODES
@@ -122,7 +122,10 @@ def _reasons(task: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _text_of(value: object, depth: int = _MAX_DEPTH) -> str:
-    """A text, the telling part of an object, or the first of a list of either; also of JSON in a text."""
+    """Return a text, the telling part of an object, or the first of a list of either.
+
+    JSON in a text is read as well. "" without a text.
+    """
     if depth == 0:
         return ""
     if isinstance(value, str) and value.strip().startswith(("{", "[")):
@@ -144,9 +147,9 @@ def _json_in(text: str) -> object:
 
 
 def readable(text: str, limit: int) -> str:
-    """A text for people: without tags, entities, credentials and control characters, at most `limit` long.
+    """Clean a text for people: no tags, entities, credentials and control characters, at most `limit` long.
 
-    NUL goes because PostgreSQL refuses it, and lone surrogates because UTF-8 does.
+    NUL is removed because PostgreSQL refuses it, and lone surrogates because UTF-8 does.
     """
     text = text[: 4 * limit]
     for _ in range(2):  # some services escape what was escaped before
@@ -156,13 +159,13 @@ def readable(text: str, limit: int) -> str:
 
 
 def printable(text: str, limit: int) -> str:
-    """One line of at most `limit` characters, without credentials."""
+    """Return one line of at most `limit` characters, without credentials."""
     text = mask_credentials(text[: 4 * limit])
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:limit]
 
 
 def excerpt(text: str | bytes) -> str:
-    """Enough to recognise a reply in a log, never all of it, and no credential."""
+    """Return enough of a reply to recognise it in a log, never all of it, and no credential."""
     if isinstance(text, bytes):
         text = text[: 4 * _MAX_EXCERPT].decode("utf-8", "replace")
     line = printable(text, _MAX_EXCERPT + 1)
