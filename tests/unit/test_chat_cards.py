@@ -9,8 +9,13 @@ import pytest
 
 from bot.chat.texts import cards
 from bot.chat.texts.escape import length
+from bot.chat.texts.language import ENGLISH as T
+from bot.chat.texts.language import translator
+from bot.chat.texts.panels import MAX_TEXT, Accent, Panel
 from bot.core.api_pause import PauseReason, PauseState
 from bot.core.clock import DAY, HOUR, MINUTE
+from bot.core.generation_time import UsualTime
+from bot.core.language import Language
 from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import (
     LIVE,
@@ -20,6 +25,7 @@ from bot.core.tasks import (
     DeliveryState,
     Doubt,
     ExistingDelivery,
+    Obstacle,
     TaskState,
     TrackedTask,
     Trouble,
@@ -74,154 +80,311 @@ def entry(delivery: Delivery = DELIVERY, task: TrackedTask = TASK, card_message_
     return ExistingDelivery(delivery, task, card_message_id)
 
 
-def line_of(delivery: Delivery, task: TrackedTask) -> str:
-    return cards.card(view(ExistingDelivery(delivery, task))).splitlines()[1]
+def line_of(delivery: Delivery, task: TrackedTask, now: int = NOW) -> str:
+    return cards.card(T, view(ExistingDelivery(delivery, task)), now).paragraphs[1]
+
+
+def text_of(panel: Panel) -> str:
+    return "\n".join(panel.paragraphs)
+
+
+def card(*rows: ExistingDelivery, now: int = NOW) -> Panel:
+    return cards.card(T, view(*rows), now)
 
 
 # -- cards ---------------------------------------------------------------------------------------
 
 
 def test_card_with_one_open_task_shows_all_that_is_known():
-    """Who asked, since when, the API's own status and when it said so, what comes next."""
-    assert cards.card(view(row())).splitlines() == [
-        "**Tracking a Veo task** for <@33> since <t:1799999940:R>",
-        f"⏳ `{ID}` · `processing` when asked at <t:1800000000:T>",
-        "-# A video usually takes 2 to 5 minutes. The result is posted here with a mention.",
-    ]
+    """How many, who asked and when, the phase and since when, what is usual, what comes next."""
+    assert card(row()) == Panel(
+        Accent.WAITING,
+        (
+            "### 1 video on the way\n-# asked by <@33> <t:1799999940:R>",
+            f"⏳ `{ID}` being generated since <t:1800000000:R>",
+            "-# A video usually takes 2 to 5 minutes. I post the result here and mention <@33>.",
+        ),
+    )
 
 
 def test_card_with_several_tasks_counts_them_and_shows_the_note():
     """One header for all rows."""
     noted = replace(DELIVERY, note="cat `on` a bike")
-    head = cards.card(view(row(delivery=noted), row(task_id="vgen_2"))).splitlines()[0]
+    head = card(row(delivery=noted), row(task_id="vgen_2")).paragraphs[0]
 
-    assert head == f"**Tracking 2 Veo tasks** for <@33> since <t:1799999940:R> · `cat {TICK}on{TICK} a bike`"
+    assert head == (
+        f"### 2 videos on the way\n-# `cat {TICK}on{TICK} a bike` · asked by <@33> <t:1799999940:R>"
+    )
+
+
+ENDED = {
+    "ready": (DeliveryState.POSTED, TaskState.COMPLETED),
+    "failed": (DeliveryState.POSTED, TaskState.FAILED),
+    "lost": (DeliveryState.POSTED, TaskState.LOST),
+    "stopped": (DeliveryState.CANCELLED, TaskState.WAITING),
+    "open": (DeliveryState.OPEN, TaskState.WAITING),
+    "kept": (DeliveryState.UNDELIVERABLE, TaskState.COMPLETED),
+}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "title", "accent"),
+    [
+        (["open"], "1 video on the way", Accent.WAITING),
+        (["ready"], "1 video: ready", Accent.READY),
+        (["failed"], "1 video: failed", Accent.FAILED),
+        (["lost"], "1 video: failed", Accent.FAILED),
+        (["stopped"], "1 video: stopped", Accent.TROUBLE),
+        (["kept"], "1 video: ready", Accent.FAILED),
+        (["ready", "ready", "failed"], "3 videos: 2 ready, 1 failed", Accent.FAILED),
+        (["ready", "stopped"], "2 videos: 1 ready, 1 stopped", Accent.READY),
+        (["open", "failed", "ready"], "3 videos: 1 on the way, 1 ready, 1 failed", Accent.WAITING),
+    ],
+)
+def test_card_title_counts_and_its_colour_says_what_matters_most(
+    kinds: list[str], title: str, accent: Accent
+):
+    """Amber while something waits, red when something failed, green when all is ready, else grey."""
+    shown = card(*(row(*ENDED[kind]) for kind in kinds))
+
+    assert shown.paragraphs[0].startswith(f"### {title}\n")
+    assert shown.accent is accent
+
+
+@pytest.mark.parametrize(
+    ("usual", "said"),
+    [
+        (None, "2 to 5 minutes."),
+        (UsualTime(2 * MINUTE, 4 * MINUTE, 50), "2 to 4 min (from the last 50)."),
+        (UsualTime(2 * MINUTE + 59_000, 3 * MINUTE + 1, 11), "2 to 4 min (from the last 11)."),
+        (UsualTime(40_000, 50_000, 12), "up to 1 min (from the last 12)."),
+    ],
+)
+def test_card_says_how_long_videos_took_lately(usual: UsualTime | None, said: str):
+    """Whole minutes, down and up."""
+    shown = cards.card(T, replace(view(row()), usual=usual), NOW)
+
+    assert f"-# A video usually takes {said} " in shown.paragraphs[2]
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"api_status": None, "api_status_since": None, "polled_at": None}, "· not asked yet"),
-        ({"api_status": None, "api_status_since": None}, "· no answer yet"),
-        ({"api_status": "queued"}, "· `queued` when asked at <t:1800000000:T>"),
-        ({"api_status": "`@everyone`"}, f"· `{TICK}@everyone{TICK}` when asked at <t:1800000000:T>"),
+        ({"api_status": None, "api_status_since": None, "polled_at": None}, "⏳ `{id}` not asked yet"),
+        ({"api_status": None, "api_status_since": None}, "⏳ `{id}` no answer yet"),
+        ({"api_status": "queued"}, "🕓 `{id}` in the queue since <t:1800000000:R>"),
+        ({"api_status": "In Progress"}, "⏳ `{id}` being generated since <t:1800000000:R>"),
+        (
+            {"api_status": "`@everyone`"},
+            f"⏳ `{{id}}` the API says `{TICK}@everyone{TICK}` since <t:1800000000:R>",
+        ),
     ],
 )
-def test_card_line_of_an_open_task_shows_the_api_status(changes: dict[str, str | None], said: str):
-    """Nothing is shown that the API did not say."""
-    assert line_of(DELIVERY, replace(TASK, **changes)) == f"⏳ `{ID}` {said}"  # type: ignore[arg-type]
+def test_card_line_of_an_open_task_shows_its_phase(changes: dict[str, str | None], said: str):
+    """A status that nobody listed is shown as it is."""
+    line = line_of(DELIVERY, replace(TASK, **changes))  # type: ignore[arg-type]
+
+    assert line == said.replace("{id}", ID)
+
+
+SEE = "(https://discord.com/channels/11/22/44)"
+UNKNOWN = Problem(ProblemCode.UNKNOWN_ID).to_text()
+NO_VIDEO = Problem(ProblemCode.NO_VIDEO).to_text()
 
 
 @pytest.mark.parametrize(
-    ("state", "task_state", "line"),
+    ("state", "changes", "line"),
     [
-        (DeliveryState.DUE, TaskState.COMPLETED, f"✅ `{ID}` completed; posting …"),
-        (DeliveryState.DUE, TaskState.FAILED, f"❌ `{ID}` failed; posting …"),
-        (DeliveryState.DUE, TaskState.LOST, f"❓ `{ID}` given up; posting …"),
+        (DeliveryState.DUE, {"state": TaskState.COMPLETED}, "✅ `{id}` ready; I post it now"),
+        (DeliveryState.DUE, {"state": TaskState.FAILED}, "❌ `{id}` failed; I post it now"),
+        (DeliveryState.DUE, {"state": TaskState.LOST}, "❓ `{id}` given up; I post it now"),
+        (DeliveryState.POSTED, {"state": TaskState.COMPLETED}, f"✅ `{{id}}` ready: [see the video]{SEE}"),
         (
             DeliveryState.POSTED,
-            TaskState.COMPLETED,
-            f"✅ `{ID}` completed: https://discord.com/channels/11/22/44",
+            {"state": TaskState.COMPLETED, "took": 192_000},
+            f"✅ `{{id}}` ready after 3 min 12 s: [see the video]{SEE}",
         ),
-        (DeliveryState.POSTED, TaskState.FAILED, f"❌ `{ID}` failed: https://discord.com/channels/11/22/44"),
         (
-            DeliveryState.UNDELIVERABLE,
-            TaskState.COMPLETED,
-            f"⚠️ `{ID}` completed, but could not be posted (the thread is locked)",
+            DeliveryState.POSTED,
+            {"state": TaskState.FAILED, "reason": "unsafe content"},
+            f"❌ `{{id}}` refused by the filter: [see why]{SEE}",
         ),
-        (DeliveryState.CANCELLED, TaskState.WAITING, f"🚫 `{ID}` stopped by <@55>"),
+        (
+            DeliveryState.POSTED,
+            {"state": TaskState.FAILED, "cause": NO_VIDEO},
+            f"❌ `{{id}}` no video came out: [see why]{SEE}",
+        ),
+        (
+            DeliveryState.POSTED,
+            {"state": TaskState.LOST, "cause": UNKNOWN},
+            f"❓ `{{id}}` not found: [see why]{SEE}",
+        ),
+        (DeliveryState.CANCELLED, {}, "🚫 `{id}` stopped by <@55>"),
     ],
 )
-def test_card_line_by_state_says_what_became_of_it(state: DeliveryState, task_state: TaskState, line: str):
+def test_card_line_by_state_says_what_became_of_it(state: DeliveryState, changes: dict[str, Any], line: str):
     """A sign, the id, the outcome, and where to find it."""
-    delivery = replace(
-        DELIVERY, state=state, message_id=44, last_error="the thread is locked", cancelled_by=55
-    )
+    delivery = replace(DELIVERY, state=state, message_id=44, cancelled_by=55)
 
-    assert line_of(delivery, replace(TASK, state=task_state)) == line
+    assert line_of(delivery, replace(TASK, **changes)) == line.replace("{id}", ID)
 
 
 @pytest.mark.parametrize(
-    ("state", "line"),
+    ("obstacle", "said"),
     [
-        (DeliveryState.POSTED, f"✅ `{ID}` completed"),
-        (DeliveryState.CANCELLED, f"🚫 `{ID}` stopped"),
+        (Obstacle.PERMISSION, "ready, but I may not write here. I post it as soon as I may."),
+        (Obstacle.MEMBERSHIP, "ready, but I have no access here. I post it as soon as I have."),
+        (Obstacle.THREAD, "ready, but the thread was locked. I post it once it is open again."),
+        (Obstacle.GONE, "ready, but the channel was deleted."),
+        (Obstacle.FORM, "ready, but not posted. Discord did not take it. `/veo redeliver` tries again."),
+        (None, "ready, but not posted. Discord did not take it. `/veo redeliver` tries again."),
+    ],
+)
+def test_card_line_of_what_could_not_be_posted_says_what_comes_next(obstacle: Obstacle | None, said: str):
+    """Nothing is promised that may not come."""
+    delivery = replace(DELIVERY, state=DeliveryState.UNDELIVERABLE, obstacle=obstacle)
+
+    assert line_of(delivery, replace(TASK, state=TaskState.COMPLETED)) == f"⚠️ `{ID}` {said}"
+
+
+@pytest.mark.parametrize("error", ["The link is blocked.", Problem(ProblemCode.LINK_BLOCKED).to_text()])
+def test_card_says_in_words_why_discord_did_not_take_it(error: str):
+    """A problem by its code, or a sentence of version 0.1.0."""
+    delivery = replace(DELIVERY, state=DeliveryState.UNDELIVERABLE, last_error=error)
+
+    line = line_of(delivery, replace(TASK, state=TaskState.COMPLETED))
+
+    assert re.fullmatch(
+        rf"⚠️ `{ID}` ready, but not posted\. \w.*link.*\. `/veo redeliver` tries again\.", line
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"state": DeliveryState.POSTED}, f"✅ `{ID}` ready"),
+        ({"state": DeliveryState.CANCELLED}, f"🚫 `{ID}` stopped"),
         (
-            DeliveryState.UNDELIVERABLE,
-            f"⚠️ `{ID}` completed, but could not be posted (Discord did not accept it)",
+            {"state": DeliveryState.POSTED, "message_id": 44, "deleted_at": NOW},
+            f"✅ `{ID}` ready; its message was deleted",
+        ),
+        (
+            {"state": DeliveryState.DUE, "attempt": 3},
+            f"✅ `{ID}` ready; Discord does not take it so far, I keep trying",
         ),
     ],
 )
-def test_card_line_without_details_leaves_them_out(state: DeliveryState, line: str):
+def test_card_line_without_details_leaves_them_out(changes: dict[str, Any], line: str):
     """A deleted result has no link, and not every stop has a name."""
-    assert line_of(replace(DELIVERY, state=state), replace(TASK, state=TaskState.COMPLETED)) == line
+    assert line_of(replace(DELIVERY, **changes), replace(TASK, state=TaskState.COMPLETED)) == line
 
 
+@pytest.mark.parametrize("language", Language)
 @pytest.mark.parametrize("task_id", [ID, LONG_ID], ids=["usual", "longest"])
 @pytest.mark.parametrize("count", [1, 20])
 @pytest.mark.parametrize(("state", "task_state"), STATES)
 def test_card_in_every_state_fits_with_a_line_for_each_task(
-    state: DeliveryState, task_state: TaskState, count: int, task_id: str
+    state: DeliveryState, task_state: TaskState, count: int, task_id: str, language: Language
 ):
     """Also with the largest snowflakes, the longest note, status and error."""
     rows = [row(state, task_state, task_id, LARGE) for _ in range(count)]
     rows = [ExistingDelivery(each.delivery, replace(each.task, api_status="😀" * 40)) for each in rows]
 
-    text = cards.card(view(*rows))
+    shown = cards.card(translator(language), view(*rows), NOW)
 
-    lines = [line for line in text.splitlines()[1:] if not line.startswith("-# ")]
-    assert length(text) <= 2000
+    assert shown.size <= MAX_TEXT
+    lines = shown.paragraphs[1].splitlines()
     assert len(lines) == count
     assert all(re.search(r"`vgen_\S+(f456|def)`", line) for line in lines)
 
 
 def test_card_with_one_long_id_shows_it_whole():
-    """An id is shortened only when it would not fit."""
-    assert f"`{LONG_ID}`" in cards.card(view(row(task_id=LONG_ID)))
+    """There is space for it."""
+    assert f"`{LONG_ID}`" in text_of(card(row(task_id=LONG_ID)))
 
 
-def test_card_with_twenty_usual_ids_shows_them_whole():
-    """The usual case needs no shortening while tasks are open."""
-    text = cards.card(view(*(row(task_id=f"vgen_abc123def{i:03}") for i in range(20))))
+def test_card_with_twenty_ids_shortens_their_middle():
+    """Both ends stay, and a line fits a phone."""
+    lines = card(*(row(task_id=f"vgen_{i:03}abcdef{i:03}") for i in range(20))).paragraphs[1].splitlines()
 
-    assert all(f"`vgen_abc123def{i:03}`" in text for i in range(20))
-    assert text.count("when asked at") == 20
-
-
-def test_card_with_twenty_long_ids_shortens_their_middle():
-    """Both ends stay."""
-    text = cards.card(view(*(row(task_id=f"{LONG_ID[:-2]}{i:02}") for i in range(20))))
-
-    assert all(re.search(rf"`vgen_x+…\S*{i:02}`", text) for i in range(20))
+    assert all(f"`vgen_{i:03}a…f{i:03}`" in lines[i] for i in range(20))
 
 
-def test_card_with_twenty_posted_tasks_gives_up_links_before_ids():
-    """Twenty links do not fit; each task keeps its line, its id and its outcome."""
+def test_card_never_shows_two_ids_alike():
+    """Ids that differ in their middle alone stay as long as it takes."""
+    lines = card(*(row(task_id=f"vgen_abcd{i:03}efghijklmnop") for i in range(20))).paragraphs[1].splitlines()
+
+    assert len({line.split("`")[1] for line in lines}) == 20
+
+
+def test_card_with_twenty_posted_tasks_shows_all_links():
+    """They fit."""
     rows = [row(DeliveryState.POSTED, TaskState.COMPLETED, f"vgen_abc123def{i:03}", LARGE) for i in range(20)]
-    text = cards.card(view(*rows))
 
-    assert all(f"✅ `vgen_abc123def{i:03}` completed\n" in f"{text}\n" for i in range(20))
+    assert text_of(card(*rows)).count("[ready](https://discord.com/channels/") == 20
+
+
+def test_line_of_many_fits_a_phone():
+    """The words are the link, and an open one shows its phase without a time; trouble is shown in full."""
+    posted = row(DeliveryState.POSTED, TaskState.COMPLETED, delivery=replace(DELIVERY, message_id=44))
+    timed = ExistingDelivery(posted.delivery, replace(posted.task, took=192_000))
+    silent = ExistingDelivery(DELIVERY, replace(TASK, **SILENT))
+
+    lines = card(row(), timed, silent, *[row(DeliveryState.POSTED)] * 4).paragraphs[1].splitlines()
+
+    assert lines[:3] == [
+        "⏳ `vgen_abc1…f456` being generated",
+        f"✅ `vgen_abc1…f456` [ready after 3 min 12 s]{SEE}",
+        f"⏳ `vgen_abc1…f456` {NO_ANSWER}",
+    ]
+
+
+def test_card_gives_up_links_before_tasks():
+    """Each task keeps its line, its id and its outcome."""
+    link = LINK + 300 * "x"
+    late = [
+        ExistingDelivery(
+            replace(DOWNLOADING, task_id=f"vgen_{i}"), replace(READY, id=f"vgen_{i}", video_url=link)
+        )
+        for i in range(20)
+    ]
+
+    shown = card(*late, now=NOW + HOUR)
+
+    assert shown.size <= MAX_TEXT
+    assert shown.paragraphs[1].splitlines() == [f"✅ `vgen_{i}` ready" for i in range(20)]
 
 
 @pytest.mark.parametrize("state", DeliveryState)
 def test_is_settled_by_state_is_true_once_nothing_is_to_come(state: DeliveryState):
-    """One live row keeps the card alive, whatever the others are."""
+    """One live row keeps the card alive."""
     assert cards.is_settled(view(row(state))) == (state not in LIVE)
     assert cards.is_settled(view(row(state), row(DeliveryState.POSTED))) == (state not in LIVE)
 
 
 @pytest.mark.parametrize("state", DeliveryState)
-def test_card_with_no_open_task_promises_nothing(state: DeliveryState):
-    """The last line is about what is still to come."""
-    assert ("The result is posted here" in cards.card(view(row(state)))) == (state is DeliveryState.OPEN)
+def test_card_with_nothing_to_come_promises_nothing(state: DeliveryState):
+    """The foot is about what is still to come."""
+    shown = text_of(card(row(state, TaskState.COMPLETED)))
+
+    assert ("I post the result here" in shown) == (state in LIVE)
+    assert ("usually takes" in shown) == (state is DeliveryState.OPEN)
+
+
+def test_card_of_a_removed_request_names_nobody():
+    """The person had everything about them removed."""
+    assert card() == Panel(
+        Accent.TROUBLE,
+        ("The person who asked removed this request. Nothing more will be posted for it.",),
+    )
 
 
 DOUBTS = {
-    Doubt.UNKNOWN_ID: "the API does not know this id (yet); I ask again",
-    Doubt.NOT_FOUND: "the API finds nothing at this id's address; I go on asking",
-    Doubt.NO_VIDEO: "the API says completed, but gives no video yet; I ask again",
-    Doubt.COMPLETED: "it looks ready; I ask once more to be sure",
-    Doubt.FAILED: "it looks failed; I ask once more to be sure",
+    Doubt.UNKNOWN_ID: "the video API does not know it (yet); I ask again",
+    Doubt.NOT_FOUND: "the video API finds nothing under this id; I keep asking",
+    Doubt.NO_VIDEO: "finished, but without a video so far; I ask again",
+    Doubt.COMPLETED: "looks ready; I ask once more to be sure",
+    Doubt.FAILED: "looks failed; I ask once more to be sure",
     Doubt.PAST_DEADLINE: "still not finished after a long time; I ask once more",
 }
 
@@ -232,32 +395,35 @@ def test_card_shows_what_is_doubtful_at_once(doubt: Doubt, said: str, status: st
     """Instead of the last status, which is not what the API says now."""
     task = replace(TASK, api_status=status, doubt=doubt, doubt_count=1)
 
-    assert line_of(DELIVERY, task) == f"⏳ `{ID}` · {said}"
+    assert line_of(DELIVERY, task) == f"⏳ `{ID}` {said}"
 
 
-def test_card_says_nothing_of_a_single_refusal():
+def test_card_does_not_mention_a_single_refusal():
     """It is shown when it has lasted."""
-    assert "`processing`" in line_of(DELIVERY, replace(TASK, doubt=Doubt.REFUSED, doubt_count=2, words="no"))
+    task = replace(TASK, doubt=Doubt.REFUSED, doubt_count=2, words="no")
+
+    assert "being generated" in line_of(DELIVERY, task)
+
+
+SILENT: dict[str, Any] = {"trouble": Trouble.SILENCE, "judged_at": NOW, "silent_time": 11 * MINUTE}
+NO_ANSWER = "no answer from the video API since <t:1799999340:R>; I keep asking"
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"trouble": Trouble.SILENCE}, "the API gives no usable answer at the moment; I go on asking"),
-        ({"trouble": Trouble.REFUSED}, "the API refuses to say anything about this id"),
+        (SILENT, NO_ANSWER),
+        ({"trouble": Trouble.REFUSED}, "the video API refuses to say anything about it"),
         (
             {"trouble": Trouble.REFUSED, "doubt": Doubt.REFUSED, "words": "no `access` @everyone"},
-            f"the API refuses to say anything about this id: `no {TICK}access{TICK} @everyone`",
+            f"the video API refuses to say anything about it `no {TICK}access{TICK} @everyone`",
         ),
-        (
-            {"trouble": Trouble.SILENCE, "doubt": Doubt.UNKNOWN_ID},
-            "the API gives no usable answer at the moment; I go on asking",
-        ),
+        ({**SILENT, "doubt": Doubt.UNKNOWN_ID}, NO_ANSWER),
     ],
 )
 def test_card_shows_trouble_that_has_lasted(changes: dict[str, Any], said: str):
     """The API's words as code."""
-    assert line_of(DELIVERY, replace(TASK, **changes)) == f"⏳ `{ID}` · {said}"
+    assert line_of(DELIVERY, replace(TASK, **changes)) == f"⏳ `{ID}` {said}"
 
 
 @pytest.mark.parametrize("state", [DeliveryState.DUE, DeliveryState.POSTED, DeliveryState.CANCELLED])
@@ -271,13 +437,14 @@ def test_card_of_what_has_ended_shows_no_doubt(state: DeliveryState):
 @pytest.mark.parametrize("reason", PauseReason)
 @pytest.mark.parametrize("is_shown", [True, False])
 def test_card_shows_an_api_pause_that_has_lasted(reason: PauseReason, is_shown: bool):
-    """Only while something on it is still polled."""
+    """In grey, and only while something on it is still polled."""
     pause = PauseState(reason, NOW - HOUR, NOW + MINUTE, is_shown)
-    open_one = replace(view(row()), pause=pause)
+    open_one = cards.card(T, replace(view(row()), pause=pause), NOW)
     ended = replace(view(row(DeliveryState.POSTED, TaskState.COMPLETED)), pause=pause)
 
-    assert ("<t:1800000060:R>" in cards.card(open_one)) is is_shown
-    assert "<t:1800000060:R>" not in cards.card(ended)
+    assert ("<t:1800000060:R>" in text_of(open_one)) is is_shown
+    assert (open_one.accent is Accent.TROUBLE) is is_shown
+    assert "<t:1800000060:R>" not in text_of(cards.card(T, ended, NOW))
 
 
 @pytest.mark.parametrize("doubt", Doubt)
@@ -288,36 +455,26 @@ def test_card_with_twenty_doubtful_ids_fits(doubt: Doubt, trouble: Trouble | Non
     rows = [ExistingDelivery(LARGE, replace(task, id=f"{LONG_ID[:-2]}{i:02}")) for i in range(20)]
     pause = PauseState(PauseReason.KEY_REFUSED, NOW, NOW, is_shown=True)
 
-    text = cards.card(replace(view(*rows), pause=pause))
+    shown = cards.card(T, replace(view(*rows), pause=pause), NOW)
 
-    assert length(text) <= 2000
-    assert all(re.search(rf"`vgen_\S*{i:02}`", text) for i in range(20))
-
-
-def test_card_says_in_words_why_nothing_could_be_posted():
-    """A problem by its code reads like a sentence of version 0.1.0."""
-    error = Problem(ProblemCode.THREAD_LOCKED).to_text()
-    delivery = replace(DELIVERY, state=DeliveryState.UNDELIVERABLE, last_error=error)
-
-    assert line_of(delivery, replace(TASK, state=TaskState.COMPLETED)) == (
-        f"⚠️ `{ID}` completed, but could not be posted (the thread is archived and locked)"
-    )
+    assert shown.size <= MAX_TEXT
+    assert all(re.search(rf"`vgen_\S*{i:02}`", shown.paragraphs[1]) for i in range(20))
 
 
 DOWNLOADING = replace(DELIVERY, state=DeliveryState.DUE, download_since=NOW)
 READY = replace(TASK, state=TaskState.COMPLETED, finished_at=NOW, video_url=LINK, link_ends_at=NOW + DAY)
-LATE_LINK = f"I cannot download it so far and go on trying. Its link: <{LINK}>"
+LATE_LINK = f"ready, but I cannot download it so far; I keep trying. Its link: <{LINK}>"
 
 
 @pytest.mark.parametrize(
     ("changes", "age", "state"),
     [
-        ({}, 10 * MINUTE - 1, "posting …"),
+        ({}, 10 * MINUTE - 1, "ready; I post it now"),
         ({}, 10 * MINUTE, LATE_LINK),
         ({}, DAY - 1, LATE_LINK),
-        ({}, DAY, "posting …"),
-        ({"download_since": None}, HOUR, "posting …"),
-        ({"first_sent_at": NOW + HOUR}, HOUR, "posting …"),
+        ({}, DAY, "ready; I post it now"),
+        ({"download_since": None}, HOUR, "ready; I post it now"),
+        ({"first_sent_at": NOW + HOUR}, HOUR, "ready; I post it now"),
     ],
     ids=[
         "not yet",
@@ -330,9 +487,7 @@ LATE_LINK = f"I cannot download it so far and go on trying. Its link: <{LINK}>"
 )
 def test_card_line_of_a_late_download_shows_the_link(changes: dict[str, Any], age: int, state: str):
     """From ten minutes after its first try until its end."""
-    shown = cards.card(view(ExistingDelivery(replace(DOWNLOADING, **changes), READY)), NOW + age)
-
-    assert shown.splitlines()[1] == f"✅ `{ID}` completed; {state}"
+    assert line_of(replace(DOWNLOADING, **changes), READY, NOW + age) == f"✅ `{ID}` {state}"
 
 
 @pytest.mark.parametrize("state", sorted(set(DeliveryState) - set(LIVE)))
@@ -340,7 +495,7 @@ def test_card_line_of_what_has_ended_shows_no_link(state: DeliveryState):
     """The result is there, or the person knows why not."""
     ended = replace(DOWNLOADING, state=state, ended_at=NOW + HOUR)
 
-    assert LINK not in cards.card(view(ExistingDelivery(ended, READY)), NOW + HOUR)
+    assert LINK not in line_of(ended, READY, NOW + HOUR)
 
 
 @pytest.mark.parametrize("link", [LINK, LINK + 400 * "x", LINK + 8000 * "x"], ids=["short", "long", "longer"])
@@ -351,55 +506,63 @@ def test_card_with_twenty_late_downloads_fits(link: str):
         ExistingDelivery(replace(DOWNLOADING, task_id=i), replace(READY, id=i, video_url=link)) for i in ids
     ]
 
-    shown = cards.card(view(*late), NOW + HOUR)
+    shown = card(*late, now=NOW + HOUR)
 
-    assert length(shown) <= 2000
-    assert all(f"`{i}`" in shown for i in ids)
+    assert shown.size <= MAX_TEXT
+    assert all(f"`{i}`" in shown.paragraphs[1] for i in ids)
 
 
 # -- /veo list -----------------------------------------------------------------------------------
 
 
-def test_overview_of_an_empty_channel_says_how_to_start():
-    """A sentence, not an empty list."""
-    assert cards.overview(Overview((), ())) == "Nothing is tracked in this channel. `/veo track` starts it."
+def listed(found: Overview) -> Panel:
+    shown = cards.overview(T, found, NOW)
+    assert shown is not None
+    return shown
+
+
+def test_overview_of_an_empty_channel_is_nothing():
+    """A sentence is said instead."""
+    assert cards.overview(T, Overview((), ()), NOW) is None
 
 
 def test_overview_with_live_and_ended_has_both_parts():
     """Links to the card of what is open and to the result of what has ended."""
-    link, since = "https://discord.com/channels/11/22/66", "<t:1799999940:R>"
+    link = "[card](https://discord.com/channels/11/22/66)"
     posted = replace(DELIVERY, state=DeliveryState.POSTED, message_id=44, ended_at=NOW)
     found = Overview(
         (entry(replace(DELIVERY, note="a `b`"), card_message_id=66),),
         (entry(posted, replace(TASK, state=TaskState.COMPLETED)),),
     )
 
-    assert cards.overview(found).splitlines() == [
-        "**Open**",
-        f"⏳ `{ID}` · `processing` when asked at <t:1800000000:T> · `a {TICK}b{TICK}` · {link} · {since}",
-        "**Ended lately**",
-        f"✅ `{ID}` completed: https://discord.com/channels/11/22/44 · <t:1800000000:R>",
-    ]
+    assert listed(found) == Panel(
+        Accent.WAITING,
+        (
+            (
+                "### On the way\n⏳ `vgen_abc1…f456` being generated since <t:1800000000:R> "
+                f"· `a {TICK}b{TICK}` · {link}"
+            ),
+            f"### Recent\n✅ `vgen_abc1…f456` ready: [see the video]{SEE} · <t:1800000000:R>",
+        ),
+    )
 
 
-def test_overview_of_what_could_not_be_posted_and_now_can_counts_from_its_start():
-    """It ended before and is owed again: when it had ended says nothing any more."""
+def test_overview_of_what_could_not_be_posted_and_now_can_is_on_the_way():
+    """It ended before and is owed again."""
     revived = replace(DELIVERY, state=DeliveryState.DUE, ended_at=NOW + 1000)
     found = Overview((entry(revived, replace(TASK, state=TaskState.COMPLETED)),), ())
 
-    assert cards.overview(found).splitlines() == [
-        "**Open**",
-        f"✅ `{ID}` completed; posting … · <t:1799999940:R>",
-    ]
+    assert listed(found).paragraphs == ("### On the way\n✅ `vgen_abc1…f456` ready; I post it now",)
 
 
-@pytest.mark.parametrize(("live", "title"), [(True, "**Open**"), (False, "**Ended lately**")])
+@pytest.mark.parametrize(("live", "title"), [(True, "### On the way"), (False, "### Recent")])
 def test_overview_with_one_part_has_one_title(live: bool, title: str):
     """No title over nothing."""
     found = Overview((entry(),), ()) if live else Overview((), (entry(),))
 
-    assert cards.overview(found).splitlines()[0] == title
-    assert cards.overview(found).count("**") == 2
+    (paragraph,) = listed(found).paragraphs
+    assert paragraph.splitlines()[0] == title
+    assert paragraph.count("###") == 1
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["usual", "largest"])
@@ -410,92 +573,117 @@ def test_overview_of_many_fits_and_counts_the_missing(live: int, ended: int, lar
     task = replace(TASK, id=LONG_ID, api_status="w" * 40) if large else TASK
     past = entry(replace(delivery, state=DeliveryState.POSTED), task)
 
-    text = cards.overview(Overview((entry(delivery, task, LARGEST),) * live, (past,) * ended))
+    panel = listed(Overview((entry(delivery, task, LARGEST),) * live, (past,) * ended))
 
+    text = text_of(panel)
     shown = [line for line in text.splitlines() if "`" in line]
-    more = re.search(r"^… and (\d+) more$", text, flags=re.MULTILINE)
-    assert length(text) <= 2000
-    assert len(shown) + (int(more[1]) if more else 0) == live + ended
-    assert not text.endswith("**")
+    counted = sum(map(int, re.findall(r"^… and (\d+) more$", text, flags=re.MULTILINE)))
+    assert panel.size <= MAX_TEXT
+    assert len(shown) + counted == live + ended
 
 
 # -- /veo status ---------------------------------------------------------------------------------
 
 
+def status(delivery: Delivery = DELIVERY, task: TrackedTask = TASK, pause: PauseState | None = None) -> Panel:
+    return cards.status(T, entry(delivery, task), pause, NOW)
+
+
 def test_status_of_an_open_task_says_when_it_was_and_will_be_polled():
     """The last poll and the next."""
-    assert cards.status(entry(replace(DELIVERY, note="mine")), None).splitlines() == [
-        f"⏳ `{ID}` · `processing` when asked at <t:1800000000:T>",
-        "Tracked <t:1799999940:R> by <@33>. Note: `mine`",
-        "Last asked <t:1800000000:R>. Next question <t:1800000030:R>. A video usually takes 2 to 5 minutes.",
-    ]
+    task = replace(TASK, model="veo_3_1_fast")
+
+    assert status(replace(DELIVERY, note="mine"), task) == Panel(
+        Accent.WAITING,
+        (
+            (
+                f"⏳ `{ID}` being generated since <t:1800000000:R>\n"
+                "-# `mine` · asked by <@33> <t:1799999940:R> · `veo_3_1_fast`"
+            ),
+            "Last asked <t:1800000000:R>. I ask again <t:1800000030:R>.",
+        ),
+    )
 
 
 def test_status_of_a_task_never_polled_says_so():
     """No invented time."""
-    text = cards.status(entry(task=replace(TASK, polled_at=None, due_at=None, api_status=None)), None)
+    text = text_of(status(task=replace(TASK, polled_at=None, due_at=None, api_status=None)))
 
-    assert "The API has not been asked yet." in text
-    assert "Next question" not in text
+    assert "not asked yet" in text
+    assert "ask again" not in text
 
 
-def test_status_of_a_silent_task_counts_the_tries():
+@pytest.mark.parametrize(
+    ("attempt", "said"), [(1, "has not answered the last time."), (3, "has not answered the last 3 times.")]
+)
+def test_status_of_a_silent_task_counts_the_tries(attempt: int, said: str):
     """People see that the bot is at it."""
-    text = cards.status(entry(task=replace(TASK, attempt=3)), None)
+    text = text_of(status(task=replace(TASK, attempt=attempt)))
 
-    assert "No usable answer 3 times in a row." in text
+    assert f"The video API {said} I try again <t:1800000030:R>." in text
 
 
 @pytest.mark.parametrize("reason", PauseReason)
 @pytest.mark.parametrize("state", DeliveryState)
 def test_status_with_api_pause_shows_it_while_it_matters(state: DeliveryState, reason: PauseReason):
-    """Only of a task that is still polled."""
-    pause = PauseState(reason, NOW - HOUR, NOW + MINUTE)
-    text = cards.status(entry(replace(DELIVERY, state=state)), pause)
+    """Only of a task that is still polled, and then no other time of a poll."""
+    text = text_of(status(replace(DELIVERY, state=state), pause=PauseState(reason, NOW - HOUR, NOW + MINUTE)))
 
     assert ("<t:1800000060:R>" in text) == (state is DeliveryState.OPEN)
+    assert "I ask again" not in text
 
 
-def test_status_of_a_failed_task_shows_reason_and_error():
-    """The reason in a block, the last error of posting in words."""
+def test_status_of_a_failed_task_shows_the_cause_the_advice_and_the_api_s_words():
+    """The API's own words last, in a block; then the last error of posting in words."""
     delivery = replace(DELIVERY, state=DeliveryState.DUE, last_error="Discord answered 503")
-    text = cards.status(entry(delivery, replace(TASK, state=TaskState.FAILED, reason="no ``` cats")), None)
+    task = replace(TASK, state=TaskState.FAILED, reason="no ``` cats: safety", took=48_000)
 
-    assert "Reason:\n```\nno ``\u200b` cats\n```" in text
-    assert text.endswith("Last trouble while posting: Discord answered 503")
+    assert status(delivery, task).paragraphs[1:] == (
+        (
+            "Google's safety filter refused the prompt or the video. Change the prompt and create a new task"
+            ": the same prompt is refused again.\nIt failed after 48 s.\nThe video API said:\n"
+            "```\nno ``\u200b` cats: safety\n```"
+        ),
+        "Could not post it yet: Discord answered 503",
+    )
 
 
 def test_status_of_a_task_that_we_gave_up_shows_our_reason_and_the_words_of_the_api():
-    """Ours as a sentence, the API's in a block, the last error of posting in words."""
-    cause = Problem(ProblemCode.REFUSED_ID).to_text()
-    delivery = replace(
-        DELIVERY,
-        state=DeliveryState.DUE,
-        last_error=Problem(ProblemCode.DISCORD_UNAVAILABLE, {"status": 503}).to_text(),
+    """Ours as a sentence, the API's in a block."""
+    task = replace(
+        TASK, state=TaskState.LOST, cause=Problem(ProblemCode.REFUSED_ID).to_text(), reason="no access"
     )
-    task = replace(TASK, state=TaskState.LOST, cause=cause, reason="no access")
 
-    assert cards.status(entry(delivery, task), None).splitlines()[2:] == [
-        "Reason: The video API refuses to say anything about this id.",
-        "The API says:",
-        "```",
-        "no access",
-        "```",
-        "Last trouble while posting: Discord answered 503.",
-    ]
+    assert status(replace(DELIVERY, state=DeliveryState.POSTED), task).paragraphs[1:] == (
+        (
+            "The video API refuses to say anything about this id. Perhaps it belongs to another account.\n"
+            "The video API said:\n```\nno access\n```"
+        ),
+    )
 
 
+def test_status_of_what_could_not_be_posted_says_why_once():
+    """The first line has it."""
+    error = Problem(ProblemCode.BLOCKED_BY_AUTOMOD).to_text()
+    delivery = replace(DELIVERY, state=DeliveryState.UNDELIVERABLE, last_error=error)
+
+    assert text_of(status(delivery, replace(TASK, state=TaskState.COMPLETED))).count("AutoMod") == 1
+
+
+@pytest.mark.parametrize("language", Language)
 @pytest.mark.parametrize(("state", "task_state"), STATES)
 @pytest.mark.parametrize("reason", PauseReason)
-def test_status_in_its_worst_case_fits(state: DeliveryState, task_state: TaskState, reason: PauseReason):
+def test_status_in_its_worst_case_fits(
+    state: DeliveryState, task_state: TaskState, reason: PauseReason, language: Language
+):
     """The longest of everything at once."""
     task = replace(TASK, id=LONG_ID, state=task_state, api_status="😀" * 40, reason="`" * 5000, attempt=10**6)
-    delivery = replace(LARGE, state=state, note="😀" * 200)
+    existing = entry(replace(LARGE, state=state, note="😀" * 200), task, LARGEST)
 
-    text = cards.status(entry(delivery, task, LARGEST), PauseState(reason, NOW, NOW))
+    panel = cards.status(translator(language), existing, PauseState(reason, NOW, NOW), NOW)
 
-    assert length(text) <= 2000
-    assert f"`{LONG_ID}`" in text
+    assert panel.size <= MAX_TEXT
+    assert f"`{LONG_ID}`" in text_of(panel)
 
 
 # -- autocomplete ----------------------------------------------------------------------------------
@@ -504,38 +692,35 @@ def test_status_in_its_worst_case_fits(state: DeliveryState, task_state: TaskSta
 @pytest.mark.parametrize(
     ("delivery", "task", "name"),
     [
-        (DELIVERY, TASK, f"{ID} · processing"),
-        (DELIVERY, replace(TASK, api_status=None), f"{ID} · waiting"),
-        (replace(DELIVERY, note="a\nb"), TASK, f"{ID} · processing · a b"),
-        (replace(DELIVERY, state=DeliveryState.POSTED), TASK, f"{ID} · posted"),
-        (replace(DELIVERY, note="😀" * 200), TASK, f"{ID} · processing · {'😀' * 33}…"),
+        (DELIVERY, TASK, f"{ID} · being generated"),
+        (DELIVERY, replace(TASK, api_status="queued"), f"{ID} · in the queue"),
+        (DELIVERY, replace(TASK, api_status=None), f"{ID} · no answer yet"),
+        (replace(DELIVERY, note="a\nb"), TASK, f"{ID} · being generated · a b"),
+        (
+            replace(DELIVERY, state=DeliveryState.POSTED),
+            replace(TASK, state=TaskState.COMPLETED),
+            f"{ID} · ready",
+        ),
+        (
+            replace(DELIVERY, state=DeliveryState.POSTED),
+            replace(TASK, state=TaskState.FAILED, reason="PUBLIC_ERROR_MINOR"),
+            f"{ID} · refused: a child",
+        ),
+        (
+            replace(DELIVERY, state=DeliveryState.UNDELIVERABLE),
+            replace(TASK, state=TaskState.COMPLETED),
+            f"{ID} · ready, not posted",
+        ),
+        (replace(DELIVERY, state=DeliveryState.CANCELLED), TASK, f"{ID} · stopped"),
+        (replace(DELIVERY, note="😀" * 200), TASK, f"{ID} · being generated · {'😀' * 30}…"),
     ],
 )
 def test_choice_name_shows_state_and_note_within_100_units(delivery: Delivery, task: TrackedTask, name: str):
     """Discord refuses all suggestions when one is longer."""
-    assert cards.choice_name(entry(delivery, task)) == name
+    assert cards.choice_name(T, entry(delivery, task)) == name
     assert length(name) <= 100
 
 
 def test_choice_name_of_the_longest_id_is_cut():
     """Never longer than 100."""
-    assert length(cards.choice_name(entry(task=replace(TASK, id=LONG_ID)))) == 100
-
-
-@pytest.mark.parametrize("state", DeliveryState)
-def test_card_without_room_for_details_still_shows_each_state(state: DeliveryState):
-    """Nineteen posted tasks leave no room for links; the twentieth says where it stands all the same."""
-    posted = [row(DeliveryState.POSTED, TaskState.COMPLETED, delivery=LARGE)] * 19
-
-    lines = cards.card(view(*posted, row(state, TaskState.COMPLETED, "vgen_last", LARGE))).splitlines()
-
-    assert (
-        lines[20]
-        == {
-            DeliveryState.OPEN: "✅ `vgen_last` · `processing`",
-            DeliveryState.DUE: "✅ `vgen_last` completed; posting …",
-            DeliveryState.POSTED: "✅ `vgen_last` completed",
-            DeliveryState.UNDELIVERABLE: "⚠️ `vgen_last` completed, but could not be posted",
-            DeliveryState.CANCELLED: f"🚫 `vgen_last` stopped by <@{LARGEST}>",
-        }[state]
-    )
+    assert length(cards.choice_name(T, entry(task=replace(TASK, id=LONG_ID)))) == 100

@@ -1,242 +1,266 @@
-"""Cards, lists and status: how tasks look in a channel. Nothing is shown that the API did not say."""
+"""Cards, lists and status: how videos look in a channel. Nothing is shown that the API did not say."""
 
-from bot.chat.texts.escape import code, code_block, length, one_line, sentence_line, shorten_middle
-from bot.chat.texts.problems import fragment, stored_sentence
-from bot.chat.texts.replies import (
-    MAX_CONTENT,
-    ago,
-    api_pause,
-    clock_time,
-    fitting,
-    jump_link,
-    person,
-    plain_link,
-)
-from bot.core.api_pause import PauseState
-from bot.core.problems import Problem
-from bot.core.results import LINK_SHOWN_AFTER, living_link
+from collections import Counter
+from collections.abc import Sequence
+
+from bot.chat.texts.causes import explanation
+from bot.chat.texts.escape import code, code_block, one_line, sentence_line, shorten_middle
+from bot.chat.texts.formatting import ago, duration, fitting, heading, jump_link, link_to, person, small
+from bot.chat.texts.language import Translator, marked
+from bot.chat.texts.panels import MAX_TEXT, Accent, Panel, panel, size
+from bot.chat.texts.problems import stored_sentence
+from bot.chat.texts.states import brief_state, compact_state, full_state, is_in_trouble, is_live, sign
+from bot.core.api_pause import PauseReason, PauseState
+from bot.core.clock import MINUTE
+from bot.core.generation_time import UsualTime
 from bot.core.tasks import (
-    LIVE,
     CardView,
-    Delivery,
     DeliveryState,
-    Doubt,
     ExistingDelivery,
     TaskState,
-    TrackedTask,
-    Trouble,
 )
 from bot.core.tracking import Overview
 
-USUAL_DURATION = "A video usually takes 2 to 5 minutes."
-_FORGOTTEN = "Whoever asked for this has had themselves forgotten; nothing more comes here."
 _FULL_ID = 128
-# How long an id may be, and whether states lose their details: from all there is to what always fits.
-_DETAIL = ((_FULL_ID, False), (40, False), (24, False), (16, False), (40, True), (24, True), (16, True))
+# So many rows may take two lines each on a phone.
+_FEW = 6
+# An id on a line of many: both ends, so that the line fits a phone. Longer where two would look alike.
+_SHORT_IDS = (14, 20, 32, 64, _FULL_ID)
+_MAX_NOTE = 100
 
 
-def card(view: CardView, now: int = 0) -> str:
-    """The card's text: one line per task; ids, then links and times give way when it would not fit."""
+def card(t: Translator, view: CardView, now: int) -> Panel:
+    """The card: one line per task. Links and times give way when it would be too long."""
     if not view.rows:
-        return _FORGOTTEN
-    for id_length, brief in _DETAIL:
-        lines = _card(view, id_length, brief, now)
-        if length("\n".join(lines)) <= MAX_CONTENT:
-            break
-    return fitting(lines)
-
-
-def _card(view: CardView, id_length: int, brief: bool, now: int) -> list[str]:
-    first = view.rows[0].delivery
-    note = f" · {code(first.note, 100)}" if first.note else ""
-    count = "a Veo task" if len(view.rows) == 1 else f"{len(view.rows)} Veo tasks"
-    head = f"**Tracking {count}** for {person(first.requester_id)} since {ago(first.created_at)}{note}"
-    lines = [head, *(_line(row.delivery, row.task, id_length, brief, now) for row in view.rows)]
-    if any(row.delivery.state is DeliveryState.OPEN for row in view.rows):
-        if view.pause is not None and view.pause.is_shown:
-            lines.append(f"-# {api_pause(view.pause)}")
-        lines.append(f"-# {USUAL_DURATION} The result is posted here with a mention.")
-    return lines
+        gone = t("The person who asked removed this request. Nothing more will be posted for it.")
+        return panel(Accent.TROUBLE, gone)
+    head = _head(t, view)
+    foot = _foot(t, view)
+    left = MAX_TEXT - size(head) - size(foot)
+    return panel(_accent(view), head, _lines(t, view.rows, now, left), foot)
 
 
 def is_settled(view: CardView) -> bool:
     """Whether nothing on the card is still to come."""
-    return not any(_is_live(row) for row in view.rows)
+    return not any(map(is_live, view.rows))
 
 
-def _is_live(row: ExistingDelivery) -> bool:
-    return row.delivery.state in LIVE
+def _head(t: Translator, view: CardView) -> str:
+    first = view.rows[0].delivery
+    who = t("asked by {person} {ago}", person=person(first.requester_id), ago=ago(first.created_at))
+    note = f"{code(first.note, _MAX_NOTE)} · " if first.note else ""
+    return f"{heading(title(t, view.rows))}\n{small(note + who)}"
 
 
-def _line(delivery: Delivery, task: TrackedTask, id_length: int, brief: bool = False, now: int = 0) -> str:
-    state = _brief_state(delivery, task) if brief else _state(delivery, task, now)
-    return f"{_sign(delivery, task)} {code(shorten_middle(task.id, id_length))} {state}"
+def title(t: Translator, rows: Sequence[ExistingDelivery]) -> str:
+    """How many videos there are, and how they are doing: “3 videos: 2 ready, 1 failed”."""
+    counts = Counter(map(_kind, rows))
+    total = t.plural("{count} video", "{count} videos", len(rows))
+    if counts["waiting"] == len(rows):
+        return t("{videos} on the way", videos=total)
+    if len(rows) == 1:
+        return t("{videos}: {counts}", videos=total, counts=t(_ONE[_kind(rows[0])]))
+    parts = (
+        (counts["waiting"], t("{count} on the way", count=counts["waiting"])),
+        (counts["ready"], t("{count} ready", count=counts["ready"])),
+        (counts["failed"], t("{count} failed", count=counts["failed"])),
+        (counts["stopped"], t("{count} stopped", count=counts["stopped"])),
+    )
+    return t("{videos}: {counts}", videos=total, counts=t(", ").join(part for n, part in parts if n))
 
 
-def _sign(delivery: Delivery, task: TrackedTask) -> str:
-    if delivery.state is DeliveryState.CANCELLED:
-        return "🚫"
-    if delivery.state is DeliveryState.UNDELIVERABLE:
-        return "⚠️"
-    return {
-        TaskState.WAITING: "⏳",
-        TaskState.COMPLETED: "✅",
-        TaskState.FAILED: "❌",
-        TaskState.LOST: "❓",
-    }[task.state]
+_ONE = {"ready": marked("ready"), "failed": marked("failed"), "stopped": marked("stopped")}
 
 
-def _state(delivery: Delivery, task: TrackedTask, now: int = 0) -> str:
-    match delivery.state:
-        case DeliveryState.OPEN:
-            return _api_status(task)
-        case DeliveryState.DUE:
-            return f"{_outcome(task)}; {_late_link(delivery, task, now) or 'posting …'}"
-        case DeliveryState.POSTED:
-            return f"{_outcome(task)}{_where(delivery)}"
-        case DeliveryState.UNDELIVERABLE:
-            why = sentence_line(_why_undeliverable(delivery), 80)
-            return f"{_outcome(task)}, but could not be posted ({why})"
-        case DeliveryState.CANCELLED:
-            by = f" by {person(delivery.cancelled_by)}" if delivery.cancelled_by else ""
-            return f"stopped{by}"
+def _kind(row: ExistingDelivery) -> str:
+    if row.delivery.state is DeliveryState.CANCELLED:
+        return "stopped"
+    if row.task.state is TaskState.WAITING:
+        return "waiting"
+    return "ready" if row.task.state is TaskState.COMPLETED else "failed"
 
 
-def _late_link(delivery: Delivery, task: TrackedTask, now: int) -> str:
-    """The API's own link, once the video has not been downloaded for ten minutes; "" before."""
-    link, since = living_link(task, now), delivery.download_since
-    # Once it was handed to Discord, the download is over.
-    if link is None or since is None or now - since < LINK_SHOWN_AFTER or delivery.first_sent_at is not None:
+def _accent(view: CardView) -> Accent:
+    is_open = any(row.delivery.state is DeliveryState.OPEN for row in view.rows)
+    is_paused = is_open and view.pause is not None and view.pause.is_shown
+    return Accent.TROUBLE if is_paused else _accent_of(view.rows)
+
+
+def _accent_of(rows: Sequence[ExistingDelivery]) -> Accent:
+    kinds = set(map(_kind, rows))
+    if any(map(is_in_trouble, rows)):
+        return Accent.TROUBLE
+    if any(map(is_live, rows)):
+        return Accent.WAITING
+    if "failed" in kinds or any(row.delivery.state is DeliveryState.UNDELIVERABLE for row in rows):
+        return Accent.FAILED
+    return Accent.READY if "ready" in kinds else Accent.TROUBLE
+
+
+def _lines(t: Translator, rows: Sequence[ExistingDelivery], now: int, max_size: int) -> str:
+    id_length = _FULL_ID if len(rows) == 1 else _id_length(rows)
+    state = full_state if len(rows) <= _FEW else compact_state
+    full = [_line(row, state(t, row, now), id_length) for row in rows]
+    if sum(size(line) + 1 for line in full) <= max_size:
+        return "\n".join(full)
+    return fitting(t, [_line(row, brief_state(t, row), id_length) for row in rows], max_size, size)
+
+
+def _id_length(rows: Sequence[ExistingDelivery]) -> int:
+    """The shortest length at which no two different ids look the same."""
+    ids = {row.task.id for row in rows}
+    fits = (size for size in _SHORT_IDS if len({shorten_middle(i, size) for i in ids}) == len(ids))
+    return next(fits, _FULL_ID)
+
+
+def _line(row: ExistingDelivery, state: str, id_length: int) -> str:
+    return f"{sign(row)} {code(shorten_middle(row.task.id, id_length))} {state}"
+
+
+def _foot(t: Translator, view: CardView) -> str:
+    """What is usual and what happens next; "" once everything has ended."""
+    if is_settled(view):
         return ""
-    return f"I cannot download it so far and go on trying. Its link: <{plain_link(link)}>"
-
-
-def _why_undeliverable(delivery: Delivery) -> str:
-    if delivery.last_error is None:
-        return "Discord did not accept it"
-    problem = Problem.from_text(delivery.last_error)
-    return delivery.last_error if problem is None else fragment(problem)
-
-
-def _brief_state(delivery: Delivery, task: TrackedTask) -> str:
-    match delivery.state:
-        case DeliveryState.OPEN:
-            if trouble := _trouble(task, brief=True):
-                return f"· {trouble}"
-            return f"· {code(task.api_status, 20)}" if task.api_status else _api_status(task)
-        case DeliveryState.POSTED:
-            return _outcome(task)
-        case DeliveryState.UNDELIVERABLE:
-            return f"{_outcome(task)}, but could not be posted"
-        case _:
-            return _state(delivery, task)
-
-
-def _api_status(task: TrackedTask) -> str:
-    if trouble := _trouble(task):
-        return f"· {trouble}"
-    if task.api_status is None or task.api_status_since is None:
-        return "· not asked yet" if task.polled_at is None else "· no answer yet"
-    return f"· {code(task.api_status, 40)} when asked at {clock_time(task.api_status_since)}"
-
-
-def _trouble(task: TrackedTask, *, brief: bool = False) -> str:
-    """What is doubtful about a waiting task; "" when nothing is."""
-    if task.trouble is Trouble.REFUSED:
-        words = f": {code(task.words, 60)}" if task.words and not brief else ""
-        return f"the API refuses to say anything about this id{words}"
-    if task.trouble is Trouble.SILENCE:
-        return "the API gives no usable answer at the moment; I go on asking"
-    return "" if task.doubt is None else _DOUBTS[task.doubt]
-
-
-_DOUBTS = {
-    Doubt.UNKNOWN_ID: "the API does not know this id (yet); I ask again",
-    Doubt.NOT_FOUND: "the API finds nothing at this id's address; I go on asking",
-    Doubt.NO_VIDEO: "the API says completed, but gives no video yet; I ask again",
-    Doubt.COMPLETED: "it looks ready; I ask once more to be sure",
-    Doubt.FAILED: "it looks failed; I ask once more to be sure",
-    Doubt.PAST_DEADLINE: "still not finished after a long time; I ask once more",
-    Doubt.REFUSED: "",
-}
-
-
-def _outcome(task: TrackedTask) -> str:
-    return {
-        TaskState.WAITING: "waiting",
-        TaskState.COMPLETED: "completed",
-        TaskState.FAILED: "failed",
-        TaskState.LOST: "given up",
-    }[task.state]
-
-
-def _where(delivery: Delivery) -> str:
-    if delivery.message_id is None:
-        return ""
-    return f": {jump_link(delivery.guild_id, delivery.message_channel_id, delivery.message_id)}"
-
-
-def overview(found: Overview) -> str:
-    """`/veo list`: what is open and what has ended, as much as fits."""
-    if not found.live and not found.ended:
-        return "Nothing is tracked in this channel. `/veo track` starts it."
-    return fitting([*_section("**Open**", found.live), *_section("**Ended lately**", found.ended)])
-
-
-def _section(title: str, entries: tuple[ExistingDelivery, ...]) -> list[str]:
-    """The title stays with the first entry, so that every line is one entry."""
-    lines = [_list_line(entry) for entry in entries]
-    return [f"{title}\n{lines[0]}", *lines[1:]] if lines else []
-
-
-def _list_line(existing: ExistingDelivery) -> str:
-    delivery, task = existing.delivery, existing.task
-    line = _line(delivery, task, 40)
-    if delivery.note:
-        line += f" · {code(delivery.note, 40)}"
-    if delivery.state is DeliveryState.OPEN and existing.card_message_id:
-        line += f" · {jump_link(delivery.guild_id, delivery.channel_id, existing.card_message_id)}"
-    # A due one may have ended before: it could not be posted, and now it can.
-    ended_at = None if delivery.state in LIVE else delivery.ended_at
-    return f"{line} · {ago(ended_at or delivery.created_at)}"
-
-
-def status(existing: ExistingDelivery, pause: PauseState | None) -> str:
-    """`/veo status`: what is known of one task in this channel."""
-    delivery, task = existing.delivery, existing.task
-    lines = [
-        _line(delivery, task, _FULL_ID),
-        f"Tracked {ago(delivery.created_at)} by {person(delivery.requester_id)}."
-        + (f" Note: {code(delivery.note, 200)}" if delivery.note else ""),
-    ]
-    if task.state is TaskState.WAITING and delivery.state is DeliveryState.OPEN:
-        lines += _polling(task)
-        if pause is not None:
-            lines.append(api_pause(pause))
-    if task.cause:
-        lines.append(f"Reason: {sentence_line(stored_sentence(task.cause), 400)}")
-    if task.reason:
-        lines.append(f"{'The API says' if task.cause else 'Reason'}:\n{code_block(task.reason, 700)}")
-    if delivery.last_error:
-        lines.append(
-            f"Last trouble while posting: {sentence_line(stored_sentence(delivery.last_error), 300)}"
-        )
+    lines = []
+    is_open = any(row.delivery.state is DeliveryState.OPEN for row in view.rows)
+    if is_open and view.pause is not None and view.pause.is_shown:
+        lines.append(api_pause(t, view.pause))
+    who = person(view.rows[0].delivery.requester_id)
+    count = sum(map(is_live, view.rows))
+    post = t.plural(
+        "I post the result here and mention {person}.",
+        "I post each result here and mention {person}.",
+        count,
+        person=who,
+    )
+    lines.append(small(t.sentences(usual_time(t, view.usual), post) if is_open else post))
     return "\n".join(lines)
 
 
-def _polling(task: TrackedTask) -> list[str]:
-    asked = "The API has not been asked yet." if task.polled_at is None else ""
-    if task.polled_at is not None:
-        asked = f"Last asked {ago(task.polled_at)}."
-    due = f" Next question {ago(task.due_at)}." if task.due_at is not None else ""
-    silent = f" No usable answer {task.attempt} times in a row." if task.attempt else ""
-    return [f"{asked}{due}{silent} {USUAL_DURATION}"]
+def usual_time(t: Translator, usual: UsualTime | None) -> str:
+    """How long a video takes, from what this bot has seen; from experience with Veo until there is enough."""
+    if usual is None:
+        return t("A video usually takes 2 to 5 minutes.")
+    low, high = usual.low // MINUTE, -(-usual.high // MINUTE)
+    if low == 0:
+        return t(
+            "A video usually takes up to {high} min (from the last {count}).", high=high, count=usual.count
+        )
+    return t(
+        "A video usually takes {low} to {high} min (from the last {count}).",
+        low=low,
+        high=high,
+        count=usual.count,
+    )
 
 
-def choice_name(existing: ExistingDelivery) -> str:
-    """One autocomplete suggestion, at most 100 characters."""
-    state = existing.task.api_status or "waiting"
-    if existing.delivery.state is not DeliveryState.OPEN:
-        state = str(existing.delivery.state)
-    note = f" · {existing.delivery.note}" if existing.delivery.note else ""
-    return one_line(f"{existing.task.id} · {state}{note}", 100)
+def api_pause(t: Translator, pause: PauseState) -> str:
+    """Why no video is polled at the moment, and when it goes on."""
+    if pause.reason is PauseReason.KEY_REFUSED:
+        return t(
+            "⚠️ The video API refuses this bot's key since {since}. The person who runs the bot has to fix "
+            "that. Your videos are kept; I try again {next}.",
+            since=ago(pause.since),
+            next=ago(pause.until),
+        )
+    return t("The video API asked this bot to slow down. I go on {next}.", next=ago(pause.until))
+
+
+# -- /veo list -------------------------------------------------------------------------------------
+
+
+def overview(t: Translator, found: Overview, now: int) -> Panel | None:
+    """`/veo list`: what is on the way and what has ended, as much as fits. None: there is nothing."""
+    rows = (*found.live, *found.ended)
+    if not rows:
+        return None
+    heads = [heading(t("On the way")), heading(t("Recent"))]
+    left = MAX_TEXT - sum(map(size, heads)) - 2
+    id_length, state = _id_length(rows), full_state if len(rows) <= _FEW else compact_state
+    live = fitting(t, [_list_line(t, row, state(t, row, now), id_length) for row in found.live], left, size)
+    left -= size(live)
+    ended = fitting(t, [_list_line(t, row, state(t, row, now), id_length) for row in found.ended], left, size)
+    sections = [f"{head}\n{lines}" for head, lines in zip(heads, (live, ended), strict=True) if lines]
+    return panel(_accent_of(found.live or found.ended), *sections)
+
+
+def _list_line(t: Translator, row: ExistingDelivery, state: str, id_length: int) -> str:
+    delivery = row.delivery
+    line = _line(row, state, id_length)
+    if delivery.note:
+        line += f" · {code(delivery.note, 40)}"
+    if delivery.state is DeliveryState.OPEN and row.card_message_id:
+        address = jump_link(delivery.guild_id, delivery.channel_id, row.card_message_id)
+        text = t("card")
+        line += f" · {link_to(text, address)}"
+    if not is_live(row):
+        line += f" · {ago(delivery.ended_at or delivery.created_at)}"
+    return line
+
+
+# -- /veo status -----------------------------------------------------------------------------------
+
+
+def status(t: Translator, row: ExistingDelivery, pause: PauseState | None, now: int) -> Panel:
+    """`/veo status`: what is known of one task in this channel."""
+    delivery = row.delivery
+    who = t("asked by {person} {ago}", person=person(delivery.requester_id), ago=ago(delivery.created_at))
+    details = [code(delivery.note, 200)] if delivery.note else []
+    details += [who, *([code(row.task.model, 60)] if row.task.model else [])]
+    head = f"{_line(row, full_state(t, row, now), _FULL_ID)}\n{small(' · '.join(details))}"
+    return panel(_accent_of([row]), head, _next(t, row, pause), _reason(t, row), _trouble(t, row))
+
+
+def _next(t: Translator, row: ExistingDelivery, pause: PauseState | None) -> str:
+    """What happens next to a task that is on the way."""
+    task = row.task
+    if row.delivery.state is not DeliveryState.OPEN or task.state is not TaskState.WAITING:
+        return ""
+    if pause is not None:
+        return api_pause(t, pause)
+    due = ago(task.due_at) if task.due_at is not None else None
+    if task.attempt and due:
+        return t.plural(
+            "The video API has not answered the last time. I try again {next}.",
+            "The video API has not answered the last {count} times. I try again {next}.",
+            task.attempt,
+            next=due,
+        )
+    lines = [t("Last asked {ago}.", ago=ago(task.polled_at))] if task.polled_at is not None else []
+    lines += [t("I ask again {next}.", next=due)] if due else []
+    return t.sentences(*lines)
+
+
+def _reason(t: Translator, row: ExistingDelivery) -> str:
+    """Why there is no video, and the API's own words last."""
+    task = row.task
+    lines = []
+    if task.cause:
+        lines.append(sentence_line(stored_sentence(t, task.cause), 400))
+    elif task.state is TaskState.FAILED:
+        found = explanation(t, task.reason)
+        lines.append(t.sentences(found.sentence, found.advice))
+    if task.took is not None and task.state is TaskState.FAILED:
+        lines.append(t("It failed after {time}.", time=duration(t, task.took)))
+    if task.reason:
+        lines += [t("The video API said:"), code_block(task.reason, 700)]
+    return "\n".join(lines)
+
+
+def _trouble(t: Translator, row: ExistingDelivery) -> str:
+    """Why it could not be posted so far; of an undeliverable one the first line says it."""
+    if row.delivery.state is not DeliveryState.DUE or not row.delivery.last_error:
+        return ""
+    return t(
+        "Could not post it yet: {why}",
+        why=sentence_line(stored_sentence(t, row.delivery.last_error), 300),
+    )
+
+
+# -- autocomplete ----------------------------------------------------------------------------------
+
+
+def choice_name(t: Translator, row: ExistingDelivery) -> str:
+    """One suggestion, at most 100 characters."""
+    note = f" · {row.delivery.note}" if row.delivery.note else ""
+    return one_line(f"{row.task.id} · {brief_state(t, row)}{note}", 100)

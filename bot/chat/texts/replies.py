@@ -1,9 +1,10 @@
-"""Private answers to commands and buttons, and the pieces that all texts share."""
+"""Private answers to commands and buttons."""
 
-from urllib.parse import quote
+from collections.abc import Mapping
 
-from bot.chat.texts.escape import code, length
-from bot.core.api_pause import PauseReason, PauseState
+from bot.chat.texts.escape import code
+from bot.chat.texts.formatting import fitting, jump_link, link_to, person
+from bot.chat.texts.language import Translator, marked
 from bot.core.ids import MAX_IDS
 from bot.core.masking import mask_credentials
 from bot.core.tasks import LIVE, DeliveryState, ExistingDelivery
@@ -13,222 +14,318 @@ from bot.core.tracking import (
     LimitScope,
     QuotaReached,
     RedeliverResult,
+    StopRefusal,
+    StopResult,
     StoredData,
     UntrackResult,
     WatchResult,
 )
 
-MAX_CONTENT = 2000  # Discord's limit for a bot's message, in characters
-MAX_BUTTON_URL = 512  # Discord's limit for a link button
-_PLAIN_IN_LINKS = "%:/?#[]@!$&'()*+,;=~"
+# -- labels of buttons -----------------------------------------------------------------------------
 
-NOTIFY_LABEL = "Notify me too"
-DELETE_LABEL = "Delete"
-ORIGINAL_LABEL = "Original"
+STOP_LABEL = marked("Stop")
+STOP_YES_LABEL = marked("Yes, stop")
+DELETE_LABEL = marked("Delete")
+DELETE_YES_LABEL = marked("Yes, delete")
+ORIGINAL_LABEL = marked("Original")
+POST_AGAIN_LABEL = marked("Post again")
+FORGET_LABEL = marked("Forget me")
 
-BOT_NOT_HERE = (
+
+def notify_label(t: Translator, watchers: int) -> str:
+    """With how many people are to be mentioned besides the one who asked."""
+    return t("Notify me ({count})", count=watchers) if watchers else t("Notify me")
+
+
+# -- whole sentences -------------------------------------------------------------------------------
+
+BOT_NOT_HERE = marked(
     "I can answer commands here, but I am not a member of this server, so I could not post your video "
     "later. Ask somebody who manages the server to add me with the **bot** scope. Nothing was tracked."
 )
-ONLY_IN_SERVERS = "Please use this in a channel of a server: that is where I post the video."
-NOT_A_LIST_OF_IDS = (
+ONLY_IN_SERVERS = marked("Please use this in a channel of a server: that is where I post the video.")
+NOT_A_LIST_OF_IDS = marked(
     "I found no task id in that, and part of it looks like a command, a header or a key. I have stored and "
     "sent nothing of it, and only you can see this. Paste the id alone, such as `vgen_abc123def456`."
 )
-NO_IDS_IN_MESSAGE = (
+NO_IDS = marked("There is no task id in that. Paste an id such as `vgen_abc123def456`. Nothing was tracked.")
+NO_IDS_IN_MESSAGE = marked(
     "I found no task id in that message. Ids look like `vgen_abc123def456`; any other id works with "
     "`/veo track`."
 )
-DATABASE_DOWN = "My database does not answer right now. Nothing was changed; please try again in a minute."
-OUTDATED_COMMAND = "This command has changed. Please reload Discord (Ctrl+R) and try again."
-INTERNAL_ERROR = "Something went wrong on my side. It is in the log; please try again, or tell my operator."
-NOT_YOUR_RESULT = "Only whoever asked for it, or somebody with **Manage Messages**, can delete this."
-RESULT_IS_GONE = (
-    "I know nothing about this message any more; somebody with **Manage Messages** can still delete it."
+NOTHING_HERE = marked("No video is tracked in this channel. `/veo track` starts it.")
+DATABASE_DOWN = marked(
+    "My database does not answer right now. Nothing was changed; please try again in a minute."
 )
-NOT_IN_THREAD = (
+OUTDATED_COMMAND = marked("This command has changed. Please reload Discord (Ctrl+R) and try again.")
+NOT_IN_THREAD = marked(
     "I am not a member of this private thread, so I could not post your video here later. Mention me in it "
     "to add me, then try again. Nothing was tracked."
 )
-NO_HISTORY = (
+NO_HISTORY = marked(
     "It works here, with one weakness: I may not read this channel's history (**Read Message History**). "
     "If I am interrupted while I post a result, I cannot see whether it is here, and may post it twice."
 )
-MAY_NOT_DELETE = (
-    "Discord does not let me delete this message any more; somebody with **Manage Messages** can."
+NOT_YOUR_RESULT = marked(
+    "Only the person who asked for it, or somebody with **Manage Messages**, can delete this."
 )
-DISCORD_BUSY = "Discord did not take that just now. Please press it again in a minute."
-FORGET_LABEL = "Forget me"
-NOTHING_STORED = "Nothing is stored about you."
+RESULT_IS_GONE = marked(
+    "I no longer know whose message this is. Somebody with **Manage Messages** can delete it."
+)
+DELETE_QUESTION = marked("Delete this message for everybody?")
+DELETE_VIDEO_QUESTION = marked(
+    "Delete this video for everybody? I cannot get it back once the API's link has ended."
+)
+DELETE_DIRECT_QUESTION = marked(
+    "Delete this message? I cannot get a video back once the API's link has ended."
+)
+DELETED = marked("Deleted.")
+MAY_NOT_DELETE = marked(
+    "Discord does not let me delete this message. Somebody with **Manage Messages** can delete it."
+)
+DISCORD_BUSY = marked("Discord did not take that just now. Please press it again in a minute.")
+NOTHING_STORED = marked("Nothing is stored about you.")
+STOP_REFUSALS: Mapping[StopRefusal, str] = {
+    StopRefusal.UNKNOWN_CARD: marked("I no longer know this card, so I cannot change anything about it."),
+    StopRefusal.ENDED: marked("Everything on this card has ended; there is nothing left to stop."),
+    StopRefusal.NOT_YOURS: marked(
+        "Only the person who asked for these videos, or somebody with **Manage Messages**, can stop them."
+    ),
+}
 
 
-def person(user_id: int) -> str:
-    """A mention pill; whether it pings is decided by allowed_mentions."""
-    return f"<@{user_id}>"
+def internal_error(t: Translator, incident: str) -> str:
+    """With the word by which the person who runs the bot finds it in the log."""
+    return t(
+        "Something went wrong on my side. Please try again. If it happens again, tell the person who runs "
+        "this bot the code {incident}: it is in the log.",
+        incident=code(incident),
+    )
 
 
-def ago(milliseconds: int) -> str:
-    """A relative time that Discord updates: “2 minutes ago”, in the reader's language."""
-    return f"<t:{milliseconds // 1000}:R>"
+# -- tracking --------------------------------------------------------------------------------------
 
 
-def clock_time(milliseconds: int) -> str:
-    """A time of day in the reader's zone."""
-    return f"<t:{milliseconds // 1000}:T>"
-
-
-def jump_link(guild_id: int, channel_id: int, message_id: int) -> str:
-    return f"https://discord.com/channels/{guild_id}/{channel_id}/{message_id}"
-
-
-def megabytes(size: int) -> str:
-    return f"{size / 1_000_000:.1f} MB"
-
-
-def plain_link(link: str) -> str:
-    """Percent-encoded where it could become something else in a message, as a browser does it."""
-    return quote(link, safe=_PLAIN_IN_LINKS, errors="ignore")
-
-
-def fitting(lines: list[str]) -> str:
-    """As many whole lines as fit a message; when some do not, a last one says how many."""
-    if sum(length(line) + 1 for line in lines) <= MAX_CONTENT:
-        return "\n".join(lines)
-    kept: list[str] = []
-    chars_left = MAX_CONTENT - length(f"… and {len(lines)} more")
-    for line in lines:
-        chars_left -= length(line) + 1
-        if chars_left < 0:
-            break
-        kept.append(line)
-    return "\n".join([*kept, f"… and {len(lines) - len(kept)} more"])
-
-
-def malformed_ids(malformed: tuple[str, ...]) -> str:
+def malformed_ids(t: Translator, malformed: tuple[str, ...]) -> str:
+    """Which parts of what was typed are no ids."""
     shown = ", ".join(code(mask_credentials(piece), 60) for piece in malformed[:5])
-    more = f" and {len(malformed) - 5} more" if len(malformed) > 5 else ""
-    return (
-        f"I cannot read this as a task id: {shown}{more}. An id has 1 to 128 letters, digits or `. _ : -`, "
-        "such as `vgen_abc123def456`; the API's JSON reply or a result URL works too. Nothing was tracked."
+    if len(malformed) > 5:
+        shown = t("{ids} and {count} more", ids=shown, count=len(malformed) - 5)
+    return t.plural(
+        "{pieces} is not a task id. Paste the id that the video API gave you, such as `vgen_abc123def456`. "
+        "Nothing was tracked.",
+        "{pieces} are not task ids. Paste the ids that the video API gave you, such as `vgen_abc123def456`. "
+        "Nothing was tracked.",
+        len(malformed),
+        pieces=shown,
     )
 
 
-def no_ids() -> str:
-    return "There is no task id in that. Paste an id such as `vgen_abc123def456`. Nothing was tracked."
-
-
-def too_many_ids(count: int) -> str:
-    return f"That is {count} ids; I take up to {MAX_IDS} at once. Nothing was tracked."
-
-
-def missing_permissions(names: list[str]) -> str:
-    listed = " and ".join(f"**{name}**" for name in names)
-    return (
-        f"I could not post your video here: I am missing {listed} in this channel. "
-        "Ask somebody who manages this server to allow it, then try again. Nothing was tracked."
+def too_many_ids(t: Translator, count: int) -> str:
+    """How many ids one command takes."""
+    return t(
+        "That is {count} ids; I take up to {limit} at once. Nothing was tracked.", count=count, limit=MAX_IDS
     )
 
 
-def quota_reached(error: QuotaReached) -> str:
-    who = {
-        LimitScope.USER: "You have",
-        LimitScope.CHANNEL: "This channel has",
-        LimitScope.GUILD: "This server has",
+def missing_permissions(t: Translator, names: list[str]) -> str:
+    """Why nothing can be tracked in this channel; `names` are those of Discord's settings, in English."""
+    return t(
+        "I could not post your video here: I am missing {permissions} in this channel. "
+        "Ask somebody who manages this server to allow it, then try again. Nothing was tracked.",
+        permissions=_permissions(t, names),
+    )
+
+
+def still_missing_permissions(t: Translator, names: list[str]) -> str:
+    """Why a result cannot be posted again in this channel now."""
+    return t(
+        "I may not post a video here now: I am missing {permissions} in this channel. Ask somebody who "
+        "manages this server to allow it, then try again.",
+        permissions=_permissions(t, names),
+    )
+
+
+def _permissions(t: Translator, names: list[str]) -> str:
+    return t.listed([f"**{t(PERMISSIONS[name])}**" for name in names])
+
+
+# As Discord's own settings name them, in each language.
+PERMISSIONS = {
+    "view_channel": marked("View Channel"),
+    "send_messages": marked("Send Messages"),
+    "send_messages_in_threads": marked("Send Messages in Threads"),
+    "attach_files": marked("Attach Files"),
+    "connect": marked("Connect"),
+}
+
+
+def quota_reached(t: Translator, error: QuotaReached) -> str:
+    """Which limit was reached, and what to do."""
+    sentence = {
+        LimitScope.USER: marked("You have {used} of {limit} open tasks, and this would add {wanted}."),
+        LimitScope.CHANNEL: marked(
+            "This channel has {used} of {limit} open tasks, and this would add {wanted}."
+        ),
+        LimitScope.GUILD: marked(
+            "This server has {used} of {limit} open tasks, and this would add {wanted}."
+        ),
     }[error.scope]
-    return (
-        f"{who} {error.used} of {error.limit} open tasks, and this would add {error.wanted}. "
-        "Wait until some are posted, or stop one with `/veo untrack`. Nothing was tracked."
+    first = t(sentence, used=error.used, limit=error.limit, wanted=error.wanted)
+    return t.sentences(
+        first, t("Wait until some are posted, or stop one with `/veo untrack`. Nothing was changed.")
     )
 
 
-def already_tracked(existing: tuple[ExistingDelivery, ...]) -> str:
-    return fitting([_already(e) for e in existing])
+def already_tracked(t: Translator, existing: tuple[ExistingDelivery, ...]) -> str:
+    """What became of ids that were tracked in this channel before."""
+    return fitting(t, [_already(t, e) for e in existing])
 
 
-def _already(existing: ExistingDelivery) -> str:
+def _already(t: Translator, existing: ExistingDelivery) -> str:
     delivery = existing.delivery
     name = code(delivery.task_id)
     if delivery.state in LIVE:
-        where = _link(existing, existing.card_message_id)
-        return f"{name} is already tracked here by {person(delivery.requester_id)}{where}."
+        who = person(delivery.requester_id)
+        said = t("{id} is already tracked here by {person}.", id=name, person=who)
+        return said + _link(t, existing, existing.card_message_id, marked("See the card"))
     if delivery.state is DeliveryState.UNDELIVERABLE:
-        return f"{name} could not be posted here before. `/veo redeliver` tries again."
-    where = _link(existing, delivery.message_id)
-    return f"{name} was already posted here{where}. `/veo redeliver` posts it again."
+        return t("{id} could not be posted here before. `/veo redeliver` tries again.", id=name)
+    said = t("{id} was already posted here. `/veo redeliver` posts it again.", id=name)
+    message_id = None if delivery.deleted_at is not None else delivery.message_id
+    return said + _link(t, existing, message_id, marked("See the message"))
 
 
-def _link(existing: ExistingDelivery, message_id: int | None) -> str:
+def _link(t: Translator, existing: ExistingDelivery, message_id: int | None, text: str) -> str:
     if message_id is None:
         return ""
-    return f": {jump_link(existing.delivery.guild_id, existing.delivery.channel_id, message_id)}"
+    delivery = existing.delivery
+    return " " + link_to(t(text), jump_link(delivery.guild_id, delivery.channel_id, message_id))
 
 
-def not_tracked(task_id: str) -> str:
-    return f"{code(task_id)} is not tracked in this channel. `/veo track` starts it; `/veo list` shows all."
-
-
-def untracked(result: UntrackResult, task_id: str) -> str:
-    name = code(task_id)
-    return {
-        UntrackResult.CANCELLED: f"Stopped: nothing more will be posted here about {name}.",
-        UntrackResult.NOT_TRACKED: not_tracked(task_id),
-        UntrackResult.NOT_YOURS: (
-            f"Only whoever asked for {name}, or somebody with **Manage Messages**, can stop it."
-        ),
-        UntrackResult.BEING_POSTED: f"Too late to stop {name}: its result is being posted right now.",
-        UntrackResult.ENDED: f"{name} has already ended here; there is nothing left to stop.",
-    }[result]
-
-
-def redelivered(result: RedeliverResult, task_id: str, existing: ExistingDelivery | None) -> str:
-    name = code(task_id)
-    if result is RedeliverResult.LINK_DEAD and existing is not None:
-        where = _link(existing, existing.delivery.message_id)
-        posted = f" It was posted here{where}." if where else ""
-        return f"The API's link to {name} has ended (it lives 24 hours), so I cannot fetch it again.{posted}"
-    return {
-        RedeliverResult.PLANNED: f"The result of {name} is on its way to this channel again.",
-        RedeliverResult.NOT_TRACKED: not_tracked(task_id),
-        RedeliverResult.STILL_OPEN: f"{name} has no result yet; it will be posted here when it has.",
-        RedeliverResult.LINK_DEAD: f"The API's link to {name} has ended.",
-    }[result]
-
-
-def watching(result: WatchResult) -> str:
-    return {
-        WatchResult.ADDED: "You will be mentioned too, when the results on this card are posted.",
-        WatchResult.REMOVED: "You will not be mentioned any more.",
-        WatchResult.OWN: "You asked for these yourself, so you will be mentioned anyway.",
-        WatchResult.ENDED: "Everything on this card has ended; there is nothing to wait for.",
-        WatchResult.UNKNOWN_CARD: "I know nothing about this card any more, so I cannot mention you for it.",
-        WatchResult.FULL: f"{MAX_WATCHERS} people are to be mentioned already; I cannot add more.",
-    }[result]
-
-
-def api_pause(pause: PauseState) -> str:
-    if pause.reason is PauseReason.KEY_REFUSED:
-        return (
-            f"⚠️ The video API has refused my key since {ago(pause.since)}. My operator has been told; "
-            f"no task is lost, and I try again {ago(pause.until)}."
-        )
-    return f"The video API asked everybody to slow down. I go on asking {ago(pause.until)}."
-
-
-def before_erasing(stored: StoredData) -> str:
-    """What the button under it would do."""
-    return (
-        f"Stored about you, in all servers: what you asked for ({stored.live} open and "
-        f"{stored.ended} ended), what you asked to be mentioned for ({stored.watched}), and what of others "
-        f"you stopped ({stored.stopped}). **Forget me** removes it all for good and stops what is open. "
-        "Results that I posted stay in their channels: delete those you do not want there first, for "
-        "afterwards only somebody with **Manage Messages** can."
+def not_tracked(t: Translator, task_id: str) -> str:
+    """The id is not one of this channel."""
+    return t(
+        "{id} is not tracked in this channel. `/veo track` starts it; `/veo list` shows all.",
+        id=code(task_id),
     )
 
 
-def erased(result: ErasureResult) -> str:
+# -- stopping and posting again --------------------------------------------------------------------
+
+
+def untracked(t: Translator, result: UntrackResult, task_id: str) -> str:
+    """The answer to `/veo untrack`."""
+    sentence = {
+        UntrackResult.CANCELLED: marked(
+            "Stopped: nothing more will be posted here about {id}. The video itself goes on at the API."
+        ),
+        UntrackResult.NOT_TRACKED: marked(
+            "{id} is not tracked in this channel. `/veo track` starts it; `/veo list` shows all."
+        ),
+        UntrackResult.NOT_YOURS: marked(
+            "Only the person who asked for {id}, or somebody with **Manage Messages**, can stop it."
+        ),
+        UntrackResult.BEING_POSTED: marked("Too late to stop {id}: its result is being posted right now."),
+        UntrackResult.ENDED: marked("{id} has already ended here; there is nothing left to stop."),
+    }[result]
+    return t(sentence, id=code(task_id))
+
+
+def stop_question(t: Translator, count: int) -> str:
+    """Above the button that stops what is still open on a card."""
+    return t.plural(
+        "Stop this video? Nothing more will be posted here about it. It goes on at the API.",
+        "Stop these {count} videos? Nothing more will be posted here about them. They go on at the API.",
+        count,
+    )
+
+
+def stopped(t: Translator, result: StopResult) -> str:
+    """What became of the open videos of a card."""
+    if result.refusal is not None:
+        return t(STOP_REFUSALS[result.refusal])
+    if not result.cancelled:
+        return t("Too late to stop: the result is being posted right now.")
+    first = t.plural(
+        "Stopped: nothing more will be posted here about it. The video goes on at the API.",
+        "Stopped: nothing more will be posted here about these {count} videos. They go on at the API.",
+        result.cancelled,
+    )
+    if not result.being_posted:
+        return first
+    late = t("For {count} it is too late: it is being posted right now.", count=result.being_posted)
+    return t.sentences(first, late)
+
+
+def redelivered(
+    t: Translator, result: RedeliverResult, task_id: str, existing: ExistingDelivery | None
+) -> str:
+    """The answer to `/veo redeliver` and to *Post again*."""
+    name = code(task_id)
+    if result is RedeliverResult.LINK_DEAD:
+        said = t("I can no longer fetch {id}: the API keeps a video for 24 hours.", id=name)
+        is_there = existing is not None and existing.delivery.deleted_at is None
+        message_id = existing.delivery.message_id if existing is not None and is_there else None
+        return said + (_link(t, existing, message_id, marked("It is here")) if existing is not None else "")
+    sentence = {
+        RedeliverResult.PLANNED: marked("I post {id} here again in a moment."),
+        RedeliverResult.NOT_TRACKED: marked(
+            "{id} is not tracked in this channel. `/veo track` starts it; `/veo list` shows all."
+        ),
+        RedeliverResult.STILL_OPEN: marked("{id} has no result yet; it will be posted here when it has."),
+        RedeliverResult.BEING_POSTED: marked("{id} is being posted here already."),
+    }[result]
+    return t(sentence, id=name)
+
+
+# -- mentions and what is stored -------------------------------------------------------------------
+
+
+def watching(t: Translator, result: WatchResult) -> str:
+    """The answer to *Notify me*."""
+    sentence = {
+        WatchResult.ADDED: marked(
+            "I mention you too when the results on this card are posted. Press again to stop."
+        ),
+        WatchResult.REMOVED: marked("I will not mention you. Press again if you change your mind."),
+        WatchResult.OWN: marked("You asked for these yourself, so I mention you anyway."),
+        WatchResult.ENDED: marked("Everything on this card has ended; there is nothing to wait for."),
+        WatchResult.UNKNOWN_CARD: marked("I no longer know this card, so I cannot mention you for it."),
+        WatchResult.FULL: marked("I mention {limit} people at most, and so many are on this card already."),
+    }[result]
+    return t(sentence, limit=MAX_WATCHERS)
+
+
+def before_erasing(t: Translator, stored: StoredData) -> str:
+    """What is stored about a person, and what the button under it does."""
+    requests = t.plural("{count} request", "{count} requests", stored.live + stored.ended)
+    lines = [
+        t("I store about you, in all servers:"),
+        f"- {requests} " + t("({count} open)", count=stored.live),
+        "- "
+        + t.plural(
+            "{count} mention that you asked for", "{count} mentions that you asked for", stored.watched
+        ),
+        "- "
+        + t.plural(
+            "{count} stop of another person's video", "{count} stops of other people's videos", stored.stopped
+        ),
+        t(
+            "**Forget me** deletes this and stops what is open. Videos that I posted stay in their channels: "
+            "delete those that you do not want there first."
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def erased(t: Translator, result: ErasureResult) -> str:
+    """The answer to *Forget me*."""
     if result.being_posted:
-        return (
-            f"Done, except for {result.being_posted} being posted at this moment: please press it again "
-            "in a minute."
+        return t.plural(
+            "Done, but for one video that is being posted right now. Use `/veo forget-me` again in a minute.",
+            "Done, but for {count} videos that are being posted right now. Use `/veo forget-me` again in a "
+            "minute.",
+            result.being_posted,
         )
-    return "Done: nothing is stored about you any more."
+    return t("Done: nothing is stored about you.")
