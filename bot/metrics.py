@@ -17,8 +17,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from bot.core.answers import AnswerKind
 from bot.core.problems import ProblemCode
-from bot.core.verdicts import AnswerKind
 from bot.core.version import VERSION
 
 
@@ -32,7 +32,7 @@ class AttemptOutcome(StrEnum):
 
 
 class CommandName(StrEnum):
-    """What people use: a command, a message's menu, or a button."""
+    """What people use: a command, an entry of a message's menu, or a button."""
 
     TRACK = "track"
     STATUS = "status"
@@ -43,14 +43,19 @@ class CommandName(StrEnum):
     HELP = "help"
     TRACK_MESSAGE = "track_message"
     NOTIFY = "notify"
+    STOP = "stop"
+    STOP_CONFIRMED = "stop_confirmed"
+    POST_AGAIN = "post_again"
     DELETE = "delete"
+    DELETE_CONFIRMED = "delete_confirmed"
     DELETE_DIRECT = "delete_direct"
+    DELETE_DIRECT_CONFIRMED = "delete_direct_confirmed"
     FORGET = "forget"
     OTHER = "other"
 
 
 class CommandOutcome(StrEnum):
-    """How it ended."""
+    """How a command or button ended."""
 
     ANSWERED = "answered"
     REFUSED = "refused"  # by a quota, a wrong place, an outdated command
@@ -70,15 +75,15 @@ class WaitReason(StrEnum):
 # Seconds: from unnoticeable to the day after which the API's link has ended.
 _DELIVERY = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 4 * 3600, 24 * 3600)
 _TRANSFER = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
-# Discord gives a command three seconds; a loop that is late by half a second is a fault.
+# Discord allows three seconds for a command's answer; a lag of half a second is a fault.
 _LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 class Metrics:
     """All counters of one process. Sizes in bytes, times in seconds.
 
-    Every value of a label exists from the start, because `rate` does not see a series that begins at 1.
-    A negative time means that the wall clock was set back in between, and counts as 0.
+    Every value of a label exists from the start, because `rate` does not see a series that begins at 1. A
+    negative time means that the wall clock was set back meanwhile, and counts as 0.
     """
 
     def __init__(self) -> None:
@@ -108,12 +113,12 @@ class Metrics:
         )
         self._delivered = self._histogram(
             "veo_completed_to_posted_seconds",
-            "From a video's completion, or its being asked for when that was later, to its message.",
+            "From a video's completion or its request, whichever is later, to its message.",
             _DELIVERY,
         )
         self._upload_bytes = self._counter("veo_upload_bytes", "Bytes of files that Discord took.")
         self._upload = self._histogram(
-            "veo_upload_seconds", "From handing a file to Discord to its answer, waits included.", _TRANSFER
+            "veo_upload_seconds", "From sending a file to Discord to its answer, waits included.", _TRANSFER
         )
         self._too_large = self._counter("veo_uploads_too_large", "Files that Discord refused for their size.")
         self._download_bytes = self._counter("veo_download_bytes", "Bytes of videos that were downloaded.")
@@ -129,7 +134,7 @@ class Metrics:
 
         build = Gauge("veo_build_info", "This program.", ["version", "python"], registry=self.registry)
         build.labels(VERSION, platform.python_version()).set(1)
-        # CPU time, memory, open files and start of the process, where the system tells them.
+        # CPU time, memory, open files and start of the process, where the system has them.
         ProcessCollector(registry=self.registry)
 
     def _counter(self, name: str, what: str, labels: Mapping[str, Iterable[str]] | None = None) -> Counter:
@@ -144,42 +149,47 @@ class Metrics:
         return Histogram(name, what, registry=self.registry, buckets=tuple(buckets))
 
     def polled(self, answer: AnswerKind) -> None:
+        """Count a poll of the video API."""
         self._polls_by_answer[answer].inc()
 
     def attempted(self, outcome: AttemptOutcome) -> None:
+        """Count an attempt to deliver."""
         self._attempts.labels(str(outcome)).inc()
 
     def posted_without_video(self, reason: ProblemCode) -> None:
-        """The result of a completed task goes out as a link or in words."""
+        """Count a result of a completed task that was posted without its video."""
         self._without_video.labels(str(reason)).inc()
 
     def delivered(self, seconds: float) -> None:
-        """A video was posted `seconds` after it was completed or requested, whichever is later."""
+        """Record that a video was posted `seconds` after its completion or request, whichever is later."""
         self._delivered.observe(max(seconds, 0.0))
 
     def uploaded(self, size: int, seconds: float) -> None:
+        """Record a file that Discord took."""
         self._upload_bytes.inc(size)
         self._upload.observe(seconds)
 
     def too_large(self) -> None:
-        """Discord refused a file for its size."""
+        """Count a file that Discord refused for its size."""
         self._too_large.inc()
 
     def downloaded(self, size: int, seconds: float) -> None:
+        """Record a download that came to its end."""
         self._download_bytes.inc(size)
         self._download.observe(seconds)
 
     def used(self, command: CommandName, outcome: CommandOutcome) -> None:
-        """Somebody used a command or a button."""
+        """Count a use of a command or a button."""
         self._commands.labels(str(command), str(outcome)).inc()
 
     def waited(self, reason: WaitReason, seconds: float) -> None:
+        """Record a wait for a rate limit."""
         self._waits.labels(str(reason)).inc(max(seconds, 0.0))
 
     def unreadable_event(self) -> None:
-        """An event or frame of the gateway was left out."""
+        """Count an event or frame of the gateway that was left out."""
         self._unreadable.inc()
 
     def lagged(self, seconds: float) -> None:
-        """The event loop woke a sleeping job this late."""
+        """Record that the event loop woke a sleeping job this late."""
         self._lag.observe(seconds)

@@ -7,7 +7,16 @@ from typing import Any
 
 import discord
 
-from bot.chat.buttons import DeleteButton, DeleteDirectButton, ForgetButton, NotifyButton
+from bot.chat.buttons.cards import NotifyButton, StopButton, StopYesButton
+from bot.chat.buttons.forget import ForgetButton
+from bot.chat.buttons.results import (
+    DeleteButton,
+    DeleteDirectButton,
+    DeleteDirectYesButton,
+    DeleteYesButton,
+    PostAgainButton,
+)
+from bot.chat.command_translator import CommandTranslator
 from bot.chat.commands import VeoCommands, message_command
 from bot.chat.gateway.membership import Membership
 from bot.chat.gateway.shards import ShardedClient, shard_of
@@ -19,6 +28,10 @@ from bot.metrics import Metrics
 from bot.work.tracking import Tracking
 
 logger = logging.getLogger(__name__)
+_BUTTONS = (
+    *(NotifyButton, StopButton, StopYesButton, PostAgainButton, ForgetButton),
+    *(DeleteButton, DeleteYesButton, DeleteDirectButton, DeleteDirectYesButton),
+)
 
 
 # discord.py warns at every start that voice libraries are missing; this bot does not speak.
@@ -55,6 +68,9 @@ class CourierClient(ShardedClient):
         self.connected = asyncio.Event()
         self._ready_shards: set[int] = set()
 
+    async def setup_hook(self) -> None:
+        await self.tree.set_translator(CommandTranslator())
+
     def use(self, tracking: Tracking, messenger: DiscordMessenger, membership: Membership) -> None:
         """Give the client its services; commands exist from here on."""
         self.tracking = tracking
@@ -62,7 +78,7 @@ class CourierClient(ShardedClient):
         self._membership = membership
         self.tree.add_command(VeoCommands(tracking, messenger))
         self.tree.add_command(message_command(tracking, messenger))
-        self.add_dynamic_items(NotifyButton, DeleteButton, DeleteDirectButton, ForgetButton)
+        self.add_dynamic_items(*_BUTTONS)
 
     async def on_shard_connect(self, shard_id: int) -> None:
         """READY: commands arrive from now on. (on_shard_ready comes seconds later; we need no cache.)"""

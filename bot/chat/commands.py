@@ -7,13 +7,23 @@ import aiohttp
 import discord
 from discord import app_commands
 
-from bot.chat import buttons
+from bot.chat.buttons.forget import forget_buttons
+from bot.chat.layouts import card_layout, layout
 from bot.chat.message_text import text_of
 from bot.chat.messenger import DiscordMessenger
-from bot.chat.permissions import permission_problem
-from bot.chat.responses import defer_privately, describe_error, reply_privately
+from bot.chat.permissions import missing_here, permission_problem
+from bot.chat.responses import (
+    defer_privately,
+    describe_error,
+    public_language_for,
+    reply_privately,
+    reply_with_panel,
+    translator_for,
+)
 from bot.chat.texts import cards, replies
 from bot.chat.texts.escape import one_line
+from bot.chat.texts.help import help_panel
+from bot.chat.texts.language import marked, translator
 from bot.core.errors import DiscordUnavailable, GiveUp, StorageUnavailable
 from bot.core.ids import MAX_IDS, find_ids, read_ids
 from bot.core.masking import mask_credentials
@@ -36,11 +46,12 @@ Interaction = discord.Interaction[Any]
 
 async def _is_refused(interaction: Interaction, ids: tuple[str, ...], messenger: DiscordMessenger) -> bool:
     """Whether nothing can be tracked here; the person has then been told why."""
-    problem = permission_problem(interaction)
+    t = translator_for(interaction)
+    problem = permission_problem(interaction, t)
     if problem is None and len(ids) > MAX_IDS:
-        problem = replies.too_many_ids(len(ids))
+        problem = replies.too_many_ids(t, len(ids))
     if problem is None and not await _is_member(interaction, messenger):
-        problem = replies.NOT_IN_THREAD
+        problem = t(replies.NOT_IN_THREAD)
     if problem is not None:
         await reply_privately(interaction, problem)
     return problem is not None
@@ -59,11 +70,12 @@ async def _show(
 ) -> None:
     """Answer with the card, and say which ids were tracked before."""
     if registration.card is not None:
-        message_id = await _show_card(interaction, registration.card, messenger)
+        message_id = await _show_card(interaction, registration.card, tracking, messenger)
         if message_id is not None:
             await tracking.set_card_message(registration.card.card.id, message_id)
     if registration.existing:
-        await reply_privately(interaction, replies.already_tracked(registration.existing))
+        t = translator_for(interaction)
+        await reply_privately(interaction, replies.already_tracked(t, registration.existing))
     await _say_once_without_history(interaction, tracking)
 
 
@@ -77,13 +89,15 @@ async def _say_once_without_history(interaction: Interaction, tracking: Tracking
         logger.info("whether channel %d was told is not known: %s", interaction.channel_id, error)
         return
     if is_first:
-        await reply_privately(interaction, replies.NO_HISTORY)
+        await reply_privately(interaction, translator_for(interaction)(replies.NO_HISTORY))
 
 
-async def _show_card(interaction: Interaction, view: CardView, messenger: DiscordMessenger) -> int | None:
+async def _show_card(
+    interaction: Interaction, view: CardView, tracking: Tracking, messenger: DiscordMessenger
+) -> int | None:
     """The id of the card's message. The rows are committed, so only the card can be lost from here on."""
     try:
-        return await _answer_with_card(interaction, view)
+        return await _answer_with_card(interaction, view, tracking.now())
     except (discord.HTTPException, aiohttp.ClientError, TimeoutError) as error:
         logger.warning("the card is posted as a message: the answer failed (%s)", describe_error(error))
     try:
@@ -93,11 +107,10 @@ async def _show_card(interaction: Interaction, view: CardView, messenger: Discor
         return None
 
 
-async def _answer_with_card(interaction: Interaction, view: CardView) -> int:
+async def _answer_with_card(interaction: Interaction, view: CardView, now: int) -> int:
+    drawn = card_layout(translator(view.card.language), view, now)
     try:
-        answered = await interaction.response.send_message(
-            cards.card(view), view=buttons.card_buttons(view), suppress_embeds=True
-        )
+        answered = await interaction.response.send_message(view=drawn)
     except discord.HTTPException as error:
         if error.code != _ALREADY_ACKNOWLEDGED:
             raise
@@ -112,7 +125,14 @@ def _request(interaction: Interaction, ids: tuple[str, ...], note: str | None) -
     assert interaction.guild_id is not None  # noqa: S101 - _is_refused has refused the rest
     assert interaction.channel_id is not None  # noqa: S101
     tidy = one_line(mask_credentials(note), _MAX_NOTE) if note else ""
-    return TrackRequest(interaction.guild_id, interaction.channel_id, interaction.user.id, ids, tidy or None)
+    return TrackRequest(
+        interaction.guild_id,
+        interaction.channel_id,
+        interaction.user.id,
+        ids,
+        tidy or None,
+        public_language_for(interaction),
+    )
 
 
 @app_commands.guild_only()
@@ -122,49 +142,56 @@ class VeoCommands(app_commands.Group):
     """The `/veo` group."""
 
     def __init__(self, tracking: Tracking, messenger: DiscordMessenger) -> None:
-        super().__init__(name="veo", description="Get your Veo videos posted here when they are ready")
+        super().__init__(
+            name="veo", description=marked("Get your Veo videos posted here when they are ready")
+        )
         self._tracking = tracking
         self._lookups = tracking.store.lookups
         self._messenger = messenger
 
-    @app_commands.command(description="Post the result here when these Veo tasks are finished")
+    @app_commands.command(description=marked("Post these videos here when they are ready"))
     @app_commands.rename(ids_text="id")
     @app_commands.describe(
-        ids_text=f"Up to {MAX_IDS} task ids (a result URL or the API's JSON reply works, too)",
-        note="A few words to recognise it by",
+        ids_text=marked("Up to 20 task ids (a result URL or the API's JSON reply works, too)"),
+        note=marked("A few words to recognise it by"),
     )
     async def track(self, interaction: Interaction, ids_text: IdsText, note: Note | None = None) -> None:
-        read = read_ids(ids_text)
+        read, t = read_ids(ids_text), translator_for(interaction)
         if read.refused:
-            await reply_privately(interaction, replies.NOT_A_LIST_OF_IDS)
+            await reply_privately(interaction, t(replies.NOT_A_LIST_OF_IDS))
         elif read.malformed:
-            await reply_privately(interaction, replies.malformed_ids(read.malformed))
+            await reply_privately(interaction, replies.malformed_ids(t, read.malformed))
         elif not read.ids:
-            await reply_privately(interaction, replies.no_ids())
+            await reply_privately(interaction, t(replies.NO_IDS))
         elif not await _is_refused(interaction, read.ids, self._messenger):
             registration = await self._tracking.track(_request(interaction, read.ids, note))
             await _show(interaction, registration, self._tracking, self._messenger)
 
-    @app_commands.command(description="What is known of one task")
+    @app_commands.command(description=marked("Show how one video is doing"))
     @app_commands.rename(id_text="id")
-    @app_commands.describe(id_text="A task tracked in this channel")
+    @app_commands.describe(id_text=marked("A video tracked in this channel"))
     async def status(self, interaction: Interaction, id_text: OneId) -> None:
-        channel_id, task_id = _channel_id(interaction), _one_id(id_text)
+        channel_id, task_id, t = _channel_id(interaction), _one_id(id_text), translator_for(interaction)
         existing = await self._lookups.find(channel_id, task_id)
         if existing is None:
-            await reply_privately(interaction, replies.not_tracked(task_id))
+            await reply_privately(interaction, replies.not_tracked(t, task_id))
             return
-        await reply_privately(interaction, cards.status(existing, await self._tracking.api_pause()))
+        pause = await self._tracking.api_pause()
+        panel = cards.status(t, existing, pause, self._tracking.now())
+        await reply_with_panel(interaction, layout(panel))
 
-    @app_commands.command(name="list", description="What is open in this channel, and what ended lately")
+    @app_commands.command(name="list", description=marked("Show this channel's videos: waiting and recent"))
     async def list_(self, interaction: Interaction) -> None:
-        await reply_privately(
-            interaction, cards.overview(await self._lookups.overview(_channel_id(interaction)))
-        )
+        found, t = await self._lookups.overview(_channel_id(interaction)), translator_for(interaction)
+        panel = cards.overview(t, found, self._tracking.now())
+        if panel is None:
+            await reply_privately(interaction, t(replies.NOTHING_HERE))
+        else:
+            await reply_with_panel(interaction, layout(panel))
 
-    @app_commands.command(description="Stop waiting for a task in this channel")
+    @app_commands.command(description=marked("Stop waiting for a video in this channel"))
     @app_commands.rename(id_text="id")
-    @app_commands.describe(id_text="A task tracked in this channel")
+    @app_commands.describe(id_text=marked("A video tracked in this channel"))
     async def untrack(self, interaction: Interaction, id_text: OneId) -> None:
         task_id = _one_id(id_text)
         result = await self._tracking.untrack(
@@ -173,38 +200,46 @@ class VeoCommands(app_commands.Group):
             interaction.user.id,
             may_cancel_any=interaction.permissions.manage_messages,
         )
-        await reply_privately(interaction, replies.untracked(result, task_id))
+        await reply_privately(interaction, replies.untracked(translator_for(interaction), result, task_id))
 
-    @app_commands.command(description="Post a finished task's result here again")
+    @app_commands.command(description=marked("Post a finished video's result here again"))
     @app_commands.rename(id_text="id")
-    @app_commands.describe(id_text="A task that has ended in this channel")
+    @app_commands.describe(id_text=marked("A video that has ended in this channel"))
     async def redeliver(self, interaction: Interaction, id_text: OneId) -> None:
-        if problem := permission_problem(interaction):
-            await reply_privately(interaction, problem)
+        channel_id, t = _channel_id(interaction), translator_for(interaction)
+        if missing := missing_here(interaction):
+            await reply_privately(interaction, replies.still_missing_permissions(t, missing))
             return
         task_id = _one_id(id_text)
         # The API may be asked for a fresh link, which takes longer than Discord waits for an answer.
         await defer_privately(interaction)
         result, existing = await self._tracking.redeliver(
-            _channel_id(interaction), task_id, interaction.user.id
+            channel_id, task_id, interaction.user.id, public_language_for(interaction)
         )
-        await reply_privately(interaction, replies.redelivered(result, task_id, existing))
+        await reply_privately(interaction, replies.redelivered(t, result, task_id, existing))
 
-    @app_commands.command(name="forget-me", description="Remove everything that is stored about you")
+    @app_commands.command(name="forget-me", description=marked("Remove everything that is stored about you"))
     async def forget_me(self, interaction: Interaction) -> None:
         stored = await self._tracking.store.people.stored_about(interaction.user.id)
+        t = translator_for(interaction)
         if stored:
-            await reply_privately(interaction, replies.before_erasing(stored), view=buttons.forget_buttons())
+            await reply_privately(interaction, replies.before_erasing(t, stored), view=forget_buttons(t))
         else:
-            await reply_privately(interaction, replies.NOTHING_STORED)
+            await reply_privately(interaction, t(replies.NOTHING_STORED))
+
+    @app_commands.command(name="help", description=marked("Show how this works and what is stored"))
+    async def help_(self, interaction: Interaction) -> None:
+        panel = help_panel(translator_for(interaction), _operator(interaction.client))
+        await reply_with_panel(interaction, layout(panel))
 
     @status.autocomplete("id_text")
     @untrack.autocomplete("id_text")
     @redeliver.autocomplete("id_text")
     async def _suggest(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
         found = await self._lookups.suggest(_channel_id(interaction), one_line(typed, _MAX_TYPED))
+        t = translator_for(interaction)
         return [
-            app_commands.Choice(name=cards.choice_name(e), value=e.task.id)
+            app_commands.Choice(name=cards.choice_name(t, e), value=e.task.id)
             for e in found
             if len(e.task.id) <= _MAX_CHOICE
         ]
@@ -216,19 +251,27 @@ def message_command(tracking: Tracking, messenger: DiscordMessenger) -> app_comm
     async def track_message(interaction: Interaction, message: discord.Message) -> None:
         ids = find_ids(text_of(message))
         if not ids:
-            await reply_privately(interaction, replies.NO_IDS_IN_MESSAGE)
+            await reply_privately(interaction, translator_for(interaction)(replies.NO_IDS_IN_MESSAGE))
             return
         if not await _is_refused(interaction, ids, messenger):
             registration = await tracking.track(_request(interaction, ids, None))
             await _show(interaction, registration, tracking, messenger)
 
-    menu = app_commands.ContextMenu(name="Track Veo tasks", callback=track_message)
+    menu = app_commands.ContextMenu(name=marked("Track Veo tasks"), callback=track_message)
     menu.guild_only = True
     menu.allowed_installs = app_commands.AppInstallationType(guild=True, user=False)
     menu.allowed_contexts = app_commands.AppCommandContext(
         guild=True, dm_channel=False, private_channel=False
     )
     return menu
+
+
+def _operator(client: discord.Client) -> str | None:
+    """Who runs the bot: the team or the person that owns the application, as Discord told at the start."""
+    application = client.application
+    if application is None:
+        return None
+    return application.team.name if application.team is not None else application.owner.name
 
 
 def _channel_id(interaction: Interaction) -> int:

@@ -12,15 +12,18 @@ import aiohttp
 import discord
 from discord.http import MultipartParameters, Route, handle_message_parameters
 
-from bot.chat import buttons
+from bot.chat.buttons import marks
+from bot.chat.buttons.results import direct_buttons, result_buttons
 from bot.chat.discord_answers import Call
 from bot.chat.gateway.shards import ShardedClient
 from bot.chat.history import PAGE, look_up
 from bot.chat.lanes import Lane
+from bot.chat.layouts import card_layout
 from bot.chat.outbound import Outbound, Repeated
 from bot.chat.permissions import computed_rights, may_send_text
 from bot.chat.responses import describe_error
-from bot.chat.texts import cards, results
+from bot.chat.texts import results
+from bot.chat.texts.language import translator
 from bot.chat.upload_limits import DEFAULT, UploadLimits
 from bot.core.clock import MINUTE, Clock
 from bot.core.errors import DiscordRefused, DiscordUnavailable
@@ -82,10 +85,11 @@ class DiscordMessenger:
     async def post(self, result: ResultMessage, *, not_after: float) -> int | None:
         delivery = result.due.delivery
         mentioned = [discord.Object(i) for i in (delivery.requester_id, *result.due.watchers)]
+        t = translator(delivery.language)
         parameters = handle_message_parameters(
-            content=results.result(result, self._clock()),
+            content=results.result(t, result, self._clock()),
             file=_attachment(result),
-            view=buttons.result_buttons(result, self._clock()),
+            view=result_buttons(t, result, self._clock()),
             nonce=delivery.nonce,
             allowed_mentions=discord.AllowedMentions(everyone=False, roles=False, users=mentioned),
         )
@@ -120,16 +124,17 @@ class DiscordMessenger:
             await self._send_to_person(channel_id, replace(result, video=None), why, not_after)
 
     async def _is_told(self, channel_id: int, result: ResultMessage, since: int) -> bool:
-        found = await self._look_up(channel_id, lambda m: buttons.is_direct(m, result.due.delivery), since)
+        found = await self._look_up(channel_id, lambda m: marks.is_direct(m, result.due.delivery), since)
         return found.message_id is not None
 
     async def _send_to_person(
         self, channel_id: int, result: ResultMessage, why: Problem, not_after: float
     ) -> None:
+        t = translator(result.due.delivery.language)
         parameters = handle_message_parameters(
-            content=results.undeliverable(result, why, self._clock()),
+            content=results.undeliverable(t, result, why, self._clock()),
             file=_attachment(result),
-            view=buttons.direct_buttons(result.due.delivery),
+            view=direct_buttons(t, result.due.delivery),
             nonce=private_nonce(result.due.delivery.nonce),
             allowed_mentions=discord.AllowedMentions.none(),
         )
@@ -210,7 +215,7 @@ class DiscordMessenger:
         delivery = result.due.delivery
         is_own_channel = result.channel_id == delivery.channel_id
         read = _read_before(delivery) if is_own_channel else None
-        found = await self._look_up(result.channel_id, lambda m: buttons.is_result(m, delivery), since, read)
+        found = await self._look_up(result.channel_id, lambda m: marks.is_result(m, delivery), since, read)
         return found if is_own_channel else replace(found, read=None)
 
     async def _look_up(
@@ -239,21 +244,22 @@ class DiscordMessenger:
         http, channel_id, message_id = self._client.http, view.card.channel_id, view.card.message_id
         if message_id is None:
             return
-        with self._card(view) as parameters:
+        with self._card(view, is_edit=True) as parameters:
             await self._outbound.call(
                 lambda: http.edit_message(channel_id, message_id, params=parameters), Call.EDIT, Lane.CARD
             )
 
     async def post_card(self, view: CardView) -> int:
         """The card as a plain message, when the command's own answer did not get through."""
-        with self._card(view) as parameters:
+        with self._card(view, is_edit=False) as parameters:
             message = await self._create(view.card.channel_id, parameters, Lane.PERSON)
         return _message_id(message, view.card.channel_id)
 
-    def _card(self, view: CardView) -> MultipartParameters:
+    def _card(self, view: CardView, *, is_edit: bool) -> MultipartParameters:
         return handle_message_parameters(
-            content=cards.card(view, self._clock()),
-            view=buttons.card_buttons(view),
+            # A card of version 0.1.0 has content, which a message with components may not have.
+            content=None if is_edit else discord.utils.MISSING,
+            view=card_layout(translator(view.card.language), view, self._clock()),
             allowed_mentions=discord.AllowedMentions.none(),
         )
 
@@ -287,7 +293,8 @@ def _attachment(result: ResultMessage) -> discord.File | Any:
     """From disk, never through memory: discord.py streams a file that it opened itself."""
     if result.attachment is None:
         return discord.utils.MISSING
-    return _OneUpload(result.attachment.path, filename=attachment_name(result.due.task.id))
+    name = attachment_name(result.due.task.id)
+    return _OneUpload(result.attachment.path, filename=name, description=results.alt_text(result))
 
 
 def _message_id(message: Any, channel_id: int) -> int:

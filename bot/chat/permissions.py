@@ -6,6 +6,7 @@ import discord
 
 from bot.chat.gateway.shards import ShardedClient
 from bot.chat.texts import replies
+from bot.chat.texts.language import Translator
 
 _THREADS = {
     discord.ChannelType.public_thread,
@@ -14,39 +15,41 @@ _THREADS = {
 }
 _VOICE = {discord.ChannelType.voice, discord.ChannelType.stage_voice}
 
-_NAMES = {
-    "view_channel": "View Channel",
-    "send_messages": "Send Messages",
-    "send_messages_in_threads": "Send Messages in Threads",
-    "attach_files": "Attach Files",
-    "connect": "Connect",
-}
+# What is needed in one kind of channel or another, by discord.py's names.
+_NEEDED = ("view_channel", "send_messages", "send_messages_in_threads", "attach_files", "connect")
 
 
 def invite_link(application_id: int) -> str:
     """The address at which somebody adds the bot to a server, with all rights that it needs."""
     # Read Message History: to look for its own message after a crash.
-    needed = discord.Permissions(read_message_history=True, **dict.fromkeys(_NAMES, True))
+    needed = discord.Permissions(read_message_history=True, **dict.fromkeys(_NEEDED, True))
     scopes = ("bot", "applications.commands")
     return discord.utils.oauth_url(application_id, permissions=needed, scopes=scopes)
 
 
-def permission_problem(interaction: discord.Interaction[Any]) -> str | None:
+def permission_problem(interaction: discord.Interaction[Any], t: Translator) -> str | None:
     """A sentence for the person who asked, or None when the bot may post here.
 
     Discord's client shows commands of apps whose bot never joined the server, and discord.py gives such
     an interaction a placeholder guild: only the list of READY tells.
     """
     if interaction.guild_id is None or interaction.channel is None:
-        return replies.ONLY_IN_SERVERS
+        return t(replies.ONLY_IN_SERVERS)
     if interaction.client.get_guild(interaction.guild_id) is None:
-        return replies.BOT_NOT_HERE
-    missing = missing_permissions(interaction.app_permissions, interaction.channel.type)
-    return replies.missing_permissions(missing) if missing else None
+        return t(replies.BOT_NOT_HERE)
+    missing = missing_here(interaction)
+    return replies.missing_permissions(t, missing) if missing else None
+
+
+def missing_here(interaction: discord.Interaction[Any]) -> list[str]:
+    """The permissions, by discord.py's names, that a result in the interaction's channel needs and lacks."""
+    if interaction.channel is None:
+        return []
+    return missing_permissions(interaction.app_permissions, interaction.channel.type)
 
 
 def missing_permissions(granted: discord.Permissions, channel: discord.ChannelType) -> list[str]:
-    """The names, as the server settings show them, of what is needed in such a channel and not granted."""
+    """The permissions, by discord.py's names, that are needed in such a channel and not granted."""
     needed = ["view_channel", "attach_files"]
     # In a thread Send Messages has no effect, and the chat of a voice channel asks for Connect.
     needed.append("send_messages_in_threads" if channel in _THREADS else "send_messages")
@@ -54,7 +57,7 @@ def missing_permissions(granted: discord.Permissions, channel: discord.ChannelTy
         needed.append("connect")
     if granted.administrator:
         return []
-    return [_NAMES[name] for name in needed if not getattr(granted, name)]
+    return [name for name in needed if not getattr(granted, name)]
 
 
 def computed_rights(client: ShardedClient, guild_id: int, channel_id: int) -> int | None:
@@ -97,4 +100,4 @@ def may_send_text(client: ShardedClient, guild_id: int, channel_id: int) -> bool
     if channel is None:
         return False
     missing = missing_permissions(discord.Permissions(rights), channel.type)
-    return not set(missing) - {_NAMES["attach_files"]}
+    return not set(missing) - {"attach_files"}

@@ -19,7 +19,12 @@ _Callback = Callable[[Button, discord.Interaction[Any]], Coroutine[Any, Any, Non
 _NAMES = {
     "notify": CommandName.NOTIFY,
     "delete": CommandName.DELETE,
+    "delete-yes": CommandName.DELETE_CONFIRMED,
     "direct": CommandName.DELETE_DIRECT,
+    "direct-yes": CommandName.DELETE_DIRECT_CONFIRMED,
+    "stop": CommandName.STOP,
+    "stop-yes": CommandName.STOP_CONFIRMED,
+    "again": CommandName.POST_AGAIN,
     "forget": CommandName.FORGET,
     "Track Veo tasks": CommandName.TRACK_MESSAGE,
 }

@@ -7,19 +7,22 @@ from typing import Any
 import discord
 import pytest
 
-from bot.chat.buttons import (
+from bot.chat.buttons.base import TargetButton
+from bot.chat.buttons.cards import NotifyButton, StopButton, StopYesButton, card_buttons
+from bot.chat.buttons.forget import ForgetButton, forget_buttons
+from bot.chat.buttons.marks import Target, custom_id, is_direct, is_result
+from bot.chat.buttons.results import (
     DeleteButton,
     DeleteDirectButton,
-    ForgetButton,
-    NotifyButton,
-    card_buttons,
+    DeleteDirectYesButton,
+    DeleteYesButton,
+    PostAgainButton,
     direct_buttons,
-    forget_buttons,
-    is_direct,
-    is_result,
     result_buttons,
 )
+from bot.chat.layouts import card_layout
 from bot.chat.messenger import attachment_name
+from bot.chat.texts.language import ENGLISH as T
 from bot.core.clock import DAY
 from bot.core.results import ResultMessage, Video
 from bot.core.tasks import (
@@ -40,6 +43,11 @@ LARGEST = 2**63 - 1
 LINK = "https://cdn.example/v/1.mp4?sig=a%2Fb"
 PART = "abcdefgh"
 NONCE = f"v{PART}ijkl"
+MESSAGE = 1234567890123456789
+BUTTONS: list[Any] = [
+    *(NotifyButton, StopButton, StopYesButton, PostAgainButton),
+    *(DeleteButton, DeleteYesButton, DeleteDirectButton, DeleteDirectYesButton),
+]
 SECONDARY, URL = discord.ButtonStyle.secondary.value, discord.ButtonStyle.link.value
 
 
@@ -69,9 +77,9 @@ def items(view: discord.ui.View) -> list[dict[str, Any]]:
     return [item for row in view.to_components() for item in row["components"]]
 
 
-async def test_on_result_while_the_link_lives_has_the_original_and_delete():
-    """A link button and one with a custom id."""
-    original, delete = items(result_buttons(result(task()), NOW))
+async def test_on_result_while_the_link_lives_has_the_original_as_well():
+    """A link button and two with a custom id."""
+    original, again, delete = items(result_buttons(T, result(task()), NOW))
 
     assert (original["style"], original["label"], original["url"]) == (URL, "Original", LINK)
     assert (delete["style"], delete["label"], delete["custom_id"]) == (
@@ -80,6 +88,7 @@ async def test_on_result_while_the_link_lives_has_the_original_and_delete():
         "veo:delete:7:abcdefgh",
     )
     assert "url" not in delete
+    assert (again["label"], again["custom_id"]) == ("Post again", "veo:again:7:abcdefgh")
 
 
 @pytest.mark.parametrize(
@@ -93,9 +102,11 @@ async def test_on_result_while_the_link_lives_has_the_original_and_delete():
     ],
     ids=["dead", "513 characters", "too long once encoded", "failed", "lost"],
 )
-async def test_on_result_without_a_usable_link_has_delete_alone(of: TrackedTask, now: int):
-    """Discord refuses the whole message for one bad link button."""
-    assert [item["label"] for item in items(result_buttons(result(of), now))] == ["Delete"]
+async def test_on_result_without_a_usable_link_has_no_button_for_it(of: TrackedTask, now: int):
+    """Discord refuses the whole message for one bad link button. Only a video can be posted again."""
+    again = ["Post again"] if of.state is TaskState.COMPLETED else []
+
+    assert [item["label"] for item in items(result_buttons(T, result(of), now))] == [*again, "Delete"]
 
 
 @pytest.mark.parametrize(
@@ -108,62 +119,95 @@ async def test_on_result_without_a_usable_link_has_delete_alone(of: TrackedTask,
 )
 async def test_on_result_with_a_link_of_any_kind_sends_a_well_formed_url(link: str, url: str):
     """At most 512 characters, and percent-encoded."""
-    original, _ = items(result_buttons(result(task(video_url=link)), NOW))
+    original, *_ = items(result_buttons(T, result(task(video_url=link)), NOW))
 
     assert original["url"] == url
     assert len(url) <= 512
 
 
 @pytest.mark.parametrize("state", DeliveryState)
-async def test_on_card_has_notify_while_something_is_to_come(state: DeliveryState):
+@pytest.mark.parametrize(("watchers", "label"), [(0, "Notify me"), (2, "Notify me (2)")])
+async def test_on_card_has_notify_and_stop_while_something_is_to_come(
+    state: DeliveryState, watchers: int, label: str
+):
     """None once everything on it has ended."""
-    view = CardView(Card(LARGEST, 11, 22, None), (ExistingDelivery(delivery(state=state), task()),))
+    row = ExistingDelivery(delivery(state=state), task())
+    view = CardView(Card(LARGEST, 11, 22, None), (row,), watchers=watchers)
 
-    shown = [(item["label"], item["custom_id"], item["emoji"]["name"]) for item in items(card_buttons(view))]
+    buttons: Any = card_buttons(T, view)
+    shown = [(button.item.label, button.custom_id) for button in buttons]
 
-    notify = ("Notify me too", f"veo:notify:{LARGEST}:abcdefgh", "🔔")
-    assert shown == ([notify] if state in LIVE else [])
+    notify = (label, f"veo:notify:{LARGEST}:abcdefgh")
+    assert shown == ([notify, ("Stop", f"veo:stop:{LARGEST}:abcdefgh")] if state in LIVE else [])
+
+
+async def test_card_is_one_container_with_its_buttons_inside():
+    """Text, lines between, then the row of buttons."""
+    view = CardView(Card(1, 11, 22, None), (ExistingDelivery(delivery(), task()),))
+
+    drawn: Any = card_layout(T, view, NOW)
+    (container,) = drawn.to_components()
+
+    kinds = [component["type"] for component in container["components"]]
+    assert (container["type"], container["accent_color"]) == (17, 0xF0B232)
+    assert kinds == [10, 14, 10, 14, 10, 1]
+    assert container["components"][-1]["components"][0]["emoji"]["name"] == "🔔"
 
 
 async def test_views_have_no_timeout():
     """They work after a restart, and nothing of them is kept in memory."""
     view = CardView(Card(1, 11, 22, None), (ExistingDelivery(delivery(), task()),))
 
-    assert card_buttons(view).timeout is None
-    assert result_buttons(result(task()), NOW).timeout is None
+    assert card_layout(T, view, NOW).timeout is None
+    assert result_buttons(T, result(task()), NOW).timeout is None
 
 
 @pytest.mark.parametrize("number", [1, LARGEST])
-async def test_custom_id_of_each_button_matches_its_template(number: int):
+@pytest.mark.parametrize("message_id", [None, MESSAGE, LARGEST])
+@pytest.mark.parametrize("button", BUTTONS)
+async def test_custom_id_of_each_button_matches_its_template_alone(
+    button: Any, number: int, message_id: int | None
+):
     """After a restart the pattern is all that leads a press back to its button."""
-    for button in (NotifyButton, DeleteButton, DeleteDirectButton):
-        custom_id = button(number, PART).custom_id
-        match = button.__discord_ui_compiled_template__.fullmatch(custom_id)
-        assert match is not None
-        assert match.groups() == (str(number), PART)
-        assert len(custom_id) <= 100
+    target = Target(number, PART, message_id)
+    written = button(target).custom_id
+
+    matches = {each: each.__discord_ui_compiled_template__.fullmatch(written) for each in BUTTONS}
+
+    assert [each for each, match in matches.items() if match] == [button]
+    assert Target.read(matches[button]) == target
+    assert len(written) <= 100
 
 
-@pytest.mark.parametrize("button", [NotifyButton, DeleteButton])
-async def test_custom_id_of_version_0_1_0_leads_to_its_button(button: type[NotifyButton | DeleteButton]):
+async def test_part_of_a_nonce_is_not_taken_for_a_message():
+    """It may consist of digits alone."""
+    written = DeleteButton(Target(7, "12345678")).custom_id
+    match = DeleteButton.__discord_ui_compiled_template__.fullmatch(written)
+
+    assert match is not None
+    assert Target.read(match) == Target(7, "12345678")
+
+
+@pytest.mark.parametrize(("button", "kind"), [(NotifyButton, "notify"), (DeleteButton, "delete")])
+async def test_custom_id_of_version_0_1_0_leads_to_its_button(button: Any, kind: str):
     """Without a part of the nonce: those messages are still there."""
-    match = button.__discord_ui_compiled_template__.fullmatch(button(42).custom_id)
+    match = button.__discord_ui_compiled_template__.fullmatch(f"veo:{kind}:42")
     nobody: Any = None
     assert match is not None
 
-    again = await button.from_custom_id(nobody, button(42).item, match)
+    again = await button.from_custom_id(nobody, nobody, match)
 
-    assert again.part == ""
-    assert again.custom_id in ("veo:notify:42", "veo:delete:42")
+    assert again.target == Target(42)
+    assert again.custom_id == f"veo:{kind}:42"
 
 
 async def test_forget_button_names_nobody():
-    """It acts on whoever presses it, also after a restart."""
-    [button] = items(forget_buttons())
+    """It acts on the person who presses it, also after a restart."""
+    [button] = items(forget_buttons(T))
 
     assert ForgetButton.__discord_ui_compiled_template__.fullmatch(button["custom_id"])
     assert (button["custom_id"], button["style"]) == ("veo:forget", discord.ButtonStyle.danger.value)
-    assert forget_buttons().timeout is None
+    assert forget_buttons(T).timeout is None
 
 
 @pytest.mark.parametrize(
@@ -182,10 +226,10 @@ def test_delete_template_with_a_foreign_id_does_not_match(custom_id: str):
     assert DeleteButton.__discord_ui_compiled_template__.fullmatch(custom_id) is None
 
 
-@pytest.mark.parametrize("button", [NotifyButton, DeleteButton])
-async def test_button_from_its_custom_id_is_the_same_button(button: type[NotifyButton | DeleteButton]):
+@pytest.mark.parametrize("button", BUTTONS)
+async def test_button_from_its_custom_id_is_the_same_button(button: Any):
     """discord.py builds it anew for every press."""
-    before = button(42, PART)
+    before = button(Target(42, PART, MESSAGE))
     match = button.__discord_ui_compiled_template__.fullmatch(before.custom_id)
     nobody: Any = None
     assert match is not None
@@ -193,7 +237,8 @@ async def test_button_from_its_custom_id_is_the_same_button(button: type[NotifyB
     again = await button.from_custom_id(nobody, before.item, match)
 
     assert again.custom_id == before.custom_id
-    assert vars(again).keys() == vars(before).keys()
+    assert isinstance(again, TargetButton)
+    assert again.target == before.target
 
 
 @pytest.mark.parametrize(
@@ -217,6 +262,14 @@ def test_attachment_name_replaces_what_a_file_name_cannot_bear(task_id: str, nam
 # -- which message it is ---------------------------------------------------------------------------
 
 
+def test_button_is_found_at_any_depth():
+    """In a container as well."""
+    written = custom_id("delete", Target.of(delivery()))
+    row = {"type": 1, "components": [{"custom_id": written}]}
+
+    assert is_result({"components": [{"type": 17, "components": [{"type": 10}, row]}]}, delivery())
+
+
 def message_with(custom_id: str, content: str = "") -> dict[str, Any]:
     """As Discord gives it in a history: rows of components."""
     return {"content": content, "components": [{"type": 1, "components": [{"custom_id": custom_id}]}]}
@@ -234,7 +287,7 @@ def message_with(custom_id: str, content: str = "") -> dict[str, Any]:
     ],
 )
 def test_is_result_by_number_and_nonce(custom_id: str, content: str, expected: bool):
-    """Another database has numbers of its own; version 0.1.0 wrote no nonce, but the task's id."""
+    """Another database has other numbers; version 0.1.0 wrote no nonce, but the task's id."""
     assert is_result(message_with(custom_id, content), delivery()) is expected
 
 
@@ -247,9 +300,9 @@ def test_is_direct_by_number_and_nonce():
 
 async def test_look_ups_find_the_messages_that_the_buttons_make():
     """What is written and what is looked for agree."""
-    [button] = items(direct_buttons(delivery()))
+    [button] = items(direct_buttons(T, delivery()))
     assert is_direct(message_with(button["custom_id"]), delivery())
-    *_, delete = items(result_buttons(result(task()), NOW))
+    *_, delete = items(result_buttons(T, result(task()), NOW))
     assert is_result(message_with(delete["custom_id"]), delivery())
 
 

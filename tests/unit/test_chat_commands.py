@@ -11,11 +11,10 @@ from unittest.mock import Mock
 import aiohttp
 import discord
 import pytest
-from jsonschema import Draft202012Validator
-from referencing import Registry
-from referencing.jsonschema import DRAFT202012
+from jsonschema_rs import Draft202012, Draft202012Validator, Registry
 
 from bot.chat.client import CourierClient
+from bot.chat.command_translator import CommandTranslator
 from bot.chat.commands import VeoCommands, message_command
 from bot.chat.texts import replies
 from bot.core.tracking import RedeliverResult
@@ -39,7 +38,11 @@ async def commands() -> list[Json]:
     client = CourierClient()
     unused: Any = Mock()
     client.use(unused, unused, unused)
-    return [command.to_dict(client.tree) for command in client.tree.get_commands()]
+    translator = CommandTranslator()
+    return [
+        await command.get_translated_payload(client.tree, translator)
+        for command in client.tree.get_commands()
+    ]
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ async def test_commands_are_the_veo_group_and_the_message_command(commands: list
 async def test_veo_group_has_exactly_its_commands(veo: Json):
     """The contract's names, in the order in which people need them."""
     names = [each["name"] for each in veo["options"]]
-    assert names == ["track", "status", "list", "untrack", "redeliver", "forget-me"]
+    assert names == ["track", "status", "list", "untrack", "redeliver", "forget-me", "help"]
     assert {each["type"] for each in veo["options"]} == {SUBCOMMAND}
 
 
@@ -118,8 +121,18 @@ async def test_every_description_is_within_discords_bounds(veo: Json):
     """1 to 100 characters on the group, each command and each option."""
     described = [each["description"] for each in walk(veo)]
 
-    assert len(described) == 1 + 6 + 5
+    assert len(described) == 1 + 7 + 5
     assert all(1 <= len(text) <= 100 for text in described)
+
+
+async def test_every_description_is_translated(commands: list[Json]):
+    """Into each other language; the names of slash commands and options stay, that of the menu does not."""
+    veo, menu = commands
+    for each in walk(veo):
+        assert each["description_localizations"].keys() == {"zh-CN"}
+        assert 1 <= len(each["description_localizations"]["zh-CN"]) <= 100
+        assert not each.get("name_localizations")
+    assert menu["name_localizations"] == {"zh-CN": "跟踪 Veo 任务"}
 
 
 async def test_names_of_options_and_commands_are_unique_and_well_formed(veo: Json):
@@ -140,7 +153,7 @@ async def test_commands_together_are_far_below_discords_size(commands: list[Json
 async def test_commands_satisfy_discords_own_description(commands: list[Json]):
     """Bulk overwrite takes a list of ApplicationCommandUpdateRequest."""
     document = json.loads(OPENAPI.read_text(encoding="utf-8"))
-    registry: Registry[Any] = Registry().with_resource("urn:d", DRAFT202012.create_resource(document))
+    registry = Registry([("urn:d", document)], draft=Draft202012)
     schema = {"$ref": "urn:d#/components/schemas/ApplicationCommandUpdateRequest"}
     validator = Draft202012Validator(schema, registry=registry)
 
@@ -165,19 +178,24 @@ class ScriptedResponse:
     def is_done(self) -> bool:
         return bool(self.private or self.public or self.deferred)
 
-    async def defer(self, *, ephemeral: bool = False) -> None:
+    async def defer(self, *, ephemeral: bool = False, thinking: bool = False) -> None:
         if self.errors:
             raise self.errors.pop()
         self.deferred.append(ephemeral)
 
-    async def send(self, text: str, *, ephemeral: bool = False, **_: object) -> None:
+    async def send(self, *, ephemeral: bool = False, **message: Any) -> None:
         """A follow-up."""
         assert self.is_done()
-        (self.private if ephemeral else self.public).append(text)
+        self._take(message, ephemeral=ephemeral)
 
-    async def send_message(self, text: str, *, ephemeral: bool = False, **_: object) -> SimpleNamespace:
-        (self.private if ephemeral else self.public).append(text)
+    async def send_message(self, *, ephemeral: bool = False, **message: Any) -> SimpleNamespace:
+        self._take(message, ephemeral=ephemeral)
         return SimpleNamespace(message_id=900)
+
+    def _take(self, message: Json, *, ephemeral: bool) -> None:
+        """The content, or all that is drawn."""
+        text = message.get("content") or json.dumps(message["view"].to_components(), ensure_ascii=False)
+        (self.private if ephemeral else self.public).append(text)
 
 
 def interaction() -> Any:
@@ -191,6 +209,8 @@ def interaction() -> Any:
         client=SimpleNamespace(get_guild=lambda guild_id: guild_id),
         app_permissions=discord.Permissions.all(),
         permissions=discord.Permissions.all(),
+        locale=discord.Locale.american_english,
+        guild_locale=discord.Locale.american_english,
         response=response,
         followup=response,
     )

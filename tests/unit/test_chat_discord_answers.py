@@ -189,7 +189,7 @@ MISSING = json.dumps({"message": "Missing Permissions", "code": 50013})
     ],
 )
 def test_read_error_finds_the_code_of_discords_own_json(form: str | None, body: str, code: int | None):
-    """0 for its JSON without a code, None for anything else, whatever its header says."""
+    """0 for its JSON without a code, None for anything else, with any header."""
     answer = read_error(error_of(403, form, body))
 
     assert (answer.status, answer.code) == (403, code)
@@ -208,7 +208,7 @@ def test_read_error_keeps_the_headers_and_the_words():
     [
         (error_of(403, JSON, MISSING), "HTTP 403, code 50013"),
         (error_of(502, PAGE, "<html>"), "HTTP 502"),
-        (aiohttp.ClientError("http://user:secret@proxy"), "an answer that nobody can read"),
+        (aiohttp.ClientError("http://user:secret@proxy"), "an unreadable answer"),
         (TimeoutError(), "no answer in time"),
         (TimeoutError("no answer within 30 s"), "no answer within 30 s"),
         (discord.RateLimited(5), "asked to slow down"),

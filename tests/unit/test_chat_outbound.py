@@ -300,7 +300,7 @@ async def test_answer_becomes_an_exception_with_its_reaction(status: int, code: 
     ids=repr,
 )
 async def test_no_answer_is_passing_trouble(error: Exception):
-    """Whatever happens on the way may not happen the next time."""
+    """What happens on the way may not happen the next time."""
     raised = await outcome_of(error)
 
     assert isinstance(raised, DiscordUnavailable)

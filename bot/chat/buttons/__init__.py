@@ -1,0 +1,1 @@
+"""The buttons on cards, results and private answers."""
