@@ -22,7 +22,7 @@ Json = dict[str, Any]
 # A server's id; None: the commands of all servers.
 Scope = int | None
 
-# Somebody else with the token, or an older version, may overwrite them while this process runs.
+# Another program with the token, or an older version, may overwrite them while this process runs.
 _COMPARE_EVERY = 6 * HOUR
 _MIN_RETRY_DELAY, _MAX_RETRY_DELAY = 10 * SECOND, HOUR
 # What this program writes of a command or an option. Discord adds ids, versions and more.
@@ -36,12 +36,14 @@ _WRITTEN = frozenset(
 )
 # Discord keeps these for global commands alone.
 _GLOBAL_ONLY = frozenset({"contexts", "integration_types"})
+# Mappings from a locale to a text: their keys are no fields.
+_LOCALIZATIONS = frozenset({"name_localizations", "description_localizations"})
 _DISCORD_SAYS_NO = (discord.DiscordException, aiohttp.ClientError, OSError)
 _ODD_ANSWERS = (LookupError, TypeError, ValueError, AttributeError)
 
 
 class CommandSync:
-    """Job beside everything else: whatever Discord answers, the bot goes on with the commands that are there.
+    """A job beside the others: after any answer of Discord the bot goes on with the commands that are there.
 
     Discord allows 200 new commands a day and server, so nothing is written that is there already. With a
     `guild_id` the commands are in that server alone, for development.
@@ -116,7 +118,7 @@ class CommandSync:
         await self._key_values.put(self._key(_name(scope)), "written" if wanted else None)
 
     async def _not_there(self, scope: Scope, wanted: Sequence[Json], error: discord.HTTPException) -> bool:
-        """A server that the bot has left has no commands of it any more. A page says nothing about that."""
+        """Whether that is right: nothing was to be registered in a server that the bot has left."""
         if not wanted and error.code:
             await self._key_values.put(self._key(_name(scope)), None)
             return True
@@ -158,7 +160,11 @@ def _written(commands: Sequence[Mapping[str, Any]], scope: Scope) -> list[Json]:
 def _tidy(part: Any, left_out: frozenset[str]) -> Any:
     """Without what Discord adds, and without defaults, which Discord leaves out or writes as it likes."""
     if isinstance(part, Mapping):
-        kept = {name: _tidy(value, left_out) for name, value in part.items() if name in _WRITTEN - left_out}
+        kept = {
+            name: value if name in _LOCALIZATIONS else _tidy(value, left_out)
+            for name, value in part.items()
+            if name in _WRITTEN - left_out
+        }
         tidy = {name: value for name, value in kept.items() if value not in (None, False, "", [], {})}
         if tidy.get("type") == 1:
             del tidy["type"]

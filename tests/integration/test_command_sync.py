@@ -78,13 +78,35 @@ async def test_one_changed_description_is_healed(env: InProcessEnv):
     assert "something else" not in str(env.discord.commands_of(None))
 
 
+def descriptions(env: InProcessEnv) -> Any:
+    """The translations of the group's description."""
+    [group] = [command for command in env.discord.commands_of(None) if command["name"] == "veo"]
+    return group["description_localizations"]
+
+
 async def test_localisation_that_is_missing_is_healed(env: InProcessEnv):
     """Discord leaves localisations out unless it is asked for them."""
     async with env.bot():
         await registered(env)
+    before = dict(descriptions(env))
+    descriptions(env).clear()
+    async with env.bot():
+        await env.discord.until(lambda: len(env.discord.registrations) == 2)
 
+    assert list(before) == ["zh-CN"]
+    assert descriptions(env) == before
     [asked, *_] = env.discord.requests("GET", "/applications/*/commands")
     assert asked.query["with_localizations"] in {"1", "true"}
+
+
+async def test_localisations_that_are_there_are_not_written_again(env: InProcessEnv):
+    """Discord gives them back with fields that nobody wrote."""
+    await compared(env)
+    before = descriptions(env)
+    await compared(env)
+
+    assert before == descriptions(env) != {}
+    assert len(env.discord.registrations) == 1
 
 
 async def test_scope_that_is_wanted_no_longer_is_emptied(env: InProcessEnv):

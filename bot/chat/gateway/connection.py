@@ -1,4 +1,4 @@
-"""Logs in and keeps the websockets connected; turns Discord's failures into exit reasons."""
+"""Logs in and keeps the websockets connected. Converts Discord's failures into exceptions with exit codes."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, TokenRef
 
 logger = logging.getLogger(__name__)
 
-# Not a limit on one call (those are never cancelled): after it the process leaves.
+# Seconds. The process gives up then, but the call goes on, because calls to Discord are never cancelled.
 _TIMEOUT = 30.0
 # An error of Discord, none at all, or an answer of another shape.
 _UNANSWERED = (
@@ -34,25 +34,25 @@ _SERVERS_PER_SHARD = 1000
 
 
 def point_at(api_url: str) -> None:
-    """Every REST call of this process goes to `api_url`: discord.py keeps the address in its class."""
+    """Send every REST call of this process to `api_url`. discord.py keeps the address in its class."""
     Route.BASE = api_url
 
 
 async def log_in(client: ShardedClient, token: str) -> None:
-    """Have Discord's REST accept the token. Raises TokenRefused, DependencyDown."""
+    """Log in with the token at Discord's REST. Raises TokenRefused, DependencyDown."""
     try:
         await _with_timeout(client.login(token))
     except discord.LoginFailure as error:
         client.http.token = token  # discord.py has taken it back
-        raise await _refused(client, error) from error
+        raise await _refusal(client, error) from error
     except (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError) as error:
         raise DependencyDown(
             f"Discord cannot be reached at {Route.BASE} ({describe_error(error)})"
         ) from error
 
 
-async def _refused(client: ShardedClient, error: discord.LoginFailure) -> CannotStart:
-    """The token, if Discord itself says so twice."""
+async def _refusal(client: ShardedClient, error: discord.LoginFailure) -> CannotStart:
+    """Return TokenRefused if Discord itself refuses the token twice, else DependencyDown."""
     first = error.__cause__
     is_discord = isinstance(first, discord.HTTPException) and read_error(first).code is not None
     if is_discord and await confirm_refusal(client):
@@ -65,13 +65,13 @@ async def _refused(client: ShardedClient, error: discord.LoginFailure) -> Cannot
 
 
 async def connect(client: ShardedClient, *, own_gateway: bool) -> None:
-    """Keep the websockets until cancelled, however long it takes to get them.
+    """Keep the websockets until cancelled, however long it takes to connect them.
 
-    With `own_gateway` the websocket's address is the one that the API names; otherwise discord.py's own.
-    Raises DependencyDown when Discord asks for more shards than it had recommended (4011: the next start
-    takes more), SettingsWrong when SHARD_COUNT is too small by now, TokenRefused.
+    With `own_gateway` the websocket's address is the one that the API names; otherwise discord.py's. Raises
+    TokenRefused, SettingsWrong when SHARD_COUNT has become too small, and DependencyDown when Discord
+    requires more shards than it recommended (4011: the next start takes more).
     """
-    await _prepare(client, own_gateway)
+    await _prepare_gateway(client, own_gateway)
     refusals = 0
     while True:
         client.waits_for(None)
@@ -79,36 +79,38 @@ async def connect(client: ShardedClient, *, own_gateway: bool) -> None:
             await client.connect()
         except discord.ConnectionClosed as error:
             if error.code == SHARDING_REQUIRED:
-                raise _outgrown(client) from error
+                raise _too_few_shards(client) from error
             if await is_token_refused(client):
                 raise TokenRefused("Discord's gateway refuses DISCORD_TOKEN") from error
             refusals += 1
-            await _pause(client, "Discord's gateway refuses DISCORD_TOKEN, its REST accepts it", refusals)
+            await _wait_before_retry(
+                client, "Discord's gateway refuses DISCORD_TOKEN, its REST accepts it", refusals
+            )
 
 
-async def _prepare(client: ShardedClient, own_gateway: bool) -> None:
-    """Ask how many shards there should be, and wait until Discord has a session left for us."""
+async def _prepare_gateway(client: ShardedClient, own_gateway: bool) -> None:
+    """Request the number of shards, and wait until Discord has a session left for us."""
     failures = 0
-    while (wait := await _ask_for_gateway(client, own_gateway)) is None:
+    while (wait := await _request_gateway(client, own_gateway)) is None:
         failures += 1
-        await _pause(client, "Discord does not say where its gateway is", failures)
+        await _wait_before_retry(client, "Discord does not say where its gateway is", failures)
     if wait:
         until = to_datetime(system_clock() + int(wait * SECOND))
         client.waits_for(
-            f"Discord's gateway is not connected: hardly a session is left, until {until:%H:%M} UTC"
+            f"Discord's gateway is not connected: almost no session is left until {until:%H:%M} UTC"
         )
         await asyncio.sleep(wait)
 
 
-async def _pause(client: ShardedClient, why: str, failures: int) -> None:
+async def _wait_before_retry(client: ShardedClient, why: str, failures: int) -> None:
     wait = retry_delay(failures, base=SECOND, cap=MINUTE) / SECOND
     client.waits_for(f"{why}: trying again")
     logger.warning("%s: trying again in %.0f s", why, wait)
     await asyncio.sleep(wait)
 
 
-async def _ask_for_gateway(client: ShardedClient, own_gateway: bool) -> float | None:
-    """Share the shards out; returns the seconds to wait before a session, None to ask again."""
+async def _request_gateway(client: ShardedClient, own_gateway: bool) -> float | None:
+    """Share out the shards; returns the seconds to wait before a session, None to try again."""
     try:
         gateway = await _with_timeout(client.http.request(Route("GET", "/gateway/bot")))
         limit = gateway["session_start_limit"]
@@ -128,7 +130,10 @@ async def _ask_for_gateway(client: ShardedClient, own_gateway: bool) -> float | 
 
 
 def _shards_by_servers(client: ShardedClient) -> int:
-    """Too few would be refused (4011) at every start, and each costs a session; a few too many do no harm."""
+    """Return a number of shards by the number of servers, rather too many than too few.
+
+    Too few are refused (4011) at every start, and each start costs a session. A few too many do no harm.
+    """
     servers = client.application.approximate_guild_count if client.application else 0
     return 1 + servers // _SERVERS_PER_SHARD
 
@@ -140,7 +145,7 @@ async def _with_timeout(call: Any) -> Any:
     return job.result()
 
 
-def _outgrown(client: ShardedClient) -> CannotStart:
+def _too_few_shards(client: ShardedClient) -> CannotStart:
     count = client.shard_count
     if client.counts_by_itself:
         return DependencyDown(

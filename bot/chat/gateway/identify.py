@@ -1,7 +1,7 @@
-"""Limits how often this bot logs in at Discord's gateway: after 1,000 times a day its token is reset.
+"""Limits how often this bot logs in at Discord's gateway, because too many logins reset its token.
 
-The rule is Discord's (Gateway, "Rate Limiting"): beyond it all sessions end and the token is reset. Each
-shard's session is one, and two must be five seconds apart (unless Discord lets several in at once).
+The rule is Discord's (Gateway, "Rate Limiting"): after 1,000 a day all sessions end and the token is reset.
+Each shard's session is one login. Two must be five seconds apart, unless Discord lets several in at once.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from bot.core.rate_limit import RateLimit, RateLimiter
 logger = logging.getLogger(__name__)
 
 APART = 5.0
-# At most 720 a day and a few quick ones, even on a day when every session ends at once.
+# At most 720 a day and a few quick ones, even when every session ends at once.
 _PER_SECOND = 1 / 120
 _QUICK_SESSIONS = 20
 # Do not wait while more than half of today's sessions are left.
@@ -50,7 +50,7 @@ class IdentifyLimiter:
 
     @asynccontextmanager
     async def slot(self, shard_id: int) -> AsyncIterator[None]:
-        """Inside it, this shard may open its websocket and log in."""
+        """Wait until this shard may open its websocket and log in. Hold the slot while it does."""
         # Held while the websocket opens, because the logins must be five seconds apart, not the connections.
         async with self._locks[shard_id % self._at_once]:
             wait = self.wait(shard_id)
@@ -60,24 +60,23 @@ class IdentifyLimiter:
             yield
 
     def wait(self, shard_id: int) -> float:
-        """Seconds until this shard may log in."""
+        """Return the seconds until this shard may log in."""
         self._limiter.available()
         for_the_day = (self._limiter.ready_at() - self._clock()) / SECOND
         latest = self._latest.get(shard_id % self._at_once, float("-inf"))
         return max(0.0, for_the_day, latest + APART - self._seconds())
 
     def spend(self, shard_id: int) -> None:
-        """This shard logs in now."""
+        """Count a login of this shard, now."""
         self._limiter.spend(1)
         self._latest[shard_id % self._at_once] = self._seconds()
 
 
 def wait_before_identify(limit: Mapping[str, Any], shards: int = 1) -> float:
-    """Seconds to wait before the first session of this process, by how many Discord says are left today.
+    """Return the seconds to wait before this process's first session, by how many are left today.
 
-    `limit` is `session_start_limit` of Get Gateway Bot; it is the only
-    memory of a process that starts again and again. A start costs a session for each of the process's
-    `shards`.
+    `limit` is `session_start_limit` of Get Gateway Bot. It is the only memory of a process that starts again
+    and again. A start costs a session for each of the process's `shards`.
     """
     total, remaining, reset_after = limit["total"], limit["remaining"], limit["reset_after"] / SECOND
     if remaining > total * _PLENTY:

@@ -1,8 +1,8 @@
-"""Reads the gateway leniently: what discord.py cannot read of it is left out, and the shard goes on.
+"""Reads the gateway leniently: what discord.py cannot read is left out, and the shard goes on.
 
-discord.py 2.7.1 lets the exception of any parser end the websocket, and with it the process. Discord adds
-fields, leaves them out, and sends null where an object was (channels that a bot cannot view, since
-2026-11-16): an event costs only itself.
+In discord.py 2.7.1 an exception of any parser ends the websocket, and with it the process. Discord adds
+fields, leaves them out, and sends null instead of an object (channels that a bot cannot view, since
+2026-11-16). Here an unreadable event costs only that event.
 """
 
 import json
@@ -19,36 +19,36 @@ Json = dict[str, Any]
 Parser = Callable[[Any], None]
 OnUnreadable = Callable[[], None]
 
-# Said by the websocket on purpose; everything else is a frame that cannot be read.
+# Raised by the websocket on purpose; every other exception is about an unreadable frame.
 _ENDS = (ReconnectWebSocket, WebSocketClosure, discord.ConnectionClosed, aiohttp.ClientError, OSError)
-# What this bot needs of a server; emojis, voices, presences and the rest are never looked at.
+# The lists of a server that this bot needs; emojis, voices, presences and others are never used.
 _GUILD_LISTS = ("roles", "channels", "threads", "members")
 _UNUSED_GUILD_LISTS = (
     *("emojis", "stickers", "voice_states", "presences", "stage_instances"),
     *("guild_scheduled_events", "soundboard_sounds"),
 )
-_TOLD_KINDS = 100
+_MAX_LOGGED_KINDS = 100
 
 
 class UnreadableEvents:
-    """Logs each kind once, and counts them all."""
+    """Counts unreadable events, and logs each kind once."""
 
     def __init__(self) -> None:
         self.on_unreadable: OnUnreadable = lambda: None
-        self._told: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
 
     def note(self, what: str, error: Exception) -> None:
-        """The event's name and the exception are the kind; what is in the event is not logged."""
+        """Count an event. Its name and the exception are its kind; its content is not logged."""
         self.on_unreadable()
         kind = what, f"{type(error).__name__}: {str(error)[:80]}"
-        if kind in self._told or len(self._told) >= _TOLD_KINDS:
+        if kind in self._logged or len(self._logged) >= _MAX_LOGGED_KINDS:
             return
-        self._told.add(kind)
+        self._logged.add(kind)
         logger.warning("a %s of Discord's gateway cannot be read (%s): it is left out", *kind)
 
 
 class LenientWebSocket(DiscordWebSocket):
-    """A frame that is not JSON, or not of a known shape, is left out. READY and RESUMED are completed."""
+    """Leaves out a frame that is not JSON or has an unknown shape. Completes READY and RESUMED."""
 
     events = UnreadableEvents()
 
@@ -66,7 +66,7 @@ class LenientWebSocket(DiscordWebSocket):
             self.events.note("frame", error)
 
     def _completed(self, text: str) -> str:
-        """A session begins with READY or RESUMED: their fields that we could do without are filled in."""
+        """Return the frame, with missing fields filled in for READY and RESUMED, which begin a session."""
         if '"READY"' not in text and '"RESUMED"' not in text:
             return text
         frame = json.loads(text)
@@ -82,7 +82,7 @@ class LenientWebSocket(DiscordWebSocket):
     def _complete_ready(self, data: Json) -> None:
         state: Any = self._connection
         if not isinstance(data.get("session_id"), str):
-            data["session_id"] = None  # it cannot be resumed then
+            data["session_id"] = None  # such a session cannot be resumed
         if not isinstance(data.get("resume_gateway_url"), str):
             data["resume_gateway_url"] = str(self.gateway or self.DEFAULT_GATEWAY)
         data["shard"] = [self.shard_id, self.shard_count]
@@ -107,11 +107,11 @@ def _is_guild(data: Any) -> bool:
 
 
 def guarded(parsers: Mapping[str, Parser], state: Any, events: UnreadableEvents) -> dict[str, Parser]:
-    """The parsers of discord.py, none of which raises: an event that cannot be read is left out."""
-    return {name: _guarded(name, parser, state, events) for name, parser in parsers.items()}
+    """Wrap the parsers of discord.py so that none raises: an event that cannot be read is left out."""
+    return {name: _guard_parser(name, parser, state, events) for name, parser in parsers.items()}
 
 
-def _guarded(name: str, parser: Parser, state: Any, events: UnreadableEvents) -> Parser:
+def _guard_parser(name: str, parser: Parser, state: Any, events: UnreadableEvents) -> Parser:
     def parse(data: Any) -> None:
         try:
             parser(_without_unused_lists(data) if name == "GUILD_CREATE" else data)
@@ -130,7 +130,7 @@ def _without_unused_lists(data: Any) -> Any:
 
 
 def _parse_what_can_be_read(parser: Parser, data: Json, state: Any, events: UnreadableEvents) -> None:
-    """A server with one unreadable channel is known without that channel, and not unknown."""
+    """Parse a server without its unreadable parts, because without them it is at least known."""
     kept: Json = {name: data[name] for name in ("id", "name", "unavailable", "owner_id") if data.get(name)}
     kept["premium_tier"] = data["premium_tier"] if isinstance(data.get("premium_tier"), int) else 0
     kept["unavailable"] = data.get("unavailable") is True

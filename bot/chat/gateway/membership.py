@@ -15,12 +15,15 @@ from bot.storage.guilds import Guilds, RefusedResult
 
 logger = logging.getLogger(__name__)
 
-# Where our rights were enough as we computed them, and Discord refused all the same: one more try.
+# After this time a refusal that our rights do not explain is tried once more.
 _BLIND_RETRY_AFTER = DAY
 
 
 class Membership:
-    """Told by the client. An outage (`unavailable`) is no reason for anything. Raises StorageUnavailable."""
+    """Handles the client's events about servers. An outage (`unavailable`) changes nothing.
+
+    Every method may raise StorageUnavailable.
+    """
 
     def __init__(self, guilds: Guilds, clock: Clock, on_work: Callable[[], None]) -> None:
         self._guilds = guilds
@@ -28,14 +31,15 @@ class Membership:
         self._on_work = on_work
 
     async def compare(self, guilds: Iterable[discord.Guild], is_visible: Callable[[int], bool]) -> None:
-        """After READY: what happened while we were away. Guilds in an outage are in the list as well.
+        """After READY, store which servers were left or joined while we were away.
 
-        A server of another shard is not in the list and not missing, because this READY does not name it.
+        `guilds` contains servers in an outage as well. A server of another shard is not in it and not
+        missing, because this READY does not name it.
         """
         missing, returned = await self._guilds.compare([g.id for g in guilds], is_visible, self._clock())
         for guild_id in sorted(missing):
             logger.warning(
-                "no longer in server %d: what it is owed is kept for 30 days",
+                "no longer in server %d: its deliveries are kept for 30 days",
                 guild_id,
                 extra=_guild_fields(guild_id),
             )
@@ -43,33 +47,33 @@ class Membership:
             logger.info("in server %d again", guild_id, extra=_guild_fields(guild_id))
 
     async def left(self, guild: discord.Guild) -> None:
-        """Kicked, banned, or the guild is gone."""
+        """Store that the bot was kicked or banned, or that the server is gone."""
         logger.warning(
-            "removed from server %d: what it is owed is kept for 30 days",
+            "removed from server %d: its deliveries are kept for 30 days",
             guild.id,
             extra=_guild_fields(guild.id),
         )
         await self._guilds.left(guild.id, self._clock())
 
     async def joined(self, guild: discord.Guild) -> None:
-        """Invited, perhaps once more."""
+        """Store that the bot was invited, perhaps again."""
         await self._guilds.present([guild.id])
         await self.changed(guild)
 
     async def changed(self, guild: discord.Guild) -> None:
-        """Something about permissions may have changed, or the guild is out of an outage.
+        """Requeue results, because permissions may have changed or an outage may be over.
 
-        Only reads when nothing waits, because after READY it is called for every server.
+        It only reads when nothing waits, because after READY it is called for every server.
         """
         await self._revive(guild)
 
     async def recheck(self, guilds: Iterable[discord.Guild]) -> None:
-        """Look again now and then: an event between a refusal and our record of it found no row."""
+        """Requeue results from time to time, because an event may come before the refusal is stored."""
         for guild in guilds:
             await self._revive(guild)
 
     async def _revive(self, guild: discord.Guild) -> None:
-        """Make due again what was refused for an obstacle that is gone, as far as the cache tells."""
+        """Make due again the refused results whose obstacle is gone, as far as the cache knows."""
         for channel_id, refused in _by_channel(await self._guilds.refused(guild.id)).items():
             rights = rights_in_guild(guild, channel_id)
             if may_post(guild, channel_id, rights):
@@ -80,7 +84,10 @@ class Membership:
                     await self._guilds.set_rights(unexplained, rights)
 
     async def _revive_in(self, guild: discord.Guild, refused: Sequence[RefusedResult]) -> None:
-        """We may post now: those go that we might not post then; the others once, a day after."""
+        """Make due the results of a channel in which we may post now.
+
+        These are the results that our rights explain. The others are tried once more, a day after.
+        """
         freed, puzzling = [], []
         for result in refused:
             if _is_explained(guild, result):

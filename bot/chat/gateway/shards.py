@@ -1,9 +1,9 @@
-"""Discord's gateway: a websocket per shard, opened, resumed and begun anew for as long as the process runs.
+"""Discord's gateway: one websocket per shard, which is opened, resumed and replaced until the process ends.
 
-discord.py 2.7.1 connects shards, too (shard.py), and there a first connection that fails is tried for ever
-with a traceback each, no close code is looked at before all shards are launched, a shard that cannot connect
-holds up the others, and an outage costs a new session instead of a resumed one. Its state, its events and its
-websocket are used here; only what decides when to connect is ours.
+discord.py 2.7.1 connects shards, too (shard.py). But it tries a failing first connection for ever, with a
+traceback each time. It looks at no close code before all shards are launched. A shard that cannot connect
+delays the others, and an outage costs a new session instead of a resumed one. So its state, events and
+websocket are used here, but the decision when to connect is ours.
 """
 
 import asyncio
@@ -23,21 +23,24 @@ from bot.core.clock import MINUTE, SECOND, system_clock, to_datetime
 
 logger = logging.getLogger(__name__)
 
-# Two minutes with the back-off: by then Discord has forgotten the session, or its own address is gone.
+# They take two minutes with the back-off. By then Discord has dropped the session or its address.
 _RESUMPTIONS = 8
 _MAX_RETRY_DELAY = MINUTE
-# A session that ends sooner did not work: it is no reason to be back at once.
+# Seconds. A session that ends sooner did not work, so the next attempt waits.
 _LASTING = 5.0
 _OPENING = 60.0
 _UNREACHABLE = (OSError, aiohttp.ClientError)
 _CLOSE_NORMAL, _CLOSE_RESUMABLE = 1000, 4000
-# What another attempt does not mend: the token, and the number of shards. Others (4010, 4012 to 4014) are
-# tried again, because nothing else of the bot depends on the gateway.
+# Close codes after which no attempt can succeed: of the token, and of the number of shards. Others (4010,
+# 4012 to 4014) are tried again, because nothing else of the bot depends on the gateway.
 AUTHENTICATION_FAILED, SHARDING_REQUIRED = 4004, 4011
 
 
 class ShardedClient(discord.AutoShardedClient):
-    """Knows its shards once `share_out` was called. AutoShardedClient's own `shards` stay empty."""
+    """A client that connects this process's shards. `share_out` must be called before `connect`.
+
+    `shards` of AutoShardedClient stays empty.
+    """
 
     shard_count: int
     shard_ids: list[int]
@@ -52,11 +55,11 @@ class ShardedClient(discord.AutoShardedClient):
 
     @property
     def counts_by_itself(self) -> bool:
-        """Whether Discord's recommendation is followed, and no SHARD_COUNT."""
+        """Whether Discord's recommended number of shards is used, because SHARD_COUNT is not set."""
         return self._given[0] is None
 
     def share_out(self, recommended: int, at_once: int = 1) -> None:
-        """Settles which shards are this process's; `at_once` of them may log in within five seconds."""
+        """Set which shards are this process's; `at_once` of them may log in within five seconds."""
         count, ids = self._given
         self.shard_count = self._connection.shard_count = count or recommended
         self.shard_ids = list(ids or range(self.shard_count))
@@ -68,11 +71,14 @@ class ShardedClient(discord.AutoShardedClient):
         self._shard_connections = [ShardConnection(self, shard_id) for shard_id in self.shard_ids]
 
     def waits_for(self, reason: str | None) -> None:
-        """Why no shard connects at the moment; None while they do. For the operator."""
+        """Set why no shard connects at the moment, for the operator; None while they do."""
         self._waits_for = reason
 
     def gateway_problem(self) -> str | None:
-        """Why the gateway is not connected, in words; None when all of this process's shards are up."""
+        """Return why the gateway is not connected, in words;
+
+        None when all of this process's shards are up.
+        """
         if self.is_up():
             return None
         if self._waits_for is not None:
@@ -86,7 +92,10 @@ class ShardedClient(discord.AutoShardedClient):
         )
 
     async def connect(self, *, reconnect: bool = True) -> None:
-        """Until cancelled. Raises discord.ConnectionClosed for what no new attempt mends."""
+        """Keep all shards connected until cancelled.
+
+        Raises discord.ConnectionClosed for a close code after which no new attempt can succeed.
+        """
         jobs = [asyncio.create_task(connection.run(), name="shard") for connection in self._shard_connections]
         try:
             await asyncio.gather(*jobs)
@@ -94,11 +103,11 @@ class ShardedClient(discord.AutoShardedClient):
             await cancel_all(*jobs)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """Count the login, which is sent now: its slot was waited for before the websocket was opened."""
+        """Count the login that is sent now. Its slot was taken before the websocket was opened."""
         self.identifies.spend(shard_id or 0)
 
     def forget_guilds(self, shard_id: int) -> None:
-        """Remove the servers of a shard: a new session lists those that exist, not those that were left."""
+        """Remove the servers of a shard, because a new session does not name those that were left."""
         for guild in [guild for guild in self.guilds if guild.shard_id == shard_id]:
             self._connection._remove_guild(guild)  # noqa: SLF001 - as Client does at READY, all at once
 
@@ -117,39 +126,42 @@ class ShardConnection:
         self._why = "not yet"
 
     def is_up(self) -> bool:
-        """From READY or RESUMED to the connection's end."""
+        """Whether it is between READY or RESUMED and the connection's end."""
         return self._ready is not None and self._ready.done()
 
     @property
     def problem(self) -> str:
-        """Why it is not connected, for the operator; of no meaning while it is."""
+        """Why it is not connected, for the operator; without meaning while it is."""
         return (
             f"{self._name} is not connected since {to_datetime(self._down_since):%H:%M:%S} UTC ({self._why})"
         )
 
     async def run(self) -> None:
-        """Never returns. Raises discord.ConnectionClosed for what no new attempt mends."""
+        """Keep the shard connected; never returns.
+
+        Raises discord.ConnectionClosed for a close code after which no new attempt can succeed.
+        """
         while True:
             opened = float("inf")
             try:
-                socket = await self._open()
+                socket = await self._open_session()
                 opened = _now()
                 await self._listen(socket)
             except ReconnectWebSocket as end:
-                why = self._closed(end)
+                why = self._handle_close(end)
             except discord.ConnectionClosed as end:
-                why = self._refused(end)
+                why = self._handle_refusal(end)
             except _UNREACHABLE as error:
                 why = describe_error(error)
             except Exception as error:
-                # A greeting that cannot be read, or a bug: a new connection, with a back-off.
-                self._client.unreadable.note("greeting", error)
-                why = "what it says cannot be read"
+                # An unreadable frame, or a bug: open a new connection, with back-off.
+                self._client.unreadable.note("frame", error)
+                why = "a frame cannot be read"
             if not self._ended_well(opened):
                 await self._back_off(why)
 
-    async def _open(self) -> LenientWebSocket:
-        """Resume the session if there is one, else begin a new one when its slot comes."""
+    async def _open_session(self) -> LenientWebSocket:
+        """Resume the session if there is one, else begin a new one in its slot."""
         latest = self._latest
         if latest is not None and latest.session_id is not None:
             socket = await self._websocket(
@@ -181,23 +193,23 @@ class ShardConnection:
         finally:
             await socket.close(code)
 
-    def _closed(self, end: ReconnectWebSocket) -> str:
+    def _handle_close(self, end: ReconnectWebSocket) -> str:
         if end.resume:
             return "closed"
-        # It was reached. (The session is forgotten there, or another process took the slot; discord.py
-        # has taken its id from the websocket.)
+        # Discord was reached. It has dropped the session, or another process took the slot. discord.py has
+        # removed the session's id from the websocket.
         self._failures = 0
         return "session refused"
 
-    def _refused(self, end: discord.ConnectionClosed) -> str:
-        """A close code that discord.py does not connect again after."""
+    def _handle_refusal(self, end: discord.ConnectionClosed) -> str:
+        """Raise a close code that ends the process; for others, drop the session and return why."""
         if end.code in {AUTHENTICATION_FAILED, SHARDING_REQUIRED}:
             raise end
         self._latest = None
         return f"it closes with {end.code}"
 
     def _ended_well(self, opened: float) -> bool:
-        """Whether the connection served its time: then it may be opened again at once."""
+        """Whether the connection lasted long enough to be opened again at once."""
         was_up, self._ready = self.is_up(), None
         if was_up:
             self._down_since, self._why = system_clock(), "the connection ended"
@@ -219,5 +231,8 @@ def _now() -> float:
 
 
 def shard_of(guild_id: int, count: int) -> int:
-    """The shard of a server by Discord's rule (Gateway, "Sharding"). Direct messages are on shard 0."""
+    """Return the shard of a server by Discord's rule (Gateway, "Sharding").
+
+    Direct messages are on shard 0.
+    """
     return (guild_id >> 22) % count

@@ -1,4 +1,4 @@
-"""Stores why the gateway is not connected, so that the doctor can say it beside the running bot."""
+"""Stores why the gateway is not connected, so that `doctor` can print it while the bot runs."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 GATEWAY_KEY = "gateway:"
 _INTERVAL = 1.0
 # Milliseconds. Every start and every resumed session is a moment without a gateway.
-_WORTH_TELLING = 30 * SECOND
+_WORTH_STORING = 30 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,18 @@ class GatewayState:
     problem: str
 
     def to_text(self) -> str:
+        """Return the text to store."""
         return json.dumps({"since": self.since, "problem": self.problem})
 
     @classmethod
     def from_text(cls, text: str) -> "GatewayState":
+        """Read what `to_text` wrote."""
         stored = json.loads(text)
         return cls(stored["since"], stored["problem"])
 
 
 class GatewayRecorder:
-    """A job beside the gateway."""
+    """A job beside the gateway that stores its state."""
 
     def __init__(self, client: ShardedClient, key_values: KeyValues, clock: Clock) -> None:
         self._client = client
@@ -47,22 +49,22 @@ class GatewayRecorder:
         self._down_since: int | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Look every second until `stop` is set, and store what has changed."""
+        """Check every second until `stop` is set, and store what has changed."""
         while not stop.is_set():
-            await self._record(self._lasting(self._client.gateway_problem()))
+            await self._store_problem(self._lasting(self._client.gateway_problem()))
             await wait_for_any(stop, timeout=_INTERVAL)
-        await self._record(None)
+        await self._store_problem(None)
 
     def _lasting(self, problem: str | None) -> str | None:
-        """The problem, once it has lasted so long that it is worth telling."""
+        """Return the problem once it has lasted long enough to be stored, else None."""
         if problem is None:
             self._down_since = None
             return None
         now = self._clock()
         self._down_since = now if self._down_since is None else self._down_since
-        return problem if now - self._down_since >= _WORTH_TELLING else None
+        return problem if now - self._down_since >= _WORTH_STORING else None
 
-    async def _record(self, problem: str | None) -> None:
+    async def _store_problem(self, problem: str | None) -> None:
         if problem == self._recorded:
             return
         try:

@@ -1,4 +1,4 @@
-"""Notices when calls to Discord never return, for a reason that nothing reports."""
+"""Notices when calls to Discord never return, which nothing else reports."""
 
 import asyncio
 import logging
@@ -19,19 +19,20 @@ _TIMEOUT = 600.0
 
 
 async def watch(client: discord.Client, *, interval: float = _INTERVAL, timeout: float = _TIMEOUT) -> None:
-    """One small call every `interval` seconds; any answer is a good one.
+    """Make a small call every `interval` seconds; any answer is good.
 
-    Raises ClientStalled when none came for `timeout` seconds: discord.py's lock for global limits stays
-    closed for ever once a call is cancelled inside it (2.7.1, http.py), and a new process has a new lock.
+    Raises ClientStalled when none came within `timeout` seconds. discord.py's lock for global limits stays
+    closed for ever once a call is cancelled inside it (2.7.1, http.py), and only a new process has a new
+    lock.
     """
     while True:
         await asyncio.sleep(interval)
         call = asyncio.ensure_future(client.http.request(Route("GET", "/users/@me")))
         if not await wait_for_any(call, timeout=timeout):
-            # Left running: cancelling it may be what closes the lock.
+            # Not cancelled, because a cancellation may close the lock.
             call.add_done_callback(retrieve_exception)
-            raise ClientStalled(f"Discord calls have not come back for {timeout:g} s")
+            raise ClientStalled(f"calls to Discord have not returned for {timeout:g} s")
         try:
             await call
         except (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError) as error:
-            logger.info("Discord is in trouble, and answers: %s", describe_error(error))
+            logger.info("Discord answers with an error: %s", describe_error(error))
