@@ -48,16 +48,16 @@ from bot.work.video_cache import VideoCache
 
 logger = logging.getLogger(__name__)
 
-# Seconds. What is being posted may finish; a cancelled poll is made again after the next start.
+# In seconds. A post that has begun may finish; a cancelled poll is repeated after the next start.
 _POSTING_SHUTDOWN = 20.0
 _POLLING_SHUTDOWN = 2.0
 _CARD_SHUTDOWN = 5.0
-# Most of them wait for a download; downloads, uploads and other posts have slots of their own.
+# Most deliveries wait for a download; downloads, uploads and other posts have separate slots.
 DELIVERY_SLOTS = 1024
 _CARD_SLOTS = 4
 HOUSEKEEPING_INTERVAL = 3600.0
 _CLOCK_INTERVAL = 180.0
-# Enough polls in flight to keep up the rate although each may take long.
+# Enough polls at once to use the whole rate when each takes 10 seconds.
 _MIN_POLLS, _MAX_POLLS, _SECONDS_PER_ANSWER = 16, 2048, 10
 # Files for database, gateway, uploads, downloads, logs.
 _OTHER_FILES = 256
@@ -84,7 +84,7 @@ class WorkerLoops:
 
 @dataclass(frozen=True, slots=True)
 class _Dependencies:
-    """What every part of the process is built from."""
+    """The objects that every part of the process is built from."""
 
     settings: Settings
     store: Store
@@ -133,7 +133,7 @@ async def run(settings: Settings, stop: asyncio.Event, role: Role = Role.ALL) ->
 
 
 async def _check_clock(clocks: ClockWatch) -> None:
-    """Raises DependencyDown when it is wrong at the start; later it is only told, as work goes on."""
+    """Raise DependencyDown when the clock is wrong at the start. Later that is only reported."""
     await clocks.look()
     if clocks.problem is not None:
         raise DependencyDown(clocks.problem)
@@ -182,7 +182,7 @@ async def _dependencies(
 async def _video_cache(
     stack: AsyncExitStack, settings: Settings, store: Store, clock: Clock, metrics: Metrics
 ) -> VideoCache:
-    """The video folder, without what a crash left in it."""
+    """Build the video cache, and remove what a crash left in its folder."""
     local, networks = settings.api_on_loopback, settings.video_networks
     session = await stack.enter_async_context(open_download_session(allow_loopback=local, networks=networks))
     downloader = VideoDownloader(
@@ -199,7 +199,7 @@ async def _video_cache(
 
 
 def _chat_jobs(built: _Dependencies, loops: WorkerLoops) -> list[Job]:
-    """Add commands and buttons; the jobs tell Discord of them, and store the gateway's state."""
+    """Add commands and buttons to the client; the jobs register the commands and store gateway state."""
     store, client = built.store, built.client
     tracking = Tracking(
         store=store,
@@ -239,7 +239,7 @@ def _loop(
     shutdown_timeout: float,
     may_cancel: bool,
 ) -> DurableLoop[Any]:
-    """A loop that renews its leases early enough for one renewal to fail."""
+    """Make a loop that renews its leases early enough for one renewal to fail."""
     return DurableLoop(
         queue,
         handler,
@@ -329,7 +329,10 @@ def _gateway(client: CourierClient) -> Gateway:
 
 
 def _listeners(settings: Settings, store: Store, loops: WorkerLoops) -> list[Job]:
-    """Notifications from other processes. A `chat` process runs no loops, so it does not listen."""
+    """Return the listener for notifications of other processes.
+
+    A `chat` process has no loops and needs none.
+    """
     if not store.database.is_shared or not loops.jobs():
         return []
     from bot.storage.postgresql import NotificationListener

@@ -1,1 +1,1 @@
-"""The durable loops and what they do with each piece of work; no discord, aiohttp or sqlalchemy in here."""
+"""The durable loops and their handlers. Nothing here imports discord, aiohttp or sqlalchemy."""

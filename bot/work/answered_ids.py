@@ -1,4 +1,4 @@
-"""Which ids the API has answered of late: tells trouble with one id from trouble with the API."""
+"""Remembers which ids the API has answered, to tell trouble with one id from trouble with the API."""
 
 from bot.core.verdicts import Others
 
@@ -6,7 +6,7 @@ _MAX_MARKS = 10_000
 
 
 class AnsweredIds:
-    """Counts answers, not time, so that no clock matters. In memory: after a restart it begins again."""
+    """Counts answers, not time, so that no clock matters. Kept in memory only; a restart begins at zero."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -17,11 +17,11 @@ class AnsweredIds:
 
     @property
     def latest(self) -> str | None:
-        """The id that was answered last."""
+        """The id that was answered last; None before the first answer."""
         return self._latest[0] if self._latest else None
 
     def answered(self, task_id: str) -> None:
-        """The API gave a status of this id."""
+        """Count a status of this id."""
         self._count += 1
         if self._latest is not None and self._latest[0] != task_id:
             self._latest_other = self._latest
@@ -29,20 +29,23 @@ class AnsweredIds:
         self.forget(task_id)
 
     def forget(self, task_id: str) -> None:
-        """Nothing is known against this id."""
+        """Remove the marks of this id: its last poll and its first 404."""
         self._last_poll.pop(task_id, None)
         self._first_404.pop(task_id, None)
 
     def others(self, task_id: str, *, is_404: bool) -> Others:
-        """Whether another id was answered since this one's last poll, and its first 404. Counts this poll."""
+        """Return whether another id was answered since this one's last poll, and since its first 404.
+
+        Marks this poll, too.
+        """
         latest = self._latest_of_another(task_id)
         others = Others(
             answered_since_last_poll=latest > self._last_poll.get(task_id, self._count),
             answered_since_first_404=latest > self._first_404.get(task_id, self._count),
         )
-        _mark(self._last_poll, task_id, self._count)
+        _set_mark(self._last_poll, task_id, self._count)
         if is_404:
-            _mark(self._first_404, task_id, self._first_404.get(task_id, self._count))
+            _set_mark(self._first_404, task_id, self._first_404.get(task_id, self._count))
         return others
 
     def _latest_of_another(self, task_id: str) -> int:
@@ -52,8 +55,8 @@ class AnsweredIds:
         return 0
 
 
-def _mark(marks: dict[str, int], task_id: str, count: int) -> None:
-    """The oldest mark goes when there are too many: ids that are untracked are never polled again."""
+def _set_mark(marks: dict[str, int], task_id: str, count: int) -> None:
+    """Set a mark. The oldest goes when there are too many, because untracked ids are never polled again."""
     if len(marks) >= _MAX_MARKS and task_id not in marks:
         del marks[next(iter(marks))]
     marks[task_id] = count

@@ -1,4 +1,4 @@
-"""Edits cards whose state has changed. A card is a courtesy: what is owed is the result message."""
+"""Edits cards whose state has changed. A card is only information; what is owed is the result message."""
 
 import logging
 from typing import Protocol
@@ -17,7 +17,7 @@ _QUARANTINE_TIME = HOUR
 
 
 class CardEditor(Protocol):
-    """Discord, as the card updater sees it."""
+    """The calls to Discord that the card updater makes."""
 
     async def edit_card(self, view: CardView) -> None:
         """Edit the card's message. Raises DiscordUnavailable, DiscordRefused."""

@@ -31,13 +31,14 @@ _MIN_RETRY_DELAY = 5 * SECOND
 _MAX_RETRY_DELAY = 10 * MINUTE
 # Six tries within about a minute.
 _MIN_ODD_DELAY, _MAX_ODD_DELAY = 2 * SECOND, 24 * SECOND
-# Trouble that passes, but has not for so long and so many attempts (a stop of the bot is no trouble).
+# Temporary failures end a delivery after this time and this many attempts. The time alone does not count,
+# because the bot may have been stopped.
 _PATIENCE, _MIN_ATTEMPTS = DAY, 100
 _QUARANTINE_TIME = HOUR
 _MAX_QUARANTINES = 3
 # Attempts at a direct message before we give up reaching the person.
 _MAX_ATTEMPTS_TO_TELL = 20
-# For so many intervals a result waits for others that may share its message.
+# A result waits so many intervals for others that may share its message.
 _INTERVALS_FOR_CARD = 6
 
 _OBSTACLES: Mapping[Reaction, Obstacle] = {
@@ -66,7 +67,7 @@ class Deliverer:
     """The handler of the delivery loop. `interval` is POLL_INTERVAL in milliseconds.
 
     `on_change` is called when a card must be edited, `on_free` when a channel is free for its next delivery
-    although this one goes on.
+    while this one goes on.
     """
 
     name = "deliverer"
@@ -116,7 +117,7 @@ class Deliverer:
         )
 
     async def _give_up_after_bugs(self, lease: int, due: DueDelivery, problem: Problem) -> None:
-        """The person is told without the video, because the bug may be in handling it."""
+        """Notify the requester without the video, because the bug may be in handling the video."""
         refusal = _Refusal(problem, Obstacle.FORM, rights=None)
         try:
             await self._give_up(lease, ResultMessage(due, problem=problem), refusal)
@@ -140,7 +141,7 @@ class Deliverer:
         await self._remove_unneeded_files(work)
 
     async def _deliver(self, lease: int, due: DueDelivery) -> bool:
-        """Whether it ended: not when it was postponed, the process stops, or the lease was lost."""
+        """Return whether the delivery ended: not when it was postponed, we stop, or the lease was lost."""
         if await self._waits_for_card(lease, due):
             return False
         result = await run_unless(self._stop, self._result(lease, due))
@@ -156,7 +157,7 @@ class Deliverer:
         return await self._post(lease, result)
 
     def _unchanged_refusal(self, due: DueDelivery) -> _Refusal | None:
-        """Why the channel did not take it, when its person is still to be told and nothing has changed there.
+        """Return the stored refusal, if its direct message is still to be sent and our rights are the same.
 
         The channel is then not tried again with each attempt at the direct message.
         """
@@ -168,7 +169,10 @@ class Deliverer:
         return refusal if refusal.rights == delivery.obstacle_rights else None
 
     async def _waits_for_card(self, lease: int, due: DueDelivery) -> bool:
-        """Ids of one command that the API never knew share a message: wait until all of them are decided."""
+        """Postpone the delivery while others of its card may share its message; returns whether it did.
+
+        They share one when they are ids of one command that the API never knew.
+        """
         if due.delivery.first_sent_at is not None or not is_never_known(due.task):
             return False
         now = self._clock()
@@ -176,7 +180,7 @@ class Deliverer:
         return now < end and await self._queue.wait_for_card(due, lease, min(now + self._interval, end))
 
     async def _post(self, lease: int, result: ResultMessage) -> bool:
-        """Whether it ended."""
+        """Post the message; returns whether the delivery ended."""
         try:
             posted = await self._poster.post(lease, result)
         except DiscordRefused as error:
@@ -190,7 +194,7 @@ class Deliverer:
         return True
 
     async def _result(self, lease: int, due: DueDelivery) -> ResultMessage | None:
-        """The message to post. None when there is none yet: postponed, or the lease was lost."""
+        """Return the message to post; None when the delivery was postponed or the lease was lost."""
         task = due.task
         result = _in_its_form(due)
         if task.state is not TaskState.COMPLETED or task.video_url is None:
@@ -233,7 +237,7 @@ class Deliverer:
             self._count_posted(due, posted, now)
 
     def _count_posted(self, due: DueDelivery, posted: Posted, now: int) -> None:
-        """Count from the completion or the request, whichever is later."""
+        """Count it, with the time since the completion or the request, whichever is later."""
         self._metrics.attempted(AttemptOutcome.POSTED)
         if posted.problem is not None:
             self._metrics.posted_without_video(posted.problem.code)
@@ -244,7 +248,7 @@ class Deliverer:
     # -- what Discord did not take ---------------------------------------------------------------
 
     async def _after_trouble(self, lease: int, result: ResultMessage, error: DiscordUnavailable) -> bool:
-        """The same form again later. Trouble of one channel alone ends after a day."""
+        """Try the same form later; give up when this channel alone has failed for a day."""
         due, now = result.due, self._clock()
         since = due.delivery.passing_since or now
         if error.reaction is Reaction.ODD:
@@ -257,7 +261,10 @@ class Deliverer:
         return False
 
     async def _after_odd_answer(self, lease: int, result: ResultMessage, error: DiscordUnavailable) -> bool:
-        """Whether it ended. The message itself is then tried in another form; this is the end of the rest."""
+        """Try again soon; give up after MAX_ODD_ATTEMPTS. Returns whether the delivery ended.
+
+        This ends all calls but `post`: after its last odd answer the poster tries another form.
+        """
         due, count = result.due, result.due.delivery.odd_attempt + 1
         if count >= MAX_ODD_ATTEMPTS:
             refusal = self._refusal(due, Problem(ProblemCode.NOT_ACCEPTED, error.problem.data), Obstacle.FORM)
@@ -297,12 +304,15 @@ class Deliverer:
         )
 
     def _refusal(self, due: DueDelivery, problem: Problem, obstacle: Obstacle) -> _Refusal:
-        """Our rights are computed now: an event that comes while the person is told may change them."""
+        """Return a refusal with our rights as of now: they may change while the requester is notified."""
         rights = self._messenger.rights_in(due.delivery.guild_id, due.delivery.channel_id)
         return _Refusal(problem, obstacle, rights)
 
     async def _give_up(self, lease: int, result: ResultMessage, refusal: _Refusal) -> bool:
-        """Whether it ended. Tell first, record after: after a crash the direct message is looked for."""
+        """Notify the requester, then end the delivery; returns whether it ended.
+
+        In this order, because after a crash in between the direct message is looked up.
+        """
         due = result.due
         logger.warning("%s cannot be posted: %s", due.task.id, refusal.problem)
         if is_never_known(due.task):
@@ -318,7 +328,7 @@ class Deliverer:
         return await self._end_undeliverable(lease, due, refusal)
 
     async def _tell_later(self, lease: int, due: DueDelivery, error: NotTold, refusal: _Refusal) -> None:
-        """Why the channel refused is kept, so that the next attempt goes to the person at once."""
+        """Plan the next attempt at the direct message, and store the refusal for `_unchanged_refusal`."""
         count, delay = due.delivery.tell_attempt + 1, _delay(due.delivery.tell_attempt + 1, error)
         logger.warning("%s not told yet: %s; next attempt in %d s", due.task.id, error, delay // SECOND)
         await self._postpone(
@@ -334,7 +344,7 @@ class Deliverer:
     async def _end_undeliverable(self, lease: int, due: DueDelivery, refusal: _Refusal) -> bool:
         rights = self._messenger.rights_in(due.delivery.guild_id, due.delivery.channel_id)
         if rights and refusal.rights is not None and rights != refusal.rights:
-            # The event that says so has come already, and has found no undeliverable result.
+            # The event of that change came before this result was undeliverable, and did not find it.
             await self._queue.postpone(due.delivery.id, lease, self._clock(), is_preparing=False)
             return False
         ended = await self._queue.mark_undeliverable(
@@ -352,7 +362,7 @@ class Deliverer:
 
 
 def _in_its_form(due: DueDelivery) -> ResultMessage:
-    """The result without its video yet, in the first form that Discord has not refused."""
+    """Return the result, still without its video, in the first form that Discord has not refused."""
     delivery = due.delivery
     problem = None if delivery.form_problem is None else Problem.from_text(delivery.form_problem)
     return ResultMessage(due, form=delivery.form or Form.WHOLE, problem=problem)

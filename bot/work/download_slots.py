@@ -1,4 +1,4 @@
-"""Slots for downloads: many fast ones, and a few slow ones that keep slow hosts from delaying the others."""
+"""Slots for downloads: many fast ones, and a few slow ones, so that slow hosts do not delay the others."""
 
 import asyncio
 import time
@@ -17,14 +17,14 @@ FAST_SLOTS = 32
 SLOW_SLOTS = 8
 # Bytes per second. A download below it is slow.
 MIN_SPEED = 256 * 1024
-# Seconds that a download has to become fast: alone, and while others wait for its slot.
+# Seconds that a download has to become fast, and the same while others wait for its slot.
 _PATIENCE = 20.0
 _PATIENCE_IN_A_QUEUE = 2.0
 _LOOK_INTERVAL = 0.25
 
 
 class Slots:
-    """A number of slots that people share: nobody takes more than half of them while others wait."""
+    """Slots that people share. Nobody holds more than half of them while others wait."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -33,7 +33,7 @@ class Slots:
 
     @property
     def is_contended(self) -> bool:
-        """Whether anybody waits for a slot."""
+        """Whether a download waits for a slot."""
         return bool(self._waiting)
 
     @asynccontextmanager
@@ -44,32 +44,32 @@ class Slots:
             yield
         finally:
             self._taken -= Counter({person_id: 1})
-            self._hand_out()
+            self._grant_slots()
 
     async def _acquire(self, person_id: int) -> None:
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (person_id, granted)
         self._waiting.append(entry)
-        self._hand_out()
+        self._grant_slots()
         try:
             await granted
         except asyncio.CancelledError:
             if entry in self._waiting:
                 self._waiting.remove(entry)
-            else:  # granted in the same moment
+            else:  # granted before the cancellation came
                 self._taken -= Counter({person_id: 1})
-                self._hand_out()
+                self._grant_slots()
             raise
 
-    def _hand_out(self) -> None:
+    def _grant_slots(self) -> None:
         while self._waiting and self._taken.total() < self._size:
-            person_id, granted = entry = self._next()
+            person_id, granted = entry = self._next_in_queue()
             self._waiting.remove(entry)
             self._taken[person_id] += 1
             granted.set_result(None)
 
-    def _next(self) -> tuple[int, "asyncio.Future[None]"]:
-        """The first in the queue who holds less than half of the slots; else the first."""
+    def _next_in_queue(self) -> tuple[int, "asyncio.Future[None]"]:
+        """Return the first in the queue who holds less than half of the slots; else the first."""
         share = max(1, self._size // 2)
         modest = (entry for entry in self._waiting if self._taken[entry[0]] < share)
         return next(modest, self._waiting[0])
@@ -96,7 +96,7 @@ class DownloadSlots:
         self._seconds = seconds
 
     async def run(self, person_id: int, fetch: Fetch[Result]) -> Result:
-        """The result of `fetch`. It may be broken off once and called again, to go on where it was."""
+        """Return the result of `fetch`, which may be cancelled once and called again to resume."""
         async with self._fast.take(person_id):
             transfer = _Transfer(self._seconds)
             job = asyncio.ensure_future(fetch(transfer.received))
@@ -120,7 +120,7 @@ class DownloadSlots:
 
 
 class _Transfer:
-    """How fast a download is."""
+    """Measures the speed of a download."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
@@ -129,7 +129,7 @@ class _Transfer:
         self._latest = 0
 
     def received(self, total: int) -> None:
-        """So many bytes of the film are here, those of earlier tries included."""
+        """Record that `total` bytes of the film are here, those of earlier tries included."""
         if self._first is None:
             self._first = total
         self._latest = total
@@ -138,9 +138,9 @@ class _Transfer:
         return self._seconds() - self._began
 
     def speed(self) -> float:
-        """Bytes per second since the slot was taken."""
+        """Return the bytes per second since the slot was taken."""
         return (self._latest - (self._first or 0)) / max(self.elapsed(), 0.001)
 
 
 def _ignore(_: int) -> None:
-    """A slow slot asks for no speed; the downloader itself has a least one."""
+    """Ignore the progress: a slow slot demands no speed, and the downloader has a lowest speed anyway."""

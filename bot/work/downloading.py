@@ -1,8 +1,8 @@
-"""Gets the video of one delivery onto our disk, or decides that the result goes out without it.
+"""Downloads the video of one delivery, or decides that the result is posted without it.
 
-The contract's paragraph "What ends a download": an odd answer of the host is tried six times within about a
-minute, then the API is asked for a fresh link. Trouble on the way is tried for two hours. What a crash
-interrupts goes on with the numbers in the delivery's row.
+The rules are "What ends a download": after an odd answer the host is tried six times within about a minute,
+then the API is polled for a fresh link. A failure on the way is retried for two hours. After a crash the
+numbers in the delivery's row go on.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _TRY_DELAYS = (1 * SECOND, 3 * SECOND, 8 * SECOND, 16 * SECOND, 30 * SECOND)
 MAX_FRESH_LINKS = 3
 # After two hours the result is posted with the link.
 _PATIENCE = 2 * HOUR
-# At least one try is always made, also of a link that should have ended.
+# A try has at least this time, also when the link should have ended already.
 _MIN_TIMEOUT = MINUTE
 _MIN_RETRY_DELAY = 2 * SECOND
 _MAX_RETRY_DELAY = 5 * MINUTE
@@ -42,7 +42,7 @@ class Downloaded:
 
 @dataclass(frozen=True, slots=True)
 class WithoutVideo:
-    """The result goes out without the video, for this reason."""
+    """The result is posted without the video, for this reason."""
 
     problem: Problem
 
@@ -71,11 +71,11 @@ class VideoDownloads:
         self._clock = clock
 
     async def download(self, due: DueDelivery, since: int) -> Download:
-        """One try, made since `since` for the first time. Raises StorageUnavailable."""
+        """Try once. The first try was at `since`. Raises StorageUnavailable."""
         task, delivery = due.task, due.delivery
         assert task.video_url is not None  # noqa: S101 - only completed tasks with a link come here
         try:
-            return Downloaded(await self._try(due, task.video_url, since))
+            return Downloaded(await self._try_download(due, task.video_url, since))
         except VideoUnusable as error:
             return WithoutVideo(error.problem)
         except LinkRefused as error:
@@ -85,8 +85,11 @@ class VideoDownloads:
         except (TryLater, TimeoutError) as error:
             return await self._after_trouble(task, delivery, since, error)
 
-    async def _try(self, due: DueDelivery, url: str, since: int) -> Video:
-        """Bounded by the two hours and the end of the link. After ten minutes the card shows the link."""
+    async def _try_download(self, due: DueDelivery, url: str, since: int) -> Video:
+        """Download within the two hours and before the link ends.
+
+        After ten minutes the card shows the link.
+        """
         job = asyncio.ensure_future(
             self._videos.download(
                 due.task.id, url, due.delivery.requester_id, self._time_left(due.task, since)
@@ -101,13 +104,13 @@ class VideoDownloads:
             await asyncio.gather(job, showing, return_exceptions=True)
 
     def _time_left(self, task: TrackedTask, since: int) -> float:
-        """Seconds that a try may take, waiting for a slot included."""
+        """Return the seconds that a try may take, including the wait for a slot."""
         now = self._clock()
         end = min(since + _PATIENCE, task.link_ends_at or since + _PATIENCE)
         return max(end - now, _MIN_TIMEOUT) / SECOND
 
     async def _show_link_later(self, task_id: str, at: int) -> None:
-        """Perhaps once more: the process that began may have ended before."""
+        """Show the link at `at`, in each try again, because an earlier process may have ended before."""
         await asyncio.sleep(max(at - self._clock(), 0) / SECOND)
         await self._show_link(task_id, self._clock())
 
@@ -117,7 +120,7 @@ class VideoDownloads:
         except StorageUnavailable as error:
             logger.warning("%s: its link is not on the card yet: %s", task_id, error)
 
-    # -- trouble on the way ----------------------------------------------------------------------
+    # -- failures on the way ---------------------------------------------------------------------
 
     async def _after_trouble(
         self, task: TrackedTask, delivery: Delivery, since: int, error: TryLater | TimeoutError
@@ -137,7 +140,7 @@ class VideoDownloads:
         delay = min(delay, _MAX_RETRY_DELAY, max(since + _PATIENCE - now, SECOND))
         shown_at = since + LINK_SHOWN_AFTER
         if now + delay >= shown_at:
-            # The card's text depends on the time: not before it.
+            # Not before that time, because the card's text depends on it.
             await self._show_link(task.id, max(now, shown_at))
         problem = error.problem if isinstance(error, TryLater) else Problem(ProblemCode.DOWNLOAD_INTERRUPTED)
         return TryAgain(delay, problem, {"download_attempt": attempt})
@@ -150,28 +153,28 @@ class VideoDownloads:
         tries = delivery.download_tries + 1
         if tries < _MAX_TRIES:
             return TryAgain(_TRY_DELAYS[tries - 1], error.problem, {"download_tries": tries})
-        return await self._ask_fresh_link(task, delivery, error)
+        return await self._poll_fresh_link(task, delivery, error)
 
-    async def _ask_fresh_link(self, task: TrackedTask, delivery: Delivery, error: LinkRefused) -> Download:
-        """A fresh link is tried like the first one; the same link again is the last word."""
-        asked = delivery.fresh_links + 1
-        if asked > MAX_FRESH_LINKS:
-            return WithoutVideo(_last_word(error))
-        link = await self._fresh_links.ask(task)
+    async def _poll_fresh_link(self, task: TrackedTask, delivery: Delivery, error: LinkRefused) -> Download:
+        """Poll for a fresh link, which is tried like the first one. The same link again ends the download."""
+        count = delivery.fresh_links + 1
+        if count > MAX_FRESH_LINKS:
+            return WithoutVideo(_final_problem(error))
+        link = await self._fresh_links.poll(task)
         match link.state:
             case LinkState.FRESH:
-                return TryAgain(0, error.problem, {"download_tries": 0, "fresh_links": asked})
+                return TryAgain(0, error.problem, {"download_tries": 0, "fresh_links": count})
             case LinkState.SAME:
-                return WithoutVideo(_last_word(error))
+                return WithoutVideo(_final_problem(error))
             case LinkState.TOO_EARLY:
-                delay = max(link.ask_again_at - self._clock(), SECOND)
+                delay = max(link.poll_again_at - self._clock(), SECOND)
                 return TryAgain(delay, error.problem, {"download_tries": _MAX_TRIES - 1})
             case LinkState.NO_ANSWER:
-                changes = {"download_tries": _MAX_TRIES - 1, "fresh_links": asked}
+                changes = {"download_tries": _MAX_TRIES - 1, "fresh_links": count}
                 return TryAgain(30 * SECOND, error.problem, changes)
 
 
-def _last_word(error: LinkRefused) -> Problem:
-    """Why there is no video. A status of the host means that the link is dead; other reasons say more."""
+def _final_problem(error: LinkRefused) -> Problem:
+    """Return why there is no video. A status of the host means a dead link; other reasons are more exact."""
     is_status = error.problem.code is ProblemCode.LINK_REFUSED
     return Problem(ProblemCode.LINK_DEAD) if is_status else error.problem

@@ -1,4 +1,4 @@
-"""Once an hour: deletes servers left long ago, and files that no channel is owed."""
+"""Hourly chores: delete servers left long ago, and files that no channel is owed."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from bot.work.video_cache import VideoCache
 
 logger = logging.getLogger(__name__)
 
-# Time to undo a removal of the bot that was a mistake.
+# How long rows stay, so that a removal of the bot by mistake can be undone.
 GUILDS_STAY = 30 * DAY
 
 Chore = Callable[[], Awaitable[None]]
@@ -44,6 +44,6 @@ async def _run_chore(chore: Chore) -> None:
     try:
         await chore()
     except TryLater as error:
-        logger.warning("housekeeping waits for its next round: %s", error)
+        logger.warning("housekeeping failed and runs again in its next round: %s", error)
     except Exception:
         logger.exception("a bug in housekeeping; it runs again in its next round")

@@ -1,6 +1,6 @@
-"""The durable loop: claim what is due, handle each piece in a job of its own, sleep until the next is due.
+"""The durable loop: claim what is due, handle each piece in a separate job, sleep until the next is due.
 
-Nothing is known only in memory: work whose job dies becomes due again when its lease ends.
+Nothing is kept only in memory: work whose job dies becomes due again when its lease ends.
 """
 
 import asyncio
@@ -30,32 +30,32 @@ _MAX_REASON = 500
 
 
 class Queue(Protocol[Work]):
-    """Where the work comes from. All methods may raise TryLater. Times in UTC milliseconds."""
+    """The source of the work. All methods may raise TryLater. Times in UTC milliseconds."""
 
     async def claim(self, limit: int, now: int) -> Claim[Work]:
-        """Up to `limit` pieces of due work."""
+        """Claim up to `limit` pieces of due work."""
         ...
 
     async def next_due(self) -> int | None:
-        """When to claim again; None when nothing waits."""
+        """Return when to claim again; None when nothing waits."""
         ...
 
     async def renew(self, leases: Iterable[int], now: int) -> None:
-        """Keep work that takes longer than a lease."""
+        """Extend the leases of work that takes longer than a lease."""
         ...
 
     async def pull_back(self, now: int) -> int:
-        """Make work due that a wrong clock had planned too far ahead; returns how much."""
+        """Make work due that a wrong clock had planned too far ahead; returns how many pieces."""
         ...
 
 
 class Handler(Protocol[Handled]):
-    """What is done with the work. All methods may raise TryLater."""
+    """Handles the work. All methods may raise TryLater."""
 
     name: str
 
     async def handle(self, lease: int, work: Handled) -> None:
-        """Do it and record the outcome under `lease`."""
+        """Handle one piece of work and record the outcome under `lease`."""
         ...
 
     async def quarantine(self, lease: int, work: Handled, reason: str) -> None:
@@ -64,7 +64,7 @@ class Handler(Protocol[Handled]):
 
 
 class DurableLoop(Generic[Work]):
-    """Runs one queue with its handler until told to stop.
+    """Runs one queue with its handler until it is stopped.
 
     At most `slots` jobs run at once. At the end running jobs get `shutdown_timeout` seconds; those that run
     longer are cancelled only with `may_cancel` (never for a call to Discord). `renew_interval` is in seconds,
@@ -97,13 +97,13 @@ class DurableLoop(Generic[Work]):
         self._fatal: CannotStart | None = None
 
     def wake(self) -> None:
-        """Look for work now, because there may be some."""
+        """Check for work now, because there may be some."""
         self._wake.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set and the running jobs have ended or used up their time.
 
-        Raises CannotStart (a token that Discord no longer accepts) when a job did, because no later one can
+        Raises CannotStart (a token that Discord no longer accepts) when a job did, because no later job can
         work.
         """
         renewing = asyncio.create_task(self._keep_renewing(), name=f"{self._name} leases")
@@ -125,7 +125,7 @@ class DurableLoop(Generic[Work]):
         self._wake.set()
 
     async def _claim_due(self) -> bool:
-        """Whether work was claimed, and more may be waiting."""
+        """Claim due work and start its jobs; returns whether any was claimed, because more may wait."""
         if 0 < self._free_slots < self._slots / 2:
             await asyncio.sleep(_COLLECT_SLOTS)
         if self._free_slots <= 0:
@@ -138,14 +138,14 @@ class DurableLoop(Generic[Work]):
             return False
         self._failures = 0
         for work in claim.work:
-            self._start(claim.lease, work)
+            self._start_job(claim.lease, work)
         return bool(claim.work)
 
     @property
     def _free_slots(self) -> int:
         return self._slots - len(self._jobs)
 
-    def _start(self, lease: int, work: Work) -> None:
+    def _start_job(self, lease: int, work: Work) -> None:
         job = asyncio.create_task(self._run_job(lease, work), name=self._name)
         self._jobs[job] = lease
         job.add_done_callback(self._job_ended)
@@ -180,7 +180,7 @@ class DurableLoop(Generic[Work]):
         known = isinstance(error, TryLater)
         logger.log(
             logging.WARNING if known else logging.ERROR,
-            "%s: could not look for work (%d in a row): %s",
+            "%s: could not claim work (%d in a row): %s",
             self._name,
             self._failures,
             error,
@@ -192,7 +192,7 @@ class DurableLoop(Generic[Work]):
         await wait_for_event(self._wake, timeout=None if delay is None else delay / SECOND)
 
     async def _delay(self) -> int | None:
-        """Milliseconds to sleep unless woken; None: nothing can be claimed until a job ends."""
+        """Return the milliseconds to sleep unless woken; None: nothing can be claimed until a job ends."""
         if self._free_slots <= 0:
             return None
         if self._failures:
@@ -209,7 +209,7 @@ class DurableLoop(Generic[Work]):
         return min(max(0, due - self._clock()), _MAX_SLEEP)
 
     async def _keep_renewing(self) -> None:
-        """Pull back what a wrong clock planned; renew leases seen on two rounds: their work is long."""
+        """Pull back what a wrong clock planned, and renew the leases of jobs that are seen in two rounds."""
         seen: set[int] = set()
         while True:
             await self._pull_back()
@@ -224,17 +224,17 @@ class DurableLoop(Generic[Work]):
             except TryLater as error:
                 logger.warning("%s: leases not renewed: %s", self._name, error)
             except Exception:
-                # This job must not die: when a lease ends, another process does the same work.
+                # This job must not die, because work without a lease is done twice.
                 logger.exception("%s: a bug in renewing leases", self._name)
 
     async def _pull_back(self) -> None:
         try:
             pulled = await self._queue.pull_back(self._clock())
         except TryLater as error:
-            logger.warning("%s: could not look for work of a wrong clock: %s", self._name, error)
+            logger.warning("%s: could not check for work planned too far ahead: %s", self._name, error)
             return
         except Exception:
-            logger.exception("%s: a bug in looking for work of a wrong clock", self._name)
+            logger.exception("%s: a bug in checking for work planned too far ahead", self._name)
             return
         if pulled:
             logger.warning("%s: the clock was wrong: %d pieces of work are due now", self._name, pulled)

@@ -1,4 +1,4 @@
-"""Polls the video API about each due task, and records what the answer means."""
+"""Polls the video API about each due task, and records the verdict on the answer."""
 
 import logging
 import re
@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from bot.core.answers import USABLE, Answer, AnswerKind
 from bot.core.api_pause import PauseReason
 from bot.core.clock import HOUR, MINUTE, SECOND, Clock
 from bot.core.log_fields import log_about
 from bot.core.rate_limit import RateLimiter
 from bot.core.tasks import Claim, Doubt, TrackedTask
 from bot.core.verdicts import (
-    USABLE,
-    Answer,
-    AnswerKind,
     Final,
     Others,
     PollOutcome,
@@ -32,21 +30,21 @@ from bot.work.api_pause import ApiPause
 logger = logging.getLogger(__name__)
 _QUARANTINE_TIME = 5 * MINUTE
 _NOTHING: Claim[TrackedTask] = Claim(0, ())
-# An operator is told of a reply that has been the same unreadable one for so long.
+# The same unreadable reply is logged as an error after this time.
 _UNREADABLE_FOR = HOUR
 _VARIABLE_PART = re.compile(r"[0-9a-f-]{8,}|\d+", re.IGNORECASE)
 
 
 class VideoApi(Protocol):
-    """The API as the poller sees it."""
+    """The part of the video API that the poller needs."""
 
     async def poll(self, task_id: str) -> Answer:
-        """What the API says about one task. Never raises for what the API or the network does."""
+        """Poll one task. Never raises for what the API or the network does."""
         ...
 
 
 class Poller:
-    """The handler of the poll loop, and its queue: due tasks as far as the API pause and the rate allow.
+    """The handler of the poll loop, and its queue, which obeys the API pause and the rate.
 
     `on_change` is called when something must be posted or a card edited.
     """
@@ -73,14 +71,14 @@ class Poller:
         self._clock = clock
         self._on_change = on_change
         self._metrics = metrics
-        self._recorder = OutcomeRecorder(queue, clock, self._announce)
+        self._recorder = OutcomeRecorder(queue, clock, self._log_and_wake)
         self._answered = AnsweredIds()
         self._troubles = _TroubleLog(clock)
         self._in_flight = 0
         self._throttled_until = 0
 
     async def claim(self, limit: int, now: int) -> Claim[TrackedTask]:
-        """Up to `limit` due tasks; during an API pause one at a time, when its time has come."""
+        """Claim up to `limit` due tasks; during an API pause one at a time, when its time has come."""
         limit = min(limit, self._limiter.available())
         if self._pause.state:
             await self._pause.show_if_long(now)
@@ -94,18 +92,18 @@ class Poller:
         return claim
 
     async def _claim_probe(self, now: int) -> Claim[TrackedTask]:
-        """The task that was answered last, because its id is beyond doubt; else any."""
+        """Claim the task that was answered last, because the API knows its id; else any."""
         latest = self._answered.latest
         claim = _NOTHING if latest is None else await self._queue.claim_one(latest, now)
         return claim if claim.work else await self._queue.claim_unrefused(now)
 
     async def next_due(self) -> int | None:
-        """When the next task may be polled."""
+        """Return when the next task may be polled."""
         due = await self._queue.next_due()
         return None if due is None else max(due, self._pause.ends_at(self._clock()), self._limiter.ready_at())
 
     async def renew(self, leases: Iterable[int], now: int) -> None:
-        """Keep tasks whose poll takes longer than a lease."""
+        """Extend the leases of tasks whose poll takes longer than a lease."""
         await self._queue.renew(leases, now)
 
     async def pull_back(self, now: int) -> int:
@@ -130,12 +128,12 @@ class Poller:
             others = Others()
         else:
             others = await self._others(task, answer)
-        self._troubles.note(task, answer, others)
-        await self._note_pause(task, answer, polled_at)
+        self._troubles.record_answer(task, answer, others)
+        await self._update_pause(task, answer, polled_at)
         return judge(task, answer, self._clock(), self._rules, others)
 
     async def _others(self, task: TrackedTask, answer: Answer) -> Others:
-        """What the API says about other ids; looked up only where it matters."""
+        """Return what the API says about other ids; the database is read only where it matters."""
         if answer.kind in (AnswerKind.SILENCE, AnswerKind.THROTTLED):
             return Others()
         is_404 = answer.kind is AnswerKind.NOT_FOUND
@@ -145,7 +143,7 @@ class Poller:
             return replace(others, known_id_is_unknown=is_unknown)
         return others
 
-    async def _note_pause(self, task: TrackedTask, answer: Answer, polled_at: int) -> None:
+    async def _update_pause(self, task: TrackedTask, answer: Answer, polled_at: int) -> None:
         """Begin, prolong or end the API pause."""
         match answer.kind:
             case AnswerKind.KEY_REFUSED:
@@ -162,12 +160,12 @@ class Poller:
         """Count the pause once, although many polls in flight may be throttled."""
         state = self._pause.state
         if state is None or state.reason is not PauseReason.THROTTLED:
-            return  # one throttled id waits alone; a refused key is no throttling
+            return  # a single throttled id makes no pause; a refused key is no throttling
         pause = state.until - max(self._throttled_until, self._clock())
         self._throttled_until = max(self._throttled_until, state.until)
         self._metrics.waited(WaitReason.VIDEO_API, pause / SECOND)
 
-    def _announce(self, outcomes: Sequence[PollOutcome]) -> None:
+    def _log_and_wake(self, outcomes: Sequence[PollOutcome]) -> None:
         """Log what changed, and wake the loops that post and edit."""
         changes = [outcome for outcome in outcomes if self._is_change(outcome)]
         for outcome in changes:
@@ -194,23 +192,23 @@ class Poller:
 
 
 class _TroubleLog:
-    """Tells an operator of trouble with the API: one line when it begins, lasts, and ends."""
+    """Logs trouble with the API: a line when it begins, one when it lasts, one when it ends."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._is_silent = False
         self._unreadable: tuple[str, int, bool] | None = None
 
-    def note(self, task: TrackedTask, answer: Answer, others: Others) -> None:
-        """One answer has come."""
+    def record_answer(self, task: TrackedTask, answer: Answer, others: Others) -> None:
+        """Log what one answer changes."""
         if answer.kind in USABLE:
-            self._end()
+            self._end_trouble()
             return
         logger.info("no status of %s: %s (%s)", task.id, answer.kind, answer.where)
         if answer.kind is AnswerKind.UNKNOWN_ID or task.doubt is Doubt.REFUSED:
-            return  # trouble of this id alone
+            return  # trouble with this id alone
         if others.answered_since_last_poll or others.answered_since_first_404:
-            return  # trouble of this id alone
+            return  # trouble with this id alone
         if not self._is_silent:
             self._is_silent = True
             logger.warning(
@@ -218,21 +216,21 @@ class _TroubleLog:
                 answer.where,
                 _advice(answer.kind),
             )
-        self._note_unreadable(answer)
+        self._log_unreadable(answer)
 
-    def _end(self) -> None:
+    def _end_trouble(self) -> None:
         if self._is_silent:
             self._is_silent = False
             logger.info("the video API answers again")
         self._unreadable = None
 
-    def _note_unreadable(self, answer: Answer) -> None:
+    def _log_unreadable(self, answer: Answer) -> None:
         reply, now = _VARIABLE_PART.sub("#", answer.where), self._clock()
         if self._unreadable is None or self._unreadable[0] != reply:
             self._unreadable = (reply, now, False)
             return
-        _, since, told = self._unreadable
-        if not told and now - since >= _UNREADABLE_FOR:
+        _, since, logged = self._unreadable
+        if not logged and now - since >= _UNREADABLE_FOR:
             self._unreadable = (reply, since, True)
             logger.error(
                 "for an hour the video API has given nothing but this reply: %s%s",

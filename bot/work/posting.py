@@ -1,6 +1,6 @@
-"""Posts one result message in the form that its channel takes: whole, smaller, as a link, in few words.
+"""Posts one result message in the first form that its channel takes: whole, smaller, as a link, bare.
 
-Every form carries the delivery's one nonce, because a form that Discord refused was not posted.
+Every form has the same nonce. That is safe because a form that Discord refused was not posted.
 """
 
 import asyncio
@@ -23,47 +23,47 @@ logger = logging.getLogger(__name__)
 
 # Tries of one form after odd answers, within about a minute.
 MAX_ODD_ATTEMPTS = 6
-# Uploads have slots of their own, so that a result without a video never waits for one.
+# Uploads and other posts have separate slots, so that a result without a video never waits for an upload.
 MAX_UPLOADS = 4
 MAX_POSTS = 12
-# Where files are not taken, the video goes by direct message first; the channel's link waits so long for it.
+# Where files are refused, the video is sent by direct message first. The link waits at most this long for it.
 _DIRECT_MESSAGE_FIRST = 10 * MINUTE
 
 
 class Messenger(DirectMessenger, Protocol):
-    """Discord, as the deliverer sees it. What waits for Discord may raise DiscordUnavailable."""
+    """The calls to Discord that the deliverer makes. Each async method may raise DiscordUnavailable."""
 
     async def post(self, result: ResultMessage, *, not_after: float) -> int | None:
-        """The result message's id; None when it was posted before and deleted since.
+        """Post the result; returns the message's id, or None when it was posted before and deleted since.
 
-        Not begun after `not_after` (monotonic seconds). Raises DiscordRefused.
+        The call is not begun after `not_after` (monotonic seconds). Raises DiscordRefused.
         """
         ...
 
     async def find(self, result: ResultMessage, *, since: int) -> LookUp:
-        """Look up the result message that an earlier attempt may have left in that channel since then."""
+        """Look up the result message that an earlier attempt may have posted since `since` (UTC ms)."""
         ...
 
     async def parent_of(self, thread_id: int) -> int | None:
-        """The channel of a thread, if the thread's results may be posted in it."""
+        """Return the thread's parent channel, if results of the thread may be posted there."""
         ...
 
     async def upload_limit(self, guild_id: int, wanted: int) -> int:
-        """The largest file that this server takes, in bytes; only as exact as `wanted` needs."""
+        """Return the server's upload limit in bytes, exact enough for a file of `wanted` bytes."""
         ...
 
     def rights_in(self, guild_id: int, channel_id: int) -> int | None:
-        """Our rights in a channel, as Discord's bits; None where they are not known."""
+        """Return our rights in a channel as Discord's permission bits; None when they are unknown."""
         ...
 
     def may_send_text(self, guild_id: int, channel_id: int) -> bool:
-        """Whether a message without a file may be taken there; true where our rights are not known."""
+        """Whether our rights allow a message without a file; true when they are unknown."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What Discord answered. `message_id` is None for a message that was deleted meanwhile.
+    """A result that was posted. `message_id` is None when the message was deleted meanwhile.
 
     `problem` says why the video of a completed task is not in it.
     """
@@ -74,7 +74,7 @@ class Posted:
 
 
 class ResultPoster:
-    """Tries one form after the other, each at most once in an attempt."""
+    """Posts a result: tries one form after the other, each at most once in an attempt."""
 
     def __init__(
         self, queue: DeliveryQueue, messenger: Messenger, teller: Teller, videos: VideoCache, clock: Clock
@@ -88,9 +88,9 @@ class ResultPoster:
         self._uploads = asyncio.Semaphore(MAX_UPLOADS)
 
     async def post(self, lease: int, result: ResultMessage) -> Posted | None:
-        """None when the lease was lost.
+        """Post the result in the first form that Discord takes; None when the lease was lost.
 
-        Raises DiscordUnavailable, NotTold, or DiscordRefused when no form is taken.
+        Raises DiscordUnavailable, NotTold, or DiscordRefused when Discord takes no form.
         """
         while True:
             result = _with_video_or_link(result)
@@ -110,7 +110,7 @@ class ResultPoster:
         return size <= await self._messenger.upload_limit(result.due.delivery.guild_id, size)
 
     async def fitting(self, result: ResultMessage) -> ResultMessage:
-        """The result with its video as it is, made smaller, or replaced by a link."""
+        """Return the result with a video that fits the channel, or without one when that is impossible."""
         video = result.video
         if video is None:
             return result
@@ -134,7 +134,7 @@ class ResultPoster:
             return await self._send(lease, result)
 
     async def _send(self, lease: int, result: ResultMessage) -> Posted | None:
-        """Store that it begins, look for what an earlier attempt may have left, and post it."""
+        """Store that sending begins, look up the message of an earlier attempt, and post if there is none."""
         sending = await self._queue.begin_sending(result.due, lease, self._clock())
         if sending is None:
             return None
@@ -147,7 +147,10 @@ class ResultPoster:
         return Posted(message_id, result.channel_id, result.problem)
 
     async def _found(self, lease: int, result: ResultMessage) -> int | None:
-        """The message of an earlier attempt. Where it is not known, the result is sent: never lost."""
+        """Return the message of an earlier attempt; None when it is absent, or when nothing is known.
+
+        An unknown one is posted again, because a second message is better than a lost result.
+        """
         delivery = result.due.delivery
         found = await self._look_up(result, delivery.first_sent_at or delivery.created_at)
         if found.read is not None:
@@ -173,7 +176,7 @@ class ResultPoster:
         try:
             return await self._messenger.post(result, not_after=certain_until)
         except FileNotFoundError as error:
-            # The delivery of another channel removed it between our check and our opening.
+            # Another channel's delivery removed the file after our check.
             raise DownloadInterrupted("the video's file was removed meanwhile") from error
         except DiscordUnavailable as error:
             if not _is_last_odd_answer(result, error):
@@ -182,7 +185,7 @@ class ResultPoster:
             raise DiscordRefused(Reaction.FORM_REFUSED, ProblemCode.NOT_ACCEPTED, **data) from error
 
     async def _tell_first(self, lease: int, result: ResultMessage, why: Problem) -> None:
-        """The video by direct message before the link in the channel; trouble holds that back for a while."""
+        """Send the video by direct message first. Failures delay the link by at most ten minutes."""
         try:
             await self._teller.tell(lease, result, why)
         except NotTold:
@@ -193,7 +196,7 @@ class ResultPoster:
     async def _other_form(
         self, lease: int, result: ResultMessage, error: DiscordRefused
     ) -> ResultMessage | None:
-        """The form to try after a refusal; None when there is none. The next attempt begins with it."""
+        """Return the form to try after a refusal, and store it for the next attempt; None: none is left."""
         if error.reaction is Reaction.TOO_LARGE and result.attachment is not None:
             return await self._smaller(result)
         if error.reaction is Reaction.THREAD_CLOSED and result.parent_id is None:
@@ -211,7 +214,7 @@ class ResultPoster:
         return replace(result, form=form, problem=problem)
 
     async def _smaller(self, result: ResultMessage) -> ResultMessage:
-        """A smaller video. The messenger has learnt the limit from the refusal."""
+        """Return the result with a smaller video. The messenger has learnt the limit from the refusal."""
         other = await self.fitting(result)
         if other.video == result.video:
             return replace(result, video=None, problem=Problem(ProblemCode.TOO_LARGE_HERE))
@@ -219,9 +222,10 @@ class ResultPoster:
 
 
 def next_form(result: ResultMessage, reaction: Reaction) -> Form | None:
-    """The form after the one that was refused with `reaction`; None when no other one could be taken.
+    """Return the form to try after `reaction`; None when none is left.
 
-    A message about a video with neither the video nor its link says nothing: a direct message is sent then.
+    A completed task has no bare form without its video, because that message would have no content. The
+    requester gets a direct message then.
     """
     is_video = result.due.task.state is TaskState.COMPLETED
     may_be_bare = result.form is Form.WHOLE and (result.attachment is not None or not is_video)
@@ -237,14 +241,14 @@ def next_form(result: ResultMessage, reaction: Reaction) -> Form | None:
 
 
 def _with_video_or_link(result: ResultMessage) -> ResultMessage:
-    """In the form with the link, where the bare one has lost its video: it would say nothing."""
+    """Use the form with the link where a bare result lost its video, because it would have no content."""
     is_empty = result.is_bare and result.attachment is None
     is_video = result.due.task.state is TaskState.COMPLETED
     return replace(result, form=Form.WITHOUT_FILE) if is_video and is_empty else result
 
 
 def _is_last_odd_answer(result: ResultMessage, error: DiscordUnavailable) -> bool:
-    """Whether the same call has been answered oddly so often that it is not made again."""
+    """Whether this was the last try after an odd answer."""
     return error.reaction is Reaction.ODD and result.due.delivery.odd_attempt + 1 >= MAX_ODD_ATTEMPTS
 
 

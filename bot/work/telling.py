@@ -1,4 +1,4 @@
-"""Tells the person who asked by direct message, once, what their channel does not take."""
+"""Notifies the requester by direct message, once, of what their channel does not take."""
 
 import logging
 import time
@@ -14,28 +14,28 @@ from bot.storage.delivery_queue import DeliveryQueue
 
 logger = logging.getLogger(__name__)
 
-# After so many attempts the video is left out: perhaps it is the file that is not taken.
+# After so many attempts the video is left out, because Discord may refuse the file.
 _ATTEMPTS_WITH_VIDEO = 6
-# A call is not made later than this after the database was asked: another process may have gone on by then.
+# Seconds. A call is not begun later after the database was read, because another process may have gone on.
 CERTAIN_FOR = 60.0
 
 
 class DirectMessenger(Protocol):
-    """Discord, as the teller sees it."""
+    """The direct message to a requester, as Discord's side sends it."""
 
     async def send_privately(
         self, result: ResultMessage, why: Problem, *, since: int | None, not_after: float
     ) -> None:
-        """Send the result in a direct message to the person who asked.
+        """Send the result in a direct message to the requester.
 
-        A message since `since` is looked for first; None: there can be none. Raises DiscordUnavailable,
-        DiscordRefused.
+        A message since `since` (UTC milliseconds) is looked up first; None: there can be none. The call is
+        not begun after `not_after` (monotonic seconds). Raises DiscordUnavailable, DiscordRefused.
         """
         ...
 
 
 class Teller:
-    """A direct message has its own nonce, mark and look-up, so that it is sent once as well."""
+    """Sends direct messages. Each has a nonce, a mark and a look-up, so that it is sent once."""
 
     def __init__(self, queue: DeliveryQueue, messenger: DirectMessenger, clock: Clock) -> None:
         self._queue = queue
@@ -43,9 +43,9 @@ class Teller:
         self._clock = clock
 
     async def tell(self, lease: int, result: ResultMessage, why: Problem) -> None:
-        """Send it, unless it was sent. Raises NotTold when it is to be tried again.
+        """Send the direct message, unless it was sent. Raises NotTold when it is to be tried again.
 
-        A person who takes no direct messages is not told; the card and the list still show the result.
+        A requester who takes no direct messages is not notified; the card and the list still show the result.
         """
         due = result.due
         telling = await self._queue.begin_telling(due.delivery.id, lease, self._clock())
@@ -58,11 +58,11 @@ class Teller:
             await self._messenger.send_privately(
                 result, why, since=since, not_after=time.monotonic() + CERTAIN_FOR
             )
-            logger.info("%s: its requester was told by direct message: %s", due.task.id, why)
+            logger.info("%s: its requester was notified by direct message: %s", due.task.id, why)
         except DiscordUnavailable as error:
             raise NotTold(str(error), retry_after=error.retry_after) from error
         except FileNotFoundError as error:
-            # The delivery of another channel removed it between our check and our opening.
+            # Another channel's delivery removed the file after our check.
             raise NotTold("the video's file was removed meanwhile") from error
         except DiscordRefused as error:
             logger.info("%s: its requester takes no direct message (%s)", due.task.id, error)

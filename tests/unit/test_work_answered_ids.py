@@ -1,4 +1,4 @@
-"""Which ids were answered of late: what the API says about others, without a clock."""
+"""Which ids the API answered recently, as evidence about the others; without a clock."""
 
 from bot.core.verdicts import Others
 from bot.work.answered_ids import AnsweredIds
@@ -8,8 +8,8 @@ SINCE_LAST_POLL = Others(answered_since_last_poll=True)
 SINCE_FIRST_404 = Others(answered_since_last_poll=True, answered_since_first_404=True)
 
 
-def test_first_refusal_of_an_id_says_nothing_of_others():
-    """What was answered before it was asked about may be of another time."""
+def test_first_refusal_of_an_id_has_no_answered_others():
+    """Answers before its first poll may be too old."""
     ids = AnsweredIds()
     ids.answered("good")
 
@@ -17,7 +17,7 @@ def test_first_refusal_of_an_id_says_nothing_of_others():
 
 
 def test_other_id_that_is_answered_between_two_polls_counts():
-    """The API works, and has something against this one."""
+    """The API works, and refuses only this id."""
     ids = AnsweredIds()
     ids.others("bad", is_404=False)
     ids.answered("good")
@@ -26,8 +26,7 @@ def test_other_id_that_is_answered_between_two_polls_counts():
     assert ids.others("bad", is_404=False) == NO_OTHER
 
 
-def test_id_itself_is_no_other_id():
-    """An answer about an id says nothing of whether others are answered."""
+def test_answer_about_the_id_itself_does_not_count():
     ids = AnsweredIds()
     ids.answered("one")
     ids.others("one", is_404=True)
@@ -36,8 +35,7 @@ def test_id_itself_is_no_other_id():
     assert ids.others("one", is_404=True) == NO_OTHER
 
 
-def test_other_id_is_remembered_though_this_one_was_answered_later():
-    """The latest of another id counts, whichever came last."""
+def test_answered_other_id_is_remembered_among_later_answers():
     ids = AnsweredIds()
     ids.others("bad", is_404=False)
     ids.answered("good")
@@ -48,7 +46,7 @@ def test_other_id_is_remembered_though_this_one_was_answered_later():
 
 
 def test_answer_since_the_first_404_counts_for_every_later_one():
-    """The address is right, as long as this id has 404 for an answer."""
+    """It shows that the address is right."""
     ids = AnsweredIds()
     ids.others("gone", is_404=True)
     ids.answered("good")
@@ -57,8 +55,8 @@ def test_answer_since_the_first_404_counts_for_every_later_one():
     assert ids.others("gone", is_404=True) == Others(answered_since_first_404=True)
 
 
-def test_answer_ends_what_was_known_against_an_id():
-    """The next 404 is a first one again."""
+def test_answer_clears_the_refusals_of_its_id():
+    """The next 404 is the first one again."""
     ids = AnsweredIds()
     ids.others("one", is_404=True)
     ids.answered("good")
@@ -67,8 +65,8 @@ def test_answer_ends_what_was_known_against_an_id():
     assert ids.others("one", is_404=True) == NO_OTHER
 
 
-def test_forgotten_id_begins_again():
-    """It ended, and may be tracked anew."""
+def test_forgotten_id_starts_without_history():
+    """Its task ended, and may be tracked again."""
     ids = AnsweredIds()
     ids.others("one", is_404=True)
     ids.answered("good")
@@ -78,7 +76,7 @@ def test_forgotten_id_begins_again():
 
 
 def test_latest_is_the_id_that_was_answered_last():
-    """The next probe is about it."""
+    """The next probe polls it."""
     ids = AnsweredIds()
     assert ids.latest is None
     ids.answered("a")

@@ -14,7 +14,7 @@ from tests.timing import FakeClock
 
 
 class Counter:
-    """Counts the calls that it gets."""
+    """Counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -25,7 +25,7 @@ class Counter:
 
 @pytest.fixture
 def shown() -> Counter:
-    """How often cards began or ceased to show the pause."""
+    """Counts how often the cards had to show or remove the pause."""
     return Counter()
 
 
@@ -35,13 +35,13 @@ def pause(store: Store, clock: FakeClock, shown: Counter) -> ApiPause:
 
 
 async def refuse(pause: ApiPause, clock: FakeClock, *ids: str) -> None:
-    """A poll about each id was answered with 401, in this order."""
+    """A poll about each of these ids is answered with 401, in this order."""
     for task_id in ids:
         await pause.refuse_key(make_task(id=task_id), clock())
 
 
 def limiter_of(rate: float, clock: FakeClock) -> RateLimiter:
-    """At most one second's worth at once, as for the video API."""
+    """Allows at most one second's worth of calls at once, as for the video API."""
     return RateLimiter(RateLimit(rate, burst=rate), clock)
 
 
@@ -53,12 +53,12 @@ async def stored(store: Store) -> PauseState | None:
 # -- the rate limit --------------------------------------------------------------------------------
 
 
-def test_limiter_begins_with_one_second_worth(clock: FakeClock):
-    """POLL_RATE polls at once, no more."""
+def test_limiter_starts_with_the_calls_of_one_second(clock: FakeClock):
+    """POLL_RATE polls at once, and no more."""
     assert limiter_of(10, clock).available() == 10
 
 
-def test_spent_calls_come_back_at_the_rate(clock: FakeClock):
+def test_calls_are_refilled_at_the_rate(clock: FakeClock):
     """Ten per second are one per 100 ms."""
     limiter = limiter_of(10, clock)
     limiter.spend(10)
@@ -68,8 +68,8 @@ def test_spent_calls_come_back_at_the_rate(clock: FakeClock):
     assert limiter.available() == 2
 
 
-def test_limiter_allows_no_more_than_one_second_worth_at_once(clock: FakeClock):
-    """Also after a quiet night."""
+def test_limiter_allows_at_most_the_calls_of_one_second_at_once(clock: FakeClock):
+    """Also after hours without calls."""
     limiter = limiter_of(10, clock)
     clock.advance(60 * MINUTE)
 
@@ -89,8 +89,8 @@ def test_rate_below_one_per_second_still_allows_one(clock: FakeClock):
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 1, 3, 7, 10, 1000])
-def test_limiter_is_ready_when_it_says_so(clock: FakeClock, rate: float):
-    """The loop sleeps until then; a moment earlier would be a spin."""
+def test_limiter_allows_a_call_at_the_time_it_named(clock: FakeClock, rate: float):
+    """The loop sleeps until then; waking earlier would be a busy loop."""
     limiter = limiter_of(rate, clock)
     limiter.spend(limiter.available())
     ready_at = limiter.ready_at()
@@ -100,12 +100,11 @@ def test_limiter_is_ready_when_it_says_so(clock: FakeClock, rate: float):
 
 
 def test_limiter_with_calls_left_is_ready_now(clock: FakeClock):
-    """No waiting."""
     assert limiter_of(10, clock).ready_at() <= clock()
 
 
-def test_limiter_survives_a_clock_that_is_set_back(clock: FakeClock):
-    """Nothing is gained or lost by that."""
+def test_limiter_goes_on_after_the_clock_was_set_back(clock: FakeClock):
+    """No calls are gained or lost."""
     limiter = limiter_of(10, clock)
     limiter.spend(10)
     clock.advance(-60 * MINUTE)
@@ -116,7 +115,7 @@ def test_limiter_survives_a_clock_that_is_set_back(clock: FakeClock):
 
 
 def test_limiter_allows_the_rate_over_a_minute(clock: FakeClock):
-    """However often it is looked at."""
+    """However often it is called."""
     limiter = limiter_of(10, clock)
     polls = 0
     for _ in range(60_000 // 7):
@@ -128,8 +127,8 @@ def test_limiter_allows_the_rate_over_a_minute(clock: FakeClock):
     assert 595 <= polls <= 611
 
 
-def test_limiter_allows_no_more_than_its_burst_at_once(clock: FakeClock):
-    """Calls to Discord: a pause must not be followed by a burst."""
+def test_limiter_allows_at_most_its_burst_at_once(clock: FakeClock):
+    """For calls to Discord: a pause must not be followed by a burst."""
     limiter = RateLimiter(RateLimit(25, burst=4), clock)
     clock.advance(MINUTE)
 
@@ -140,14 +139,13 @@ def test_limiter_allows_no_more_than_its_burst_at_once(clock: FakeClock):
 
 
 async def test_there_is_no_pause_at_first(pause: ApiPause, clock: FakeClock):
-    """Nothing to wait for."""
     assert pause.ends_at(clock()) == 0
 
 
 async def test_key_refused_for_two_ids_pauses_for_an_interval(
     pause: ApiPause, clock: FakeClock, store: Store
 ):
-    """Kept where /veo status finds it."""
+    """Stored where /veo status reads it."""
     await track(store, clock, "t1", "t2")
     await refuse(pause, clock, "t1")
     assert await stored(store) is None
@@ -157,20 +155,20 @@ async def test_key_refused_for_two_ids_pauses_for_an_interval(
     assert await stored(store) == PauseState(PauseReason.KEY_REFUSED, clock(), clock() + INTERVAL)
 
 
-async def test_key_refused_for_one_id_again_and_again_pauses_nothing(
+async def test_key_refused_repeatedly_for_one_id_does_not_pause(
     pause: ApiPause, clock: FakeClock, store: Store
 ):
-    """Another task waits, and nothing says that the key is refused for that one as well."""
+    """Nothing shows that the key is refused for the other task."""
     await track(store, clock, "t1", "t2")
     await refuse(pause, clock, "t1", "t1", "t1")
 
     assert await stored(store) is None
 
 
-async def test_key_refused_for_an_id_that_was_refused_before_pauses_nothing(
+async def test_key_refused_for_an_id_that_was_refused_before_does_not_pause(
     pause: ApiPause, clock: FakeClock, store: Store
 ):
-    """That is its own trouble until it is answered again."""
+    """The refusal concerns only that id until it is answered again."""
     await track(store, clock, "t1", "t2", "t3")
     await pause.refuse_key(make_task(id="t1", doubt=Doubt.REFUSED), clock())
     await pause.refuse_key(make_task(id="t2", doubt=Doubt.REFUSED), clock())
@@ -179,7 +177,7 @@ async def test_key_refused_for_an_id_that_was_refused_before_pauses_nothing(
 
 
 async def test_key_refused_for_the_only_id_pauses(pause: ApiPause, clock: FakeClock, store: Store):
-    """There is no other to compare with; one that was refused before is none."""
+    """There is no other id to compare with, except refused ones."""
     await track(store, clock, "t1", "t2")
     await ask_about(store, clock, make_waiting(id="t2", doubt=Doubt.REFUSED), task_id="t2")
     await refuse(pause, clock, "t1")
@@ -187,10 +185,10 @@ async def test_key_refused_for_the_only_id_pauses(pause: ApiPause, clock: FakeCl
     assert pause.ends_at(clock()) == clock() + INTERVAL
 
 
-async def test_accepted_poll_between_two_refusals_ends_the_suspicion(
+async def test_accepted_poll_between_two_refusals_prevents_the_pause(
     pause: ApiPause, clock: FakeClock, store: Store
 ):
-    """The key is right."""
+    """It shows that the key is right."""
     await track(store, clock, "t1", "t2", "t3")
     await refuse(pause, clock, "t1")
     await pause.accept("ok")
@@ -202,7 +200,7 @@ async def test_accepted_poll_between_two_refusals_ends_the_suspicion(
 async def test_second_refusal_during_a_pause_is_not_logged_again(
     pause: ApiPause, clock: FakeClock, store: Store, caplog: pytest.LogCaptureFixture
 ):
-    """Many polls were in flight: they neither lengthen the pause nor fill the log."""
+    """Refusals of polls in flight neither extend the pause nor fill the log."""
     await track(store, clock, "t1", "t2")
     polled_at = clock()
     await refuse(pause, clock, "t1", "t2")
@@ -214,10 +212,10 @@ async def test_second_refusal_during_a_pause_is_not_logged_again(
     assert len(caplog.records) == 1
 
 
-async def test_pause_that_goes_on_doubles_to_five_minutes_and_remembers_since_when(
+async def test_pause_that_goes_on_doubles_to_five_minutes_and_keeps_its_start(
     pause: ApiPause, clock: FakeClock, store: Store
 ):
-    """For people: "since 14:00"."""
+    """Users read "since 14:00"."""
     await track(store, clock, "t1", "t2")
     since = clock()
     await refuse(pause, clock, "t1", "t2")
@@ -234,7 +232,7 @@ async def test_pause_that_goes_on_doubles_to_five_minutes_and_remembers_since_wh
 
 
 async def test_longest_pause_of_a_longer_interval_is_that_interval(store: Store, clock: FakeClock):
-    """POLL_INTERVAL may be an hour: the API is never asked more often than that."""
+    """With POLL_INTERVAL of an hour the API is not polled more often either."""
     pause = ApiPause(store.key_values, store.tasks, clock, interval=HOUR, on_cards=Counter())
     await refuse(pause, clock, "t1", "t2")
     clock.now = pause.ends_at(clock())
@@ -247,10 +245,10 @@ async def test_longest_pause_of_a_longer_interval_is_that_interval(store: Store,
     ("wish", "length"),
     [(None, INTERVAL), (0, INTERVAL), (2.5, INTERVAL), (45, 45 * SECOND), (600, 600_000), (1e9, 600_000)],
 )
-async def test_two_throttled_ids_pause_for_as_long_as_the_api_wants(
+async def test_two_throttled_ids_pause_for_retry_after(
     pause: ApiPause, clock: FakeClock, store: Store, wish: float | None, length: int
 ):
-    """Not less than an interval, and never more than ten minutes."""
+    """At least an interval, at most ten minutes."""
     await pause.throttle("t1", clock(), wish)
     assert await stored(store) is None
     await pause.throttle("t2", clock(), wish)
@@ -259,18 +257,16 @@ async def test_two_throttled_ids_pause_for_as_long_as_the_api_wants(
     assert await stored(store) == PauseState(PauseReason.THROTTLED, clock(), clock() + length)
 
 
-async def test_one_throttled_id_pauses_nothing(pause: ApiPause, clock: FakeClock, store: Store):
-    """That id waits, the others go on."""
+async def test_one_throttled_id_does_not_pause(pause: ApiPause, clock: FakeClock, store: Store):
+    """Only that id waits."""
     for _ in range(3):
         await pause.throttle("t1", clock(), 60)
 
     assert await stored(store) is None
 
 
-async def test_pause_for_another_reason_has_its_own_beginning(
-    pause: ApiPause, clock: FakeClock, store: Store
-):
-    """A throttle is no refused key."""
+async def test_pause_for_another_reason_starts_anew(pause: ApiPause, clock: FakeClock, store: Store):
+    """Throttling and a refused key are different reasons."""
     await refuse(pause, clock, "t1", "t2")
     clock.advance(6 * MINUTE)
     await pause.throttle("t1", clock(), 60)
@@ -278,7 +274,7 @@ async def test_pause_for_another_reason_has_its_own_beginning(
     assert await stored(store) == PauseState(PauseReason.THROTTLED, clock(), clock() + MINUTE)
 
 
-async def test_end_further_ahead_than_any_pause_is_no_end(pause: ApiPause, clock: FakeClock):
+async def test_end_further_ahead_than_any_pause_is_ignored(pause: ApiPause, clock: FakeClock):
     """A wrong clock set it."""
     await refuse(pause, clock, "t1", "t2")
     ahead = pause.ends_at(clock())
@@ -288,7 +284,7 @@ async def test_end_further_ahead_than_any_pause_is_no_end(pause: ApiPause, clock
 
 
 async def test_accepted_poll_ends_the_pause(pause: ApiPause, clock: FakeClock, store: Store, shown: Counter):
-    """And removes what was stored; no card had shown it, so none is edited. The next one is short again."""
+    """The stored pause is removed. No card had shown it, so none is edited. The next pause is short."""
     await refuse(pause, clock, "t1", "t2")
     for _ in range(3):
         clock.now = pause.ends_at(clock())
@@ -302,7 +298,6 @@ async def test_accepted_poll_ends_the_pause(pause: ApiPause, clock: FakeClock, s
 
 
 async def test_accepted_poll_without_a_pause_changes_nothing(pause: ApiPause, clock: FakeClock, store: Store):
-    """The usual case."""
     await pause.accept("ok")
 
     assert (await stored(store), pause.ends_at(clock())) == (None, 0)
@@ -311,7 +306,7 @@ async def test_accepted_poll_without_a_pause_changes_nothing(pause: ApiPause, cl
 async def test_pause_is_shown_on_the_cards_after_ten_intervals_and_until_its_end(
     pause: ApiPause, clock: FakeClock, store: Store, shown: Counter
 ):
-    """Every card of a waiting task is edited twice: when it has lasted, and when it is over."""
+    """Every card of a waiting task is edited at both times."""
     registered = await track(store, clock)
     assert registered.card
     await store.cards.set_message(registered.card.card.id, 900)
@@ -336,7 +331,7 @@ async def test_pause_is_shown_on_the_cards_after_ten_intervals_and_until_its_end
 
 
 async def test_restart_ends_the_pause(pause: ApiPause, clock: FakeClock, store: Store, shown: Counter):
-    """It is what an operator does after mending the key; the cards cease to show it."""
+    """Operators restart after correcting the key. The cards stop showing the pause."""
     await refuse(pause, clock, "t1", "t2")
     fresh = ApiPause(store.key_values, store.tasks, clock, interval=INTERVAL, on_cards=shown)
     await fresh.start()
@@ -347,7 +342,7 @@ async def test_restart_ends_the_pause(pause: ApiPause, clock: FakeClock, store: 
 
 
 def test_pause_that_version_0_1_0_stored_is_read():
-    """`kind` is its word, and it knows nothing of cards."""
+    """It has the field `kind`, and no field about cards."""
     text = '{"kind": "key refused", "since": 5, "until": 9}'
 
     assert PauseState.from_text(text) == PauseState(PauseReason.KEY_REFUSED, 5, 9, is_shown=False)

@@ -8,14 +8,23 @@ from typing import Any
 
 import pytest
 
+from bot.core.answers import Answer, AnswerKind
 from bot.core.api_pause import PauseReason
 from bot.core.clock import DAY, HOUR, MINUTE, SECOND
 from bot.core.errors import DiscordUnavailable
+from bot.core.language import Language
 from bot.core.reactions import Reaction
-from bot.core.results import Video
+from bot.core.results import Video, nonce_part
 from bot.core.tasks import CardView
-from bot.core.tracking import RedeliverResult, UntrackResult, WatchResult
-from bot.core.verdicts import Answer, AnswerKind, Verdict
+from bot.core.tracking import (
+    CardToStop,
+    PressedButton,
+    RedeliverResult,
+    StopResult,
+    UntrackResult,
+    WatchResult,
+)
+from bot.core.verdicts import Verdict
 from bot.storage.store import Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from bot.work.api_pause import ApiPause
@@ -216,6 +225,11 @@ def tracking(store: Store, clock: FakeClock, woken: Counter, videos: FilesHere, 
     )
 
 
+def button_of(view: CardView) -> PressedButton:
+    """A button on a card whose message id Discord has not given yet."""
+    return PressedButton(0, nonce_part(view.rows[0].delivery.nonce))
+
+
 async def test_tracked_task_wakes_the_loops_once_it_is_committed(tracking: Tracking, woken: Counter):
     """The first poll is made at once."""
     registration = await tracking.track(make_request())
@@ -251,15 +265,22 @@ async def test_redeliver_of_an_unknown_id_is_not_tracked(tracking: Tracking, wok
     assert woken.calls == 0
 
 
-@pytest.mark.parametrize("verdict", [make_waiting(api_status="queued"), DONE], ids=["waiting", "due"])
-async def test_redeliver_of_what_is_still_owed_is_still_open(
-    tracking: Tracking, store: Store, clock: FakeClock, verdict: Verdict
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (make_waiting(api_status="queued"), RedeliverResult.STILL_OPEN),
+        (DONE, RedeliverResult.BEING_POSTED),
+    ],
+    ids=["waiting", "due"],
+)
+async def test_redeliver_of_what_is_still_owed_plans_nothing(
+    tracking: Tracking, store: Store, clock: FakeClock, verdict: Verdict, expected: RedeliverResult
 ):
     """It comes anyway."""
     await track_ended(store, clock, verdict)
     outcome, existing = await tracking.redeliver(CHANNEL, TASK, OWNER)
 
-    assert outcome is RedeliverResult.STILL_OPEN
+    assert outcome is expected
     assert existing == await look_up(store)
 
 
@@ -380,7 +401,7 @@ async def test_redeliver_again_and_again_keeps_the_interval(
 async def test_redeliver_with_a_link_that_lives_asks_for_no_other(
     tracking: Tracking, store: Store, clock: FakeClock, api: ScriptedApi
 ):
-    """If the host does not know it any more, the download asks."""
+    """If the host no longer has it, the download asks."""
     await track_ended(store, clock)
     await post_next(store, clock)
     clock.advance(HOUR)
@@ -410,7 +431,7 @@ async def test_redeliver_requested_twice_at_once_is_planned_once(
 
     answers = await asyncio.gather(*(tracking.redeliver(CHANNEL, TASK, by) for by in (OWNER, STRANGER)))
 
-    assert sorted(outcome for outcome, _ in answers) == [RedeliverResult.PLANNED, RedeliverResult.STILL_OPEN]
+    assert {outcome for outcome, _ in answers} == {RedeliverResult.PLANNED, RedeliverResult.BEING_POSTED}
 
 
 async def test_tracking_gives_its_store_to_commands_and_buttons(tracking: Tracking, store: Store):
@@ -423,6 +444,57 @@ async def test_tracking_gives_its_store_to_commands_and_buttons(tracking: Tracki
     assert await tracking.store.lookups.delivery(existing.delivery.id) == existing
     assert await tracking.store.lookups.suggest(CHANNEL, "red") == (existing,)
     assert await tracking.store.lookups.suggest(OTHER_CHANNEL, "red") == ()
+
+
+async def test_bell_wakes_the_card_updater(tracking: Tracking, woken: Counter, clock: FakeClock):
+    """The card shows how many are mentioned."""
+    registration = await tracking.track(make_request())
+    assert registration.card
+    view = registration.card
+
+    assert await tracking.watch(view.card.id, STRANGER, button_of(view)) is WatchResult.ADDED
+    assert woken.calls == 2
+    edited = await tracking.store.cards.view(view.card.id)
+    assert edited
+    assert edited.watchers == 1
+    assert edited.card.version > view.card.version
+
+
+async def test_card_is_stopped_after_the_question_and_wakes_the_loops(tracking: Tracking, woken: Counter):
+    """The question changes nothing."""
+    registration = await tracking.track(make_request("t1", "t2"))
+    assert registration.card
+    card_id, pressed = registration.card.card.id, button_of(registration.card)
+
+    question = await tracking.card_to_stop(card_id, OWNER, pressed, may_cancel_any=False)
+    assert (question, woken.calls) == (CardToStop(None, 2), 1)
+    stopped = await tracking.stop_card(card_id, OWNER, pressed, may_cancel_any=False)
+    assert (stopped, woken.calls) == (StopResult(None, cancelled=2), 2)
+
+
+async def test_result_that_was_deleted_wakes_the_card_updater_once(
+    tracking: Tracking, woken: Counter, store: Store, clock: FakeClock
+):
+    """A second press finds nothing to change."""
+    await track_ended(store, clock)
+    due = await post_next(store, clock)
+    for _ in range(2):
+        await tracking.mark_deleted(due.delivery.id)
+
+    assert (await look_up(store)).delivery.deleted_at == clock()
+    assert woken.calls == 1
+
+
+@pytest.mark.parametrize("language", Language)
+async def test_redelivery_is_planned_in_the_language_asked_for(
+    tracking: Tracking, store: Store, clock: FakeClock, language: Language
+):
+    """That of the person, or of the server."""
+    await track_ended(store, clock)
+    await post_next(store, clock)
+    await tracking.redeliver(CHANNEL, TASK, STRANGER, language)
+
+    assert (await look_up(store)).delivery.language is language
 
 
 async def test_api_pause_is_known_to_tracking(tracking: Tracking, store: Store, clock: FakeClock):

@@ -1,4 +1,4 @@
-"""The deliverer: what is downloaded, what follows from each failure, and who gets a message."""
+"""The deliverer: downloads, the reaction to each failure, and who gets a message."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bot.chat.texts import cards
+from bot.chat.texts.language import ENGLISH
 from bot.core.clock import DAY, HOUR, MINUTE, SECOND
 from bot.core.errors import (
     DiscordUnavailable,
@@ -50,7 +51,7 @@ NO_ACCESS = Problem(ProblemCode.NO_ACCESS)
 
 
 async def test_completed_task_is_posted_with_its_video(env: DelivererEnv):
-    """The API's bytes, once, and the message's id is kept."""
+    """The API's bytes, once; the message's id is stored."""
     await track_ended(env.store, env.clock)
     await env.deliver()
 
@@ -63,7 +64,6 @@ async def test_completed_task_is_posted_with_its_video(env: DelivererEnv):
 
 @pytest.mark.parametrize("verdict", [FAILED, LOST], ids=["failed", "lost"])
 async def test_task_without_a_video_is_posted_without_a_download(env: DelivererEnv, verdict: Final):
-    """A result message comes in every case."""
     await track_ended(env.store, env.clock, verdict)
     await env.deliver()
 
@@ -74,7 +74,7 @@ async def test_task_without_a_video_is_posted_without_a_download(env: DelivererE
 
 
 async def test_unusable_video_is_posted_as_its_reason(env: DelivererEnv):
-    """Another attempt cannot help."""
+    """Another attempt would not help."""
     await track_ended(env.store, env.clock)
     env.downloads.errors.append(VideoUnusable(ProblemCode.NOT_AN_MP4))
     await env.deliver()
@@ -84,7 +84,7 @@ async def test_unusable_video_is_posted_as_its_reason(env: DelivererEnv):
 
 
 async def test_refused_link_is_given_up_after_six_tries_when_the_api_has_no_other(env: DelivererEnv):
-    """A new link may need a moment; a dead one stays dead. Tries of a download are no attempts to post."""
+    """A new link may not work at once. Tries of a download do not count as attempts to post."""
     await track_ended(env.store, env.clock)
     env.clock.advance(INTERVAL)
     env.downloads.errors.extend(LinkRefused("the host answers 403", status=403) for _ in range(6))
@@ -104,7 +104,7 @@ async def test_refused_link_is_given_up_after_six_tries_when_the_api_has_no_othe
 
 
 async def test_interrupted_download_is_not_given_up_before_two_hours(env: DelivererEnv):
-    """The host is slow, not the link dead."""
+    """The host is slow, but the link works."""
     await track_ended(env.store, env.clock)
     env.downloads.errors.extend(DownloadInterrupted("cut") for _ in range(20))
     for _ in range(20):
@@ -125,10 +125,10 @@ async def test_interrupted_download_is_not_given_up_before_two_hours(env: Delive
         (HOUR, HOUR, ProblemCode.LINK_ENDED),
     ],
 )
-async def test_failing_download_becomes_the_link_after_two_hours_or_with_its_end(
+async def test_failing_download_is_posted_as_link_after_two_hours_or_at_its_end(
     env: DelivererEnv, link_left: int, waited: int, problem: ProblemCode | None
 ):
-    """People can still use the link themselves when the host is in trouble with us alone."""
+    """The host may fail only for us, so users may still be able to open the link."""
     link_ends_at = env.clock() + RESULT_FOLLOWS + link_left
     await track_ended(env.store, env.clock, replace(DONE, link_ends_at=link_ends_at))
     env.downloads.errors.extend(DownloadInterrupted("cut") for _ in range(2))
@@ -140,12 +140,12 @@ async def test_failing_download_becomes_the_link_after_two_hours_or_with_its_end
     assert [result.problem for result in env.discord.tried] == ([Problem(problem)] if problem else [])
 
 
-# -- beside each other -----------------------------------------------------------------------------
+# -- concurrent deliveries -------------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def running(env: DelivererEnv) -> AsyncIterator[None]:
-    """A delivery loop with slots for everything, as the process has it."""
+    """Runs a delivery loop with a hundred slots."""
     loop = DurableLoop(
         env.store.deliveries, env.deliverer, slots=100, clock=env.clock, shutdown_timeout=5, may_cancel=False
     )
@@ -159,7 +159,7 @@ async def running(env: DelivererEnv) -> AsyncIterator[None]:
 
 
 async def twelve_hanging_downloads(env: DelivererEnv) -> None:
-    """Twelve completed tasks in channels of their own, by one person; their host sends nothing."""
+    """Twelve completed tasks of one user in twelve channels; their host sends nothing."""
     env.downloads.held = asyncio.Event()
     for number in range(12):
         await track(env.store, env.clock, f"vgen_slow{number:02d}", channel=900 + number)
@@ -169,7 +169,7 @@ async def twelve_hanging_downloads(env: DelivererEnv) -> None:
 
 
 async def test_result_without_a_video_is_posted_while_twelve_downloads_hang(env: DelivererEnv):
-    """Also of the person whose downloads they are: it never waits for one."""
+    """Also a result of the same user."""
     await twelve_hanging_downloads(env)
     await track_ended(env.store, env.clock, FAILED)
 
@@ -182,7 +182,7 @@ async def test_result_without_a_video_is_posted_while_twelve_downloads_hang(env:
 
 
 async def test_video_that_is_on_the_disk_is_posted_while_twelve_downloads_hang(env: DelivererEnv):
-    """An earlier attempt brought it; now it needs no host."""
+    """An earlier attempt downloaded it."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(DiscordUnavailable("503"))
     await env.deliver()
@@ -197,8 +197,8 @@ async def test_video_that_is_on_the_disk_is_posted_while_twelve_downloads_hang(e
         assert data == MP4
 
 
-async def test_download_does_not_hold_its_channel(env: DelivererEnv):
-    """The next result of the same channel is posted meanwhile, and the video when it is there."""
+async def test_download_does_not_block_its_channel(env: DelivererEnv):
+    """The channel's next result is posted first, and the video when it is downloaded."""
     await track(env.store, env.clock, TASK, "vgen_failed")
     await ask_about(env.store, env.clock)
     await ask_about(env.store, env.clock, FAILED, task_id="vgen_failed")
@@ -215,8 +215,8 @@ async def test_download_does_not_hold_its_channel(env: DelivererEnv):
     assert not (await env.delivery()).is_preparing
 
 
-async def test_channel_that_is_free_for_the_next_wakes_the_loop(env: DelivererEnv):
-    """Only a download frees it before the end; a file on the disk is posted at once."""
+async def test_loop_is_woken_when_a_download_frees_its_channel(env: DelivererEnv):
+    """A video that is on the disk is posted at once and frees nothing early."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(DiscordUnavailable("503"))
     await env.deliver()
@@ -232,13 +232,13 @@ async def test_channel_that_is_free_for_the_next_wakes_the_loop(env: DelivererEn
 
 
 async def after_a_crash(env: DelivererEnv) -> DelivererEnv:
-    """The next process on the same database and folder; no job of the dead one wrote its end."""
+    """The next process on the same database and folder. The dead process recorded nothing at its end."""
     await env.store.recover(env.clock(), INTERVAL)
     return DelivererEnv(env.store, env.clock, env.folder)
 
 
 async def test_tries_go_on_counting_after_a_crash(env: DelivererEnv):
-    """Four refusals before it and two after it are six."""
+    """Four refusals before the crash and two after it make six."""
     await track_ended(env.store, env.clock)
     env.clock.advance(INTERVAL)
     env.downloads.errors.extend(LinkRefused("403", status=403) for _ in range(4))
@@ -261,7 +261,7 @@ async def test_tries_go_on_counting_after_a_crash(env: DelivererEnv):
 
 
 async def test_crash_during_a_download_keeps_its_two_hours(env: DelivererEnv):
-    """They count from the first try, however often the process was killed since."""
+    """They count from the first try, however often the process was killed."""
     await track_ended(env.store, env.clock)
     began = env.clock()
     for _ in range(3):
@@ -280,8 +280,8 @@ async def test_crash_during_a_download_keeps_its_two_hours(env: DelivererEnv):
     assert [result.problem for result in env.discord.tried] == [Problem(ProblemCode.DOWNLOAD_FAILED)]
 
 
-async def test_delivery_that_was_revived_is_tried_as_if_for_the_first_time(env: DelivererEnv):
-    """Its link may work again, and the two hours of then are long over."""
+async def test_revived_delivery_has_all_its_tries_again(env: DelivererEnv):
+    """Its link may work again, and its first two hours are over."""
     await track_ended(env.store, env.clock)
     env.downloads.errors.append(DownloadInterrupted("cut"))
     await env.deliver()
@@ -302,10 +302,10 @@ async def test_delivery_that_was_revived_is_tried_as_if_for_the_first_time(env: 
 
 
 async def shown_card(env: DelivererEnv) -> str:
-    """The card's text, once it is due to be edited; it is then no longer due."""
+    """The text of a card that is due; marks the card as edited."""
     (view,) = (claim := await env.store.cards.claim(1, env.clock())).work
     assert await env.store.cards.mark_edited(view.card, claim.lease, env.clock())
-    return cards.card(view, env.clock())
+    return "\n".join(cards.card(ENGLISH, view, env.clock()).paragraphs)
 
 
 async def give_the_card_a_message(env: DelivererEnv) -> None:
@@ -322,13 +322,13 @@ async def card_is_due(env: DelivererEnv) -> bool:
 
 async def until_card_is_due(env: DelivererEnv) -> None:
     async with asyncio.timeout(PATIENCE):
-        # What is waited for is in the database, which sets no asyncio.Event.
+        # The condition is in the database, which sets no asyncio.Event.
         while not await card_is_due(env):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
 async def test_card_shows_the_link_after_ten_minutes_until_the_result_is_posted(env: DelivererEnv):
-    """People need not wait for two hours of our patience."""
+    """So that users need not wait for the two hours."""
     await track_ended(env.store, env.clock)
     await give_the_card_a_message(env)
     began = env.clock()
@@ -338,7 +338,7 @@ async def test_card_shows_the_link_after_ten_minutes_until_the_result_is_posted(
         assert not await card_is_due(env)
         due_at = (await env.delivery()).due_at
         assert due_at is not None
-        # The card's loop wakes up in between.
+        # The card updater runs in between.
         env.clock.now = min(due_at, max(began + 10 * MINUTE, env.clock()))
     assert await card_is_due(env)
     assert f"Its link: <{URL}>" in await shown_card(env)
@@ -352,7 +352,7 @@ async def test_card_shows_the_link_after_ten_minutes_until_the_result_is_posted(
 
 @pytest.mark.parametrize("waited", [10 * MINUTE - 20, 11 * MINUTE], ids=["during it", "before it"])
 async def test_card_shows_the_link_though_the_download_only_hangs(env: DelivererEnv, waited: int):
-    """Ten minutes after the first try, also when they were over before the process came back."""
+    """Ten minutes after the first try, also if they ended while the process was stopped."""
     await track_ended(env.store, env.clock)
     await give_the_card_a_message(env)
     lease, due = await take_delivery(env.store, env.clock)
@@ -369,8 +369,8 @@ async def test_card_shows_the_link_though_the_download_only_hangs(env: Deliverer
         assert f"Its link: <{URL}>" in await shown_card(env)
 
 
-async def test_channel_that_does_not_take_us_ends_the_delivery_and_keeps_the_video(env: DelivererEnv):
-    """/veo redeliver or a permission that returns can bring it back, when the link is long dead."""
+async def test_channel_without_access_ends_the_delivery_and_keeps_the_video(env: DelivererEnv):
+    """/veo redeliver or a returned permission may need it after the link has expired."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(make_refusal(Reaction.NO_ACCESS))
     await env.deliver()
@@ -382,8 +382,8 @@ async def test_channel_that_does_not_take_us_ends_the_delivery_and_keeps_the_vid
     assert env.changes == 1
 
 
-async def test_requester_gets_the_direct_message_later_when_discord_is_down_as_well(env: DelivererEnv):
-    """It is not recorded as undeliverable before they got it."""
+async def test_direct_message_is_sent_later_when_discord_is_down_as_well(env: DelivererEnv):
+    """The delivery is recorded as undeliverable only after that."""
     await track_ended(env.store, env.clock)
     env.discord.errors.extend([make_refusal(Reaction.NO_ACCESS), make_refusal(Reaction.NO_ACCESS)])
     env.discord.unreachable.append(DiscordUnavailable("503"))
@@ -397,8 +397,8 @@ async def test_requester_gets_the_direct_message_later_when_discord_is_down_as_w
     assert (await env.delivery()).state is DeliveryState.UNDELIVERABLE
 
 
-async def test_delivery_that_came_back_and_fails_again_sends_one_direct_message(env: DelivererEnv):
-    """A permission that comes and goes must not fill their direct messages."""
+async def test_revived_delivery_that_fails_again_sends_no_second_direct_message(env: DelivererEnv):
+    """A permission may be removed and returned many times."""
     await track_ended(env.store, env.clock)
     env.discord.errors.extend([make_refusal(Reaction.NO_ACCESS), make_refusal(Reaction.NO_ACCESS)])
     await env.deliver()
@@ -410,7 +410,7 @@ async def test_delivery_that_came_back_and_fails_again_sends_one_direct_message(
 
 
 async def test_video_outlasts_its_link_when_discord_is_down(env: DelivererEnv):
-    """Downloaded first: a day without Discord costs nothing but the day."""
+    """It is downloaded before it is posted, so a day without Discord only delays it."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(DiscordUnavailable("503"))
     await env.deliver()
@@ -423,10 +423,10 @@ async def test_video_outlasts_its_link_when_discord_is_down(env: DelivererEnv):
 
 
 @pytest.mark.parametrize(("wish", "least", "most"), [(None, 5, 6.25), (77, 77, 77)])
-async def test_unavailable_discord_postpones_as_long_as_it_wants(
+async def test_unavailable_discord_postpones_by_its_retry_after(
     env: DelivererEnv, wish: float | None, least: float, most: float
 ):
-    """With the same nonce, and the video is still there."""
+    """With the same nonce; the video stays on the disk."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(DiscordUnavailable("Discord answered 503", retry_after=wish, status=503))
     await env.deliver()
@@ -444,7 +444,7 @@ async def test_unavailable_discord_postpones_as_long_as_it_wants(
 
 
 async def test_delivery_untracked_during_the_download_is_not_posted(env: DelivererEnv):
-    """The command came just before the message was sent."""
+    """The user cancels just before the message is sent."""
     await track_ended(env.store, env.clock)
     env.downloads.held = asyncio.Event()
     attempt = asyncio.create_task(env.deliver())
@@ -459,7 +459,7 @@ async def test_delivery_untracked_during_the_download_is_not_posted(env: Deliver
 
 
 async def test_delivery_that_another_process_holds_is_not_posted(env: DelivererEnv):
-    """The lease was lost during a long download; the other one posts it."""
+    """The lease ended during a long download; the other process posts the result."""
     await track_ended(env.store, env.clock)
     env.downloads.held = asyncio.Event()
     attempt = asyncio.create_task(env.deliver())
@@ -475,7 +475,7 @@ async def test_delivery_that_another_process_holds_is_not_posted(env: DelivererE
 
 
 async def test_stop_during_a_download_gives_the_delivery_back(env: DelivererEnv):
-    """The next process goes on at once, with no attempt lost."""
+    """The next process continues at once, and no attempt is counted."""
     await track_ended(env.store, env.clock)
     env.downloads.held = asyncio.Event()
     attempt = asyncio.create_task(env.deliver())
@@ -489,8 +489,7 @@ async def test_stop_during_a_download_gives_the_delivery_back(env: DelivererEnv)
     assert len((await env.store.deliveries.claim(1, env.clock())).work) == 1
 
 
-async def test_stop_before_the_message_went_gives_the_delivery_back(env: DelivererEnv):
-    """Nothing new is begun."""
+async def test_stop_before_the_message_is_sent_gives_the_delivery_back(env: DelivererEnv):
     await track_ended(env.store, env.clock, FAILED)
     env.stop.set()
     await env.deliver()
@@ -500,7 +499,7 @@ async def test_stop_before_the_message_went_gives_the_delivery_back(env: Deliver
 
 
 async def test_video_is_downloaded_once_for_two_channels_and_kept_until_both_have_it(env: DelivererEnv):
-    """Removed when no channel is owed it any more."""
+    """It is removed when no channel needs it."""
     await track(env.store, env.clock, channel=CHANNEL)
     await track(env.store, env.clock, channel=OTHER_CHANNEL)
     await ask_about(env.store, env.clock)
@@ -514,7 +513,7 @@ async def test_video_is_downloaded_once_for_two_channels_and_kept_until_both_hav
 
 
 async def test_quarantined_delivery_is_tried_again_in_an_hour(env: DelivererEnv):
-    """A bug of ours; /veo status says that it is not forgotten."""
+    """After a bug of ours; /veo status shows it."""
     await track_ended(env.store, env.clock)
     claim = await env.store.deliveries.claim(1, env.clock())
     await env.deliverer.quarantine(claim.lease, claim.work[0], "KeyError: 1")
@@ -525,7 +524,7 @@ async def test_quarantined_delivery_is_tried_again_in_an_hour(env: DelivererEnv)
 
 
 async def test_completed_task_without_a_link_is_posted_without_a_download(env: DelivererEnv):
-    """A row of an older version may lack it."""
+    """A row of an older version may have no link."""
     await track_ended(env.store, env.clock, type(DONE)(DONE.state))
     await env.deliver()
 
@@ -533,23 +532,23 @@ async def test_completed_task_without_a_link_is_posted_without_a_download(env: D
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-# -- what is counted -------------------------------------------------------------------------------
+# -- metrics ---------------------------------------------------------------------------------------
 
 
 def attempts(env: DelivererEnv) -> dict[str, float]:
-    """By outcome, those that happened."""
+    """The attempts by outcome, without zeros."""
     by_outcome = {o: counted(env.metrics, "veo_delivery_attempts_total", outcome=o) for o in AttemptOutcome}
     return {outcome: count for outcome, count in by_outcome.items() if count}
 
 
 def times_to_post(env: DelivererEnv) -> tuple[float, float]:
-    """How many, and their sum in seconds."""
+    """The number of times, and their sum in seconds."""
     name = "veo_completed_to_posted_seconds"
     return counted(env.metrics, f"{name}_count"), counted(env.metrics, f"{name}_sum")
 
 
 async def test_attempts_are_counted_by_outcome(env: DelivererEnv):
-    """One of each, over two channels and a bug of ours."""
+    """One of each outcome, in two channels and with a bug of ours."""
     await track(env.store, env.clock, channel=CHANNEL)
     await track(env.store, env.clock, channel=OTHER_CHANNEL)
     await ask_about(env.store, env.clock)
@@ -564,8 +563,8 @@ async def test_attempts_are_counted_by_outcome(env: DelivererEnv):
     assert attempts(env) == {"retried": 1, "undeliverable": 1, "set_aside": 1, "posted": 1}
 
 
-async def test_time_to_post_begins_when_the_video_is_there(env: DelivererEnv):
-    """Failed attempts are part of it, because the person waited through them."""
+async def test_time_to_post_begins_when_the_video_is_completed(env: DelivererEnv):
+    """Failed attempts are part of it, because users wait during them."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(DiscordUnavailable("503"))
     await env.deliver()
@@ -576,7 +575,7 @@ async def test_time_to_post_begins_when_the_video_is_there(env: DelivererEnv):
 
 
 async def test_time_to_post_of_an_old_video_begins_when_it_is_tracked(env: DelivererEnv):
-    """Another channel tracks it hours later: no person has waited that long."""
+    """If another channel tracks it hours later."""
     await track_ended(env.store, env.clock)
     await env.deliver()
     env.clock.advance(3 * HOUR)
@@ -588,7 +587,7 @@ async def test_time_to_post_of_an_old_video_begins_when_it_is_tracked(env: Deliv
 
 
 async def test_time_to_post_counts_only_videos(env: DelivererEnv):
-    """A reason is a text and quickly sent: it would make the numbers look better than they are."""
+    """Texts are sent faster and would lower the average."""
     await track_ended(env.store, env.clock, FAILED)
     await env.deliver()
 
@@ -596,7 +595,7 @@ async def test_time_to_post_counts_only_videos(env: DelivererEnv):
     assert times_to_post(env) == (0, 0)
 
 
-async def test_attempt_whose_lease_was_lost_is_the_other_process_to_count(
+async def test_attempt_whose_lease_was_lost_is_not_counted(
     env: DelivererEnv, monkeypatch: pytest.MonkeyPatch
 ):
     """Two processes post with one nonce, and the message is counted once."""
@@ -616,7 +615,7 @@ async def test_attempt_whose_lease_was_lost_is_the_other_process_to_count(
 
 
 async def test_download_is_counted_with_its_bytes_and_its_time(env: DelivererEnv):
-    """Once for all channels; one that failed has no size to count."""
+    """Once for all channels; a failed download has no size."""
     await track(env.store, env.clock, channel=CHANNEL)
     await track(env.store, env.clock, channel=OTHER_CHANNEL)
     await ask_about(env.store, env.clock)
@@ -630,7 +629,7 @@ async def test_download_is_counted_with_its_bytes_and_its_time(env: DelivererEnv
 
 
 def gone_without(env: DelivererEnv) -> dict[str, float]:
-    """By reason, the results that went out without their video."""
+    """The results posted without their video, by reason."""
     name = "veo_results_without_video_total"
     by_reason = {code: counted(env.metrics, name, reason=code) for code in ProblemCode}
     return {code: count for code, count in by_reason.items() if count}
@@ -640,10 +639,10 @@ def said_without(caplog: pytest.LogCaptureFixture, reason: str) -> bool:
     return any("without its video" in message and reason in message for message in caplog.messages)
 
 
-async def test_result_that_goes_out_without_its_video_is_counted_and_logged_with_its_reason(
+async def test_result_without_its_video_is_counted_and_logged_with_its_reason(
     env: DelivererEnv, caplog: pytest.LogCaptureFixture
 ):
-    """The operator sees that it is the host, and not the bot."""
+    """It shows the operator that the host failed, and not the bot."""
     await track_ended(env.store, env.clock)
     env.downloads.errors.append(VideoUnusable(ProblemCode.VIDEO_TOO_LARGE, limit=5, size=9))
     await env.deliver()
@@ -659,10 +658,9 @@ async def test_result_that_goes_out_without_its_video_is_counted_and_logged_with
         (make_refusal(Reaction.MISSING_PERMISSION), "may_not_attach"),
     ],
 )
-async def test_result_that_discord_takes_only_without_its_video_is_counted_and_logged(
+async def test_result_that_discord_accepts_only_without_video_is_counted_and_logged(
     env: DelivererEnv, caplog: pytest.LogCaptureFixture, refusal: Exception, reason: str
 ):
-    """It is as much a video that people do not see."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(refusal)
     await env.deliver()
@@ -671,8 +669,8 @@ async def test_result_that_discord_takes_only_without_its_video_is_counted_and_l
     assert said_without(caplog, reason)
 
 
-async def test_result_without_its_video_is_counted_once_however_often_it_is_sent(env: DelivererEnv):
-    """When it is posted, not when it is tried."""
+async def test_result_without_its_video_is_counted_once_for_several_attempts(env: DelivererEnv):
+    """It counts when it is posted."""
     await track_ended(env.store, env.clock)
     env.downloads.errors.extend(VideoUnusable(ProblemCode.LINK_FORBIDDEN) for _ in range(2))
     env.discord.errors.append(DiscordUnavailable("503"))
@@ -684,7 +682,6 @@ async def test_result_without_its_video_is_counted_once_however_often_it_is_sent
 
 
 async def test_result_with_its_video_or_of_a_failed_task_is_not_counted_as_without(env: DelivererEnv):
-    """Nothing is missing from them."""
     await track(env.store, env.clock, TASK, "vgen_failed")
     await ask_about(env.store, env.clock)
     await ask_about(env.store, env.clock, FAILED, task_id="vgen_failed")

@@ -1,4 +1,4 @@
-"""What the deliverer does about each kind of trouble with Discord, for how long, and what ends it."""
+"""The deliverer's reaction to each kind of trouble with Discord, its duration, and its end."""
 
 import itertools
 
@@ -47,7 +47,7 @@ def forms(env: DelivererEnv) -> list[Form]:
 
 
 async def deliver_for(env: DelivererEnv, duration: int) -> list[int]:
-    """Every attempt when it is due, until it ended or the time is over. When the attempts were."""
+    """Make every attempt when it is due, until the delivery ends or `duration` is over; their times."""
     end, attempts = env.clock() + duration, []
     while (due_at := (await env.delivery()).due_at) is not None and due_at <= end:
         env.clock.now = max(env.clock(), due_at)
@@ -74,10 +74,10 @@ MISSING_PERMISSION = Reaction.MISSING_PERMISSION
 @pytest.mark.parametrize(
     ("video", "attached"), [(True, True), (True, False), (False, False)], ids=["video", "link", "failed"]
 )
-def test_next_form_leaves_out_what_was_refused_and_never_comes_back(
+def test_next_form_leaves_out_the_refused_part_and_is_never_a_former_one(
     reaction: Reaction, form: Form, video: bool, attached: bool
 ):
-    """Refused as a whole: without the file. Refused for its words: without words. No message says nothing."""
+    """Without the file if the message was refused as a whole, without texts if its words were."""
     whole = form is Form.WHOLE
     leads = {
         (FORM_REFUSED, "video"): Form.WITHOUT_FILE,
@@ -92,8 +92,8 @@ def test_next_form_leaves_out_what_was_refused_and_never_comes_back(
     assert next_form(result_in(form, video=video, attached=attached), reaction) is expected
 
 
-async def test_missing_permission_for_text_as_well_tries_no_other_form(env: DelivererEnv):
-    """Computed: the link would be refused, too."""
+async def test_missing_permission_for_text_as_well_skips_the_link(env: DelivererEnv):
+    """The bot computes its permissions: a message with the link would be refused, too."""
     await track_ended(env.store, env.clock)
     env.discord.takes_text = False
     env.discord.errors.append(make_refusal(MISSING_PERMISSION))
@@ -107,7 +107,7 @@ async def test_missing_permission_for_text_as_well_tries_no_other_form(env: Deli
 
 
 async def test_odd_answer_is_tried_six_times_within_a_minute_and_then_in_the_next_form(env: DelivererEnv):
-    """In the same attempt; the next attempt begins with the form that was not refused."""
+    """The sixth attempt also sends the next form, and later attempts begin with that form."""
     await track_ended(env.store, env.clock)
     env.discord.errors.extend([*(odd() for _ in range(6)), passing()])
     began = env.clock()
@@ -129,8 +129,8 @@ async def test_odd_answer_is_tried_six_times_within_a_minute_and_then_in_the_nex
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_each_kind_of_trouble_is_counted_apart(env: DelivererEnv):
-    """Seven failures of the network are no reason to leave the video out, nor are five odd answers."""
+async def test_each_kind_of_trouble_is_counted_separately(env: DelivererEnv):
+    """Neither seven network failures nor five odd answers leave the video out."""
     await track_ended(env.store, env.clock)
     env.discord.errors.extend([*(passing() for _ in range(7)), *(odd() for _ in range(5))])
     for _ in range(7):
@@ -151,17 +151,17 @@ async def test_each_kind_of_trouble_is_counted_apart(env: DelivererEnv):
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-# -- the person is told soon -----------------------------------------------------------------------
+# -- the direct message to the user ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verdict", [DONE, FAILED], ids=["video", "failed"])
 @pytest.mark.parametrize(
     "answer", [odd(), make_refusal(FORM_REFUSED), make_refusal(WORDS_REFUSED)], ids=["odd", "form", "words"]
 )
-async def test_channel_that_never_takes_it_is_told_of_within_two_minutes(
+async def test_user_is_notified_within_two_minutes_if_the_channel_refuses(
     env: DelivererEnv, answer: Exception, verdict: Final
 ):
-    """And costs eight uploads at most."""
+    """With at most eight uploads."""
     await track_ended(env.store, env.clock, verdict)
     env.discord.always[CHANNEL] = answer
     began = env.clock()
@@ -174,8 +174,8 @@ async def test_channel_that_never_takes_it_is_told_of_within_two_minutes(
     assert (delivery.state, delivery.obstacle) == (DeliveryState.UNDELIVERABLE, "form")
 
 
-async def test_passing_trouble_costs_twelve_uploads_an_hour_at_most(env: DelivererEnv):
-    """However short the pause is that Discord asks for."""
+async def test_temporary_trouble_costs_at_most_twelve_uploads_an_hour(env: DelivererEnv):
+    """Also if Discord asks for very short pauses."""
     await track_ended(env.store, env.clock)
     env.discord.always[CHANNEL] = passing(retry_after=0.1)
     attempts = await deliver_for(env, 6 * HOUR)
@@ -186,11 +186,11 @@ async def test_passing_trouble_costs_twelve_uploads_an_hour_at_most(env: Deliver
     assert (await env.delivery()).state is DeliveryState.DUE
 
 
-# -- passing trouble for a day ---------------------------------------------------------------------
+# -- temporary trouble for a day -------------------------------------------------------------------
 
 
-async def test_passing_trouble_of_all_channels_ends_nothing(env: DelivererEnv):
-    """Discord is away: it is posted when it is back, however late."""
+async def test_temporary_trouble_in_all_channels_ends_no_delivery(env: DelivererEnv):
+    """Discord is down; results are posted when it is back, however late."""
     await track_ended(env.store, env.clock)
     env.discord.always[CHANNEL] = passing()
     await deliver_for(env, 3 * DAY)
@@ -203,8 +203,8 @@ async def test_passing_trouble_of_all_channels_ends_nothing(env: DelivererEnv):
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_passing_trouble_of_one_channel_ends_after_a_day(env: DelivererEnv):
-    """Others take messages: it is something about this one. The person gets the video."""
+async def test_temporary_trouble_in_one_channel_ends_its_delivery_after_a_day(env: DelivererEnv):
+    """Other channels accept messages, so the trouble is with this one. The user gets the video."""
     await track_ended(env.store, env.clock)
     env.discord.always[CHANNEL] = passing()
     await deliver_for(env, DAY - HOUR)
@@ -218,8 +218,8 @@ async def test_passing_trouble_of_one_channel_ends_after_a_day(env: DelivererEnv
     assert (await env.delivery()).state is DeliveryState.UNDELIVERABLE
 
 
-async def test_day_without_attempts_is_no_day_of_trouble(env: DelivererEnv):
-    """The bot was stopped meanwhile: a few attempts say little."""
+async def test_day_without_attempts_does_not_count_as_trouble(env: DelivererEnv):
+    """The bot was stopped: a few attempts are too little evidence."""
     await track_ended(env.store, env.clock)
     env.discord.always[CHANNEL] = passing()
     await env.deliver()
@@ -234,11 +234,11 @@ async def test_day_without_attempts_is_no_day_of_trouble(env: DelivererEnv):
     assert (await env.delivery()).state is DeliveryState.DUE
 
 
-# -- bugs of ours ----------------------------------------------------------------------------------
+# -- our own bugs ----------------------------------------------------------------------------------
 
 
-async def test_bug_of_ours_keeps_a_delivery_back_three_times_and_then_ends_it(env: DelivererEnv):
-    """The person is told, and without the video, because the bug may be in handling it."""
+async def test_bug_quarantines_a_delivery_three_times_and_then_ends_it(env: DelivererEnv):
+    """The user is notified without the video, because handling it may be the bug."""
     await track_ended(env.store, env.clock)
     for times in range(1, 4):
         lease, due = await take_delivery(env.store, env.clock)
@@ -255,7 +255,7 @@ async def test_bug_of_ours_keeps_a_delivery_back_three_times_and_then_ends_it(en
     assert env.discord.uploads == 0
 
 
-async def test_bug_in_telling_does_not_keep_a_delivery_for_ever(env: DelivererEnv):
+async def test_bug_in_the_direct_message_does_not_keep_the_delivery_open(env: DelivererEnv):
     """It is recorded; the card and the list show it."""
     await track_ended(env.store, env.clock)
     lease, due = await take_delivery(env.store, env.clock)
@@ -271,7 +271,7 @@ async def test_bug_in_telling_does_not_keep_a_delivery_for_ever(env: DelivererEn
 
 
 async def test_direct_message_is_tried_twenty_times_and_six_of_them_with_the_video(env: DelivererEnv):
-    """Perhaps it is the file that is not taken; the delivery ends all the same."""
+    """The file may be the reason for the refusals. After the last attempt the delivery ends."""
     await track_ended(env.store, env.clock)
     env.discord.always[CHANNEL] = make_refusal(Reaction.NO_ACCESS)
     env.discord.unreachable.extend(passing() for _ in range(100))
@@ -285,7 +285,7 @@ async def test_direct_message_is_tried_twenty_times_and_six_of_them_with_the_vid
 
 
 async def test_second_attempt_at_a_direct_message_looks_for_the_first(env: DelivererEnv):
-    """Sent once, as everything: since the first one was handed over."""
+    """Discord may have accepted the first one although its answer was lost."""
     await track_ended(env.store, env.clock)
     env.discord.always[CHANNEL] = make_refusal(Reaction.NO_ACCESS)
     env.discord.unreachable.append(passing())
@@ -298,8 +298,8 @@ async def test_second_attempt_at_a_direct_message_looks_for_the_first(env: Deliv
     assert [since for _, since in env.discord.tried_privately] == [None, began]
 
 
-async def test_person_who_takes_no_direct_messages_is_not_asked_again(env: DelivererEnv):
-    """The card and the list still show it."""
+async def test_user_without_direct_messages_is_not_sent_a_second_one(env: DelivererEnv):
+    """The card and the list still show the result."""
     await track_ended(env.store, env.clock)
     env.discord.always[CHANNEL] = make_refusal(Reaction.NO_ACCESS)
     env.discord.unreachable.append(make_refusal(Reaction.PERSON_UNREACHABLE))
@@ -311,8 +311,8 @@ async def test_person_who_takes_no_direct_messages_is_not_asked_again(env: Deliv
     assert len(env.discord.tried_privately) == 1
 
 
-async def test_file_that_another_channel_removed_meanwhile_is_no_bug(env: DelivererEnv):
-    """Both channels are done with it at the same moment: the next attempt downloads it again."""
+async def test_file_that_another_channel_removed_is_downloaded_again(env: DelivererEnv):
+    """Both channels finished with it at the same moment."""
     await track_ended(env.store, env.clock)
     env.discord.always[CHANNEL] = make_refusal(Reaction.NO_ACCESS)
     env.discord.unreachable.append(FileNotFoundError("video.mp4"))
@@ -322,8 +322,8 @@ async def test_file_that_another_channel_removed_meanwhile_is_no_bug(env: Delive
     assert (delivery.state, delivery.tell_attempt) == (DeliveryState.DUE, 1)
 
 
-async def test_channel_that_refused_is_left_alone_while_its_person_is_told(env: DelivererEnv):
-    """Each attempt at the direct message would otherwise be an upload to the channel as well."""
+async def test_channel_that_refused_is_not_tried_during_the_direct_message(env: DelivererEnv):
+    """Otherwise each attempt at the direct message would also upload to the channel."""
     await track_ended(env.store, env.clock)
     env.discord.always[CHANNEL] = make_refusal(Reaction.NO_ACCESS)
     env.discord.rights = 0
@@ -338,8 +338,8 @@ async def test_channel_that_refused_is_left_alone_while_its_person_is_told(env: 
     assert (delivery.state, delivery.obstacle) == (DeliveryState.UNDELIVERABLE, Obstacle.MEMBERSHIP)
 
 
-async def test_channel_whose_rights_changed_meanwhile_is_tried_again(env: DelivererEnv):
-    """Before the person: they get the result where they asked for it."""
+async def test_channel_whose_permissions_changed_is_tried_before_the_direct_message(env: DelivererEnv):
+    """The user gets the result where the command was used."""
     await track_ended(env.store, env.clock)
     env.discord.always[CHANNEL] = make_refusal(Reaction.NO_ACCESS)
     env.discord.rights = 0
@@ -355,11 +355,11 @@ async def test_channel_whose_rights_changed_meanwhile_is_tried_again(env: Delive
     assert env.discord.sent_privately == []
 
 
-# -- files are not taken ---------------------------------------------------------------------------
+# -- files are refused -----------------------------------------------------------------------------
 
 
 async def test_video_goes_by_direct_message_before_its_link_is_posted(env: DelivererEnv):
-    """Attach Files is missing: the person has the video, the channel its link."""
+    """Without Attach Files the user gets the video and the channel its link."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(make_refusal(MISSING_PERMISSION))
     await env.deliver()
@@ -371,8 +371,8 @@ async def test_video_goes_by_direct_message_before_its_link_is_posted(env: Deliv
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_direct_message_that_is_refused_for_good_does_not_hold_the_link_back(env: DelivererEnv):
-    """Many people take none."""
+async def test_refused_direct_message_does_not_delay_the_link(env: DelivererEnv):
+    """Many users accept no direct messages."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(make_refusal(MISSING_PERMISSION))
     env.discord.unreachable.append(make_refusal(Reaction.PERSON_UNREACHABLE))
@@ -381,8 +381,7 @@ async def test_direct_message_that_is_refused_for_good_does_not_hold_the_link_ba
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_passing_trouble_of_the_direct_message_holds_the_link_back_for_ten_minutes(env: DelivererEnv):
-    """Then the link is better than nothing."""
+async def test_temporary_trouble_with_the_direct_message_delays_the_link_by_ten_minutes(env: DelivererEnv):
     await track_ended(env.store, env.clock)
     env.discord.errors.append(make_refusal(MISSING_PERMISSION))
     env.discord.unreachable.extend(passing() for _ in range(100))
@@ -401,7 +400,7 @@ async def test_passing_trouble_of_the_direct_message_holds_the_link_back_for_ten
 
 
 async def test_delivery_of_another_run_is_looked_up_before_its_first_send(env: DelivererEnv):
-    """A database that was put back knows nothing of what was sent since."""
+    """A restored database does not know what was sent after the backup."""
     await track_ended(env.store, env.clock)
     await restart(env)
     await env.deliver()
@@ -410,10 +409,10 @@ async def test_delivery_of_another_run_is_looked_up_before_its_first_send(env: D
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_message_that_nothing_is_known_of_is_sent_with_a_line_in_the_log(
+async def test_message_that_cannot_be_looked_up_is_sent_and_logged(
     env: DelivererEnv, caplog: pytest.LogCaptureFixture
 ):
-    """Never lost comes before never twice; the operator reads why."""
+    """A second message is better than a lost one; the log explains it."""
     await track_ended(env.store, env.clock)
     await restart(env)
     env.discord.look_up = LookUp(read=ReadRange(9, 5))
@@ -426,8 +425,8 @@ async def test_message_that_nothing_is_known_of_is_sent_with_a_line_in_the_log(
     assert any("perhaps a second time" in message for message in caplog.messages)
 
 
-async def test_revived_delivery_keeps_its_first_end_and_tells_nobody_twice(env: DelivererEnv):
-    """A permission that comes and goes."""
+async def test_revived_delivery_keeps_its_first_end_and_notifies_nobody_twice(env: DelivererEnv):
+    """A permission may be removed and returned many times."""
     await track_ended(env.store, env.clock)
     env.discord.always[CHANNEL] = make_refusal(Reaction.NO_ACCESS)
     ends = []
@@ -444,7 +443,7 @@ async def test_revived_delivery_keeps_its_first_end_and_tells_nobody_twice(env: 
 
 
 async def test_result_whose_id_was_never_known_waits_for_the_others_of_its_card(env: DelivererEnv):
-    """Three wrong ids are one message; it waits for six intervals at most."""
+    """Three wrong ids are one message. The wait is at most six intervals."""
     unknown = Final(TaskState.LOST, cause=Problem(ProblemCode.UNKNOWN_ID))
     await track(env.store, env.clock, TASK, "vgen_wrong", "vgen_late")
     for task_id in (TASK, "vgen_wrong"):

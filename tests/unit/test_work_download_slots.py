@@ -1,4 +1,4 @@
-"""Download slots: fairness between people, and slow downloads that make room for others."""
+"""Download slots: fairness between users, and slow downloads that make room for others."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ ALICE, BOB = 1, 2
 
 
 class Downloads:
-    """Downloads that a test ends by hand, and a count of those in progress."""
+    """Downloads that a test ends explicitly, and a count of those in progress."""
 
     def __init__(self) -> None:
         self.running: list[str] = []
@@ -68,8 +68,8 @@ async def test_no_more_downloads_run_than_there_are_slots(downloads: Downloads):
     assert await asyncio.gather(*jobs) == ["a", "b", "c"]
 
 
-async def test_person_with_half_of_the_slots_waits_for_others(downloads: Downloads):
-    """Bob's download passes three of Alice's that were there before."""
+async def test_user_with_half_of_the_slots_waits_for_others(downloads: Downloads):
+    """Bob's download starts before three of Alice's that were queued earlier."""
     slots = DownloadSlots(fast=2, patience_in_a_queue=60)
     jobs = [start(slots, downloads, name, ALICE) for name in ("a1", "a2", "a3", "a4")]
     await downloads.until_running("a1", "a2")
@@ -84,8 +84,7 @@ async def test_person_with_half_of_the_slots_waits_for_others(downloads: Downloa
     assert len(await asyncio.gather(*jobs)) == 5
 
 
-async def test_person_may_use_every_slot_that_nobody_else_wants(downloads: Downloads):
-    """Half is the limit only while others wait."""
+async def test_user_may_use_every_slot_if_no_other_user_waits(downloads: Downloads):
     slots = DownloadSlots(fast=4, patience_in_a_queue=60)
     jobs = [start(slots, downloads, name) for name in "abcd"]
 
@@ -97,7 +96,7 @@ async def test_person_may_use_every_slot_that_nobody_else_wants(downloads: Downl
 
 
 async def test_slow_download_makes_room_and_goes_on_in_a_slow_slot(downloads: Downloads):
-    """It is broken off and called again: the downloader goes on where it was."""
+    """It is interrupted and called again; the downloader resumes its partial file."""
     slots = DownloadSlots(fast=1, slow=1, min_speed=1 << 30, patience_in_a_queue=0.01)
     slow = start(slots, downloads, "slow")
     await downloads.until_running("slow")
@@ -111,8 +110,8 @@ async def test_slow_download_makes_room_and_goes_on_in_a_slow_slot(downloads: Do
     assert [await slow, await good] == ["slow", "good"]
 
 
-async def test_slow_download_moves_on_also_when_nobody_waits(downloads: Downloads):
-    """After its patience, so that the next one finds a free slot."""
+async def test_slow_download_moves_to_a_slow_slot_also_if_none_waits(downloads: Downloads):
+    """So that the next download finds a free slot."""
     slots = DownloadSlots(fast=1, slow=1, min_speed=1 << 30, patience=0.01)
     slow = start(slots, downloads, "slow")
 
@@ -126,7 +125,7 @@ async def test_slow_download_moves_on_also_when_nobody_waits(downloads: Download
 
 
 async def test_fast_download_keeps_its_slot(downloads: Downloads):
-    """However many wait: the slots look at its speed three times and leave it."""
+    """Also while many wait: its speed is measured three times."""
     looked, looks = asyncio.Event(), 0
 
     def seconds() -> float:
@@ -168,7 +167,7 @@ async def test_failed_download_frees_its_slot(downloads: Downloads):
 
 
 async def test_cancelled_waiter_takes_no_slot(downloads: Downloads):
-    """The one behind it gets the slot."""
+    """The next waiter gets the slot."""
     slots = Slots(1)
     entered = asyncio.Event()
 

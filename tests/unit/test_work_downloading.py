@@ -1,15 +1,16 @@
-"""What ends a download: tries, fresh links, patience. Host and API are scripted; store and cache are real."""
+"""What ends a download: tries, fresh links, time. Host and API are scripted; store and cache are real."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
+from bot.core.answers import Answer, AnswerKind
 from bot.core.clock import DAY, HOUR, MINUTE, SECOND
 from bot.core.errors import DownloadInterrupted, LinkRefused, StorageUnavailable, VideoUnusable
 from bot.core.problems import ProblemCode
 from bot.core.tasks import DueDelivery
-from bot.core.verdicts import Answer, AnswerKind, Final
+from bot.core.verdicts import Final
 from bot.metrics import Metrics
 from bot.storage.store import Store
 from bot.work.downloading import Downloaded, TryAgain, VideoDownloads, WithoutVideo
@@ -34,7 +35,7 @@ class DownloadingEnv:
         )
 
     async def download(self) -> Downloaded | WithoutVideo | TryAgain:
-        """One try of the delivery that is due next; a postponed one is due again afterwards."""
+        """One try of the next due delivery. If it is postponed, it is made due again."""
         lease, due = await take_delivery(self.store, self.clock)
         since = await self.store.deliveries.begin_preparing(due.delivery.id, lease, self.clock())
         assert since is not None
@@ -47,7 +48,7 @@ class DownloadingEnv:
         return found
 
     async def until_decided(self, limit: int = 100) -> tuple[int, Downloaded | WithoutVideo]:
-        """How many tries it took, and the outcome."""
+        """The number of tries, and the outcome."""
         for count in range(1, limit):
             found = await self.download()
             if not isinstance(found, TryAgain):
@@ -67,7 +68,6 @@ async def env(store: Store, clock: FakeClock, tmp_path: Path) -> DownloadingEnv:
 
 
 async def test_video_is_downloaded_and_described(env: DownloadingEnv):
-    """Its size and sides are handed on."""
     found = await env.download()
 
     assert isinstance(found, Downloaded)
@@ -77,7 +77,7 @@ async def test_video_is_downloaded_and_described(env: DownloadingEnv):
 
 
 async def test_odd_answers_are_tried_six_times_within_about_a_minute(env: DownloadingEnv):
-    """Then the API is asked, and the same link again is the last word."""
+    """Then the API is polled for a fresh link, and the same link again is final."""
     began = env.clock()
     env.host.errors.extend(LinkRefused("403", status=403) for _ in range(20))
 
@@ -91,10 +91,8 @@ async def test_odd_answers_are_tried_six_times_within_about_a_minute(env: Downlo
 
 
 @pytest.mark.parametrize("code", [ProblemCode.NOT_AN_MP4, ProblemCode.LINK_REDIRECTED])
-async def test_last_word_about_a_host_that_answers_something_else_is_what_it_answers(
-    env: DownloadingEnv, code: ProblemCode
-):
-    """Its link is not dead; people can look at it themselves."""
+async def test_reason_names_the_wrong_answer_of_the_host(env: DownloadingEnv, code: ProblemCode):
+    """The link is not expired, so users can open it themselves."""
     env.host.errors.extend(LinkRefused("odd", code=code) for _ in range(6))
 
     _, found = await env.until_decided()
@@ -103,8 +101,8 @@ async def test_last_word_about_a_host_that_answers_something_else_is_what_it_ans
     assert found.problem.code is code
 
 
-async def test_second_answer_with_the_film_is_enough(env: DownloadingEnv):
-    """The first one was empty, JSON or a page."""
+async def test_video_in_the_second_answer_is_accepted(env: DownloadingEnv):
+    """The first answer was empty, JSON or a page."""
     env.host.errors.append(LinkRefused("not an MP4"))
 
     count, found = await env.until_decided()
@@ -113,7 +111,7 @@ async def test_second_answer_with_the_film_is_enough(env: DownloadingEnv):
 
 
 async def test_fresh_link_is_tried_like_the_first_one(env: DownloadingEnv):
-    """Six more tries for each of at most three links."""
+    """At most three fresh links, with six tries each."""
     links = (f"https://cdn.example/v/{n}.mp4" for n in range(2, 99))
     env.host.errors.extend(LinkRefused("403", status=403) for _ in range(100))
     poll = env.api.poll
@@ -143,8 +141,8 @@ async def test_fresh_link_that_works_gives_the_video(env: DownloadingEnv):
     assert env.host.urls[-1] == FRESH
 
 
-async def test_silent_api_is_asked_three_times_at_most(env: DownloadingEnv):
-    """Then the result goes out with the link."""
+async def test_silent_api_is_polled_at_most_three_times_for_a_link(env: DownloadingEnv):
+    """Then the result is posted with the old link."""
     env.host.errors.extend(LinkRefused("403", status=403) for _ in range(100))
     env.api.answer = Answer(AnswerKind.SILENCE)
 
@@ -154,8 +152,8 @@ async def test_silent_api_is_asked_three_times_at_most(env: DownloadingEnv):
     assert len(env.api.polled) == 3
 
 
-async def test_try_that_brought_a_part_is_none_of_the_six(env: DownloadingEnv):
-    """The next one goes on where it was."""
+async def test_try_that_received_a_part_does_not_count(env: DownloadingEnv):
+    """The next try resumes."""
     env.host.errors.extend(LinkRefused("403", status=403) for _ in range(5))
     env.host.errors.append(LinkRefused("403", status=403, progressed=True))
     env.host.errors.extend(LinkRefused("403", status=403) for _ in range(5))
@@ -168,8 +166,8 @@ async def test_try_that_brought_a_part_is_none_of_the_six(env: DownloadingEnv):
 @pytest.mark.parametrize(
     "error", [DownloadInterrupted("cut"), DownloadInterrupted("503", retry_after=36_000), TimeoutError()]
 )
-async def test_trouble_is_tried_for_two_hours_and_not_longer(env: DownloadingEnv, error: Exception):
-    """Then the result goes out with the link, which lives on."""
+async def test_host_trouble_is_retried_for_two_hours(env: DownloadingEnv, error: Exception):
+    """Then the result is posted with the link, which is still valid."""
     began = env.clock()
     env.host.errors.extend(error for _ in range(500))
 
@@ -181,8 +179,9 @@ async def test_trouble_is_tried_for_two_hours_and_not_longer(env: DownloadingEnv
     assert 20 <= count <= 60
 
 
-async def test_trouble_ends_with_the_link(env: DownloadingEnv, store: Store, clock: FakeClock):
-    """A download that cannot succeed is not tried any longer."""
+async def test_host_trouble_is_not_retried_after_the_links_end(
+    env: DownloadingEnv, store: Store, clock: FakeClock
+):
     due = await env.due()
     await store.tasks.replace_link(due.task.id, URL, clock() + 20 * MINUTE)
     clock.advance(HOUR)
@@ -195,8 +194,8 @@ async def test_trouble_ends_with_the_link(env: DownloadingEnv, store: Store, clo
     assert count == 1
 
 
-async def test_link_that_should_have_ended_is_tried_once(env: DownloadingEnv, store: Store, clock: FakeClock):
-    """Its end is an estimate."""
+async def test_link_past_its_end_is_tried_once(env: DownloadingEnv, store: Store, clock: FakeClock):
+    """The end is an estimate."""
     due = await env.due()
     await store.tasks.replace_link(due.task.id, URL, clock() - HOUR)
     clock.advance(HOUR)
@@ -205,8 +204,8 @@ async def test_link_that_should_have_ended_is_tried_once(env: DownloadingEnv, st
     assert env.host.timeouts == [60]
 
 
-async def test_try_is_bounded_by_the_two_hours(env: DownloadingEnv):
-    """A host that sends slowly does not hold the result for ever."""
+async def test_try_is_limited_by_the_two_hours(env: DownloadingEnv):
+    """A slow host does not delay the result further."""
     await env.download()
 
     assert env.host.timeouts == [2 * HOUR / SECOND]
@@ -222,7 +221,7 @@ async def test_unusable_link_is_final_at_once(env: DownloadingEnv):
     assert found.problem.code is ProblemCode.LINK_FORBIDDEN
 
 
-async def test_full_disk_is_the_loops_trouble(env: DownloadingEnv):
+async def test_full_disk_is_left_to_the_loop(env: DownloadingEnv):
     """It says nothing about the link."""
     env.host.errors.append(StorageUnavailable("disk full"))
 
@@ -231,7 +230,7 @@ async def test_full_disk_is_the_loops_trouble(env: DownloadingEnv):
 
 
 async def test_channels_that_wait_for_one_video_share_one_download(env: DownloadingEnv):
-    """And one failure: none of them tries again at once."""
+    """They also share its failure, so that none of them retries at once."""
     env.host.held = asyncio.Event()
     env.host.errors.append(DownloadInterrupted("cut"))
     waiting = [asyncio.create_task(env.videos.download(TASK, URL, person, 60)) for person in range(12)]
@@ -245,7 +244,7 @@ async def test_channels_that_wait_for_one_video_share_one_download(env: Download
 
 
 async def test_last_channel_that_leaves_ends_the_download(env: DownloadingEnv):
-    """One that gives up does not end it for the others."""
+    """Any earlier one that gives up does not end it for the others."""
     env.host.held = asyncio.Event()
     first, second = (asyncio.create_task(env.videos.download(TASK, URL, person, 60)) for person in range(2))
     await eventually(lambda: env.host.urls)

@@ -1,12 +1,12 @@
-"""A fresh link to a finished video: asked for no sooner than the interval, and only the link changes."""
+"""A fresh link to a finished video: polled at most once an interval, and only the link changes."""
 
 import asyncio
 
 import pytest
 
+from bot.core.answers import Answer, AnswerKind
 from bot.core.clock import DAY, HOUR, SECOND
 from bot.core.tasks import TaskState, TrackedTask
-from bot.core.verdicts import Answer, AnswerKind
 from bot.storage.store import Store
 from bot.work.fresh_links import LinkState
 from tests.conftest import INTERVAL
@@ -18,18 +18,18 @@ FRESH = "https://cdn.example/v/2.mp4"
 
 
 async def completed(store: Store, clock: FakeClock) -> TrackedTask:
-    """A completed task whose last poll is an interval ago."""
+    """A completed task that was last polled an interval ago."""
     await track_ended(store, clock)
     clock.advance(INTERVAL)
     return (await look_up(store)).task
 
 
 async def test_fresh_link_replaces_the_old_one_and_nothing_else(store: Store, clock: FakeClock):
-    """State, reason and the time of the end stay."""
+    """State, reason and end time stay."""
     task = await completed(store, clock)
     api = ScriptedApi(Answer(AnswerKind.COMPLETED, "completed", video_url=FRESH))
 
-    link = await scripted_fresh_links(store, clock, api).ask(task)
+    link = await scripted_fresh_links(store, clock, api).poll(task)
 
     assert link.state is LinkState.FRESH
     stored = (await look_up(store)).task
@@ -38,12 +38,12 @@ async def test_fresh_link_replaces_the_old_one_and_nothing_else(store: Store, cl
     assert (stored.state, stored.finished_at) == (TaskState.COMPLETED, task.finished_at)
 
 
-async def test_same_link_again_is_said(store: Store, clock: FakeClock):
-    """There is no other one to try."""
+async def test_same_link_again_is_reported(store: Store, clock: FakeClock):
+    """The caller then has no other link to try."""
     task = await completed(store, clock)
     api = ScriptedApi(Answer(AnswerKind.COMPLETED, "completed", video_url=URL))
 
-    assert (await scripted_fresh_links(store, clock, api).ask(task)).state is LinkState.SAME
+    assert (await scripted_fresh_links(store, clock, api).poll(task)).state is LinkState.SAME
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ async def test_same_link_again_is_said(store: Store, clock: FakeClock):
     ],
 )
 async def test_other_answers_change_nothing(store: Store, clock: FakeClock, answer: Answer):
-    """A completed task stays completed, whatever the API says about it later."""
+    """A completed task stays completed."""
     task = await completed(store, clock)
 
-    link = await scripted_fresh_links(store, clock, ScriptedApi(answer)).ask(task)
+    link = await scripted_fresh_links(store, clock, ScriptedApi(answer)).poll(task)
 
     assert link.state is LinkState.NO_ANSWER
     stored = (await look_up(store)).task
@@ -71,59 +71,59 @@ async def test_api_is_not_polled_before_the_interval_is_over(store: Store, clock
     task = await completed(store, clock)
     api = ScriptedApi(Answer(AnswerKind.COMPLETED, "completed", video_url=URL))
     links = scripted_fresh_links(store, clock, api)
-    await links.ask(task)
+    await links.poll(task)
     clock.advance(INTERVAL - SECOND)
 
-    link = await links.ask((await look_up(store)).task)
+    link = await links.poll((await look_up(store)).task)
 
-    assert (link.state, link.ask_again_at) == (LinkState.TOO_EARLY, clock() + SECOND)
+    assert (link.state, link.poll_again_at) == (LinkState.TOO_EARLY, clock() + SECOND)
     assert api.polled == [TASK]
 
 
-async def test_link_that_another_channel_was_given_is_used(store: Store, clock: FakeClock):
+async def test_link_that_another_channel_got_is_used(store: Store, clock: FakeClock):
     """Without another poll."""
     task = await completed(store, clock)
     api = ScriptedApi(Answer(AnswerKind.COMPLETED, "completed", video_url=FRESH))
     links = scripted_fresh_links(store, clock, api)
-    await links.ask(task)
+    await links.poll(task)
 
-    link = await links.ask(task)
+    link = await links.poll(task)
 
     assert (link.state, link.task.video_url) == (LinkState.FRESH, FRESH)
     assert api.polled == [TASK]
 
 
-async def test_poll_by_a_clock_that_was_ahead_keeps_nobody_waiting(store: Store, clock: FakeClock):
-    """It was set right since: by it the last poll is in the future."""
+async def test_last_poll_in_the_future_does_not_delay_the_next(store: Store, clock: FakeClock):
+    """The clock was ahead and has been corrected."""
     task = await completed(store, clock)
     api = ScriptedApi(Answer(AnswerKind.COMPLETED, "completed", video_url=FRESH))
     clock.advance(-8 * HOUR)
 
-    link = await scripted_fresh_links(store, clock, api).ask(task)
+    link = await scripted_fresh_links(store, clock, api).poll(task)
 
     assert (link.state, api.polled) == (LinkState.FRESH, [TASK])
 
 
-async def test_channels_that_ask_at_once_are_one_poll(store: Store, clock: FakeClock):
-    """The others look again when the interval is over, and find the link that it brought."""
+async def test_channels_that_ask_at_once_share_one_poll(store: Store, clock: FakeClock):
+    """The others try again after the interval, and find the link that this poll returned."""
     task = await completed(store, clock)
     api = ScriptedApi(Answer(AnswerKind.COMPLETED, "completed", video_url=FRESH))
     links = scripted_fresh_links(store, clock, api)
 
-    answers = await asyncio.gather(*(links.ask(task) for _ in range(5)))
+    answers = await asyncio.gather(*(links.poll(task) for _ in range(5)))
 
     assert api.polled == [TASK]
     assert {answer.state for answer in answers} <= {LinkState.FRESH, LinkState.TOO_EARLY}
-    assert (await links.ask(task)).task.video_url == FRESH
+    assert (await links.poll(task)).task.video_url == FRESH
 
 
-async def test_task_that_was_erased_meanwhile_is_not_asked_about(store: Store, clock: FakeClock):
-    """Whoever asked had themselves forgotten during the download."""
+async def test_erased_task_is_not_polled_for_a_link(store: Store, clock: FakeClock):
+    """Its only user was forgotten during the download."""
     task = await completed(store, clock)
     clock.advance(HOUR)
     await store.people.erase(OWNER, clock())
     api = ScriptedApi()
 
-    link = await scripted_fresh_links(store, clock, api).ask(task)
+    link = await scripted_fresh_links(store, clock, api).poll(task)
 
     assert (link.state, api.polled) == (LinkState.NO_ANSWER, [])

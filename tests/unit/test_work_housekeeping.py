@@ -1,4 +1,4 @@
-"""Housekeeping: what is no longer needed is removed, and a failed round does not stop it."""
+"""Housekeeping removes what is no longer needed, and a failed round does not stop it."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from tests.timing import FakeClock, eventually
 
 
 class HousekeepingEnv:
-    """Store and video cache in one, with an error for each round that a test wants to fail."""
+    """Store and video cache in one, with an error for each round that a test lets fail."""
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
@@ -56,7 +56,7 @@ def chores(env: HousekeepingEnv, clock: FakeClock) -> Sequence[Chore]:
 
 
 async def one_round(chores: Sequence[Chore], env: HousekeepingEnv) -> None:
-    """At least one: the last chore of a round looks at the undeliverable results."""
+    """Runs at least one round: its last chore rechecks the undeliverable results."""
     stop = asyncio.Event()
     running = asyncio.create_task(run_chores(chores, 0.01, stop))
     await eventually(lambda: env.rechecked)
@@ -64,7 +64,7 @@ async def one_round(chores: Sequence[Chore], env: HousekeepingEnv) -> None:
     await running
 
 
-async def test_round_purges_servers_after_a_month_and_keeps_what_is_owed(
+async def test_round_purges_servers_after_a_month_and_keeps_needed_videos(
     chores: Sequence[Chore], env: HousekeepingEnv, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.INFO)
@@ -77,10 +77,9 @@ async def test_round_purges_servers_after_a_month_and_keeps_what_is_owed(
 
 
 @pytest.mark.parametrize("error", [StorageUnavailable("locked"), KeyError("bug")], ids=["try later", "bug"])
-async def test_round_that_fails_is_followed_by_the_next(
+async def test_chore_that_fails_stops_neither_its_round_nor_the_next(
     chores: Sequence[Chore], env: HousekeepingEnv, error: Exception
 ):
-    """And by its other chores."""
     env.errors.append(error)
     stop = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""The durable loop over a scripted queue: it wakes, it sleeps, and only `stop` ends it."""
+"""The durable loop over a scripted queue: when it wakes, when it sleeps, and that only `stop` ends it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -16,11 +16,11 @@ Handler = Callable[[str], Awaitable[None]]
 
 
 async def at_once(work: str) -> None:
-    """The usual handler: done."""
+    """The usual handler: does nothing."""
 
 
 class ScriptedQueue:
-    """A queue and its handler in one: gives the work that a test puts into it, and records what is done."""
+    """A queue and its handler in one: a test adds the work, and the calls are recorded."""
 
     name = "scripted"
 
@@ -106,7 +106,7 @@ def make_loop(
 
 @asynccontextmanager
 async def running(loop: DurableLoop[str]) -> AsyncIterator[asyncio.Event]:
-    """The loop in a job of its own; stopped and awaited at the end."""
+    """Runs the loop in a job; stopped and awaited at the end."""
     stop = asyncio.Event()
     job = asyncio.create_task(loop.run(stop))
     try:
@@ -134,8 +134,7 @@ class HoldingHandler:
             raise
 
 
-async def test_loop_handles_all_that_is_there_and_ends_on_stop():
-    """The plain case."""
+async def test_loop_handles_all_work_and_ends_on_stop():
     queue = ScriptedQueue("a", "b", "c")
     async with running(make_loop(queue)):
         await eventually(lambda: len(queue.handled) == 3)
@@ -143,8 +142,8 @@ async def test_loop_handles_all_that_is_there_and_ends_on_stop():
     assert sorted(queue.handled) == ["a", "b", "c"]
 
 
-async def test_sleeping_loop_wakes_when_there_is_new_work():
-    """It would sleep for 30 s; tracking wakes it."""
+async def test_sleeping_loop_is_woken_for_new_work():
+    """Without `wake` it would sleep for 30 s."""
     queue = ScriptedQueue()
     loop = make_loop(queue)
     async with running(loop):
@@ -168,8 +167,8 @@ async def test_sleeping_loop_wakes_when_the_next_work_is_due():
     assert queue.handled == ["due"]
 
 
-async def test_loop_with_something_due_but_nothing_to_claim_does_not_spin():
-    """Its channel may be busy: once a second is enough."""
+async def test_loop_with_due_work_that_cannot_be_claimed_waits_a_second():
+    """For example because the channel is busy."""
     queue = ScriptedQueue()
     queue.due = FakeClock().now
     with loop_time_by_hand():
@@ -179,7 +178,7 @@ async def test_loop_with_something_due_but_nothing_to_claim_does_not_spin():
 
 
 async def test_work_that_becomes_due_during_a_claim_is_claimed_at_once():
-    """Nothing holds it, so it does not wait for a second."""
+    """Without the wait of a second."""
     queue, clock = ScriptedQueue(), FakeClock()
     queue.due = clock.now + 1
     queue.while_claiming = lambda: clock.advance(2)
@@ -192,7 +191,7 @@ async def test_work_that_becomes_due_during_a_claim_is_claimed_at_once():
 
 
 async def test_stopped_loop_claims_no_more():
-    """What is left is for the next process."""
+    """The next process handles the rest."""
     queue = ScriptedQueue()
     loop = make_loop(queue)
     async with running(loop) as stop:
@@ -203,8 +202,8 @@ async def test_stopped_loop_claims_no_more():
     assert queue.works == ["late"]
 
 
-async def test_bad_work_is_quarantined_and_the_others_go_on(caplog: pytest.LogCaptureFixture):
-    """One bad item never ends the loop; the operator sees the traceback."""
+async def test_work_that_raises_is_quarantined_and_the_loop_goes_on(caplog: pytest.LogCaptureFixture):
+    """The traceback is logged."""
 
     async def handler(work: str) -> None:
         if work == "bad":
@@ -223,8 +222,8 @@ async def test_bad_work_is_quarantined_and_the_others_go_on(caplog: pytest.LogCa
     assert "LookupError" in caplog.text
 
 
-async def test_bad_work_that_cannot_be_quarantined_does_not_end_the_loop():
-    """It is due again when the lease ends."""
+async def test_work_that_cannot_be_quarantined_does_not_end_the_loop():
+    """It is due again when its lease ends."""
 
     async def handler(work: str) -> None:
         if work == "bad":
@@ -238,8 +237,8 @@ async def test_bad_work_that_cannot_be_quarantined_does_not_end_the_loop():
     assert queue.handled == ["good"]
 
 
-async def test_work_that_must_wait_is_left_to_its_lease():
-    """No bug of ours: nothing to quarantine."""
+async def test_work_that_raises_try_later_is_left_to_its_lease():
+    """It is no bug, so nothing is quarantined."""
 
     async def handler(work: str) -> None:
         raise DownloadInterrupted("502")
@@ -254,20 +253,20 @@ async def test_work_that_must_wait_is_left_to_its_lease():
 @pytest.mark.parametrize(
     "error", [StorageUnavailable("locked"), LookupError("a bug")], ids=["try later", "bug"]
 )
-async def test_failing_claim_is_tried_again_by_itself(error: Exception, caplog: pytest.LogCaptureFixture):
-    """After a second or so; a bug is logged with its traceback."""
+async def test_failing_claim_is_tried_again(error: Exception, caplog: pytest.LogCaptureFixture):
+    """After about a second; a bug is logged with its traceback."""
     queue = ScriptedQueue("a")
     queue.claim_errors = [error]
     async with running(make_loop(queue)):
         await eventually(lambda: queue.handled)
 
     assert queue.handled == ["a"]
-    (record,) = [r for r in caplog.records if "could not look for work" in r.message]
+    (record,) = [r for r in caplog.records if "could not claim work" in r.message]
     assert bool(record.exc_info) is isinstance(error, LookupError)
 
 
 async def test_failing_query_of_the_next_due_time_is_tried_again():
-    """The database went away between two queries."""
+    """The database fails between two queries."""
     queue = ScriptedQueue()
     queue.due_errors = [StorageUnavailable("locked")]
     async with running(make_loop(queue)):
@@ -279,7 +278,7 @@ async def test_failing_query_of_the_next_due_time_is_tried_again():
 
 
 async def test_loop_never_runs_more_jobs_than_it_has_slots():
-    """And claims no more."""
+    """It claims no more either."""
     held = HoldingHandler()
     queue = ScriptedQueue(*map(str, range(10)), handler=held)
     async with running(make_loop(queue, slots=3)):
@@ -292,7 +291,6 @@ async def test_loop_never_runs_more_jobs_than_it_has_slots():
 
 
 async def test_full_loop_claims_more_as_soon_as_a_job_ends():
-    """It sleeps on nothing but the end of a job."""
     first = HoldingHandler()
 
     async def handler(work: str) -> None:
@@ -310,7 +308,7 @@ async def test_full_loop_claims_more_as_soon_as_a_job_ends():
 
 
 async def test_stop_lets_running_jobs_finish():
-    """What is being posted is posted."""
+    """For example a result that is being posted."""
     held = HoldingHandler()
     queue = ScriptedQueue("a", handler=held)
     async with running(make_loop(queue)) as stop:
@@ -326,7 +324,7 @@ async def test_stop_lets_running_jobs_finish():
 async def test_job_that_outlasts_the_shutdown_timeout_is_cancelled_only_if_it_may(
     may_cancel: bool, cancelled: list[str]
 ):
-    """A call to Discord is never cancelled: it would freeze every later one."""
+    """A call to Discord is never cancelled: it would block every later one."""
     held = HoldingHandler()
     queue = ScriptedQueue("a", handler=held)
     async with running(make_loop(queue, shutdown_timeout=0.02, may_cancel=may_cancel)) as stop:
@@ -339,7 +337,7 @@ async def test_job_that_outlasts_the_shutdown_timeout_is_cancelled_only_if_it_ma
 
 
 async def test_refused_token_in_a_job_ends_the_loop():
-    """No later job can work: the process leaves with its exit code."""
+    """No later job can succeed; the process ends with its exit code."""
 
     async def handler(work: str) -> None:
         raise TokenRefused("Discord refused the token")
@@ -353,7 +351,7 @@ async def test_refused_token_in_a_job_ends_the_loop():
 
 
 async def test_lease_of_a_long_job_is_renewed_and_that_of_a_short_one_is_not():
-    """Only what was seen on two rounds takes long."""
+    """A job is long if two rounds of renewal see it."""
     held = HoldingHandler()
 
     async def handler(work: str) -> None:
@@ -373,7 +371,7 @@ async def test_lease_of_a_long_job_is_renewed_and_that_of_a_short_one_is_not():
     "error", [StorageUnavailable("locked"), LookupError("a bug")], ids=["try later", "bug"]
 )
 async def test_failing_renewal_is_tried_again(error: Exception):
-    """A renewal that died quietly would let two processes do the same work."""
+    """If renewal stopped, two processes would do the same work."""
     held = HoldingHandler()
     queue = ScriptedQueue("long", handler=held)
     queue.renew_errors = [error]
@@ -384,8 +382,8 @@ async def test_failing_renewal_is_tried_again(error: Exception):
     assert queue.renewed[:2] == [{1}, {1}]
 
 
-async def test_work_that_a_wrong_clock_planned_is_done_now(caplog: pytest.LogCaptureFixture):
-    """At the start and all the time: the loop looks for it, and does not sleep over it."""
+async def test_work_that_a_wrong_clock_planned_is_pulled_back(caplog: pytest.LogCaptureFixture):
+    """At the start and regularly, so that the loop does not sleep until then."""
     queue = ScriptedQueue()
     queue.planned_too_far = ["old"]
     async with running(make_loop(queue, renew_interval=0.01)):
@@ -400,8 +398,8 @@ async def test_work_that_a_wrong_clock_planned_is_done_now(caplog: pytest.LogCap
 @pytest.mark.parametrize(
     "error", [StorageUnavailable("locked"), LookupError("a bug")], ids=["try later", "bug"]
 )
-async def test_failing_look_for_wrongly_planned_work_is_tried_again(error: Exception):
-    """Leases are renewed beside it, whatever happens."""
+async def test_failing_pull_back_is_tried_again(error: Exception):
+    """Leases are renewed nevertheless."""
     held = HoldingHandler()
     queue = ScriptedQueue("long", handler=held)
     queue.pull_back_errors = [error]

@@ -1,4 +1,4 @@
-"""The poller with a scripted API, over the real store."""
+"""The poller with a scripted API and the real store."""
 
 import asyncio
 import itertools
@@ -6,17 +6,18 @@ import logging
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
+from bot.core.answers import Answer, AnswerKind
 from bot.core.api_pause import API_PAUSE_KEY, PauseReason, PauseState
 from bot.core.clock import HOUR, MINUTE, SECOND
 from bot.core.errors import StorageUnavailable
 from bot.core.problems import Problem, ProblemCode
 from bot.core.rate_limit import RateLimit, RateLimiter
 from bot.core.tasks import DeliveryState, Doubt, TaskState, TrackedTask
-from bot.core.verdicts import Answer, AnswerKind, PollOutcome, PollRules
+from bot.core.verdicts import PollOutcome, PollRules
 from bot.metrics import Metrics
 from bot.storage.engine import Database
 from bot.storage.store import LEASE_TIME, Store
@@ -61,9 +62,9 @@ def throttled(retry_after: float | None = None) -> Answer:
 
 
 class ScriptedApi:
-    """Answers what a test put on its list, then what it says about that id, then `usual`.
+    """Answers from a test's list, then with its answer about that id, then with `usual`.
 
-    Records when each task was polled. An exception is a bug of ours: the client never raises.
+    Records when each task was polled. An exception stands for a bug of ours: the client never raises.
     """
 
     def __init__(self, clock: FakeClock) -> None:
@@ -86,7 +87,7 @@ class ScriptedApi:
 
 
 class CountingQueue(TaskQueue):
-    """The real queue, counting its recording transactions."""
+    """The real queue, which also counts the transactions that record."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, lease_time=LEASE_TIME, interval=INTERVAL)
@@ -99,7 +100,7 @@ class CountingQueue(TaskQueue):
 
 @dataclass
 class PollerEnv:
-    """A poller with everything around it."""
+    """A poller and all its dependencies."""
 
     store: Store
     clock: FakeClock
@@ -136,13 +137,13 @@ class PollerEnv:
         self.cards += 1
 
     async def poll(self, slots: int = 1000) -> int:
-        """One round: poll all that is due; returns how many."""
+        """One round: poll all due tasks; returns how many."""
         claim = await self.poller.claim(slots, self.clock())
         await asyncio.gather(*(self.poller.handle(claim.lease, task) for task in claim.work))
         return len(claim.work)
 
     async def run_for(self, span: int) -> None:
-        """Poll what is due, as the loop does, until `span` milliseconds have passed."""
+        """Poll due tasks, as the loop does, until `span` milliseconds have passed."""
         end = self.clock() + span
         while self.clock() < end:
             polled = await self.poll()
@@ -160,11 +161,36 @@ def env(store: Store, clock: FakeClock) -> PollerEnv:
 
 
 async def test_new_task_is_polled_at_once(env: PollerEnv):
-    """The video may be there already."""
+    """Its video may already exist."""
     await track(env.store, env.clock)
     await env.poll()
 
     assert env.api.polls == {TASK: [env.clock()]}
+
+
+async def test_end_of_a_task_is_stored_with_how_long_the_api_took(env: PollerEnv):
+    """The model and the creation come with an early answer, and the last one need not repeat them."""
+    await track(env.store, env.clock)
+    env.api.answers += [replace(QUEUED, model="veo3.1", created=env.clock() - MINUTE), QUEUED, COMPLETED]
+    await env.run_for(3 * INTERVAL)
+
+    task = await env.task()
+    assert (task.state, task.model, task.created) == ("completed", "veo3.1", task.registered_at - MINUTE)
+    assert task.took == MINUTE + 2 * INTERVAL
+
+
+async def test_end_that_came_while_the_bot_was_stopped_is_stored_without_how_long_it_took(env: PollerEnv):
+    """The claim writes the time of the poll before the API is polled; what counts is the last answer."""
+    await track(env.store, env.clock)
+    env.api.answers += [replace(QUEUED, created=env.clock() - MINUTE), COMPLETED]
+    await env.poll()
+    env.clock.advance(INTERVAL)
+    await env.poller.claim(1, env.clock())  # stopped before the answer came
+    env.clock.advance(2 * INTERVAL)
+    await env.poll()
+
+    task = await env.task()
+    assert (task.state, task.took) == ("completed", None)
 
 
 @pytest.mark.parametrize(
@@ -175,8 +201,10 @@ async def test_new_task_is_polled_at_once(env: PollerEnv):
         (QUEUED, "waiting", "open"),
     ],
 )
-async def test_answer_is_recorded_and_announced(env: PollerEnv, answer: Answer, state: str, due: str):
-    """Committed when the handling ends; then the deliverer and the card updater are woken."""
+async def test_answer_is_recorded_and_wakes_the_other_loops(
+    env: PollerEnv, answer: Answer, state: str, due: str
+):
+    """Recorded first; then the deliverer and the card updater are woken."""
     await track(env.store, env.clock)
     env.api.answers.append(answer)
     await env.poll()
@@ -186,8 +214,7 @@ async def test_answer_is_recorded_and_announced(env: PollerEnv, answer: Answer, 
     assert env.changes == 1
 
 
-async def test_same_status_again_is_no_change(env: PollerEnv):
-    """No card to edit."""
+async def test_same_status_again_edits_no_card(env: PollerEnv):
     await track(env.store, env.clock)
     for _ in range(3):
         await env.poll()
@@ -197,8 +224,8 @@ async def test_same_status_again_is_no_change(env: PollerEnv):
     assert len(env.api.polls[TASK]) == 3
 
 
-async def test_silence_plans_a_later_poll_and_is_no_change(env: PollerEnv):
-    """It concerns this one task."""
+async def test_silence_delays_the_next_poll_and_edits_no_card(env: PollerEnv):
+    """It concerns only this task."""
     await track(env.store, env.clock)
     env.api.answers.append(SILENCE)
     await env.poll()
@@ -211,7 +238,7 @@ async def test_silence_plans_a_later_poll_and_is_no_change(env: PollerEnv):
 
 
 async def test_unknown_id_is_lost_after_six_intervals(env: PollerEnv):
-    """The card says so at once; an id may be new to the API for a minute or two."""
+    """The card shows it at once; the API may not know a new id for a minute or two."""
     await track(env.store, env.clock)
     env.api.usual = lambda: UNKNOWN
     await env.poll()
@@ -226,8 +253,8 @@ async def test_unknown_id_is_lost_after_six_intervals(env: PollerEnv):
 
 
 @pytest.mark.parametrize("trouble", [ERROR, NOT_FOUND, SILENCE, REFUSED, throttled()], ids=lambda a: a.kind)
-async def test_trouble_of_the_api_costs_no_task_its_result(env: PollerEnv, trouble: Answer):
-    """Two hours of it, for an id that was answered before and for a new one; then both are completed."""
+async def test_api_trouble_loses_no_task(env: PollerEnv, trouble: Answer):
+    """Two hours of it, for an id that was answered before and for a new one; then both complete."""
     await track(env.store, env.clock, "known")
     await env.poll()
     await track(env.store, env.clock, "new")
@@ -239,13 +266,13 @@ async def test_trouble_of_the_api_costs_no_task_its_result(env: PollerEnv, troub
     assert {(await env.task(i)).state for i in ("known", "new")} == {TaskState.COMPLETED}
 
 
-# -- one id, or the API -------------------------------------------------------------------------------
+# -- trouble with one id, or with the API -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["tracked first", "tracked last"])
 @pytest.mark.parametrize("refusal", [FORBIDDEN, REFUSED], ids=["403", "401 with words about the key"])
-async def test_ids_that_the_api_forbids_slow_no_other_id(env: PollerEnv, refusal: Answer, first: bool):
-    """Twenty of one person, and one of another: that one is polled every interval."""
+async def test_forbidden_ids_do_not_slow_down_other_ids(env: PollerEnv, refusal: Answer, first: bool):
+    """Twenty of one user; the id of another user is polled every interval."""
     if first:
         await track(env.store, env.clock, "good", channel=OTHER_CHANNEL, by=STRANGER)
     await track(env.store, env.clock, *(f"bad{n}" for n in range(20)), by=OWNER)
@@ -261,7 +288,7 @@ async def test_ids_that_the_api_forbids_slow_no_other_id(env: PollerEnv, refusal
 
 
 async def test_forbidden_id_is_lost_with_the_words_of_the_api(env: PollerEnv):
-    """After 60 intervals; its card says so after ten, and the others go on."""
+    """After 60 intervals. The card shows it after ten, and the others go on."""
     await track(env.store, env.clock, "bad", "good")
     env.api.about["good"] = QUEUED
     env.api.usual = lambda: FORBIDDEN
@@ -276,8 +303,7 @@ async def test_forbidden_id_is_lost_with_the_words_of_the_api(env: PollerEnv):
     assert (await env.task("good")).state is TaskState.WAITING
 
 
-async def test_id_that_is_answered_after_all_is_under_no_suspicion(env: PollerEnv):
-    """The API forbade it for a while: what was said against it is over."""
+async def test_answer_clears_the_doubt_about_a_forbidden_id(env: PollerEnv):
     await track(env.store, env.clock, "bad", "good")
     env.api.about["bad"] = FORBIDDEN
     await env.run_for(12 * MINUTE)
@@ -289,7 +315,7 @@ async def test_id_that_is_answered_after_all_is_under_no_suspicion(env: PollerEn
 
 
 async def test_known_ids_that_are_all_unknown_at_once_are_not_lost(env: PollerEnv):
-    """The API lost its memory, or another server answers: three hours later it has them again."""
+    """The API lost its data, or another server answers; three hours later it knows them again."""
     await track(env.store, env.clock, "t1", "t2", "t3")
     await env.poll()
     env.api.usual = lambda: UNKNOWN
@@ -303,7 +329,7 @@ async def test_known_ids_that_are_all_unknown_at_once_are_not_lost(env: PollerEn
 
 
 async def test_known_id_that_is_unknown_while_another_is_answered_is_lost(env: PollerEnv):
-    """After 60 intervals: the API forgot this one."""
+    """After 60 intervals."""
     await track(env.store, env.clock, "gone", "good")
     await env.poll()
     env.api.about["gone"] = UNKNOWN
@@ -315,10 +341,10 @@ async def test_known_id_that_is_unknown_while_another_is_answered_is_lost(env: P
     assert (lost.state, lost.cause) == (TaskState.LOST, Problem(ProblemCode.FORGOTTEN_ID).to_text())
 
 
-async def test_bare_404_for_every_id_tells_of_the_address_and_ends_no_task(
+async def test_bare_404_for_every_id_warns_about_the_address_and_ends_no_task(
     env: PollerEnv, caplog: pytest.LogCaptureFixture
 ):
-    """A web server without such a path knows no tasks; the operator reads it at once, and after an hour."""
+    """The operator is warned at once and after an hour that the address may be wrong."""
     await track(env.store, env.clock, "t1", "t2")
     env.api.usual = lambda: NOT_FOUND
     await env.poll()
@@ -335,8 +361,10 @@ async def test_bare_404_for_every_id_tells_of_the_address_and_ends_no_task(
     ]
 
 
-async def test_bare_404_about_one_id_is_about_that_id(env: PollerEnv, caplog: pytest.LogCaptureFixture):
-    """Another one is answered, so the address is right: lost within minutes, without an alarm each time."""
+async def test_bare_404_about_one_id_loses_that_id_without_a_warning(
+    env: PollerEnv, caplog: pytest.LogCaptureFixture
+):
+    """Another id is answered, so the address is right."""
     await track(env.store, env.clock, "typo", "good")
     env.api.about["typo"] = NOT_FOUND
     await env.run_for(10 * MINUTE)
@@ -350,13 +378,13 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-# -- what the operator reads ----------------------------------------------------------------------------
+# -- log lines for the operator -------------------------------------------------------------------------
 
 
-async def test_same_unreadable_reply_for_an_hour_is_told_once(
+async def test_same_unreadable_reply_for_an_hour_is_logged_twice(
     env: PollerEnv, caplog: pytest.LogCaptureFixture
 ):
-    """One line when it begins, one at ERROR after an hour, though each reply has a number of its own."""
+    """One warning when it begins, one ERROR after an hour, although each reply holds another number."""
     numbers = itertools.count()
     await track(env.store, env.clock, "t1", "t2")
     env.api.usual = lambda: Answer(AnswerKind.ERROR, where=f"HTTP 200: trace {next(numbers):08x} <odd>")
@@ -369,10 +397,10 @@ async def test_same_unreadable_reply_for_an_hour_is_told_once(
     assert "<odd>" in error.message
 
 
-async def test_hour_of_unreadable_replies_begins_anew_after_an_answer(
+async def test_hour_of_unreadable_replies_starts_again_after_an_answer(
     env: PollerEnv, caplog: pytest.LogCaptureFixture
 ):
-    """A short trouble now and then is no long one."""
+    """Repeated short trouble is not long trouble."""
     await track(env.store, env.clock)
     for _ in range(3):
         env.api.usual = lambda: ERROR
@@ -384,7 +412,7 @@ async def test_hour_of_unreadable_replies_begins_anew_after_an_answer(
 
 
 async def pause_of(env: PollerEnv) -> PauseReason | None:
-    """Why all polls wait, as it is stored."""
+    """The stored reason of the API pause."""
     stored = await env.store.key_values.get(API_PAUSE_KEY)
     return None if stored is None else PauseState.from_text(stored).reason
 
@@ -406,7 +434,7 @@ async def pause_of(env: PollerEnv) -> PauseReason | None:
 async def test_trouble_of_two_ids_pauses_all_polls(
     env: PollerEnv, answer: Answer, length: int, reason: PauseReason
 ):
-    """None was accepted between: it concerns every task. Nothing pauses longer than ten minutes."""
+    """No poll was accepted between them, so it concerns every task. At most ten minutes."""
     await track(env.store, env.clock, "t1", "t2", "t3")
     env.api.answers.extend([answer, answer])
     await env.poll(slots=1)
@@ -422,8 +450,8 @@ async def test_trouble_of_two_ids_pauses_all_polls(
 
 
 @pytest.mark.parametrize("answer", [REFUSED, throttled(90)], ids=lambda answer: answer.kind)
-async def test_trouble_of_two_ids_with_one_accepted_between_pauses_nothing(env: PollerEnv, answer: Answer):
-    """The key is right, and the API has time for us."""
+async def test_trouble_of_two_ids_with_one_accepted_between_does_not_pause(env: PollerEnv, answer: Answer):
+    """The key is right, and the API has capacity."""
     await track(env.store, env.clock, "t1", "t2", "t3", "t4")
     env.api.answers.extend([answer, QUEUED, answer])
     for _ in range(3):
@@ -434,7 +462,7 @@ async def test_trouble_of_two_ids_with_one_accepted_between_pauses_nothing(env: 
 
 
 async def test_refused_key_for_the_only_id_pauses(env: PollerEnv):
-    """There is no other to compare with."""
+    """There is no other id to compare with."""
     await track(env.store, env.clock)
     env.api.answers.append(REFUSED)
     await env.poll()
@@ -455,7 +483,7 @@ async def test_429_about_one_id_delays_that_id_alone(env: PollerEnv):
 
 
 async def test_probe_is_about_the_id_that_was_answered_last(env: PollerEnv):
-    """Its id is beyond doubt, so that a refusal speaks of the key."""
+    """Its id is known to be good, so a refusal must concern the key."""
     await track(env.store, env.clock, "t1", "t2", "t3", "t4")
     env.api.about = dict.fromkeys(("t1", "t2", "t4"), FORBIDDEN) | {"t3": QUEUED}
     await env.poll()
@@ -472,7 +500,7 @@ async def test_probe_is_about_the_id_that_was_answered_last(env: PollerEnv):
 
 
 async def test_probe_of_an_old_task_does_not_wait_for_its_long_interval(env: PollerEnv):
-    """It is polled every five minutes by now; two refused ids of others must not slow everybody meanwhile."""
+    """It is polled every five minutes, and the pause must not last that long."""
     await track(env.store, env.clock, "old")
     env.api.about["old"] = QUEUED
     await env.run_for(3 * HOUR)
@@ -488,7 +516,7 @@ async def test_probe_of_an_old_task_does_not_wait_for_its_long_interval(env: Pol
 
 
 async def test_probe_is_none_of_the_refused_ids_while_there_is_another(env: PollerEnv):
-    """After a restart no id is known to be good: one that was not refused before is tried first."""
+    """After a restart no id is known to be good, so one without a refusal is polled first."""
     await track(env.store, env.clock, "bad", "good")
     env.api.about = {"bad": REFUSED, "good": QUEUED}
     await env.run_for(5 * MINUTE)
@@ -503,7 +531,7 @@ async def test_probe_is_none_of_the_refused_ids_while_there_is_another(env: Poll
 
 
 async def test_pause_doubles_to_five_minutes_and_not_beyond(env: PollerEnv):
-    """One poll at a time for as long as the key is refused; no task is lost by it."""
+    """One poll at a time while the key is refused; no task is lost."""
     await track(env.store, env.clock, "t1", "t2", "t3")
     env.api.usual = lambda: REFUSED
     start = env.clock()
@@ -519,7 +547,7 @@ async def test_pause_doubles_to_five_minutes_and_not_beyond(env: PollerEnv):
     assert {(await env.task(i)).state for i in ("t1", "t2", "t3")} == {TaskState.WAITING}
 
 
-async def test_pause_that_was_set_by_a_wrong_clock_ends_with_it(env: PollerEnv):
+async def test_pause_that_a_wrong_clock_set_ends_when_the_clock_is_right(env: PollerEnv):
     """The clock was an hour ahead for one round."""
     await track(env.store, env.clock, "t1", "t2")
     right = env.clock()
@@ -536,7 +564,7 @@ async def test_pause_that_was_set_by_a_wrong_clock_ends_with_it(env: PollerEnv):
 
 
 async def test_wrong_clock_for_one_poll_delays_no_later_poll(env: PollerEnv):
-    """An hour ahead, then right: the loop pulls back what was planned, and the task is polled at once."""
+    """The clock was an hour ahead; the loop pulls the planned poll back."""
     await track(env.store, env.clock)
     right = env.clock()
     env.clock.advance(HOUR)
@@ -549,7 +577,7 @@ async def test_wrong_clock_for_one_poll_delays_no_later_poll(env: PollerEnv):
 
 
 async def test_clock_that_is_eight_hours_ahead_loses_no_task(env: PollerEnv):
-    """Until it is set right: TASK_DEADLINE is polled time."""
+    """TASK_DEADLINE is polled time."""
     await track(env.store, env.clock, "t1", "t2")
     await env.poll()
     right = env.clock()
@@ -563,7 +591,7 @@ async def test_clock_that_is_eight_hours_ahead_loses_no_task(env: PollerEnv):
 
 
 async def test_network_away_longer_than_the_deadline_loses_no_task(env: PollerEnv):
-    """The first answer afterwards is one 502, the next the video."""
+    """The first answer afterwards is a 502, the next one the video."""
     await track(env.store, env.clock)
     await env.poll()
     env.api.usual = lambda: SILENCE
@@ -576,7 +604,7 @@ async def test_network_away_longer_than_the_deadline_loses_no_task(env: PollerEn
 
 
 async def test_after_a_pause_one_task_is_polled_first(env: PollerEnv):
-    """A thousand polls with a wrong key would be rude."""
+    """A thousand polls with a wrong key could get the bot blocked."""
     await track(env.store, env.clock, "t1", "t2", "t3", "t4")
     env.api.answers.extend([REFUSED, REFUSED])
     await env.poll(slots=2)
@@ -607,7 +635,7 @@ async def test_failed_probe_does_not_end_the_pause(env: PollerEnv):
 
 
 async def test_answer_that_an_id_is_unknown_ends_a_pause(env: PollerEnv):
-    """The API would not have looked for it with a key that it refuses."""
+    """The API looks an id up only after it has accepted the key."""
     await track(env.store, env.clock, "t1", "t2")
     env.api.answers.extend([REFUSED, REFUSED, UNKNOWN])
     await env.poll()
@@ -618,8 +646,8 @@ async def test_answer_that_an_id_is_unknown_ends_a_pause(env: PollerEnv):
     assert await env.store.key_values.get(API_PAUSE_KEY) is None
 
 
-async def test_pause_is_on_the_cards_after_ten_intervals_and_goes_from_them(env: PollerEnv):
-    """Short trouble is nobody's business; long trouble is shown, also on tasks that are not polled."""
+async def test_pause_is_on_the_cards_after_ten_intervals_and_removed_at_its_end(env: PollerEnv):
+    """Also on cards of tasks that are not polled; a short pause is not shown."""
     await track(env.store, env.clock, "t1", "t2")
     env.api.usual = lambda: REFUSED
     await env.run_for(9 * INTERVAL)
@@ -650,7 +678,7 @@ async def test_rate_limit_bounds_the_polls_of_a_second(store: Store, clock: Fake
 
 
 async def test_next_poll_waits_for_the_rate_limit(store: Store, clock: FakeClock):
-    """The loop sleeps until one may be polled."""
+    """The loop sleeps until a poll is allowed."""
     env = PollerEnv(store, clock, rate=1)
     await track(store, clock, "t1", "t2")
     await env.poll()
@@ -660,14 +688,14 @@ async def test_next_poll_waits_for_the_rate_limit(store: Store, clock: FakeClock
 
 
 async def test_nothing_tracked_means_nothing_due(env: PollerEnv):
-    """The loop sleeps its longest sleep."""
+    """The loop sleeps for its longest time."""
     assert await env.poller.next_due() is None
     assert await env.poll() == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_no_task_is_ever_polled_faster_than_the_interval(store: Store, clock: FakeClock, seed: int):
-    """Half an hour with every kind of answer: the API's rule holds for each task."""
+async def test_no_task_is_polled_faster_than_the_interval(store: Store, clock: FakeClock, seed: int):
+    """Half an hour with every kind of answer."""
     chance = random.Random(seed)
     env = PollerEnv(store, clock)
     answers = [
@@ -704,7 +732,7 @@ async def test_no_task_is_ever_polled_faster_than_the_interval(store: Store, clo
 
 
 async def test_quiet_task_is_polled_exactly_each_interval(env: PollerEnv):
-    """The person who waits is not kept waiting longer."""
+    """No later either, because the user waits."""
     await track(env.store, env.clock)
     start = env.clock()
     while env.clock() < start + 15 * MINUTE:
@@ -717,7 +745,7 @@ async def test_quiet_task_is_polled_exactly_each_interval(env: PollerEnv):
 
 
 async def test_many_due_tasks_are_recorded_in_few_transactions(env: PollerEnv):
-    """A commit costs an fsync: 200 answers that come in together share two or so."""
+    """A commit costs an fsync: 200 answers that arrive together need about two."""
     for channel in range(10):
         ids = (f"t{channel}_{n}" for n in range(20))
         await track(env.store, env.clock, *ids, channel=channel, by=channel)
@@ -728,7 +756,6 @@ async def test_many_due_tasks_are_recorded_in_few_transactions(env: PollerEnv):
 
 
 async def test_deliveries_of_a_polled_batch_are_all_due(env: PollerEnv):
-    """Nothing is lost in a batch."""
     ids = [f"t{n}" for n in range(20)]
     await track(env.store, env.clock, *ids)
     env.api.usual = lambda: COMPLETED
@@ -739,7 +766,7 @@ async def test_deliveries_of_a_polled_batch_are_all_due(env: PollerEnv):
 
 
 async def test_bug_in_the_client_lets_the_next_probe_through(env: PollerEnv):
-    """Otherwise the pause would last for ever."""
+    """Otherwise the pause would never end."""
     await track(env.store, env.clock, "t1", "t2")
     env.api.answers.extend([REFUSED, REFUSED, LookupError("a bug")])
     await env.poll()
@@ -751,7 +778,7 @@ async def test_bug_in_the_client_lets_the_next_probe_through(env: PollerEnv):
 
 
 async def test_quarantined_task_is_polled_again_in_five_minutes(env: PollerEnv):
-    """A bug of ours; the operator sees it."""
+    """After a bug of ours; the operator sees it."""
     await track(env.store, env.clock)
     claim = await env.poller.claim(1, env.clock())
     await env.poller.quarantine(claim.lease, claim.work[0], "KeyError: 1")
@@ -760,7 +787,7 @@ async def test_quarantined_task_is_polled_again_in_five_minutes(env: PollerEnv):
 
 
 async def test_long_poll_keeps_its_lease(env: PollerEnv):
-    """The loop renews through the poller."""
+    """The loop renews leases through the poller."""
     await track(env.store, env.clock)
     claim = await env.poller.claim(1, env.clock())
     env.clock.advance(LEASE_TIME - SECOND)
@@ -770,8 +797,8 @@ async def test_long_poll_keeps_its_lease(env: PollerEnv):
 
 
 @pytest.mark.parametrize("kind", AnswerKind)
-async def test_poll_counts_once_by_its_answer(env: PollerEnv, kind: AnswerKind):
-    """Every answer that the poller tells apart, and no other series moves."""
+async def test_poll_is_counted_once_by_its_answer(env: PollerEnv, kind: AnswerKind):
+    """Every kind of answer, and no other series changes."""
     await track(env.store, env.clock)
     env.api.answers.append(Answer(kind, "word", video_url=URL))
     await env.poll()
@@ -780,8 +807,8 @@ async def test_poll_counts_once_by_its_answer(env: PollerEnv, kind: AnswerKind):
     assert polls == {each: float(each is kind) for each in AnswerKind}
 
 
-async def test_pause_that_many_answers_ask_for_counts_once(env: PollerEnv):
-    """Three 429 at once, and what a later pause adds."""
+async def test_pause_that_several_answers_cause_is_counted_once(env: PollerEnv):
+    """Three 429 at once; a later pause is counted again."""
     await track(env.store, env.clock, "t1", "t2", "t3")
     env.api.answers.extend(throttled(wish) for wish in (20, 60, 30))
     await env.poll()
@@ -807,7 +834,7 @@ async def test_late_429_does_not_count_the_pause_of_a_refused_key(env: PollerEnv
 
 
 class HeldQueue(TaskQueue):
-    """Holds each recording until `go` is set, and may refuse it."""
+    """Holds each recording until `go` is set; it can also refuse it."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -823,7 +850,7 @@ class HeldQueue(TaskQueue):
 
 
 def ignore(outcomes: Sequence[PollOutcome]) -> None:
-    """What is committed is no subject of these tests."""
+    """The subscriber of these tests."""
 
 
 def outcome(task_id: str) -> PollOutcome:
@@ -838,7 +865,7 @@ async def started(recorder: OutcomeRecorder, *ids: str) -> list[asyncio.Task[Non
 
 
 async def test_outcomes_that_come_during_a_transaction_share_the_next(clock: FakeClock):
-    """The first is written at once, the others wait only for that."""
+    """The first outcome is written at once, the others wait only for that transaction."""
     queue = HeldQueue()
     recorder = OutcomeRecorder(queue, clock, ignore)
     jobs = await started(recorder, "a") + await started(recorder, "b", "c")
@@ -862,7 +889,6 @@ async def test_failed_recording_reaches_every_job_that_waits_for_it(clock: FakeC
 
 
 async def test_recorder_goes_on_after_a_failure(clock: FakeClock):
-    """The next outcome is a new attempt."""
     queue = HeldQueue()
     queue.go.set()
     queue.error = StorageUnavailable("locked")
@@ -876,7 +902,7 @@ async def test_recorder_goes_on_after_a_failure(clock: FakeClock):
 
 
 @pytest.mark.parametrize("error", [None, StorageUnavailable("locked")])
-async def test_cancelled_job_does_not_disturb_the_others_of_its_batch(
+async def test_cancelled_job_does_not_affect_the_others_of_its_batch(
     clock: FakeClock, error: Exception | None
 ):
     """A stop cancels single polls."""

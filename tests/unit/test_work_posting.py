@@ -1,4 +1,4 @@
-"""Posting: one message in a form that the channel takes, and never a second one."""
+"""Posting: one message in a form that the channel accepts, and never a second one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,8 +40,8 @@ from tests.timing import eventually
 Taken = tuple[int, ResultMessage]
 
 
-async def test_video_larger_than_the_guild_takes_is_made_to_fit(env: DelivererEnv):
-    """Known before anything is uploaded, and the message says so."""
+async def test_video_larger_than_the_guilds_limit_is_made_to_fit(env: DelivererEnv):
+    """Before any upload, and the message says so."""
     await track_ended(env.store, env.clock)
     env.discord.upload_limit_of_guild = len(MP4) - 1
     await env.deliver()
@@ -53,7 +53,7 @@ async def test_video_larger_than_the_guild_takes_is_made_to_fit(env: DelivererEn
 
 
 async def test_two_channels_share_one_smaller_video(env: DelivererEnv):
-    """It costs many seconds of two cores."""
+    """Making it takes many seconds on two cores."""
     await track(env.store, env.clock, channel=CHANNEL)
     await track(env.store, env.clock, channel=OTHER_CHANNEL)
     await ask_about(env.store, env.clock)
@@ -64,8 +64,7 @@ async def test_two_channels_share_one_smaller_video(env: DelivererEnv):
     assert len(env.discord.messages) == 2
 
 
-async def test_video_that_cannot_be_made_to_fit_becomes_a_link(env: DelivererEnv):
-    """A video that always arrives in some form."""
+async def test_video_that_cannot_be_made_to_fit_is_posted_as_link(env: DelivererEnv):
     await track_ended(env.store, env.clock)
     env.discord.upload_limit_of_guild = len(MP4) - 1
     env.fitter.errors.append(CannotFit("no ffmpeg"))
@@ -77,7 +76,7 @@ async def test_video_that_cannot_be_made_to_fit_becomes_a_link(env: DelivererEnv
 
 
 async def test_video_that_discord_finds_too_large_is_made_smaller_with_the_same_nonce(env: DelivererEnv):
-    """Refused means not posted. The messenger has learnt the lower limit."""
+    """The refused message was not posted. The messenger has learnt the lower limit."""
     await track_ended(env.store, env.clock)
     env.discord.refuses_more_than = len(MP4) - 5
     await env.deliver()
@@ -88,8 +87,8 @@ async def test_video_that_discord_finds_too_large_is_made_smaller_with_the_same_
     assert env.discord.messages == {second.due.delivery.nonce: (5002, MP4[:-5], None)}
 
 
-async def test_video_refused_for_an_unknown_limit_becomes_a_link(env: DelivererEnv):
-    """Never the same size twice."""
+async def test_video_refused_for_an_unknown_limit_is_posted_as_link(env: DelivererEnv):
+    """The same size is never tried twice."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(make_refusal(Reaction.TOO_LARGE))
     await env.deliver()
@@ -101,8 +100,8 @@ async def test_video_refused_for_an_unknown_limit_becomes_a_link(env: DelivererE
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_locked_thread_gets_its_result_in_the_channel_above(env: DelivererEnv):
-    """And its link leads there."""
+async def test_result_of_a_locked_thread_is_posted_in_the_parent_channel(env: DelivererEnv):
+    """The link on the card leads there."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(make_refusal(Reaction.THREAD_CLOSED))
     env.discord.parent = 77
@@ -115,7 +114,7 @@ async def test_locked_thread_gets_its_result_in_the_channel_above(env: Deliverer
 
 
 async def test_result_whose_lease_ended_while_it_waited_for_a_slot_is_not_sent(env: DelivererEnv):
-    """Another process has it, and perhaps posted it."""
+    """Another process has the delivery, and may have posted it."""
     await track_ended(env.store, env.clock)
     lease, due = await take_delivery(env.store, env.clock)
     env.clock.advance(LEASE_TIME)
@@ -125,8 +124,8 @@ async def test_result_whose_lease_ended_while_it_waited_for_a_slot_is_not_sent(e
     assert env.discord.tried == []
 
 
-async def test_message_left_in_the_channel_above_is_found_there(env: DelivererEnv):
-    """A crash after the second form was posted: both places are looked at before either is sent to."""
+async def test_message_in_the_parent_channel_is_found_there(env: DelivererEnv):
+    """After a crash both channels are searched before a message is sent."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(make_refusal(Reaction.THREAD_CLOSED))
     env.discord.parent = 77
@@ -144,7 +143,7 @@ async def test_message_left_in_the_channel_above_is_found_there(env: DelivererEn
 
 
 async def test_result_for_a_locked_forum_thread_is_sent_privately(env: DelivererEnv):
-    """Above it there is nothing that takes messages."""
+    """A forum itself accepts no messages."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(make_refusal(Reaction.THREAD_CLOSED))
     await env.deliver()
@@ -155,7 +154,7 @@ async def test_result_for_a_locked_forum_thread_is_sent_privately(env: Deliverer
 
 @pytest.mark.parametrize("verdict", [DONE, FAILED], ids=["video", "reason"])
 async def test_blocked_words_are_left_out(env: DelivererEnv, verdict: Final):
-    """AutoMod does not like the note or the API's reason; the rest of the message is ours."""
+    """AutoMod refuses the note or the API's reason; the rest of the message is ours."""
     await track_ended(env.store, env.clock, verdict)
     env.discord.errors.append(make_refusal(Reaction.WORDS_REFUSED))
     await env.deliver()
@@ -165,7 +164,7 @@ async def test_blocked_words_are_left_out(env: DelivererEnv, verdict: Final):
 
 
 async def test_blocked_link_is_sent_privately(env: DelivererEnv):
-    """A message without its link would be of no use."""
+    """A message without its link would be useless."""
     await track_ended(env.store, env.clock)
     env.downloads.errors.append(VideoUnusable(ProblemCode.NOT_AN_MP4))
     env.discord.errors.append(make_refusal(Reaction.WORDS_REFUSED, ProblemCode.LINK_BLOCKED))
@@ -174,8 +173,8 @@ async def test_blocked_link_is_sent_privately(env: DelivererEnv):
     assert env.discord.sent_privately == [(OWNER, Problem(ProblemCode.LINK_BLOCKED))]
 
 
-async def test_slow_download_longer_than_a_nonce_lives_leads_to_a_look_up(env: DelivererEnv):
-    """The attempt before left a message; Discord forgets the nonce during this one's download."""
+async def test_message_is_looked_up_after_a_download_longer_than_a_nonces_life(env: DelivererEnv):
+    """An earlier attempt left a message; Discord forgets its nonce during this download."""
     await track_ended(env.store, env.clock)
     env.discord.accepts_then_cuts = True
     env.discord.forgets_nonces = True
@@ -195,8 +194,8 @@ async def test_slow_download_longer_than_a_nonce_lives_leads_to_a_look_up(env: D
     assert (await env.delivery()).message_id == 5001
 
 
-async def test_message_accepted_before_the_cut_is_not_posted_twice(env: DelivererEnv):
-    """It is looked for at once, whatever Discord still knows of the nonce."""
+async def test_message_accepted_before_the_connection_broke_is_not_posted_twice(env: DelivererEnv):
+    """It is looked up at once, also if Discord has forgotten the nonce."""
     await track_ended(env.store, env.clock)
     env.discord.accepts_then_cuts = True
     await env.deliver()
@@ -209,7 +208,7 @@ async def test_message_accepted_before_the_cut_is_not_posted_twice(env: Delivere
 
 
 async def test_message_of_an_earlier_attempt_is_found_after_two_minutes(env: DelivererEnv):
-    """Discord has forgotten the nonce: look before sending again."""
+    """Discord has forgotten the nonce, so the message is looked up before a second send."""
     await track_ended(env.store, env.clock)
     env.discord.accepts_then_cuts = True
     env.discord.forgets_nonces = True
@@ -223,8 +222,7 @@ async def test_message_of_an_earlier_attempt_is_found_after_two_minutes(env: Del
     assert (delivery.state, delivery.message_id) == (DeliveryState.POSTED, 5001)
 
 
-async def test_earlier_attempt_that_left_nothing_is_sent_again(env: DelivererEnv):
-    """Looked for, not there."""
+async def test_message_that_is_not_found_is_sent_again(env: DelivererEnv):
     await track_ended(env.store, env.clock)
     env.discord.errors.append(DiscordUnavailable("503"))
     await env.deliver()
@@ -235,7 +233,7 @@ async def test_earlier_attempt_that_left_nothing_is_sent_again(env: DelivererEnv
     assert (await env.delivery()).state is DeliveryState.POSTED
 
 
-async def test_delivery_never_handed_over_is_not_looked_up(env: DelivererEnv):
+async def test_delivery_that_was_never_sent_is_not_looked_up(env: DelivererEnv):
     """A slow download leaves no message."""
     await track_ended(env.store, env.clock)
     env.downloads.errors.append(DownloadInterrupted("cut"))
@@ -246,8 +244,8 @@ async def test_delivery_never_handed_over_is_not_looked_up(env: DelivererEnv):
     assert env.discord.looked_up == []
 
 
-async def test_message_deleted_since_counts_as_posted(env: DelivererEnv):
-    """It was not wanted: it is not posted again."""
+async def test_message_that_was_deleted_counts_as_posted(env: DelivererEnv):
+    """A moderator removed it, so it is not posted again."""
     await track_ended(env.store, env.clock)
     env.discord.deleted.add((await env.delivery()).nonce)
     await env.deliver()
@@ -260,7 +258,7 @@ async def test_message_deleted_since_counts_as_posted(env: DelivererEnv):
 
 
 async def taken(env: DelivererEnv, task_id: str, verdict: Final = DONE) -> Taken:
-    """A delivery in a channel of its own, of a person of its own, and its lease."""
+    """A claimed delivery in a new channel and of a new user, and its lease."""
     env.channels += 1
     await track(env.store, env.clock, task_id, channel=env.channels, by=env.channels)
     await ask_about(env.store, env.clock, verdict, task_id=task_id)
@@ -269,7 +267,7 @@ async def taken(env: DelivererEnv, task_id: str, verdict: Final = DONE) -> Taken
 
 
 async def on_the_disk(env: DelivererEnv, task_id: str) -> Taken:
-    """A completed task whose video is here."""
+    """A delivery whose video has been downloaded."""
     lease, result = await taken(env, task_id)
     return lease, replace(result, video=await env.videos.download(task_id, URL, OWNER, 60))
 
@@ -284,7 +282,7 @@ def tried(env: DelivererEnv) -> list[str]:
 
 @asynccontextmanager
 async def uploads_in_progress(env: DelivererEnv, count: int) -> AsyncIterator[None]:
-    """They take as long as the block."""
+    """Uploads that last as long as the block."""
     env.discord.held_uploads = asyncio.Event()
     results = [await on_the_disk(env, f"vgen_{number}") for number in range(count)]
     jobs = [asyncio.create_task(env.deliverer._poster.post(*result)) for result in results]
@@ -297,7 +295,7 @@ async def uploads_in_progress(env: DelivererEnv, count: int) -> AsyncIterator[No
 
 
 async def test_result_without_a_video_waits_for_no_upload(env: DelivererEnv):
-    """Also not for many: it has a slot of its own."""
+    """Also not for several: texts have separate slots."""
     async with uploads_in_progress(env, MAX_UPLOADS):
         for number in range(2 * MAX_POSTS):
             posted = await env.deliverer._poster.post(*await without_a_video(env, number))
@@ -307,7 +305,7 @@ async def test_result_without_a_video_waits_for_no_upload(env: DelivererEnv):
 
 
 async def test_upload_beyond_the_slots_waits_for_one_of_them(env: DelivererEnv):
-    """More at once make each of them slower."""
+    """More uploads at once would make each of them slower."""
     async with uploads_in_progress(env, MAX_UPLOADS):
         one_more = await on_the_disk(env, "vgen_more")
         job = asyncio.create_task(env.deliverer._poster.post(*one_more))
@@ -319,7 +317,6 @@ async def test_upload_beyond_the_slots_waits_for_one_of_them(env: DelivererEnv):
 
 
 async def test_messages_beyond_their_slots_wait(env: DelivererEnv, monkeypatch: pytest.MonkeyPatch):
-    """Discord takes them in turn anyway."""
     go, most = asyncio.Event(), 0
     post = env.discord.post
 
@@ -352,7 +349,7 @@ async def test_messages_beyond_their_slots_wait(env: DelivererEnv, monkeypatch: 
 async def test_form_without_the_video_leaves_its_upload_slot(
     env: DelivererEnv, monkeypatch: pytest.MonkeyPatch, refusal: Exception, code: ProblemCode
 ):
-    """Of the ladder's forms only the one with a video takes a slot for uploads."""
+    """Only the form with a video needs an upload slot."""
     go, texts = asyncio.Event(), list[ResultMessage]()
     post = env.discord.post
 

@@ -1,4 +1,4 @@
-"""The videos on our disk: one download per task, and files that are no longer needed."""
+"""The video cache: one download per task, and removal of files that are no longer needed."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from tests.timing import eventually
 
 
 class HeldDownloads:
-    """Begins each download and ends it when `go` is set."""
+    """Starts each download and ends it when `go` is set."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -41,7 +41,7 @@ class HeldDownloads:
 
 
 class CopyingFitter:
-    """Finds everything small enough."""
+    """Accepts every size: copies the video."""
 
     async def fit(self, source: Path, destination: Path, *, limit: int) -> None:
         await asyncio.to_thread(shutil.copyfile, source, destination)
@@ -65,8 +65,7 @@ def videos(tmp_path: Path, downloads: HeldDownloads) -> VideoCache:
     return cache_in(tmp_path, downloads)
 
 
-async def test_several_who_want_one_video_wait_for_one_download(videos: VideoCache, downloads: HeldDownloads):
-    """One download at a time for each video."""
+async def test_callers_of_one_video_share_one_download(videos: VideoCache, downloads: HeldDownloads):
     jobs = [asyncio.create_task(download(videos)) for _ in range(5)]
     await eventually(lambda: downloads.begun)
     downloads.go.set()
@@ -76,8 +75,7 @@ async def test_several_who_want_one_video_wait_for_one_download(videos: VideoCac
     assert {video.path.read_bytes() for video in found} == {FILM}
 
 
-async def test_other_videos_are_downloaded_meanwhile(videos: VideoCache, downloads: HeldDownloads):
-    """A slow host does not delay other videos."""
+async def test_different_videos_are_downloaded_at_the_same_time(videos: VideoCache, downloads: HeldDownloads):
     jobs = [asyncio.create_task(download(videos, task_id)) for task_id in ("t1", "t2")]
     await eventually(lambda: len(downloads.begun) == 2)
     downloads.go.set()
@@ -86,8 +84,7 @@ async def test_other_videos_are_downloaded_meanwhile(videos: VideoCache, downloa
     assert first != second
 
 
-async def test_failed_download_is_tried_again_by_the_next(videos: VideoCache, downloads: HeldDownloads):
-    """The one that waited for it makes its own attempt."""
+async def test_download_after_a_failed_one_is_a_new_attempt(videos: VideoCache, downloads: HeldDownloads):
     downloads.error = DownloadInterrupted("cut")
     downloads.go.set()
     with pytest.raises(DownloadInterrupted):
@@ -99,7 +96,6 @@ async def test_failed_download_is_tried_again_by_the_next(videos: VideoCache, do
 
 
 async def test_cancelled_download_releases_its_lock(videos: VideoCache, downloads: HeldDownloads):
-    """A stop leaves nothing locked."""
     job = asyncio.create_task(download(videos))
     await eventually(lambda: downloads.begun)
     job.cancel()
@@ -110,10 +106,10 @@ async def test_cancelled_download_releases_its_lock(videos: VideoCache, download
 
 
 @pytest.mark.parametrize(("one", "two"), [("a:b", "a_b"), ("ABC", "abc"), ("x" * 128, "x" * 127)])
-async def test_ids_that_a_file_system_confuses_have_files_of_their_own(
+async def test_ids_that_a_file_system_confuses_have_different_files(
     videos: VideoCache, downloads: HeldDownloads, one: str, two: str
 ):
-    """By hash, and short."""
+    """Files are named by a short hash."""
     downloads.go.set()
     first, second = await download(videos, one), await download(videos, two)
 
@@ -121,7 +117,7 @@ async def test_ids_that_a_file_system_confuses_have_files_of_their_own(
 
 
 async def test_removed_video_is_gone_and_may_be_removed_again(videos: VideoCache, downloads: HeldDownloads):
-    """Two channels may end at the same time."""
+    """Two channels may finish at the same time."""
     downloads.go.set()
     path = (await download(videos)).path
     await videos.remove("t1")
@@ -130,7 +126,7 @@ async def test_removed_video_is_gone_and_may_be_removed_again(videos: VideoCache
     assert not path.exists()
 
 
-async def test_sweep_keeps_what_is_owed_and_removes_the_rest(
+async def test_sweep_keeps_the_needed_videos_and_removes_the_rest(
     videos: VideoCache, downloads: HeldDownloads, tmp_path: Path
 ):
     """Partial files, and videos of ended deliveries."""
@@ -160,7 +156,7 @@ async def test_smaller_video_is_kept_and_removed_with_the_whole_one(
 
 
 async def test_tidy_keeps_running_downloads(videos: VideoCache, downloads: HeldDownloads, tmp_path: Path):
-    """It runs every hour, also during downloads."""
+    """It runs every hour."""
     downloads.go.set()
     await download(videos)
     part = tmp_path / "half.mp4.0123.part"
@@ -171,7 +167,7 @@ async def test_tidy_keeps_running_downloads(videos: VideoCache, downloads: HeldD
 
 
 async def test_partial_file_that_is_no_longer_written_is_removed(videos: VideoCache, tmp_path: Path):
-    """A dead process left it in a folder that others share: they never sweep it."""
+    """A dead process left it in a shared folder, which is never swept."""
     part = tmp_path / "half.mp4.0123.part"
     part.write_bytes(b"")
     yesterday = time.time() - DAY / SECOND
@@ -184,7 +180,7 @@ async def test_partial_file_that_is_no_longer_written_is_removed(videos: VideoCa
 async def test_smaller_file_that_another_process_removed_is_downloaded_again_later(
     tmp_path: Path, downloads: HeldDownloads
 ):
-    """It had posted the result: a delivery that still needs the file tries again."""
+    """The other process had posted the result; a delivery that still needs the file tries again."""
 
     class Vanishing(CopyingFitter):
         async def fit(self, source: Path, destination: Path, *, limit: int) -> None:
@@ -199,8 +195,8 @@ async def test_smaller_file_that_another_process_removed_is_downloaded_again_lat
         await videos.fitted("t1", 10_000)
 
 
-async def test_file_that_has_gone_is_not_called_unfit(tmp_path: Path, downloads: HeldDownloads):
-    """The channel would get a link for a video that fits."""
+async def test_missing_file_is_not_reported_as_unfit(tmp_path: Path, downloads: HeldDownloads):
+    """Otherwise the channel would get a link for a video that fits."""
 
     class Unable(CopyingFitter):
         async def fit(self, source: Path, destination: Path, *, limit: int) -> None:
@@ -216,24 +212,25 @@ async def test_file_that_has_gone_is_not_called_unfit(tmp_path: Path, downloads:
         await videos.fitted("t1", 10)
 
 
-async def test_sweep_makes_a_missing_folder(tmp_path: Path, downloads: HeldDownloads):
-    """The first start."""
+async def test_sweep_creates_a_missing_folder(tmp_path: Path, downloads: HeldDownloads):
+    """At the first start."""
     folder = tmp_path / "data" / "videos"
 
     assert await cache_in(folder, downloads).sweep([]) == 0
     assert folder.is_dir()
 
 
-async def test_sweep_of_no_folder_at_all_is_unavailable_storage(tmp_path: Path, downloads: HeldDownloads):
-    """A file stands where the folder should be."""
+async def test_sweep_of_a_file_in_place_of_the_folder_raises_storage_unavailable(
+    tmp_path: Path, downloads: HeldDownloads
+):
     (tmp_path / "videos").write_bytes(b"")
 
     with pytest.raises(StorageUnavailable, match="cannot be tidied"):
         await cache_in(tmp_path / "videos", downloads).sweep([])
 
 
-async def test_failure_is_shared_by_all_who_wait_for_it(videos: VideoCache, downloads: HeldDownloads):
-    """None of them asks the host again at once; that is for each delivery to plan."""
+async def test_failure_is_shared_by_all_waiters(videos: VideoCache, downloads: HeldDownloads):
+    """None of them sends a new request at once; each delivery plans its next attempt."""
     downloads.error = DownloadInterrupted("cut")
     jobs = [asyncio.create_task(download(videos)) for _ in range(12)]
     await eventually(lambda: downloads.begun)
@@ -245,7 +242,7 @@ async def test_failure_is_shared_by_all_who_wait_for_it(videos: VideoCache, down
     assert len(downloads.begun) == 1
 
 
-async def test_one_who_leaves_does_not_end_the_download_of_the_others(
+async def test_cancelled_waiter_does_not_end_the_download_of_the_others(
     videos: VideoCache, downloads: HeldDownloads
 ):
     """The last one does."""
@@ -268,8 +265,9 @@ async def test_download_that_takes_too_long_is_ended(videos: VideoCache, downloa
     assert (await download(videos)).path.exists()
 
 
-async def test_found_video_is_described(videos: VideoCache, downloads: HeldDownloads):
-    """What a download and what a later look at the disk say is the same."""
+async def test_cached_video_has_the_same_description_as_the_downloaded_one(
+    videos: VideoCache, downloads: HeldDownloads
+):
     downloads.go.set()
     assert await videos.find("t1") is None
     downloaded = await download(videos)
@@ -292,7 +290,6 @@ async def test_found_video_is_described(videos: VideoCache, downloads: HeldDownl
 async def test_video_says_whether_discord_plays_it(
     videos: VideoCache, described: bytes, codec: str, plays: bool
 ):
-    """Read once, and handed on to the message."""
     film = FTYP + MDAT + box(b"moov", MVHD, trak(TABLES, entries=described))
     await asyncio.to_thread(videos._path("t1").write_bytes, film)
 
@@ -302,8 +299,8 @@ async def test_video_says_whether_discord_plays_it(
     assert (video.codec, video.plays_in_discord) == (codec, plays)
 
 
-async def test_damaged_file_is_removed_and_downloaded_anew(videos: VideoCache, downloads: HeldDownloads):
-    """A power cut can leave a file that was complete."""
+async def test_damaged_file_is_removed_and_downloaded_again(videos: VideoCache, downloads: HeldDownloads):
+    """A power failure can damage a file that was complete."""
     downloads.go.set()
     video = await download(videos)
     video.path.write_bytes(FILM[:-20])
@@ -313,8 +310,8 @@ async def test_damaged_file_is_removed_and_downloaded_anew(videos: VideoCache, d
     assert len(downloads.begun) == 2
 
 
-async def test_part_of_a_video_that_is_owed_is_kept_through_a_start(videos: VideoCache, tmp_path: Path):
-    """Its download goes on where it was; one that nobody is owed goes."""
+async def test_partial_file_of_a_needed_video_is_kept_at_the_start(videos: VideoCache, tmp_path: Path):
+    """Its download resumes; other partial files are removed."""
     for task_id in ("t1", "t2"):
         await asyncio.to_thread(videos._path(task_id).with_suffix(".mp4.part").write_bytes, b"half")
 
@@ -323,10 +320,8 @@ async def test_part_of_a_video_that_is_owed_is_kept_through_a_start(videos: Vide
     assert left == [f"{videos._path('t1').stem}.mp4.part"]
 
 
-async def test_cache_remembers_nothing_of_downloads_that_have_ended(
-    videos: VideoCache, downloads: HeldDownloads
-):
-    """There are many ids."""
+async def test_cache_keeps_no_state_of_ended_downloads(videos: VideoCache, downloads: HeldDownloads):
+    """It would grow with every id."""
     downloads.error = DownloadInterrupted("cut")
     jobs = [asyncio.create_task(download(videos, f"t{number % 3}")) for number in range(9)]
     await eventually(lambda: len(downloads.begun) == 3)
@@ -338,10 +333,10 @@ async def test_cache_remembers_nothing_of_downloads_that_have_ended(
     assert len(videos._downloads) == 0
 
 
-async def test_cache_holds_no_locks_for_videos_that_are_not_made_smaller(
+async def test_cache_keeps_no_locks_of_videos_that_are_not_being_made_smaller(
     videos: VideoCache, downloads: HeldDownloads
 ):
-    """As many."""
+    """They would grow with every id."""
     downloads.go.set()
     for number in range(3):
         await download(videos, f"t{number}")
