@@ -1,1 +1,1 @@
-"""A Discord bot that waits for Veo videos and posts them where they were asked for."""
+"""A Discord bot that waits for Veo videos and posts them in the channel in which they were requested."""

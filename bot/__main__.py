@@ -1,11 +1,11 @@
-"""`python -m bot`."""
+"""Entry point of `python -m bot`."""
 
 import gc
 import sys
 
 
 def start() -> int:
-    """Import the program without looking for garbage, which is a tenth of the start: there is none yet."""
+    """Import the program without garbage collection, which takes a tenth of the start and finds nothing."""
     gc.disable()
     from bot.cli.main import main
 

@@ -60,7 +60,7 @@ async def wait_for_any(*waits: "asyncio.Event | asyncio.Future[Any]", timeout: f
 
 
 async def run_unless(stop: asyncio.Event, work: Awaitable[Result]) -> Result | None:
-    """The result of `work`, or None when `stop` was set first; `work` is then cancelled and has ended."""
+    """Return the result of `work`, or None when `stop` was set first; `work` is then cancelled."""
     job = asyncio.ensure_future(work)
     try:
         await wait_for_any(job, stop)

@@ -1,4 +1,4 @@
-"""What the log says at the start: what runs where, without a secret."""
+"""The log lines at the start: what runs, with which database and address, without a secret."""
 
 import platform
 from urllib.parse import urlsplit
@@ -9,17 +9,17 @@ from bot.storage.sqlite_files import sqlite_path
 
 
 def introduction(settings: Settings, role: Role) -> list[str]:
-    """Two lines."""
+    """Return the two lines."""
     http = "none" if settings.http_port is None else f"{_host(settings.http_host)}:{settings.http_port}"
     what = (
         f"veo-courier {VERSION}, Python {platform.python_version()}, role {role}; "
         f"database: {_database(settings)}; videos: {_video_folder(settings)}; HTTP: {http}"
     )
-    asks = (
+    polls = (
         f"video API: {settings.veo_api_url}; POLL_INTERVAL {settings.poll_interval:g} s, "
         f"POLL_RATE {settings.poll_rate:g} a second"
     )
-    return [what, asks]
+    return [what, polls]
 
 
 def _database(settings: Settings) -> str:

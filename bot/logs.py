@@ -17,7 +17,7 @@ from bot.core.masking import STARS, mask_credentials
 _AT_LEAST = {
     "discord": logging.INFO,
     "aiohttp": logging.INFO,
-    # SQLAlchemy tells every statement at INFO, with what people wrote in it.
+    # SQLAlchemy logs every statement at INFO, with what people wrote in it.
     "sqlalchemy": logging.WARNING,
     "aiosqlite": logging.WARNING,
     "filelock": logging.WARNING,
@@ -32,13 +32,13 @@ _KNOWN_FIELDS = (
     "person_id",
     "attempt",
 )
-# What the console names at the end of a line, unless its text does.
+# The fields at the end of a console line, unless its text contains them.
 _NAMED_FIELDS = {"task_id": "task", "guild_id": "server", "channel_id": "channel", "person_id": "person"}
 _WORDS = re.compile(r"[\w.-]+")
 
 
 class Redaction:
-    """Replaces secrets in whole records: message, arguments and traceback alike."""
+    """Replaces secrets in whole records: message, arguments and traceback."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         # Also as repr and JSON write them, where a quote or a backslash looks different.
@@ -46,13 +46,14 @@ class Redaction:
         self._secrets = sorted(forms, key=len, reverse=True)
 
     def clean(self, text: str) -> str:
+        """Replace every secret in `text`, and everything that looks like a credential, by stars."""
         for secret in self._secrets:
             text = text.replace(secret, STARS)
         return mask_credentials(text)
 
 
 class _Format(logging.Formatter):
-    """Shows a traceback without what people wrote and without links: an exception's text may hold them."""
+    """Shows tracebacks without private texts and links, because an exception's text may hold them."""
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
         return without_private_texts(super().formatException(ei))
@@ -78,24 +79,24 @@ class ConsoleFormat(_Format):
 
 
 def _named_fields(record: logging.LogRecord) -> str:
-    """The ids that the text leaves out."""
-    fields, said = _fields(record), set(_WORDS.findall(record.message))
+    """Return the ids that the text leaves out, in brackets."""
+    fields, words = _fields(record), set(_WORDS.findall(record.message))
     named = [
-        f"{word} {fields[name]}"
-        for name, word in _NAMED_FIELDS.items()
-        if fields.get(name) is not None and str(fields[name]) not in said
+        f"{label} {fields[name]}"
+        for name, label in _NAMED_FIELDS.items()
+        if fields.get(name) is not None and str(fields[name]) not in words
     ]
     return f" ({', '.join(named)})" if named else ""
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:
-    """The record's own, else those of its job."""
+    """Return the record's own fields, else those of its job."""
     known = {**current_fields(), **vars(record)}
     return {name: known[name] for name in _KNOWN_FIELDS if name in known}
 
 
 class JsonFormat(_Format):
-    """One JSON object a line; ids are fields of their own: the record's, else those of its job."""
+    """One JSON object a line. Ids are separate fields: the record's own, else those of its job."""
 
     def __init__(self, redaction: Redaction) -> None:
         super().__init__()
@@ -114,7 +115,7 @@ class JsonFormat(_Format):
         return json.dumps({name: self._safe(value) for name, value in entry.items()}, ensure_ascii=False)
 
     def _safe(self, value: object) -> object:
-        """Cleaned before JSON escapes the quotes by which a token in a text is known."""
+        """Redact a value before JSON escapes it, because a token in a text is recognised by its quotes."""
         return value if value is None or isinstance(value, int) else self._redaction.clean(str(value))
 
 
@@ -124,7 +125,7 @@ def _when(record: logging.LogRecord) -> str:
 
 @contextmanager
 def logging_to_stderr(level: str, form: Literal["console", "json"], secrets: Sequence[str]) -> Iterator[None]:
-    """Sets the root logger up and takes everything back at the end."""
+    """Set up the root logger, and undo everything at the end."""
     redaction = Redaction(secrets)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormat(redaction) if form == "json" else ConsoleFormat(redaction))

@@ -1,4 +1,4 @@
-"""Why there was no answer over the network, in plain words: neither a class of Python nor an address."""
+"""Describes network errors in plain words, without a Python class and without an address."""
 
 import errno
 import os
@@ -14,8 +14,8 @@ _WORDS: Final[Mapping[int, str]] = {
     errno.EPIPE: "connection reset",
     errno.ECONNABORTED: "connection reset",
     errno.ETIMEDOUT: "no answer in time",
-    errno.EHOSTUNREACH: "no way to that host",
-    errno.ENETUNREACH: "no way to that network",
+    errno.EHOSTUNREACH: "no route to the host",
+    errno.ENETUNREACH: "no route to the network",
     errno.EMFILE: "too many open files",
 }
 # aiohttp's own errors, by name: this module is below those that know aiohttp.
@@ -30,8 +30,8 @@ _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 
 def describe_network_error(error: BaseException, *, timeout: float | None = None) -> str:
-    """A few words for a line of a log or of a command. `timeout` in seconds is that of the call."""
-    # aiohttp wraps what the system said.
+    """Return a few words for a log line or a command's output. `timeout` in seconds is the call's."""
+    # aiohttp wraps the system's error.
     cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
     if isinstance(cause, socket.gaierror):
         return _name_words(cause)
@@ -43,11 +43,11 @@ def describe_network_error(error: BaseException, *, timeout: float | None = None
         return _WORDS.get(number, os.strerror(number))
     if (status := getattr(error, "status", None)) is not None:
         return f"HTTP {status}"
-    return _BY_NAME.get(type(error).__name__, "an answer that nobody can read")
+    return _BY_NAME.get(type(error).__name__, "an unreadable answer")
 
 
 def _number(error: OSError) -> int | None:
-    """The system's number; of several attempts at one name, that of the last."""
+    """Return the system's error number; of several attempts at one name, the last one's."""
     found = _ERRNO.findall(str(error))
     return error.errno or (int(found[-1]) if found else None)
 

@@ -1,4 +1,4 @@
-"""What belongs to the process: signals, garbage collector, file limit, data folder."""
+"""The process: signals, garbage collector, file limit, data folder."""
 
 import asyncio
 import gc
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from bot.core.errors import DependencyDown
 
-# Where the system names no limit.
+# The limit to use where the system names none.
 _MANY_FILES = 65_536
 
 
 @contextmanager
 def stopped_by_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set.
+    """Yield an event that SIGINT and SIGTERM set.
 
-    asyncio's own SIGINT handling would cancel everything that runs, uploads included.
+    asyncio's handling of SIGINT would cancel everything that runs, uploads included.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -32,7 +32,7 @@ def stopped_by_signals() -> Iterator[asyncio.Event]:
 
 
 def tune_garbage_collection() -> None:
-    """Collect garbage seldom. Call once everything is imported.
+    """Make garbage collection rare. Call it once everything is imported.
 
     Polling creates almost no reference cycles; with the default threshold the garbage collector used 25 % of
     the CPU of full polling (bench/README.md).
@@ -43,7 +43,7 @@ def tune_garbage_collection() -> None:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make it if need be. Raises DependencyDown when nothing can be written there."""
+    """Make the folder if it is missing. Raises DependencyDown when nothing can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -52,9 +52,9 @@ def prepare_folder(folder: Path) -> None:
 
 
 def check_folder(folder: Path, setting: str = "DATA_DIR") -> None:
-    """Raises DependencyDown when nothing can be written there.
+    """Raise DependencyDown when nothing can be written in the folder.
 
-    By writing, because only the system knows what a user may do on a file system.
+    It writes a file, because only the system knows what a user may do on a file system.
     """
     probe = folder / f".writable-{secrets.token_hex(4)}"
     try:
@@ -72,7 +72,7 @@ def _not_writable(setting: str, folder: Path, error: OSError) -> DependencyDown:
 
 
 def raise_file_limit() -> int:
-    """Raise the limit of open files and connections as far as the system lets us; returns the limit.
+    """Raise the limit of open files and connections as far as the system allows; returns the limit.
 
     Many systems start a process with 1,024 and allow more; every poll in flight takes one.
     """

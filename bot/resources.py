@@ -13,14 +13,14 @@ from bot.settings import Settings
 from bot.storage.sqlite_files import check_rights, sqlite_path
 from bot.storage.store import Store, open_store
 
-# Where in DATA_DIR the videos wait.
+# The folder of the videos in DATA_DIR.
 VIDEOS = "videos"
 
 
 def prepare_files(settings: Settings) -> None:
-    """Make the folders, and find out whether everything in them can be written. Raises DependencyDown.
+    """Make the folders, and check that everything in them can be written. Raises DependencyDown.
 
-    Otherwise the first video would show it, long after something was registered.
+    Otherwise only the first video would show it, long after tasks were registered.
     """
     prepare_folder(settings.data_dir)
     prepare_folder(settings.data_dir / VIDEOS)
@@ -30,7 +30,7 @@ def prepare_files(settings: Settings) -> None:
 
 
 def opened_store(settings: Settings) -> AbstractAsyncContextManager[Store]:
-    """The store that the settings name. Raises DependencyDown, StorageUnavailable."""
+    """Open the store that the settings name. Raises DependencyDown, StorageUnavailable."""
     return open_store(
         settings.database,
         limits=settings.limits,
@@ -42,7 +42,7 @@ def opened_store(settings: Settings) -> AbstractAsyncContextManager[Store]:
 
 @asynccontextmanager
 async def logged_in_client(settings: Settings, metrics: Metrics) -> AsyncIterator[CourierClient]:
-    """A client that may call Discord. Raises TokenRefused, DependencyDown."""
+    """Yield a client that may call Discord. Raises TokenRefused, DependencyDown."""
     if settings.discord_api_url is not None:
         point_at(str(settings.discord_api_url))
     client = CourierClient(

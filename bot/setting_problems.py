@@ -1,4 +1,4 @@
-"""What is wrong with a setting, in plain words: the value, unless it may be a secret, and what is right."""
+"""Describes what is wrong with a setting: its value, unless it may be a secret, and what is right."""
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -15,7 +15,7 @@ _OURS: Final = ("VEO_", "POLL_", "DISCORD_")
 _NOT_OURS: Final = ("VEO_COURIER_",)
 _ALIKE: Final = 0.8
 
-# By pydantic's kind of error: what follows the value. Its context is at hand.
+# The words after the value, by pydantic's kind of error. They are made with the error's context.
 _SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "int_parsing": lambda _: "is not a whole number, such as 20",
     "int_from_float": lambda _: "is not a whole number, such as 20",
@@ -35,18 +35,21 @@ _SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
 
 
 def describe_problem(error: Any) -> str:
-    """One line: the setting's name, and what is wrong. `error` is one of pydantic's, with its input."""
+    """Return one line: the setting's name, and what is wrong.
+
+    `error` is an error of pydantic with its input.
+    """
     name = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "missing":
         return f"{name.upper()}: {NOT_SET}"
     sentence = _SENTENCES.get(error["type"])
     if sentence is None:
         return f"{name.upper()}: {str(error['msg']).removeprefix('Value error, ')}"
-    return f"{name.upper()}: {_shown(name, error['input'])} {sentence(error.get('ctx', {}))}"
+    return f"{name.upper()}: {_show_value(name, error['input'])} {sentence(error.get('ctx', {}))}"
 
 
-def _shown(name: str, value: object) -> str:
-    """The value in quotes, or words in its place where it may hold a secret."""
+def _show_value(name: str, value: object) -> str:
+    """Return the value in quotes, or "the value" where it may hold a secret."""
     text = str(value)
     if name in _NEVER_SHOWN or ("://" in text and "@" in text):
         return "the value"
@@ -55,7 +58,7 @@ def _shown(name: str, value: object) -> str:
 
 
 def unknown_names(names: Iterable[str], settings: Iterable[str]) -> list[str]:
-    """What looks like a setting of ours and is none, with the one that may have been meant."""
+    """Return a line for each name that looks like one of our settings and is none, with the likely one."""
     known = [setting.upper() for setting in settings]
     problems = []
     for name in sorted({each.upper() for each in names} - set(known)):

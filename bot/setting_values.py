@@ -1,4 +1,4 @@
-"""How the value of an environment variable becomes what the bot works with, or is refused in plain words."""
+"""Converts the values of environment variables, and refuses wrong ones in plain words."""
 
 import ipaddress
 import re
@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-# What is copied along with the base address: the bot adds it itself.
+# The path that people copy with the base address. It is removed, because the bot adds it.
 _API_PATH = re.compile(r"(?<![:/])/+v1(?:/+result(?:/.*)?)?/*$")
 # Discord recommends about one per 1,000 servers.
 MAX_SHARDS = 10_000
-# Word processors and chats put them in the place of straight quotes.
+# Word processors and chats replace straight quotes by these.
 _CURLY: Final = "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2018\u2019\u201a\u201b"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-# Cloud machines have their metadata service, and its passwords, on a link-local address.
+# Cloud machines have their metadata service, with passwords, on a link-local address.
 _LINK_LOCAL = (ipaddress.ip_network("169.254.0.0/16"), ipaddress.ip_network("fe80::/10"))
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
@@ -26,7 +26,10 @@ def _without_slash(url: AnyHttpUrl) -> str:
 
 
 def _api_address(url: AnyHttpUrl) -> str:
-    """The base address, also out of the documentation's whole one: the bot adds /v1/result/ and the id."""
+    """Return the base address, also from the documentation's full one.
+
+    The bot adds /v1/result/ and the id.
+    """
     if url.username or url.password:
         raise ValueError("must hold no user and password: the key goes into VEO_API_KEY")
     if url.query or url.fragment:
@@ -35,17 +38,17 @@ def _api_address(url: AnyHttpUrl) -> str:
 
 
 def _sendable(secret: SecretStr) -> SecretStr:
-    """A secret as an HTTP header can carry it; it is never repeated in the sentence."""
+    """Check that a secret can be sent in an HTTP header. The error text never contains it."""
     text = secret.get_secret_value()
     if any(c.isspace() or not c.isprintable() for c in text):
         raise ValueError("contains a space or a line break: copy it again, without anything around it")
     if not text.isascii():
-        raise ValueError("contains a sign that no token or key has, such as a curly quote: copy it again")
+        raise ValueError("contains a character that cannot be in it, such as a curly quote: copy it again")
     return secret
 
 
 def tidy(value: Any) -> Any:
-    """A text without spaces around it and without the quotes that `docker run --env-file` keeps."""
+    """Remove spaces around a text, and the quotes that `docker run --env-file` keeps."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -60,11 +63,11 @@ def _folder(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError:
-        raise ValueError(f"{str(path)!r}: nobody knows where that home is; write the whole path") from None
+        raise ValueError(f"{str(path)!r}: that home folder is not known; write the whole path") from None
 
 
 def _shard_ids(text: Any) -> Any:
-    """Shard ids from a text: `0,2-4` names four."""
+    """Read shard ids from a text: `0,2-4` names four."""
     if not isinstance(text, str):
         return text
     ids: set[int] = set()
@@ -77,7 +80,7 @@ def _shard_ids(text: Any) -> Any:
 
 
 def _networks(text: Any) -> Any:
-    """Networks in CIDR form, separated by commas: `198.18.0.0/15, 10.1.0.0/16`."""
+    """Read networks in CIDR form, separated by commas: `198.18.0.0/15, 10.1.0.0/16`."""
     if not isinstance(text, str):
         return text
     return tuple(_network(part.strip()) for part in text.split(",") if part.strip())
@@ -98,7 +101,7 @@ def _network(text: str) -> Network:
 
 
 def _listening_address(text: str) -> str:
-    """An address of this machine without the brackets of a URL, or `localhost`."""
+    """Return an address of this machine without the brackets of a URL, or `localhost`."""
     host = text.removeprefix("[").removesuffix("]").lower()
     if host == "localhost":
         return host

@@ -1,6 +1,6 @@
-"""Every environment variable: name, type, default, meaning. Read once, by the command line.
+"""Every environment variable: name, type, default, meaning. The command line reads them once.
 
-.env.example lists the same; tests/unit/test_settings.py holds the two together.
+.env.example lists the same; tests/unit/test_settings.py compares the two.
 """
 
 import os
@@ -39,7 +39,10 @@ _MIN_PASSWORD = 8
 
 
 class Settings(BaseSettings):
-    """Frozen; secrets print as stars. Spans are seconds here, as operators think of them."""
+    """The settings. They are frozen, and secrets print as stars.
+
+    Times are in seconds, as operators set them.
+    """
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -77,7 +80,7 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _tidy(cls, value: Any, info: ValidationInfo) -> Any:
-        """What is empty without its quotes and spaces counts as not set."""
+        """Treat a value that is empty without its quotes and spaces as not set."""
         text = tidy(value)
         if text != "" or info.field_name is None:
             return text
@@ -122,7 +125,7 @@ class Settings(BaseSettings):
 
     @property
     def api_on_loopback(self) -> bool:
-        """Whether the video API runs on this machine: a stand-in, which may be asked more often."""
+        """Whether the video API runs on this machine: a stand-in, which may be polled more often."""
         return on_loopback(str(self.veo_api_url))
 
     @property
@@ -132,7 +135,7 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The address to open, and nothing else: for PostgreSQL it may hold the password."""
+        """The address to open. For PostgreSQL it may hold the password."""
         return self.database_url.get_secret_value() or self._file_in_data_dir
 
     @property
@@ -141,7 +144,7 @@ class Settings(BaseSettings):
 
     @property
     def sqlite_database(self) -> str:
-        """The address of the SQLite file, also of one that is not used any more."""
+        """The address of the SQLite file, also of one that is no longer used."""
         return self._file_in_data_dir if self.on_postgresql else self.database
 
     @property
@@ -151,6 +154,7 @@ class Settings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
+        """How many deliveries may be live at once."""
         return Limits(
             per_user=self.max_open_per_user,
             per_channel=self.max_open_per_channel,
@@ -159,27 +163,30 @@ class Settings(BaseSettings):
 
     @property
     def interval_ms(self) -> int:
+        """POLL_INTERVAL in milliseconds."""
         return int(self.poll_interval * 1000)
 
     @property
     def rate(self) -> PollRate:
+        """POLL_RATE and POLL_INTERVAL together."""
         return PollRate(self.poll_rate, self.interval_ms)
 
     @property
     def lease_ms(self) -> int:
+        """LEASE_TIME in milliseconds."""
         return int(self.lease_time * 1000)
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """For the log's redaction and nothing else."""
+        """The secrets that the log must hide."""
         password = urlsplit(self.database).password if self.on_postgresql else None
-        # A shorter password is a common word: masking it would hide nothing but the log.
+        # A shorter password may be a common word, and masking that would make the log unreadable.
         spelled = {password, unquote(password)} if password and len(password) >= _MIN_PASSWORD else set()
         return (self.discord_token.get_secret_value(), self.veo_api_key.get_secret_value(), *sorted(spelled))
 
 
 class Role(StrEnum):
-    """What a process does: `chat` holds the gateway and answers people; `work` polls and delivers."""
+    """What a process does: `chat` holds the gateway and answers users; `work` polls and delivers."""
 
     ALL = "all"
     CHAT = "chat"
@@ -187,14 +194,16 @@ class Role(StrEnum):
 
     @property
     def chats(self) -> bool:
+        """Whether it holds the gateway and answers users."""
         return self is not Role.WORK
 
     @property
     def works(self) -> bool:
+        """Whether it polls and delivers."""
         return self is not Role.CHAT
 
     def check(self, settings: Settings) -> None:
-        """Raises SettingsWrong for a part of the bot on SQLite: no other process can share the file."""
+        """Raise SettingsWrong for a role other than `all` on SQLite, which only one process can use."""
         if self is not Role.ALL and not settings.on_postgresql:
             raise SettingsWrong(
                 [f"--role {self}: needs a DATABASE_URL of PostgreSQL, as a SQLite file is for one process"]
@@ -202,7 +211,7 @@ class Role(StrEnum):
 
 
 def read_settings(**overrides: Any) -> Settings:
-    """From the environment and `.env`. Raises SettingsWrong with one line per problem."""
+    """Read the environment and `.env`. Raises SettingsWrong with one line per problem."""
     try:
         settings = Settings(**overrides)
     except ValidationError as error:
@@ -215,11 +224,17 @@ def read_settings(**overrides: Any) -> Settings:
 
 
 def _misspelt() -> list[str]:
-    """A wrong name in our own file is a mistake; other programs may have theirs there as well."""
+    """Return a line for each misspelt name in `.env`, which is an error.
+
+    Names of other programs are ignored.
+    """
     names = DotEnvSettingsSource(Settings).env_vars
     return [f".env: {problem}" for problem in unknown_names(names, Settings.model_fields)]
 
 
 def misspelt_variables() -> list[str]:
-    """The same for the environment, which is full of other things: for a warning."""
+    """Return a line for each misspelt name in the environment.
+
+    For a warning only, because other programs use the environment, too.
+    """
     return unknown_names(os.environ, Settings.model_fields)

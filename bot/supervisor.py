@@ -1,4 +1,4 @@
-"""Runs the jobs of the process side by side: when one ends, the process ends, so none can die unnoticed."""
+"""Runs the jobs of the process side by side. When one ends the process ends, so none can die unnoticed."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from bot.chat.gateway.watchdog import watch
 
 logger = logging.getLogger(__name__)
 
-# Runs until the event is set.
+# A job runs until the event is set.
 Job = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 # Keeps the gateway connected until cancelled.
 Gateway = Callable[[], Coroutine[Any, Any, None]]
@@ -20,21 +20,21 @@ Gateway = Callable[[], Coroutine[Any, Any, None]]
 async def supervise(
     client: CourierClient, jobs: Sequence[Job], stop: asyncio.Event, *, gateway: Gateway | None
 ) -> None:
-    """Run `jobs` until `stop` is set, with the gateway beside them, if the process has one.
+    """Run `jobs` until `stop` is set, and the gateway beside them, if the process has one.
 
-    Raises what one of them raised.
+    Raises the exception of a job that failed.
     """
     connection = None if gateway is None else asyncio.create_task(gateway(), name="gateway")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     if connection is None:
         logger.info("ready without a gateway: polling and delivering as %s", client.user)
     try:
-        await _run(client, jobs, connection, stopping, stop)
+        await _run_jobs(client, jobs, connection, stopping, stop)
     finally:
         await cancel_all(stopping)
 
 
-async def _run(
+async def _run_jobs(
     client: CourierClient,
     jobs: Sequence[Job],
     connection: asyncio.Task[None] | None,
@@ -56,19 +56,19 @@ async def _run(
 async def _shut_down(
     running: set[asyncio.Task[None]], connection: asyncio.Task[None] | None, stop: asyncio.Event
 ) -> None:
-    asked_to = stop.is_set()
-    if asked_to:
+    is_requested = stop.is_set()
+    if is_requested:
         logger.info("stopping: no new work is taken")
     stop.set()
     outcomes = await asyncio.gather(*running, return_exceptions=True)
-    # The gateway stays up until here: buttons and commands are still answered while uploads finish.
+    # Closed last, because buttons and commands are still answered while uploads finish.
     if connection is not None:
         outcomes.append(await _disconnect(connection))
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
-    if not asked_to:
-        raise RuntimeError("a job ended without being told to")
+    if not is_requested:
+        raise RuntimeError("a job ended although no stop was requested")
 
 
 async def _disconnect(connection: asyncio.Task[None]) -> BaseException | None:

@@ -1,4 +1,4 @@
-"""`python -m bot backup FILE`: a whole copy of the SQLite database, while the bot runs."""
+"""`python -m bot backup FILE`: copies the whole SQLite database while the bot runs."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,10 @@ from bot.storage.sqlite_files import own_files, sqlite_path, writable_address
 
 
 async def run(settings: Settings, destination: Path) -> int:
-    """Writes beside the destination and renames, so that a copy is whole or not there.
+    """Copy the database to `destination`; returns the exit code.
 
-    Raises DependencyDown, SettingsWrong.
+    The copy is written beside it and renamed, so it is whole or not there. Raises DependencyDown,
+    SettingsWrong.
     """
     if settings.on_postgresql:
         raise SettingsWrong(
@@ -41,7 +42,7 @@ def _back_up(source: Path, destination: Path) -> int:
 
 
 def _check_destination(source: Path, destination: Path) -> None:
-    """Raises SettingsWrong for the database itself, however it is spelled; FileExistsError, OSError."""
+    """Raise SettingsWrong if it is the database itself, in any spelling; FileExistsError if it exists."""
     if any(_is_same(destination, own) for own in own_files(source)):
         raise SettingsWrong(
             [f"backup: {destination} belongs to the database that is to be copied: name another file"]
@@ -51,7 +52,7 @@ def _check_destination(source: Path, destination: Path) -> None:
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Also through links; a file that does not exist is known by its folder and its name."""
+    """Whether both are one file, also through links. A missing file is known by its folder and its name."""
     with contextlib.suppress(FileNotFoundError):
         return one.samefile(other)
     real_one, real_other = Path(os.path.realpath(one)), Path(os.path.realpath(other))
@@ -63,7 +64,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _copy(source: Path, destination: Path) -> int:
-    """By SQLite's online backup: copying the file itself would miss what is in its write-ahead log."""
+    """Copy by SQLite's online backup, because a copy of the file would miss its write-ahead log."""
     part = destination.with_name(f"{destination.name}.{secrets.token_hex(8)}.part")
     try:
         with (
@@ -81,7 +82,7 @@ def _copy(source: Path, destination: Path) -> int:
 
 
 def _publish(part: Path, destination: Path) -> None:
-    """Raises FileExistsError, rather than replace what appeared there meanwhile."""
+    """Give the copy its final name. Raises FileExistsError when a file has appeared there meanwhile."""
     try:
         destination.hardlink_to(part)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""`python -m bot check`: tries what the bot depends on, one line each, changing nothing."""
+"""`python -m bot check`: tries what the bot depends on, one line for each. It changes nothing."""
 
 import asyncio
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bot.chat.permissions import invite_link
+from bot.core.answers import USABLE, AnswerKind
 from bot.core.errors import CannotStart, DependencyDown, StorageUnavailable
-from bot.core.verdicts import USABLE, AnswerKind
 from bot.core.version import NAME, VERSION
+from bot.media.disk_space import RESERVE, free_bytes
 from bot.media.ffmpeg import find_ffmpeg
-from bot.media.part_file import RESERVE, free_bytes
 from bot.metrics import Metrics
 from bot.network_errors import describe_network_error
 from bot.process import check_folder
@@ -30,32 +30,33 @@ from bot.veo.public_address import Address, is_allowed
 
 # An id that no API gives out: any answer about it shows that the address and the key are right.
 _UNKNOWN_ID = "veo-courier-check"
-# What has a public address at all times (RFC 2606, 3), for an API whose address is not a public name.
+# A name that always has a public address (RFC 2606, 3), for an API without a public name.
 _PUBLIC_NAME = "example.com"
 _ENOUGH_DISK_SPACE = 1 << 30
-# Where a proxy that answers DNS with made-up addresses takes them from.
+# The networks from which proxies with fake-ip DNS take their made-up addresses.
 _FAKE_IP = (ip_network("198.18.0.0/15"), ip_network("fc00::/18"))
 
 
 async def run(settings: Settings, resolver: SystemResolver | None = None) -> int:
-    """Prints a line per dependency; returns the exit code of the worst problem, 0 when all is well."""
+    """Print a line per dependency; returns the exit code of the worst problem, 0 without one."""
     print(f"ok    {NAME} {VERSION}")
     print("ok    settings")
     for problem in misspelt_variables():
         print(f"LOOK  settings: in the environment, {problem}")
     codes = [
-        await _try("data folder", _files, settings),
-        await _try("disk", _disk, settings),
-        await _try("database", _database, settings),
-        await _try("Discord", _discord, settings),
-        await _try("video API", _video_api, settings),
-        await _try("ffmpeg", _ffmpeg, settings),
-        await _try("names", partial(_names, resolver or SystemResolver()), settings),
+        await _print_check("data folder", _files, settings),
+        await _print_check("disk", _disk, settings),
+        await _print_check("database", _database, settings),
+        await _print_check("Discord", _discord, settings),
+        await _print_check("video API", _video_api, settings),
+        await _print_check("ffmpeg", _ffmpeg, settings),
+        await _print_check("names", partial(_names, resolver or SystemResolver()), settings),
     ]
     return max(codes)
 
 
-async def _try(name: str, check: Callable[[Settings], Awaitable[str]], settings: Settings) -> int:
+async def _print_check(name: str, check: Callable[[Settings], Awaitable[str]], settings: Settings) -> int:
+    """Print the result of one check; returns its exit code."""
     try:
         print(f"ok    {name}: {await check(settings)}")
     except CannotStart as error:
@@ -68,7 +69,7 @@ async def _try(name: str, check: Callable[[Settings], Awaitable[str]], settings:
 
 
 async def _files(settings: Settings) -> str:
-    """Everything that a start would find out; a folder that is not there is only looked at from above."""
+    """Check the files as a start does. Of a missing folder only the one above is checked."""
     return await asyncio.to_thread(_check_files, settings)
 
 
@@ -83,7 +84,7 @@ def _check_files(settings: Settings) -> str:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the one above it that is there."""
+    """Return the folder, or the nearest existing one above it."""
     return next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
 
 
@@ -96,7 +97,7 @@ async def _disk(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    """Whether it can be read and written. A file that is not there yet is not made."""
+    """Check that it can be read and written. A file that does not exist is not made."""
     if not settings.on_postgresql:
         path = sqlite_path(settings.database)
         if not await asyncio.to_thread(path.exists):
@@ -109,7 +110,7 @@ async def _database(settings: Settings) -> str:
 
 
 async def _schema_version(settings: Settings) -> int:
-    """Raises DependencyDown for a database that this program must not use."""
+    """Return the schema version. Raises DependencyDown for a database that this program must not use."""
     database = open_database(settings.database, read_only=True)
     try:
         version = await schema_version(database)
@@ -134,7 +135,7 @@ async def _discord(settings: Settings) -> str:
 
 
 async def _video_api(settings: Settings) -> str:
-    """Any answer about an unknown id is a good one, unless every address gets the same 404."""
+    """Poll an unknown id. Any answer is good, unless every address gets the same 404."""
     async with open_api_session(connections=1) as session:
         client = partial(VideoApiClient, key=settings.veo_api_key, session=session)
         answer = await client(base_url=str(settings.veo_api_url)).poll(_UNKNOWN_ID)
@@ -154,7 +155,7 @@ async def _video_api(settings: Settings) -> str:
 
 
 async def _ffmpeg(settings: Settings) -> str:
-    """Without one the bot works: no failure."""
+    """Describe ffmpeg. Without one the bot works, so that is no failure."""
     found = await asyncio.to_thread(find_ffmpeg)
     if found is None:
         return "none that can encode H.264: a video that is too large for a channel is posted as a link"
@@ -162,7 +163,7 @@ async def _ffmpeg(settings: Settings) -> str:
 
 
 async def _names(resolver: SystemResolver, settings: Settings) -> str:
-    """Looks up one public name as a download does: a made-up address means that no video will arrive.
+    """Look up one public name as a download does, because with made-up addresses no video arrives.
 
     An API on this machine serves its videos here as well, and needs no name server.
     """
@@ -186,7 +187,7 @@ async def _names(resolver: SystemResolver, settings: Settings) -> str:
 
 
 def _name_in(url: str) -> str | None:
-    """The host of a URL, unless it is an address."""
+    """Return the host of a URL, unless it is an address."""
     host = urlsplit(url).hostname or ""
     try:
         ip_address(host)
@@ -200,5 +201,5 @@ def _may_be_a_hosts(address: Address, settings: Settings) -> bool:
 
 
 def _without_path(where: str) -> str:
-    """The reply without the path that some servers repeat in it."""
+    """Remove the path, which some servers repeat in the reply."""
     return re.sub(r"\S*/\S*", "", where)

@@ -1,4 +1,4 @@
-"""The command line: arguments in, exit codes out."""
+"""The command line: parses arguments and returns exit codes."""
 
 import argparse
 import asyncio
@@ -32,7 +32,7 @@ BUG = 70
 Command = Callable[[Settings], Coroutine[Any, Any, int]]
 
 
-async def _run(settings: Settings, role: Role = Role.ALL) -> int:
+async def _run_bot(settings: Settings, role: Role = Role.ALL) -> int:
     tune_garbage_collection()
     with stopped_by_signals() as stop:
         await app.run(settings, stop, role)
@@ -52,15 +52,19 @@ async def _migrate(settings: Settings) -> int:
 
 
 COMMANDS: dict[str, tuple[Command, str]] = {
-    "run": (_run, "run the bot (what it does without an argument)"),
+    "run": (_run_bot, "run the bot (what it does without an argument)"),
     "check": (check.run, "try settings, database, Discord token and video API, and say what is wrong"),
-    "doctor": (doctor.run, "say what is stuck and why, beside a running bot"),
-    "migrate": (_migrate, "bring the database's schema up"),
+    "doctor": (doctor.run, "show what is stuck and why, while the bot runs"),
+    "migrate": (_migrate, "update the database's schema"),
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 stopped, 2 settings wrong, 69 a dependency is down, 77 token refused, 70 a bug."""
+    """Run one command; returns its exit code.
+
+    0 stopped, 2 settings wrong, 69 a dependency is down, 77 token refused, 70 a bug. `doctor` returns 1 when
+    something needs a look.
+    """
     _print_everywhere()
     parsed = _parser().parse_args(arguments)
     if os.name == "nt":
@@ -72,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return error.exit_code
-    # The lines of check are its output: a log between them would be read as one of them.
+    # The lines of check are its output, so no log line may stand between them.
     level = "CRITICAL" if parsed.command == "check" else settings.log_level
     with logging_to_stderr(level, settings.log_format, settings.secrets):
         for problem in misspelt_variables():  # check has a line for each
@@ -81,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print_everywhere() -> None:
-    """A terminal that is not UTF-8 shows `?` for what it cannot show."""
+    """Print `?` for characters that a terminal without UTF-8 cannot show."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -102,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
             _add_role(made, default=argparse.SUPPRESS)
     copying = commands.add_parser("backup", help="copy the SQLite database to a file, while the bot runs")
     copying.add_argument("file", type=Path, help="where to; nothing that exists is replaced")
-    _add_move(commands.add_parser("move", help="carry a stopped bot from SQLite over to PostgreSQL"))
+    _add_move(commands.add_parser("move", help="move a stopped bot from SQLite to PostgreSQL"))
     return parser
 
 
@@ -111,7 +115,7 @@ def _add_move(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", nargs="?", help="sqlite:///folder/bot.db; if left out, the file in DATA_DIR"
     )
-    # Refused in a sentence of its own.
+    # Accepted only to be refused with a sentence about the password.
     parser.add_argument("target", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument(
         "--undo", action="store_true", help="let a bot start again on a file that was moved; copies nothing"
@@ -124,7 +128,7 @@ def _add_role(parser: argparse.ArgumentParser, *, default: Any) -> None:
         type=Role,
         choices=list(Role),
         default=default,
-        help="with PostgreSQL, what of the bot this process is: chat (gateway and commands), "
+        help="with PostgreSQL, the part of the bot that this process runs: chat (gateway and commands), "
         "work (polling and delivering), or all (the default)",
     )
 
@@ -135,13 +139,13 @@ def _command(arguments: argparse.Namespace) -> Command:
     if arguments.command == "move":
         return partial(move.run, source=arguments.source, target=arguments.target, undo=arguments.undo)
     if arguments.command in (None, "run"):
-        return partial(_run, role=arguments.role)
+        return partial(_run_bot, role=arguments.role)
     command, _ = COMMANDS[arguments.command]
     return command
 
 
 def _event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's factory if it is installed, else None for asyncio's own."""
+    """Return uvloop's factory if it is installed, else None for asyncio's."""
     try:
         uvloop = importlib.import_module("uvloop")
     except ImportError:

@@ -1,4 +1,4 @@
-"""`python -m bot move`: carries a bot that is stopped from SQLite over to the PostgreSQL of DATABASE_URL."""
+"""`python -m bot move`: moves a stopped bot from SQLite to the PostgreSQL of DATABASE_URL."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,17 +16,17 @@ from bot.storage.sqlite_files import exclusive_file_lock, sqlite_path
 from bot.storage.store import open_database
 
 _IN_AN_ARGUMENT = (
-    "move: the target is DATABASE_URL, from the environment or .env: everybody on this machine can read the "
-    "password in an argument. Set it there, and run: python -m bot move sqlite:///data/bot.db"
+    "move: the target is DATABASE_URL, from the environment or .env, because all users of this machine can "
+    "read a password in an argument. Set it there, and run: python -m bot move sqlite:///data/bot.db"
 )
 
 
 async def run(
     settings: Settings, source: str | None, target: str | None = None, *, undo: bool = False
 ) -> int:
-    """All of it or nothing; may be repeated until a bot has run on the target.
+    """Move all rows or none; returns the exit code. May be repeated until a bot has run on the target.
 
-    `undo` takes the mark from the old file instead. Raises SettingsWrong, DependencyDown.
+    `undo` removes the mark from the old file instead. Raises SettingsWrong, DependencyDown.
     """
     if target is not None or (source is not None and not source.startswith("sqlite:")):
         raise SettingsWrong([_IN_AN_ARGUMENT])
@@ -35,11 +35,11 @@ async def run(
     if not await asyncio.to_thread(path.exists):
         raise DependencyDown(f"move: there is no file {path}")
     with exclusive_file_lock(url):
-        return await (_undo(url, path) if undo else _move(url, path, settings))
+        return await (_undo_move(url, path) if undo else _move_rows(url, path, settings))
 
 
 def _source(settings: Settings, source: str | None) -> str:
-    """The file that was named, else the one in DATA_DIR."""
+    """Return the address of the file that was named, else of the one in DATA_DIR."""
     if source is None:
         return settings.sqlite_database
     if not source.startswith(SQLITE_PREFIX):
@@ -47,7 +47,7 @@ def _source(settings: Settings, source: str | None) -> str:
     return source
 
 
-async def _move(url: str, path: Path, settings: Settings) -> int:
+async def _move_rows(url: str, path: Path, settings: Settings) -> int:
     if not settings.on_postgresql:
         raise SettingsWrong(
             ["move: DATABASE_URL must be the address to move to, postgresql://user:password@host/name"]
@@ -58,18 +58,18 @@ async def _move(url: str, path: Path, settings: Settings) -> int:
         counts = await copy_all(old, new, _described(settings.database))
     for table, rows in counts.items():
         print(f"{rows:9,} {table}")
-    print(f"moved and counted. No bot starts on {path} any more; python -m bot move --undo permits it again")
+    print(f"moved and counted. No bot starts on {path} now; python -m bot move --undo permits it again")
     return 0
 
 
 def _described(url: str) -> str:
-    """Where and when, without user and password."""
+    """Return where the rows went and when, without user and password."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2] or "this machine"
     return f"{parts.path.strip('/')} on {host} ({datetime.now(UTC):%Y-%m-%d %H:%M} UTC)"
 
 
-async def _undo(url: str, path: Path) -> int:
+async def _undo_move(url: str, path: Path) -> int:
     async with _opened(url) as old:
         await _check_version(old)
         place = await moved_to(old)

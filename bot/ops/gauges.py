@@ -12,14 +12,14 @@ from bot.storage.diagnosis import Diagnosis, OverdueRow
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Discord's gateway as this process has it at this moment."""
+    """The state of Discord's gateway in this process at this moment."""
 
     is_up: bool
     servers: int
 
 
 async def gauges(diagnosis: Diagnosis, clock: Clock, gateway: Callable[[], Gateway] | None) -> bytes:
-    """The gauges' part of one scrape; `gateway` is None for a process without one.
+    """Return the gauges of one scrape as text; `gateway` is None for a process without one.
 
     Raises StorageUnavailable.
     """
@@ -38,7 +38,7 @@ async def gauges(diagnosis: Diagnosis, clock: Clock, gateway: Callable[[], Gatew
     _gauge(
         registry,
         "veo_latest_question_late_seconds",
-        "How late the most overdue poll of the video API is; 0 when none is.",
+        "How late the most overdue poll of the video API is; 0 when none is late.",
         _age(poll, now),
     )
     _gauge(
@@ -50,9 +50,9 @@ async def gauges(diagnosis: Diagnosis, clock: Clock, gateway: Callable[[], Gatew
     quarantined = len(await diagnosis.quarantined())
     _gauge(registry, "veo_set_aside_rows", "Rows quarantined by a bug.", quarantined)
     if gateway is not None:
-        now_there = gateway()
-        _gauge(registry, "veo_gateway_up", "Whether Discord's gateway is connected.", int(now_there.is_up))
-        _gauge(registry, "veo_servers", "Servers that this process's gateway sees.", now_there.servers)
+        state = gateway()
+        _gauge(registry, "veo_gateway_up", "Whether Discord's gateway is connected.", int(state.is_up))
+        _gauge(registry, "veo_servers", "Servers that this process's gateway sees.", state.servers)
     return generate_latest(registry)
 
 
@@ -63,7 +63,7 @@ def _gauge(registry: CollectorRegistry, name: str, what: str, value: float) -> N
 def _by_state(
     registry: CollectorRegistry, name: str, what: str, states: Iterable[str], counts: Mapping[str, int]
 ) -> None:
-    """One series per state, also without rows: a series that comes and goes cannot be alerted on."""
+    """Add a series for each state, also without rows, because alerts need series that do not come and go."""
     gauge = Gauge(name, what, ["state"], registry=registry)
     for state in states:
         gauge.labels(str(state)).set(counts.get(state, 0))

@@ -1,4 +1,4 @@
-"""An HTTP server that costs the bot little, whoever connects: few connections, and none of them for long."""
+"""An HTTP server that costs the bot little, because it serves few connections, each for a short time."""
 
 import asyncio
 import errno
@@ -16,69 +16,75 @@ from bot.core.errors import DependencyDown
 logger = logging.getLogger(__name__)
 Page = Callable[[], Awaitable[web.Response]]
 
-# More than any monitoring needs, and few beside the files that polls and downloads open.
+# More than monitoring needs, and few compared with the files that polls and downloads open.
 MAX_CONNECTIONS = 64
 _BACKLOG = 128
 _MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-# Seconds in which a request must be there whole, the first as well as the next on the same connection.
-_ASKING = 10.0
-# Seconds that its answer may take, and the reading of it.
-_ANSWERING = 30.0
-# Seconds that are left to them when the process stops.
-_LAST_ANSWERS = 1.0
-# Seconds before the next try when the process has no file left, and before the log says so again.
+# Seconds in which a request must arrive whole, the first and each next one on a connection.
+_REQUEST_TIMEOUT = 10.0
+# Seconds in which it must be answered, and the answer be read.
+_RESPONSE_TIMEOUT = 30.0
+# Seconds that running answers get when the process stops.
+_SHUTDOWN_TIMEOUT = 1.0
+# Seconds before the next try when the process has no file left, and before that is logged again.
 _NO_FILE_PAUSE = 1.0
-_TELL_AGAIN = 60.0
+_LOG_AGAIN_AFTER = 60.0
 
 
 class BoundedServer(web.Server):
-    """Serves `pages` by their path, to at most `MAX_CONNECTIONS` at once.
+    """Serves `pages` by their path, to at most `MAX_CONNECTIONS` connections at once.
 
-    One more closes the connection that has been quiet for longest: whoever holds sixty of them keeps out
-    nobody who has a question.
+    One more closes the connection that has been quiet for longest, so that a client that holds all of them
+    does not keep others out.
     """
 
     def __init__(
-        self, pages: Mapping[str, Page], *, asking: float = _ASKING, answering: float = _ANSWERING
+        self,
+        pages: Mapping[str, Page],
+        *,
+        request_timeout: float = _REQUEST_TIMEOUT,
+        response_timeout: float = _RESPONSE_TIMEOUT,
     ) -> None:
-        # aiohttp closes a connection that is silent, or sends a request in drops, after the first of these.
-        super().__init__(self._answer, keepalive_timeout=asking, lingering_time=1.0, access_log=None)
+        # After `keepalive_timeout` aiohttp closes a connection without a whole request.
+        super().__init__(
+            self._answer_request, keepalive_timeout=request_timeout, lingering_time=1.0, access_log=None
+        )
         self._pages = pages
-        self._answering = answering
-        # Those that were quiet for longest come first.
+        self._response_timeout = response_timeout
+        # The connections that were quiet for longest come first.
         self._open: dict[web.RequestHandler, tuple[asyncio.Transport, asyncio.TimerHandle]] = {}
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Take the connection; at the limit another one gives way."""
+        """Accept the connection; at the limit close the one that has been quiet for longest."""
         super().connection_made(handler, transport)
         if len(self._open) >= MAX_CONNECTIONS:
-            self._drop(next(iter(self._open)))
-        self._allow(handler, transport)
+            self._drop_connection(next(iter(self._open)))
+        self._restart_timer(handler, transport)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         """Forget the connection."""
-        self._forget(handler)
+        self._forget_connection(handler)
         super().connection_lost(handler, exc)
 
-    def _allow(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Let it live until its question is answered and the answer is read."""
-        self._forget(handler)
-        end = asyncio.get_running_loop().call_later(self._answering, self._drop, handler)
+    def _restart_timer(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Give the connection a new timeout, and make it the last that is closed at the limit."""
+        self._forget_connection(handler)
+        end = asyncio.get_running_loop().call_later(self._response_timeout, self._drop_connection, handler)
         self._open[handler] = transport, end
 
-    def _drop(self, handler: web.RequestHandler) -> None:
-        if (transport := self._forget(handler)) is not None:
+    def _drop_connection(self, handler: web.RequestHandler) -> None:
+        if (transport := self._forget_connection(handler)) is not None:
             transport.abort()
 
-    def _forget(self, handler: web.RequestHandler) -> asyncio.Transport | None:
+    def _forget_connection(self, handler: web.RequestHandler) -> asyncio.Transport | None:
         transport, end = self._open.pop(handler, (None, None))
         if end is not None:
             end.cancel()
         return transport
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer_request(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.transport is not None:
-            self._allow(request.protocol, request.transport)
+            self._restart_timer(request.protocol, request.transport)
         page = self._pages.get(request.path)
         if page is None:
             return web.Response(text=f"there are {', '.join(self._pages)}\n", status=404)
@@ -98,11 +104,14 @@ async def serving(server: BoundedServer, host: str, port: int) -> AsyncIterator[
         finally:
             await cancel_all(*accepting)
             server.pre_shutdown()
-            await server.shutdown(_LAST_ANSWERS)
+            await server.shutdown(_SHUTDOWN_TIMEOUT)
 
 
 async def _listen(host: str, port: int) -> list[socket.socket]:
-    """A socket for each address of `host`: `localhost` often has two, of which this machine may lack one."""
+    """Open a socket for each address of `host`.
+
+    `localhost` often has two, of which this machine may lack one. Raises DependencyDown.
+    """
     opened: list[socket.socket] = []
     errors: list[OSError] = []
     for family, *_, address in await asyncio.get_running_loop().getaddrinfo(
@@ -124,20 +133,20 @@ async def _listen(host: str, port: int) -> list[socket.socket]:
 
 
 async def _accept(listening: socket.socket, server: BoundedServer) -> None:
-    """Take one connection after the other.
+    """Accept one connection after the other.
 
-    asyncio's own server tries again a hundredfold each second, with a traceback each time, once the process
-    has no file left (Python 3.11).
+    asyncio's server would retry a hundred times a second, each time with a traceback, when the process has no
+    file left (Python 3.11).
     """
-    loop, told = asyncio.get_running_loop(), -_TELL_AGAIN
+    loop, logged_at = asyncio.get_running_loop(), -_LOG_AGAIN_AFTER
     while True:
         try:
             connection, _ = await loop.sock_accept(listening)
             await loop.connect_accepted_socket(server, connection)
         except ConnectionError:
-            continue  # it has gone already
+            continue  # the client has closed it already
         except OSError as error:
-            if loop.time() - told >= _TELL_AGAIN:
-                told = loop.time()
+            if loop.time() - logged_at >= _LOG_AGAIN_AFTER:
+                logged_at = loop.time()
                 logger.warning("HTTP_PORT takes no connection for now: %s", error.strerror or error)
             await asyncio.sleep(_NO_FILE_PAUSE)

@@ -1,6 +1,7 @@
-"""Docker's HEALTHCHECK: whether the bot in this container is alive. It runs twice a minute: imports little.
+"""Docker's HEALTHCHECK: checks whether the bot in this container is alive. It runs twice a minute.
 
-Asks /livez, not /healthz: Swarm and others restart what is unhealthy, and no restart brings back Discord.
+It requests /livez, not /healthz: Swarm and others restart an unhealthy container, and no restart brings
+Discord back. It imports little, to start fast.
 """
 
 import os
@@ -9,12 +10,12 @@ from collections.abc import Mapping
 from http.client import HTTPConnection
 
 _TIMEOUT = 5.0
-# Every interface is listened on; one of them is asked.
+# The server listens on every interface; the probe uses one of them.
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - these are replaced
 
 
 def probe(environment: Mapping[str, str]) -> str | None:
-    """What is wrong; None when nothing is. Without HTTP_PORT the process alone counts, and it is there."""
+    """Return what is wrong; None when nothing is. Without HTTP_PORT there is nothing to check."""
     port = environment.get("HTTP_PORT", "").strip()
     if not port:
         return None

@@ -1,4 +1,4 @@
-"""`/healthz`, `/livez` and `/metrics` over HTTP, for what watches the process; and the event loop's lag."""
+"""Serves `/healthz`, `/livez` and `/metrics` over HTTP, and measures the event loop's lag."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,21 +16,21 @@ from bot.ops.http import BoundedServer, serving
 
 Read = TypeVar("Read")
 
-# Seconds. Costs nothing, and notices every block of half a second.
+# Seconds. Short enough to notice a block of half a second, and costs nothing.
 _LAG_INTERVAL = 0.5
-# Seconds that the database has for an answer; what asks for /healthz often waits no longer than ten.
+# Seconds that the database has for an answer. Clients of /healthz often wait only ten seconds.
 _DATABASE_TIMEOUT = 8.0
 
 
 class _Shared(Generic[Read]):
-    """Reads once for everybody who asks at the same time, so that no number of questions costs more."""
+    """Shares one read between all requests that come during it, so that many cost no more than one."""
 
     def __init__(self, read: Callable[[], Awaitable[Read]]) -> None:
         self._read = read
         self._reading: asyncio.Future[Read] | None = None
 
     async def get(self, timeout: float) -> Read:
-        """What is read. Raises TimeoutError, and what reading raises; a slow reading goes on."""
+        """Return what was read. Raises TimeoutError, and what the read raises; a slow read goes on."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(self._read())
             self._reading.add_done_callback(retrieve_exception)
@@ -44,6 +44,8 @@ class _Shared(Generic[Read]):
 
 
 class _Pages:
+    """The three pages."""
+
     def __init__(
         self,
         check: HealthCheck,
@@ -59,7 +61,7 @@ class _Pages:
         self._no_answer = f"the database has not answered for {timeout:g} s"
 
     async def livez(self) -> web.Response:
-        """The event loop runs; nothing else is asked."""
+        """Answer that the event loop runs; nothing else is checked."""
         return web.Response(text="ok\n")
 
     async def healthz(self) -> web.Response:
