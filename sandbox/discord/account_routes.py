@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.discord import channel_payload, errors, payloads
+from sandbox.discord import channel_payload, command_locales, errors, payloads
 from sandbox.discord.endpoint import Answer, Call, Endpoint
 from sandbox.discord.permissions import Right
 
@@ -56,10 +56,15 @@ class AccountRoutes:
         )
 
     def commands(self, call: Call) -> Answer:
-        return Answer(self._commands.registered(self._scope(call)))
+        """The commands, with all their translations only if the query asks for them."""
+        registered = self._commands.registered(self._scope(call))
+        if call.request.query.get("with_localizations", "").lower() in ("1", "true"):
+            return Answer([command_locales.whole(each) for each in registered])
+        return Answer([command_locales.listed(each, self._world.bot.locale) for each in registered])
 
     def register(self, call: Call) -> Answer:
-        return Answer(self._commands.overwrite(self._scope(call), call.payload or []))
+        registered = self._commands.register(self._scope(call), call.payload or [])
+        return Answer([command_locales.whole(each) for each in registered])
 
     def _scope(self, call: Call) -> int | None:
         """None for the global commands, otherwise the guild's id. Raises Refusal."""

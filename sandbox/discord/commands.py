@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandbox.discord import command_limits, errors
+from sandbox.discord.command_locales import shown_name
 from sandbox.discord.permissions import Right
 
 if TYPE_CHECKING:
     from sandbox.discord.message_parts import Json
-    from sandbox.discord.world import Channel, User, World
+    from sandbox.discord.record import Record
+    from sandbox.discord.user import User
+    from sandbox.discord.world import Channel, World
 
 CHAT_INPUT, MESSAGE_MENU = 1, 3
 SUB_COMMAND, SUB_COMMAND_GROUP = 1, 2
@@ -18,8 +22,9 @@ Scope = int | None
 
 
 class Commands:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, record: Record) -> None:
         self._world = world
+        self._record = record
         self._by_scope: dict[Scope, list[Json]] = {}
         self.registrations: list[tuple[Scope, list[Json]]] = []
         """Every bulk overwrite, as the bot sent it."""
@@ -30,6 +35,14 @@ class Commands:
     def everywhere(self) -> list[Json]:
         """The commands of all scopes."""
         return [command for commands in self._by_scope.values() for command in commands]
+
+    def register(self, scope: Scope, payload: list[Json]) -> list[Json]:
+        """As `overwrite`. Raises Refusal for what Discord refuses, and records a surprise then."""
+        if problems := command_limits.broken_rules(payload):
+            refusal = errors.invalid_form(problems)
+            self._record.surprise(f"commands Discord would refuse: {refusal.body()}")
+            raise refusal
+        return self.overwrite(scope, payload)
 
     def overwrite(self, scope: Scope, payload: list[Json]) -> list[Json]:
         """Replace all commands of a scope; a command of the same name and type keeps its id."""
@@ -55,13 +68,16 @@ class Commands:
         return stored
 
     def find(self, name: str, kind: int, channel: Channel, person: User) -> Json:
-        """The command as this person's client offers it here. Raises ValueError when it does not."""
+        """The command as this person's client offers it here. Raises ValueError when it does not.
+
+        `name` is the command's name, or its translation in this person's language.
+        """
         guild = channel.guild
         if guild is not None and not guild.app_installed:
             raise ValueError(f"the application is not installed in {guild.name!r}")
         scopes: list[Scope] = [None] if guild is None else [guild.id, None]
         for command in (each for scope in scopes for each in self.registered(scope)):
-            if (command["name"], command["type"]) == (name, kind):
+            if command["type"] == kind and _is_called(command, name, person):
                 _refuse_hidden(command, channel, person)
                 return command
         offered = sorted(each["name"] for scope in scopes for each in self.registered(scope))
@@ -74,13 +90,13 @@ class Commands:
         """
         name, *path = line.removeprefix("/").split()
         command = self.find(name, CHAT_INPUT, channel, person)
-        data: Json = {"id": command["id"], "name": name, "type": CHAT_INPUT, "options": []}
+        data: Json = {"id": command["id"], "name": command["name"], "type": CHAT_INPUT, "options": []}
         if "guild_id" in command:
             data["guild_id"] = command["guild_id"]
         part, innermost = command, data
         for word in path:
-            part = _sub_part(part, word, line)
-            innermost["options"] = [{"name": word, "type": part["type"], "options": []}]
+            part = _sub_part(part, word, line, person)
+            innermost["options"] = [{"name": part["name"], "type": part["type"], "options": []}]
             innermost = innermost["options"][0]
         known = part.get("options") or []
         if any(each["type"] in (SUB_COMMAND, SUB_COMMAND_GROUP) for each in known):
@@ -88,9 +104,13 @@ class Commands:
         return part, innermost["options"], data
 
 
-def _sub_part(part: Json, word: str, line: str) -> Json:
+def _is_called(part: Json, name: str, person: User) -> bool:
+    return name in (part["name"], shown_name(part, person.locale))
+
+
+def _sub_part(part: Json, word: str, line: str, person: User) -> Json:
     for option in part.get("options") or []:
-        if option["name"] == word and option["type"] in (SUB_COMMAND, SUB_COMMAND_GROUP):
+        if option["type"] in (SUB_COMMAND, SUB_COMMAND_GROUP) and _is_called(option, word, person):
             found: Json = option
             return found
     raise ValueError(f"/{line}: {part['name']!r} has no part {word!r}")

@@ -112,6 +112,10 @@ def no_history_for_reply() -> Refusal:
     return Refusal(400, 160002, "Cannot reply without permission to read message history")
 
 
+def broken_discord() -> Refusal:
+    return Refusal(500, 0, "500: Internal Server Error")
+
+
 def invalid_json() -> Refusal:
     return Refusal(400, 50109, "The request body contains invalid JSON.")
 

@@ -17,7 +17,10 @@ _VERBS = {"channel added": "CREATE", "channel changed": "UPDATE", "channel delet
 
 
 def events_of(change: Change) -> tuple[Guild, list[Event]] | None:
-    """The guild and the events, none when Discord sends this bot nothing; None for no guild's change."""
+    """The guild that changed, and its events; None when no guild changed.
+
+    The list is empty when Discord sends this bot nothing.
+    """
     place = change.subject
     if isinstance(place, Guild):
         return place, _guild_events(change.kind, place)
@@ -31,7 +34,7 @@ def events_of(change: Change) -> tuple[Guild, list[Event]] | None:
 
 
 def available(guild: Guild) -> Event:
-    """GUILD_CREATE for a guild that the client knew before, which `unavailable: false` tells it."""
+    """GUILD_CREATE for a guild that the client knows already, which is what `unavailable: false` says."""
     return "GUILD_CREATE", {**channel_payload.guild_create(guild), "unavailable": False}
 
 
@@ -65,7 +68,7 @@ def _thread_events(kind: str, thread: Channel) -> list[Event]:
 
 
 def _joined(thread: Channel) -> list[Event]:
-    """For the bot a private thread begins to exist."""
+    """A private thread is new to the bot when it joins."""
     assert thread.guild is not None
     bot = thread.world.bot
     member = channel_payload.thread_member(thread, bot.id)
@@ -75,7 +78,7 @@ def _joined(thread: Channel) -> list[Event]:
 
 
 def _left(thread: Channel) -> list[Event]:
-    """For the bot a private thread is gone, unless it manages threads."""
+    """A bot that left a private thread no longer sees it, unless it may manage threads."""
     bot_id = thread.world.bot.id
     left = _members_update(thread, {"removed_member_ids": [str(bot_id)]})
     if thread.is_visible_to(bot_id):

@@ -56,18 +56,20 @@ class InteractionRoutes:
 
     def _apply_callback(self, interaction: Interaction, kind: int, data: Json, call: Call) -> None:
         if kind == interactions.ANSWER:
-            interaction.original = self._answer(interaction, data, call, interaction.origin)
+            interaction.original = self._answer(interaction, data, call, interaction.origin, inside="data")
         elif kind == interactions.DEFER:
             interaction.original = self._placeholder(interaction, data)
         elif kind in (interactions.UPDATE, interactions.DEFER_UPDATE):
             interaction.original = _pressed(interaction)
             if kind == interactions.UPDATE:
-                self._posting.edit(interaction.original, data, call.files)
+                self._posting.edit(interaction.original, data, call.files, inside="data")
         elif kind not in (interactions.CHOICES, interactions.MODAL):
             reason = f"Value must be one of {{4, 5, 6, 7, 8, 9, 10, 12}}; got {kind}."
             raise errors.invalid_form({"type": ("BASE_TYPE_CHOICES", reason)})
 
-    def _answer(self, interaction: Interaction, data: Json, call: Call, origin: Origin) -> Message:
+    def _answer(
+        self, interaction: Interaction, data: Json, call: Call, origin: Origin, inside: str = ""
+    ) -> Message:
         ephemeral = (data.get("flags") or 0) & EPHEMERAL
         return self._posting.create(
             interaction.channel,
@@ -77,6 +79,7 @@ class InteractionRoutes:
             origin=origin,
             only_for=interaction.person.id if ephemeral else None,
             extra_flags=ephemeral,
+            inside=inside,
         )
 
     def _placeholder(self, interaction: Interaction, data: Json) -> Message:

@@ -14,7 +14,8 @@ from sandbox.discord.message_parts import Json, Origin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.discord.world import Channel, Message, User, World
+    from sandbox.discord.user import User
+    from sandbox.discord.world import Channel, Message, World
 
 COMMAND, COMPONENT, AUTOCOMPLETE = 2, 3, 4
 
@@ -130,7 +131,7 @@ class Interactions:
             "channel_id": str(channel.id),
             "channel": _partial_channel(channel, interaction.person),
             "app_permissions": str(int(channel.rights_of(bot.id))),
-            "locale": payloads.LOCALE,
+            "locale": interaction.person.locale,
             "entitlements": [],
             "attachment_size_limit": channel.upload_limit,
             **_place(channel, interaction.person),
@@ -158,8 +159,8 @@ def _place(channel: Channel, person: User) -> Json:
         }
     return {
         "guild_id": str(guild.id),
-        "guild": {"id": str(guild.id), "locale": payloads.LOCALE, "features": []},
-        "guild_locale": payloads.LOCALE,
+        "guild": {"id": str(guild.id), "locale": guild.preferred_locale, "features": guild.features},
+        "guild_locale": guild.preferred_locale,
         "member": payloads.acting_member(channel, person),
         "context": IN_GUILD,
         "authorizing_integration_owners": {"0": str(guild.id)},

@@ -1,4 +1,4 @@
-"""Whom a message pings, by its text, its `allowed_mentions` and the author's rights."""
+"""Computes which users a message pings, from its text, its `allowed_mentions` and the author's rights."""
 
 from __future__ import annotations
 

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
-from sandbox.discord import payloads
+from sandbox.discord import components, payloads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sandbox.discord.message_parts import Attachment, Json, Origin
     from sandbox.discord.world import Message, World
 
 PLAIN, REPLY, COMMAND_ANSWER, MENU_ANSWER = 0, 19, 20, 23
 
 _BY_COMMAND = 2
-# What Discord adds to a component that was sent without it.
-_SELECT = {"min_values": 1, "max_values": 1}
-_DEFAULTS: dict[int, Json] = {
-    **dict.fromkeys((3, 5, 6, 7, 8), _SELECT),
-    11: {"description": None, "spoiler": False},
-    14: {"spacing": 1, "divider": True},
-    17: {"accent_color": None, "spoiler": False},
-}
 _REFERENCE_TYPE_DEFAULT, _REFERENCE_TYPE_FORWARD = 0, 1
 _IN_SNAPSHOT = (
     *("type", "content", "embeds", "attachments", "timestamp", "edited_timestamp"),
@@ -37,7 +26,7 @@ def message(post: Message) -> Json:
         "id": str(post.id),
         "channel_id": str(post.channel_id),
         "type": _message_type(post),
-        "content": post.content,
+        "content": post.sent_content,
         "author": payloads.user(world.users[post.author_id]),
         "timestamp": payloads.timestamp(post.created_at),
         "edited_timestamp": payloads.timestamp(post.edited_at) if post.edited_at else None,
@@ -47,9 +36,9 @@ def message(post: Message) -> Json:
         "mention_everyone": post.mention_everyone,
         "mentions": [payloads.user(world.users[each]) for each in post.mentioned if each in world.users],
         "mention_roles": [],
-        "attachments": [attachment(each) for each in post.attachments],
+        "attachments": [attachment(each) for each in _listed(post)],
         "embeds": [embed(each) for each in post.embeds],
-        "components": components(post.components),
+        "components": post.components,
     }
     if post.nonce is not None:
         body["nonce"] = post.nonce
@@ -60,6 +49,12 @@ def message(post: Message) -> Json:
     if post.origin is not None:
         body |= _origin(world, post.origin, post)
     return body
+
+
+def _listed(post: Message) -> list[Attachment]:
+    """The attachments without those that a component shows, because Discord does not list these."""
+    shown = {item.get("attachment_id") for _, item in components.media(post.components)}
+    return [each for each in post.attachments if str(each.id) not in shown]
 
 
 def _forward(forwarded: Message) -> Json:
@@ -134,6 +129,8 @@ def attachment(file: Attachment) -> Json:
     }
     if file.description is not None:
         body["description"] = file.description
+    if file.video is not None:
+        body |= {"width": file.video.width, "height": file.video.height, "duration_secs": file.video.seconds}
     return body
 
 
@@ -144,25 +141,3 @@ def embed(given: Json) -> Json:
     if "fields" in kept:
         kept["fields"] = [{"inline": False, **each} for each in kept["fields"]]
     return kept
-
-
-def components(given: list[Json]) -> list[Json]:
-    """Components as Discord stores them: with numbers for those that were sent without an `id`."""
-    return _numbered(given, itertools.count(1))
-
-
-def _numbered(given: list[Json], numbers: Iterator[int]) -> list[Json]:
-    filled: list[Json] = []
-    for part in given:
-        given_fields = {name: value for name, value in part.items() if value is not None}
-        answer = {**_DEFAULTS.get(part["type"], {}), **given_fields}
-        answer.setdefault("id", next(numbers))
-        if "emoji" in answer:
-            # A request may contain {"id": null}; an answer has no id for a Unicode emoji.
-            answer["emoji"] = {key: value for key, value in answer["emoji"].items() if value is not None}
-        if "components" in answer:
-            answer["components"] = _numbered(answer["components"], numbers)
-        if "accessory" in answer:
-            answer["accessory"] = _numbered([answer["accessory"]], numbers)[0]
-        filled.append(answer)
-    return filled

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.discord import channel_payload, payloads
-from sandbox.discord.world import Channel, User
+from sandbox.discord.user import User
+from sandbox.discord.world import Channel
 
 if TYPE_CHECKING:
     from sandbox.discord.message_parts import Json

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sandbox.discord.message_parts import Json
-    from sandbox.discord.world import Channel, Guild, User, World
-
-LOCALE = "en-US"
+    from sandbox.discord.user import User
+    from sandbox.discord.world import Channel, Guild, World
 
 
 def timestamp(when: datetime) -> str:
@@ -35,7 +34,7 @@ def user(someone: User) -> Json:
 
 
 def own_user(bot: User) -> Json:
-    return {**user(bot), "mfa_enabled": True, "locale": LOCALE, "verified": True}
+    return {**user(bot), "mfa_enabled": True, "locale": bot.locale, "verified": True}
 
 
 def application(world: World) -> Json:
@@ -123,7 +122,8 @@ def guild(place: Guild) -> Json:
         "owner_id": str(place.owner_id),
         "roles": roles(place),
         "premium_tier": place.premium_tier,
-        "preferred_locale": LOCALE,
+        "preferred_locale": place.preferred_locale,
+        "features": place.features,
         "max_members": 500_000,
     }
 
@@ -150,7 +150,6 @@ def _guild_settings(place: Guild) -> Json:
         "max_video_channel_users": 25,
         "premium_progress_bar_enabled": False,
         "nsfw": False,
-        "features": [],
         "emojis": [],
         "stickers": [],
     }

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sandbox.discord import interactions, message_payload, options
+from sandbox.discord import interactions, locales, message_payload, options
 from sandbox.discord.commands import MESSAGE_MENU
+from sandbox.discord.components import BUTTON, walk
 from sandbox.discord.mentions import mentioned_users
-from sandbox.discord.message_parts import BUTTON, Button, Json, walk
 from sandbox.discord.permissions import Right
-from sandbox.discord.world import Channel, Message, User
+from sandbox.discord.user import User
+from sandbox.discord.world import Message
 
 if TYPE_CHECKING:
     from sandbox.discord.commands import Commands
     from sandbox.discord.interactions import Interaction, Interactions
+    from sandbox.discord.message_parts import Json
     from sandbox.discord.record import Record
-    from sandbox.discord.world import World
+    from sandbox.discord.world import Channel, World
 
 MAX_CHOICES = 25
 
@@ -31,6 +33,11 @@ class Reply:
     def message(self) -> Message | None:
         """The bot's answer; for a button that only updates, the message with the button."""
         return None if self.interaction.original_deleted else self.interaction.original
+
+    @property
+    def text(self) -> str:
+        """The text of `message`; empty when there is none."""
+        return "" if self.message is None else self.message.text
 
     @property
     def followups(self) -> list[Message]:
@@ -68,8 +75,8 @@ class Connections:
 
 
 class Person(User):
-    def __init__(self, name: str, connections: Connections) -> None:
-        super().__init__(connections.world.snowflakes.next(), name)
+    def __init__(self, name: str, connections: Connections, locale: str = locales.DEFAULT) -> None:
+        super().__init__(connections.world.snowflakes.next(), name, locale=locale)
         self._server = connections
         self.patience = 10.0
         """Seconds for which this person waits at "is thinking…"; then the action raises TimeoutError."""
@@ -83,16 +90,20 @@ class Person(User):
         return self._server.world.direct_channel(self)
 
     def say(self, channel: Channel, content: str) -> Message:
-        """Write a message. In a private thread, whom it mentions becomes a member."""
+        """Write a message. A private thread gets the users whom it mentions as members."""
         world = self._server.world
         for user_id in mentioned_users(content) if channel.private else ():
             channel.add_member(world.users[user_id])
-        return world.post(Message(world.snowflakes.next(), channel, author_id=self.id, content=content))
+        return world.post(
+            Message(id=world.snowflakes.next(), channel=channel, author_id=self.id, sent_content=content)
+        )
 
     def forward(self, message: Message, channel: Channel) -> Message:
         """Forward a message to a channel."""
         world = self._server.world
-        return world.post(Message(world.snowflakes.next(), channel, author_id=self.id, forwarded=message))
+        return world.post(
+            Message(id=world.snowflakes.next(), channel=channel, author_id=self.id, forwarded=message)
+        )
 
     def delete(self, message: Message) -> None:
         """Delete a message, as its author or with Manage Messages; otherwise raises ValueError."""
@@ -122,12 +133,12 @@ class Person(User):
         return [(choice["name"], choice["value"]) for choice in choices]
 
     async def message_command(self, message: Message, name: str) -> Reply:
-        """Choose an entry of a message's context menu."""
+        """Choose an entry of a message's context menu, by its name or by its translation for this person."""
         channel = message.channel
         command = self._server.commands.find(name, MESSAGE_MENU, channel, self)
         data: Json = {
             "id": command["id"],
-            "name": name,
+            "name": command["name"],
             "type": MESSAGE_MENU,
             "target_id": str(message.id),
             "resolved": {"messages": {str(message.id): message_payload.message(message)}},
@@ -137,7 +148,10 @@ class Person(User):
         return await self._interact(interactions.COMMAND, channel, data, by_menu=True)
 
     async def press(self, message: Message, button: str) -> Reply:
-        """Press the button with this label or custom id. Raises ValueError when it cannot be pressed."""
+        """Press the button with this label or custom id, at any depth of the components.
+
+        Raises ValueError when it cannot be pressed.
+        """
         part = self._pressable(message, button)
         data: Json = {"component_type": BUTTON, "custom_id": part["custom_id"], "id": part["id"]}
         return await self._interact(interactions.COMPONENT, message.channel, data, pressed=message)
@@ -145,16 +159,13 @@ class Person(User):
     def _pressable(self, message: Message, wanted: str) -> Json:
         if message not in self.sees(message.channel):
             raise ValueError(f"{self.name} does not see this message")
-        shown = [
-            part for part in walk(message_payload.components(message.components)) if part["type"] == BUTTON
-        ]
+        shown = [part for part in walk(message.components) if part["type"] == BUTTON]
         for part in shown:
             if wanted in (part.get("label"), part.get("custom_id")):
                 if part.get("disabled") or not part.get("custom_id"):
                     raise ValueError(f"button {wanted!r} is disabled or a link")
                 return part
-        there: list[Button] = message.buttons
-        raise ValueError(f"no button {wanted!r}; there are {[each.label for each in there]}")
+        raise ValueError(f"no button {wanted!r}; there are {[each.label for each in message.buttons]}")
 
     async def _interact(
         self,

@@ -1,7 +1,4 @@
-"""Discord's permissions as bits (Discord's documentation, "Permissions").
-
-`Channel.rights_of` in world.py computes what a member may do in one channel.
-"""
+"""Discord's permissions as bits, and how they are computed (Discord's documentation, "Permissions")."""
 
 from __future__ import annotations
 
@@ -83,3 +80,16 @@ def rights(*names: str) -> Right:
     for name in names:
         total |= Right[name.upper()]
     return total
+
+
+def allowed_in_channel(in_guild: Right, overwrite: Overwrite, needed_to_send: Right) -> Right:
+    """What a member with these rights in the guild may do in a channel.
+
+    Without VIEW_CHANNEL nothing is left; without the right to send, `NEED_SENDING` is taken out.
+    """
+    if in_guild & Right.ADMINISTRATOR:
+        return EVERYTHING
+    allowed = (in_guild & ~overwrite.deny) | overwrite.allow
+    if not allowed & Right.VIEW_CHANNEL:
+        return NOTHING
+    return allowed if allowed & needed_to_send else allowed & ~NEED_SENDING

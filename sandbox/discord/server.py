@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import WSCloseCode, web
 
+from sandbox.discord import command_locales, locales
 from sandbox.discord.account_routes import AccountRoutes
 from sandbox.discord.attachments import AttachmentFiles
 from sandbox.discord.commands import Commands, Scope
@@ -21,7 +22,7 @@ from sandbox.discord.posting import Nonces, Posting
 from sandbox.discord.ratelimits import Bucket
 from sandbox.discord.record import Record, Request
 from sandbox.discord.rest import PREFIX, HoldPoint, RestApi
-from sandbox.discord.world import Guild, User, World
+from sandbox.discord.world import World
 from sandbox.faults import Faults
 from sandbox.holds import Hold, Holds
 from sandbox.loopback import LOOPBACK, LoopbackServer
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sandbox.discord.message_parts import Json
+    from sandbox.discord.user import User
+    from sandbox.discord.world import Guild
 
 T = TypeVar("T")
 
@@ -41,7 +44,7 @@ MAX_REQUEST = 2 * 1024**3
 
 
 class StandInDiscord(GatewayControls, LoopbackServer):
-    """Discord on 127.0.0.1 while its `async with` is open; `check` fails for everything that surprised it."""
+    """A Discord on 127.0.0.1 while its `async with` is open. `check` raises when the bot did wrong."""
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class StandInDiscord(GatewayControls, LoopbackServer):
         self._holds = Holds()
         self._buckets: list[Bucket] = []
         self._contract = Contract()
-        self._commands = Commands(self.world)
+        self._commands = Commands(self.world, self._record)
         self._posting = Posting(self.world, self._record, Nonces(NONCE_WINDOW))
         self._gateway = Gateway(
             token=token,
@@ -122,8 +125,10 @@ class StandInDiscord(GatewayControls, LoopbackServer):
     ) -> Guild:
         return self.world.add_guild(name, premium_tier=premium_tier, bot_member=bot_member, shard=shard)
 
-    def add_person(self, name: str) -> Person:
-        person = Person(name, Connections(self.world, self._commands, self._interactions, self._record))
+    def add_person(self, name: str, *, locale: str = locales.DEFAULT) -> Person:
+        """A person whose client is in this language; `person.locale = "zh-CN"` changes it later."""
+        parts = Connections(self.world, self._commands, self._interactions, self._record)
+        person = Person(name, parts, locale)
         self.world.add_user(person)
         return person
 
@@ -155,8 +160,15 @@ class StandInDiscord(GatewayControls, LoopbackServer):
         """The commands of a server, or with None those of all servers."""
         return self._commands.registered(scope)
 
+    def commands_seen_by(self, person: User) -> list[Json]:
+        """All registered commands in this person's language.
+
+        Commands, options and choices have `name_localized` and `description_localized`, which a client shows.
+        """
+        return [command_locales.shown(command, person.locale) for command in self.commands]
+
     def overwrite_commands(self, scope: Scope, commands: list[Json]) -> None:
-        """As another program with the same token does."""
+        """Replace the commands, as another program with the same token does."""
         self._commands.overwrite(scope, commands)
         self.registrations.pop()
 
@@ -224,7 +236,7 @@ class StandInDiscord(GatewayControls, LoopbackServer):
         self._posting.nonces.window = seconds
 
     def forget_nonces(self) -> None:
-        """As after the nonce window: the same nonce creates another message."""
+        """Forget every nonce, as Discord does after its window: the same nonce makes a new message then."""
         self._posting.nonces.forget()
 
     @property

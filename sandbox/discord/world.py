@@ -1,7 +1,7 @@
-"""The state of the stand-in: guilds, channels, users and messages. Plain objects, no HTTP.
+"""The state of the stand-in: guilds, channels and messages. Plain objects, no HTTP.
 
-Add a function to `World.listeners` to be called with a `Change` after each change; the gateway does so, and
-the page that draws the channels. Channel and message refer to each other, so they are defined together.
+Add a function to `World.listeners` to be called with a `Change` after each change. The gateway does so, and
+the page that draws the channels. The four classes refer to each other, so they are defined together.
 """
 
 from __future__ import annotations
@@ -10,37 +10,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from sandbox.discord import message_parts
+from sandbox.discord import locales
 from sandbox.discord.changes import Announcer
-from sandbox.discord.message_parts import EPHEMERAL, LOADING
+from sandbox.discord.message_data import MessageData
 from sandbox.discord.permissions import (
     EVERYDAY,
     EVERYTHING,
     IN_DIRECT_MESSAGES,
-    NEED_SENDING,
     NOTHING,
     Overwrite,
     Right,
+    allowed_in_channel,
     rights,
 )
-from sandbox.discord.snowflakes import Snowflakes, moment
+from sandbox.discord.snowflakes import Snowflakes
+from sandbox.discord.upload_limits import DEFAULT_UPLOAD_LIMIT, UPLOAD_LIMITS
+from sandbox.discord.user import User
 
 if TYPE_CHECKING:
-    from sandbox.discord.message_parts import Attachment, Button, Json, Origin
-
-MIB = 1024 * 1024
-DEFAULT_UPLOAD_LIMIT = 20 * MIB
-UPLOAD_LIMITS = {2: 50 * MIB, 3: 100 * MIB}
+    from sandbox.discord.message_parts import Attachment
 
 Kind = Literal["text", "voice", "news", "forum", "thread", "dm"]
-
-
-@dataclass(slots=True, eq=False)
-class User:
-    id: int
-    name: str
-    is_bot: bool = False
-    accepts_direct_messages: bool = True
 
 
 class World(Announcer):
@@ -108,6 +98,7 @@ class Guild:
         self.unavailable = False
         self.upload_limit_override: int | None = None
         self._premium_tier = premium_tier
+        self._preferred_locale = locales.DEFAULT
 
     @property
     def bot_member(self) -> bool:
@@ -121,6 +112,20 @@ class Guild:
     def premium_tier(self, tier: int) -> None:
         self._premium_tier = tier
         self.world.announce("guild changed", self)
+
+    @property
+    def preferred_locale(self) -> str:
+        """The server's language, such as "zh-CN". Only a community server has another one than en-US."""
+        return self._preferred_locale
+
+    @preferred_locale.setter
+    def preferred_locale(self, locale: str) -> None:
+        self._preferred_locale = locale
+        self.world.announce("guild changed", self)
+
+    @property
+    def features(self) -> list[str]:
+        return [] if self._preferred_locale == locales.DEFAULT else ["COMMUNITY"]
 
     @property
     def upload_limit(self) -> int:
@@ -178,7 +183,7 @@ class Channel:
     """Every message ever posted here, including deleted and ephemeral ones."""
     overwrites: dict[int, Overwrite] = field(default_factory=dict, repr=False)
     private: bool = False
-    """Whether only its members, and who has MANAGE_THREADS, see this thread."""
+    """Whether only its members, and members of the guild with MANAGE_THREADS, see this thread."""
     thread_members: dict[int, datetime] = field(default_factory=dict, repr=False)
     """When each member of a thread came in, by user id; a new thread has none."""
     deleted: bool = False
@@ -228,29 +233,19 @@ class Channel:
         return [post for post in self.posts if post.visible and post.only_for in (None, user.id)]
 
     def rights_of(self, user_id: int) -> Right:
-        """What this member may do here: the guild's rights, then the overwrite, then what depends on others.
-
-        Without VIEW_CHANNEL nothing is left; without the right to send, `NEED_SENDING` is taken out.
-        """
+        """What this member may do here."""
         if self.guild is None:
             return IN_DIRECT_MESSAGES
-        base = self.guild.rights_of(user_id)
-        if base & Right.ADMINISTRATOR:
-            return EVERYTHING
-        overwrite = self.root.overwrites.get(user_id)
-        if overwrite is not None:
-            base = (base & ~overwrite.deny) | overwrite.allow
-        if not base & Right.VIEW_CHANNEL:
-            return NOTHING
-        return base if base & self.sending_right else base & ~NEED_SENDING
+        overwrite = self.root.overwrites.get(user_id, Overwrite())
+        return allowed_in_channel(self.guild.rights_of(user_id), overwrite, self.sending_right)
 
     @property
     def sending_right(self) -> Right:
-        """The right that sending needs here: threads have their own one."""
+        """The right that sending needs here; threads have another one than channels."""
         return Right.SEND_MESSAGES_IN_THREADS if self.is_thread else Right.SEND_MESSAGES
 
     def is_visible_to(self, user_id: int) -> bool:
-        """Whether this user gets to the channel; `rights_of` is the parent's even in a private thread."""
+        """Whether this user sees the channel. A private thread needs membership or MANAGE_THREADS as well."""
         if self.guild is None:
             return True
         allowed = self.rights_of(user_id)
@@ -298,62 +293,12 @@ class Channel:
         self.world.announce("channel deleted", self)
 
 
-@dataclass(slots=True, eq=False)
-class Message:
-    id: int
+@dataclass(slots=True, eq=False, kw_only=True)
+class Message(MessageData):
     channel: Channel = field(repr=False)
-    author_id: int
-    content: str = ""
-    embeds: list[Json] = field(default_factory=list)
-    attachments: list[Attachment] = field(default_factory=list)
-    components: list[Json] = field(default_factory=list)
-    flags: int = 0
-    nonce: str | None = None
-    reference: int | None = None
-    """The id of the message that this one replies to."""
     forwarded: Message | None = field(default=None, repr=False)
     """The message that this one shows as forwarded; people read its text without opening it."""
-    mentions: set[int] = field(default_factory=set)
-    """The users whom this message pinged."""
-    mentioned: list[int] = field(default_factory=list)
-    """The users named in the text, pinged or not; Discord lists these in the message object."""
-    mention_everyone: bool = False
-    only_for: int | None = None
-    """The one user who sees an ephemeral message."""
-    origin: Origin | None = None
-    edited_at: datetime | None = None
-    edits: list[str] = field(default_factory=list)
-    """The contents that were replaced by edits, oldest first."""
-    deleted: bool = False
 
     @property
     def channel_id(self) -> int:
         return self.channel.id
-
-    @property
-    def created_at(self) -> datetime:
-        return moment(self.id)
-
-    @property
-    def ephemeral(self) -> bool:
-        return bool(self.flags & EPHEMERAL)
-
-    @property
-    def loading(self) -> bool:
-        """True while people see "is thinking…" instead of content."""
-        return bool(self.flags & LOADING)
-
-    @property
-    def visible(self) -> bool:
-        """Whether there is something to see: neither deleted nor still loading."""
-        return not self.deleted and not self.loading
-
-    @property
-    def buttons(self) -> list[Button]:
-        return message_parts.buttons(self.components)
-
-    @property
-    def text(self) -> str:
-        """The content, followed by the text displays among the components."""
-        shown = message_parts.displayed_text(self.components)
-        return "\n".join([self.content, *shown] if self.content else shown)

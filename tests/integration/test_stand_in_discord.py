@@ -292,7 +292,7 @@ async def test_message_context_menu_gets_the_message(env: ClientEnv) -> None:
     assert reply.message.content == "in 'look: vgen_7' by bob"
 
 
-async def test_a_client_would_not_send_these(env: ClientEnv) -> None:
+async def test_what_a_client_would_not_send_raises_an_error(env: ClientEnv) -> None:
     await env.client()
     reply = await env.alice.slash(env.channel, "veo track", id="vgen_1")
     assert reply.message is not None
@@ -314,7 +314,7 @@ async def test_a_client_would_not_send_these(env: ClientEnv) -> None:
         await alice.press(reply.message, "Explode")
 
 
-async def test_no_acknowledgement_fails_on_the_persons_screen(env: ClientEnv) -> None:
+async def test_an_interaction_without_acknowledgement_fails(env: ClientEnv) -> None:
     await env.client()
     env.discord.interaction_deadline = 0.05
 

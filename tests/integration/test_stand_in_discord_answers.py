@@ -1,4 +1,4 @@
-"""Faults that answer for Discord: any status with any body, on every kind of request about a message."""
+"""Faults that replace an answer: any status with any body, on every kind of request about a message."""
 
 import json
 from collections.abc import AsyncIterator

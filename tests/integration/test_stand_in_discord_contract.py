@@ -1,12 +1,15 @@
-"""The stand-in is honest: it complains about what Discord would not know, and keeps to its description."""
+"""The stand-in keeps to Discord's description, and records what Discord would not know as a surprise."""
 
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import discord
 import pytest
 from discord.http import Route
 
-from sandbox.discord import StandInDiscord
+from sandbox.discord import StandInDiscord, command_limits, component_limits, components, locales
+from sandbox.discord.contract import DESCRIPTION
 from tests.integration.test_stand_in_discord import ClientEnv, open_env
 
 
@@ -124,7 +127,7 @@ async def test_the_second_and_the_late_callback_are_refused(env: ClientEnv) -> N
     assert late.value.code == 10062
 
 
-async def test_an_interactions_token_dies(env: ClientEnv) -> None:
+async def test_an_interactions_token_expires(env: ClientEnv) -> None:
     client = await env.client()
     reply = await env.alice.slash(env.channel, "veo slow", id="vgen_1")
     env.discord.interaction_lifetime = 0
@@ -150,7 +153,7 @@ async def test_ids_are_real_snowflakes(env: ClientEnv) -> None:
     assert env.channel.messages[0].created_at == discord.utils.snowflake_time(ids[0])
 
 
-async def test_listeners_hear_of_every_change() -> None:
+async def test_listeners_are_called_for_every_change() -> None:
     async with StandInDiscord() as stand_in:
         heard: list[str] = []
         stand_in.world.listeners.append(lambda change: heard.append(change.kind))
@@ -167,3 +170,62 @@ async def test_listeners_hear_of_every_change() -> None:
         "message posted",
         "message deleted",
     ]
+
+
+def schema(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(DESCRIPTION.read_text())["components"]["schemas"][name]
+    return found
+
+
+def fields(kind: str) -> dict[str, Any]:
+    """The fields of a component in a request, by Discord's description."""
+    found: dict[str, Any] = schema(f"{kind}ComponentForMessageRequest")["properties"]
+    return found
+
+
+def kinds(choice: dict[str, Any]) -> set[int]:
+    """The component types that a field of the description takes."""
+    found = set()
+    for each in choice.get("oneOf", [choice]):
+        found.update(schema(each["$ref"].rpartition("/")[2])["properties"]["type"]["enum"])
+    return found
+
+
+@pytest.mark.usefixtures("described")
+def test_limits_of_components_are_those_of_the_description() -> None:
+    button, container, section = fields("Button"), fields("Container"), fields("Section")
+    limits = component_limits
+    assert button["label"]["maxLength"] == limits.LABEL
+    assert (button["custom_id"]["minLength"], button["custom_id"]["maxLength"]) == (1, limits.CUSTOM_ID)
+    assert button["url"]["maxLength"] == limits.BUTTON_URL
+    assert container["accent_color"]["maximum"] == limits.MAX_COLOR
+    assert container["components"]["maxItems"] == limits.COMPONENTS
+    assert section["components"]["maxItems"] == limits.SECTION_TEXTS
+    assert fields("ActionRow")["components"]["maxItems"] == limits.BUTTONS_IN_ROW
+    assert fields("TextDisplay")["content"]["maxLength"] == limits.TEXT
+    assert fields("MediaGallery")["items"]["maxItems"] == limits.GALLERY_ITEMS
+    assert fields("Thumbnail")["description"]["maxLength"] == limits.DESCRIPTION
+    assert schema("MessageAttachmentRequest")["properties"]["description"]["maxLength"] == limits.DESCRIPTION
+
+
+@pytest.mark.usefixtures("described")
+def test_components_take_the_children_of_the_description() -> None:
+    limits = component_limits
+    top = schema("MessageCreateRequest")["properties"]["components"]["items"]
+    assert kinds(top) == set(limits.TOP_V2)
+    assert kinds(fields("Container")["components"]["items"]) == set(limits.IN_CONTAINER)
+    assert kinds(fields("ActionRow")["components"]["items"]) == set(limits.IN_ROW)
+    assert kinds(fields("Section")["components"]["items"]) == {components.TEXT_DISPLAY}
+    assert kinds(fields("Section")["accessory"]) == set(limits.ACCESSORIES)
+
+
+@pytest.mark.usefixtures("described")
+def test_locales_and_limits_of_commands_are_those_of_the_description() -> None:
+    command = schema("ApplicationCommandUpdateRequest")["properties"]
+    choice = schema("ApplicationCommandOptionStringChoice")["properties"]
+    assert {each["const"] for each in schema("AvailableLocalesEnum")["oneOf"]} == locales.LOCALES
+    assert command["name_localizations"]["maxProperties"] == len(locales.LOCALES)
+    assert command["name_localizations"]["additionalProperties"]["maxLength"] == command_limits.NAME
+    translated = command["description_localizations"]["additionalProperties"]
+    assert translated["maxLength"] == command_limits.DESCRIPTION
+    assert choice["name_localizations"]["additionalProperties"]["maxLength"] == command_limits.CHOICE_NAME

@@ -1,6 +1,7 @@
 """Messages over REST: uploads, nonces, sizes, rights, limits, and who is pinged."""
 
 import io
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from discord.http import Route, handle_message_parameters
 
 from sandbox.discord import Channel
+from tests import boxes
 from tests.integration.test_stand_in_discord import Client, ClientEnv, open_env
 
 
@@ -48,6 +50,49 @@ async def test_an_upload_is_served_back_byte_for_byte(env: ClientEnv, client: Cl
     assert (file.filename, file.content, file.size) == ("veo_1.mp4", content, len(content))
     assert sent.attachments[0].content_type == "video/mp4"
     assert await sent.attachments[0].read() == content
+
+
+async def test_a_files_description_is_kept_and_can_be_edited(env: ClientEnv, client: Client) -> None:
+    file = discord.File(io.BytesIO(b"film"), "veo_1.mp4", description="a cat in the rain")
+
+    sent = await send(client, env.channel, file=file)
+
+    [kept] = env.channel.messages[0].attachments
+    assert sent.attachments[0].description == kept.description == "a cat in the rain"
+    path = f"/channels/{env.channel.id}/messages/{sent.id}"
+    described = {"attachments": [{"id": str(kept.id), "description": "a dog"}]}
+    edited = await client.http.request(Route("PATCH", path), json=described)
+    assert edited["attachments"][0]["description"] == "a dog"
+
+
+async def test_too_long_a_description_is_refused(env: ClientEnv, client: Client) -> None:
+    described = discord.File(io.BytesIO(b"film"), "veo_1.mp4", description="x" * 1025)
+
+    assert await refusal(client, env.channel, file=described) == (400, 50035)
+
+    refused = [each for each in env.discord.surprises if "would refuse" in each]
+    assert "'attachments': {'0': {'description'" in refused[0]
+    env.discord.surprises.clear()
+
+
+@pytest.mark.parametrize("version", [0, 1])
+async def test_a_video_has_size_and_duration(env: ClientEnv, client: Client, version: int) -> None:
+    sizes = struct.pack(">II", 1280 << 16, 720 << 16)
+    picture = boxes.box(b"trak", boxes.full_box(b"tkhd", bytes(72), sizes))
+    sound = boxes.box(b"trak", boxes.tkhd(2))
+    moov = boxes.box(b"moov", boxes.mvhd(1000, 8500, version=version), sound, picture)
+
+    sent = await send(client, env.channel, file=upload(boxes.FTYP + moov))
+
+    [video] = sent.attachments
+    assert (video.width, video.height, video.duration) == (1280, 720, 8.5)
+
+
+@pytest.mark.parametrize("broken", [b"film", boxes.FTYP, boxes.FTYP + boxes.box(b"moov", b"\x00\x00")])
+async def test_a_broken_video_has_no_size(env: ClientEnv, client: Client, broken: bytes) -> None:
+    sent = await send(client, env.channel, file=upload(broken))
+
+    assert (sent.attachments[0].width, sent.attachments[0].duration) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +140,7 @@ async def test_a_nonce_counts_for_the_author_not_the_channel(env: ClientEnv, cli
 
     elsewhere = await send(client, other, nonce="delivery-1")
 
-    # discord.py believes that it posted in the other channel; the id gives it away.
+    # Only the id tells that nothing was posted in the other channel.
     assert elsewhere.id == first.id
     assert other.messages == []
 
@@ -175,7 +220,7 @@ async def test_rights_are_checked_as_discord_does(
         assert len(channel.messages) == 1
 
 
-async def test_threads_have_a_right_of_their_own(env: ClientEnv, client: Client) -> None:
+async def test_sending_in_a_thread_needs_another_right(env: ClientEnv, client: Client) -> None:
     thread = env.channel.add_thread("clips")
     env.channel.deny(env.discord.bot, "send_messages")
     await send(client, thread)
@@ -185,7 +230,7 @@ async def test_threads_have_a_right_of_their_own(env: ClientEnv, client: Client)
     assert await refusal(client, thread) == (403, 50013)
 
 
-async def test_an_archived_thread_wakes_up_unless_it_is_locked(env: ClientEnv, client: Client) -> None:
+async def test_sending_unarchives_a_thread_unless_it_is_locked(env: ClientEnv, client: Client) -> None:
     thread = env.channel.add_thread("clips")
     thread.archived = True
     await send(client, thread)
@@ -196,7 +241,7 @@ async def test_an_archived_thread_wakes_up_unless_it_is_locked(env: ClientEnv, c
     assert await refusal(client, thread) == (400, 50083)
 
 
-async def test_outsiders_and_deleted_channels(env: ClientEnv, client: Client) -> None:
+async def test_a_removed_bot_and_a_deleted_channel_are_refused(env: ClientEnv, client: Client) -> None:
     await env.guild.remove_bot()
     assert await refusal(client, env.channel) == (403, 50001)
 
@@ -204,7 +249,7 @@ async def test_outsiders_and_deleted_channels(env: ClientEnv, client: Client) ->
     assert await refusal(client, env.channel) == (404, 10003)
 
 
-async def test_history_pages_and_needs_its_right(env: ClientEnv, client: Client) -> None:
+async def test_history_has_pages_and_needs_a_right(env: ClientEnv, client: Client) -> None:
     posts = [env.alice.say(env.channel, str(number)) for number in range(5)]
     channel = client.get_partial_messageable(env.channel.id)
 
@@ -295,7 +340,7 @@ def names(env: ClientEnv, ids: set[int]) -> set[str]:
     return {env.discord.world.users[each].name for each in ids}
 
 
-async def test_direct_messages_arrive_unless_closed(env: ClientEnv, client: Client) -> None:
+async def test_a_direct_message_arrives_unless_the_person_refuses_it(env: ClientEnv, client: Client) -> None:
     alice = await client.fetch_channel(env.alice.direct_channel.id)
     assert isinstance(alice, discord.DMChannel)
 
@@ -341,7 +386,7 @@ async def test_what_discord_refuses_is_refused_and_a_surprise(
     ("broken", "rule"),
     [
         ([{"custom_id": "a", "label": "A"}, {"custom_id": "a", "label": "B"}], "DUPLICATED"),
-        ([{"custom_id": "a" * 101, "label": "A"}], "MAX_LENGTH"),
+        ([{"custom_id": "a" * 101, "label": "A"}], "BAD_LENGTH"),
         ([{"custom_id": "a", "label": "A" * 81}], "MAX_LENGTH"),
         ([{"style": 5, "url": "https://example.org/" + "a" * 500, "label": "A"}], "MAX_LENGTH"),
         ([{"custom_id": str(n), "label": "A"} for n in range(6)], "BAD_LENGTH"),
@@ -361,7 +406,7 @@ async def test_broken_buttons_are_refused(
     env.discord.surprises.clear()
 
 
-async def test_text_displays_are_content_too(env: ClientEnv, client: Client) -> None:
+async def test_a_mention_in_a_text_display_pings(env: ClientEnv, client: Client) -> None:
     view = discord.ui.LayoutView()
     view.add_item(discord.ui.Container(discord.ui.TextDisplay(f"<@{env.alice.id}> done")))
 

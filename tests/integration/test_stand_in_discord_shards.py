@@ -1,4 +1,4 @@
-"""The stand-in's gateway keeps Discord's rules of sharding: who gets which events, and who is refused."""
+"""Sharding at the stand-in's gateway: which session gets which events, and which one is refused."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -20,7 +20,7 @@ Frame = dict[str, Any]
 
 @dataclass
 class Wire:
-    """A websocket to the gateway, and nothing between it and the test."""
+    """A plain websocket to the gateway, without discord.py."""
 
     discord: StandInDiscord
     socket: aiohttp.ClientWebSocketResponse
@@ -166,7 +166,7 @@ async def test_resumed_session_keeps_its_shard(sharded_env: ShardedEnv) -> None:
 
 
 @pytest.mark.parametrize("shard", [[2, 2], [-1, 2], [0, 0], [0], "0", [0.0, 1]])
-async def test_shard_that_cannot_be_is_closed_with_4010(sharded_env: ShardedEnv, shard: Any) -> None:
+async def test_invalid_shard_is_closed_with_4010(sharded_env: ShardedEnv, shard: Any) -> None:
     wire = await sharded_env.wire()
     await wire.identify(shard=shard)
 
@@ -215,7 +215,7 @@ def client_of_shard(number: int) -> Client:
 
 @pytest.mark.parametrize("number", [0, 1])
 async def test_interactions_go_to_the_guilds_shard(env: ClientEnv, number: int) -> None:
-    """And those in direct messages to the first: a client that holds the other gets no event."""
+    """An interaction in a direct message goes to the first shard."""
     guilds = [env.discord.add_guild(f"shard {n}", shard=(n, 2)) for n in (0, 1)]
     channels = [guild.add_channel("renders") for guild in guilds]
     for guild in guilds:

@@ -1,4 +1,4 @@
-"""Private threads: who gets to them, what the gateway tells of them, and commands in them."""
+"""Private threads: who sees them, what the gateway tells the bot about them, and commands in them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -72,7 +72,7 @@ async def refusals(client: Client, channel: Channel) -> list[tuple[int, int]]:
     return codes
 
 
-async def test_outsider_gets_to_nothing_in_a_private_thread(
+async def test_non_member_cannot_use_a_private_thread(
     env: ClientEnv, client: ThreadClient, thread: Channel
 ) -> None:
     assert await refusals(client, thread) == [(403, 50001)] * 3
@@ -82,7 +82,7 @@ async def test_outsider_gets_to_nothing_in_a_private_thread(
     assert thread.messages == []
 
 
-async def test_members_and_thread_managers_get_to_a_private_thread(
+async def test_members_and_thread_managers_can_use_a_private_thread(
     env: ClientEnv, client: ThreadClient, thread: Channel
 ) -> None:
     thread.add_member(env.discord.bot)
@@ -100,7 +100,7 @@ async def test_members_and_thread_managers_get_to_a_private_thread(
     assert [message.content for message in thread.messages] == ["as a member", "as a manager"]
 
 
-async def test_member_without_the_parents_view_sees_no_thread(
+async def test_member_who_cannot_see_the_parent_cannot_see_the_thread(
     env: ClientEnv, client: ThreadClient, thread: Channel
 ) -> None:
     thread.add_member(env.discord.bot)
@@ -155,6 +155,7 @@ async def test_manager_of_threads_is_told_of_private_ones(env: ClientEnv, client
     await thread.delete()
 
     await client.has_seen("create takes", f"delete thread {thread.id}")
+    assert client.guilds[0].get_thread(thread.id) is None
 
 
 async def test_new_session_gets_the_active_threads_that_the_bot_sees(env: ClientEnv) -> None:

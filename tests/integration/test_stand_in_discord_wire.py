@@ -1,4 +1,4 @@
-"""What can go wrong on the wire: faults, cuts, holds, rate limits, and the gateway's connections."""
+"""Trouble between the bot and Discord: faults, cuts, holds, rate limits, and the gateway's connections."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ async def send(env: ClientEnv, client: Client, nonce: str = "delivery-1") -> dis
     return await client.get_partial_messageable(env.channel.id).send("hi", nonce=nonce)
 
 
-async def test_a_fault_answers_in_discords_place_once(env: ClientEnv, client: Client) -> None:
+async def test_a_fault_replaces_one_answer(env: ClientEnv, client: Client) -> None:
     env.discord.faults.add(Fault(POST, status=503))
 
     with pytest.raises(discord.DiscordServerError):
@@ -71,7 +71,7 @@ async def test_a_delay_alone_slows_the_ordinary_answer(env: ClientEnv, client: C
     assert time.monotonic() - began >= 0.1
 
 
-async def test_cut_before_leaves_nothing_behind(env: ClientEnv, client: Client) -> None:
+async def test_a_cut_before_accepting_changes_nothing(env: ClientEnv, client: Client) -> None:
     env.discord.faults.add(Fault(POST, cut="before"))
 
     with pytest.raises(aiohttp.ClientError):
@@ -81,7 +81,7 @@ async def test_cut_before_leaves_nothing_behind(env: ClientEnv, client: Client) 
     assert env.discord.requests("POST", "/channels/*")[0].status is None
 
 
-async def test_cut_after_accepting_leaves_one_message_for_a_nonce(env: ClientEnv, client: Client) -> None:
+async def test_a_cut_after_accepting_leaves_one_message_for_a_nonce(env: ClientEnv, client: Client) -> None:
     env.discord.faults.add(Fault(POST, cut="after"))
 
     with pytest.raises(aiohttp.ClientError):
@@ -119,7 +119,7 @@ async def test_a_hold_can_stop_after_accepting_and_drop_the_answer(env: ClientEn
     assert len(env.channel.messages) == 1
 
 
-async def test_a_sender_that_dies_in_its_body_leaves_nothing_behind(env: ClientEnv) -> None:
+async def test_a_request_that_is_cut_in_its_body_changes_nothing(env: ClientEnv) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", env.discord.port)
     head = f"POST /api/v10/channels/{env.channel.id}/messages HTTP/1.1\r\nHost: stand-in\r\n"
     kind = "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n--b\r\n"
@@ -132,7 +132,7 @@ async def test_a_sender_that_dies_in_its_body_leaves_nothing_behind(env: ClientE
     assert env.channel.messages == []
 
 
-async def test_a_sender_that_dies_while_held_has_still_sent_its_message(env: ClientEnv) -> None:
+async def test_a_held_request_creates_its_message_although_the_client_is_gone(env: ClientEnv) -> None:
     hold = env.discord.hold(POST)
     session = aiohttp.ClientSession(headers={"Authorization": f"Bot {env.discord.token}"})
     address = f"{env.discord.api_url}/channels/{env.channel.id}/messages"
@@ -198,7 +198,7 @@ async def test_the_client_reconnects_when_asked_to(env: ClientEnv, client: Clien
     assert env.discord.identifies == 1
 
 
-async def test_a_forgotten_session_is_identified_anew(env: ClientEnv, client: Client) -> None:
+async def test_a_client_identifies_again_without_its_session(env: ClientEnv, client: Client) -> None:
     env.discord.forget_sessions()
     await env.discord.disconnect_gateway()
 
@@ -213,7 +213,7 @@ async def test_an_interaction_during_the_disconnect_fails(env: ClientEnv, client
         await env.alice.slash(env.channel, "veo slow", id="vgen_1")
 
 
-async def test_guilds_and_channels_that_change_are_told(env: ClientEnv, client: Client) -> None:
+async def test_the_client_is_told_of_changed_guilds_and_channels(env: ClientEnv, client: Client) -> None:
     other = env.discord.add_guild("Other")
     await env.guild.outage()
     await env.guild.recover()
@@ -242,6 +242,6 @@ async def test_premium_tier_reaches_the_client(env: ClientEnv, client: Client) -
     assert guild.premium_tier == 3
 
 
-async def test_until_tells_what_was_asked_instead(env: ClientEnv, client: Client) -> None:
+async def test_until_lists_the_requests_when_it_times_out(env: ClientEnv, client: Client) -> None:
     with pytest.raises(TimeoutError, match=r"PUT /applications/\d+/commands -> 200"):
         await env.discord.until(lambda: env.channel.messages, within=0.01)
