@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-# Seconds. Far below the 30 that the real API asks for; the bot allows it on loopback only.
+# Seconds. The real API asks for 30; the bot allows less on loopback only.
 POLL_INTERVAL = 1.0
 
 
@@ -73,6 +73,6 @@ class BotEnvironment:
             raise RuntimeError(f"the bot ended with {self.bot.exit_code}:\n{self.bot.output()}")
 
     def check(self) -> None:
-        """Raises AssertionError when something surprised a stand-in."""
+        """Raises AssertionError if a stand-in received something unexpected."""
         self.discord.check()
         self.api.check()

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What every process needs, and what measures the coverage of one that a test started.
+# Passed on to every bot process; COVERAGE_* measures the coverage of a process that a test started.
 _INHERITED = ("PATH", "HOME", "LANG", "SYSTEMROOT", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
-# Seconds. Longer than the bot lets an upload finish.
+# Seconds. Longer than the time that the bot gives an upload to finish.
 _STOP_TIMEOUT = 45
 ROOT = Path(__file__).parent.parent
 
@@ -61,16 +61,16 @@ class BotProcess:
         return None if self._process is None else self._process.returncode
 
     def output(self) -> str:
-        """All its output so far, of every start."""
+        """The output of all starts so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     async def kill(self) -> None:
-        """Send SIGKILL, and wait until it is gone."""
+        """Send SIGKILL, and wait until the process has ended."""
         self._running.kill()
         await self._running.wait()
 
     def freeze(self) -> None:
-        """Send SIGSTOP, as on a machine that stalls: connections stay open, and nothing comes over them."""
+        """Send SIGSTOP. Connections stay open and nothing is sent over them, as on a machine that stalls."""
         self._running.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -94,7 +94,7 @@ class BotProcess:
             return 0
         if self._process.returncode is None:
             self.ask_to_stop()
-            # A frozen process gets the signal only when it goes on.
+            # A frozen process receives SIGTERM only after SIGCONT.
             self.thaw()
         try:
             async with asyncio.timeout(_STOP_TIMEOUT):

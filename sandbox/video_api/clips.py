@@ -1,4 +1,4 @@
-"""The videos that the stand-in serves: a real clip, and that clip padded to any size."""
+"""The videos that the stand-in serves: a film in landscape, padded to any size, and one in portrait."""
 
 import hashlib
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Clip:
 
     @classmethod
     def padded(cls, size: int) -> Self:
-        """The real clip in exactly `size` bytes, without using disk or memory for the padding."""
+        """The film in landscape, padded to exactly `size` bytes. The padding needs no disk and no memory."""
         padding = size - len(CLIP.content)
         if padding < 16:
             raise ValueError(f"a padded clip has at least {len(CLIP.content) + 16} bytes")
@@ -33,7 +33,7 @@ class Clip:
 
     @cached_property
     def etag(self) -> str:
-        """A strong ETag: the same bytes have the same one, and other bytes another."""
+        """A strong ETag: equal for equal bytes, different for different bytes."""
         return f'"{hashlib.sha256(self.content).hexdigest()[:16]}-{self.padding:x}"'
 
     @cached_property
@@ -44,7 +44,7 @@ class Clip:
         return digest.hexdigest()
 
     def chunks(self, start: int = 0) -> Iterator[bytes]:
-        """The bytes from `start` on."""
+        """The bytes from offset `start` to the end."""
         for chunk in self._chunks():
             if start < len(chunk):
                 yield chunk[start:]
@@ -66,4 +66,6 @@ def _zeros(count: int) -> Iterator[bytes]:
         yield _ZEROS[: count % _CHUNK]
 
 
-CLIP = Clip((Path(__file__).parent / "clips" / "veo.mp4").read_bytes())
+FOLDER = Path(__file__).parent / "clips"
+CLIP = Clip((FOLDER / "veo.mp4").read_bytes())
+PORTRAIT = Clip((FOLDER / "veo-portrait.mp4").read_bytes())

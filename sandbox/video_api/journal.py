@@ -28,7 +28,7 @@ class Download:
 
 
 class Journal:
-    """Everything that arrived, in order. `surprises` lists what a correct client never does."""
+    """Everything that arrived, in order. `surprises` lists what a correct client never sends."""
 
     def __init__(self) -> None:
         self.polls: list[Poll] = []

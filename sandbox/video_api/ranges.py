@@ -9,18 +9,17 @@ from typing import Literal
 
 from sandbox.video_api.clips import Clip
 
-# etag: a strong ETag and a date. date: Last-Modified alone. weak: a weak ETag. none: nothing that tells one
-# version of the file from another.
+# etag: a strong ETag and a date. date: Last-Modified alone. weak: a weak ETag. none: no validator.
 Validator = Literal["etag", "date", "weak", "none"]
 
-# When the clip was made, as far as its host says.
+# The clip's Last-Modified.
 _MODIFIED = formatdate(1_760_000_000, usegmt=True)
 _FROM_A_BYTE_ON = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The bytes of one answer: those from `start` to before `end`. `status` is 200, 206 or 416."""
+    """The bytes of one answer: from `start` up to, but not including, `end`. `status` is 200, 206 or 416."""
 
     status: int
     start: int
@@ -28,7 +27,7 @@ class Slice:
 
 
 def validators(clip: Clip, kind: Validator) -> dict[str, str]:
-    """The headers that name this version of the file."""
+    """The headers that identify this version of the file."""
     date = {"Date": formatdate(time.time(), usegmt=True)}
     if kind == "etag":
         return date | {"ETag": clip.etag, "Last-Modified": _MODIFIED}
@@ -38,7 +37,7 @@ def validators(clip: Clip, kind: Validator) -> dict[str, str]:
 
 
 def asked_for(headers: Mapping[str, str], clip: Clip, kind: Validator) -> Slice:
-    """The whole clip, unless a Range asks for less and If-Range, where there is one, names this version."""
+    """The whole clip, or the Range of the request if its If-Range (where present) matches this version."""
     whole = Slice(200, 0, clip.size)
     match = _FROM_A_BYTE_ON.fullmatch(headers.get("Range", ""))
     if match is None or not _is_this_version(headers.get("If-Range"), clip, kind):

@@ -17,7 +17,7 @@ def envelope(code: str, message: str) -> web.Response:
 
 
 def key_refused(style: str) -> web.Response:
-    """The refusal of a key: "login check failed" under HTTP 200 as observed, or a 401 as elsewhere."""
+    """The reply to a wrong key: "login check failed" under HTTP 200 as observed, or a 401."""
     if style == "401":
         return web.json_response({"error": {"message": "Invalid API key"}}, status=401)
     return web.json_response({"code": "204", "msg": "登录验证失败"})
@@ -54,7 +54,7 @@ def creation_problem(body: Any) -> str | None:
 
 
 def from_fault(fault: Fault) -> web.Response:
-    """The answer that a fault gives. Its body is bytes, text, or anything that JSON can hold."""
+    """The answer of a fault. Its body is bytes, text, or any JSON value."""
     body, content_type = fault.body, "application/json"
     if body is None:
         body = b""

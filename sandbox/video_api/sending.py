@@ -1,4 +1,4 @@
-"""Sends one video in chunks, with the faults that can happen before and in the middle of it."""
+"""Sends one video in chunks, with the faults that can occur before and during it."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,8 @@ from sandbox.video_api.clips import Clip
 from sandbox.video_api.journal import Download
 from sandbox.video_api.ranges import Slice, Validator, asked_for, validators
 
-# received: nothing is done yet. answered: the reply is ready, and not one byte of it is sent.
-# half: half of the answer's bytes are sent. sent: all of them, and the connection is still open.
+# received: nothing is done yet. answered: the reply is ready, but no byte of it is sent.
+# half: half of the answer's bytes are sent. sent: all are sent, and the connection is still open.
 HoldPoint = Literal["received", "answered", "half", "sent"]
 
 Pause = Callable[[HoldPoint, web.Request], Awaitable[None]]
@@ -26,14 +26,14 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class BodyFault(Fault):
     """A fault of a video's answer, added to `api.faults` like any other; `times` and `delay` apply.
 
-    `cut_at`: close the connection after this many bytes of the answer. `stall_at`: send nothing more after
-    this many, and keep the connection. `claim`: a wrong Content-Length. `chunked`: no Content-Length.
+    `cut_at`: close the connection after this many bytes of the answer. `stall_at`: stop sending after this
+    many bytes and keep the connection open. `claim`: a wrong Content-Length. `chunked`: no Content-Length.
     `pause`: seconds between two chunks of `chunk` bytes, for a slow connection.
 
     `video_status`: this status with the usual body. `ignores_range`, `ignores_if_range`: the host does not
-    know this header. `validator`: what names the file's version. `extra`: headers that are added or, with
-    None, left out. `continues`: this many `100 Continue` come first, a thousand at a time with `pause`
-    seconds between.
+    know this header. `validator`: the headers that identify the file's version. `extra`: headers
+    that are added or, with None, left out. `continues`: this many `100 Continue` come first, a thousand at
+    a time with `pause` seconds between.
     """
 
     route: str = "GET /videos/*"
@@ -52,7 +52,7 @@ class BodyFault(Fault):
 
     @property
     def ends_at(self) -> int | None:
-        """After how many bytes the body ends; None for all of them."""
+        """The number of bytes after which the body ends; None for the whole body."""
         return self.cut_at if self.cut_at is not None else self.stall_at
 
 
@@ -62,7 +62,7 @@ _NO_FAULT = BodyFault(chunk=256 * 1024)
 async def send_video(
     request: web.Request, clip: Clip, download: Download, fault: Fault | None, pause: Pause
 ) -> web.StreamResponse:
-    """Send `clip`, count the bytes in `download`, and pause at the stages half and sent."""
+    """Send `clip`, count the bytes in `download`, and pause at the hold points half and sent."""
     how = fault if isinstance(fault, BodyFault) else _NO_FAULT
     wanted = _wanted(request, clip, how)
     response = web.StreamResponse(
@@ -72,7 +72,7 @@ async def send_video(
         response.enable_chunked_encoding()
     else:
         response.content_length = wanted.end - wanted.start if how.claim is None else how.claim
-    # The client may be killed meanwhile; `download` then tells how many bytes were sent.
+    # The client may be killed here; `download` still counts the bytes that were sent.
     with contextlib.suppress(ConnectionResetError):
         await _send_continues(request, how)
         await response.prepare(request)
@@ -135,7 +135,7 @@ async def _send_body(
 
 
 async def _break_off(request: web.Request, how: BodyFault) -> None:
-    """End the body early. The connection is closed, not aborted, so that what was written still arrives."""
+    """End the body early. Closing, unlike aborting, still delivers what was written."""
     if how.stall_at is not None:
         await asyncio.Event().wait()  # until the client leaves or the server stops
     if request.transport is not None:

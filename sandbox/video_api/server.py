@@ -13,6 +13,7 @@ from sandbox.holds import Hold, Holds
 from sandbox.loopback import LoopbackServer
 from sandbox.patience import PATIENCE
 from sandbox.video_api import replies
+from sandbox.video_api.clips import CLIP, Clip
 from sandbox.video_api.journal import Download, Journal, Poll
 from sandbox.video_api.sending import HoldPoint, send_video
 from sandbox.video_api.tasks import StandInTask
@@ -23,7 +24,7 @@ _SHUTDOWN_TIMEOUT = 0.05
 
 
 class StandInVideoApi(LoopbackServer):
-    """The video API on 127.0.0.1 while its `async with` is open; `check` fails for what surprised it."""
+    """The video API on 127.0.0.1 while its `async with` is open. `check` fails on unexpected requests."""
 
     def __init__(self, *, key: str = "stand-in-key", port: int = 0) -> None:
         self.key = key
@@ -48,7 +49,7 @@ class StandInVideoApi(LoopbackServer):
     async def _closing(self) -> None:
         self._holds.release_all()
 
-    # --- what a test reads and does
+    # --- for tests
 
     @property
     def polls(self) -> list[Poll]:
@@ -57,7 +58,7 @@ class StandInVideoApi(LoopbackServer):
 
     @property
     def too_fast(self) -> list[Poll]:
-        """The polls that came earlier than `rate_limit` allows."""
+        """The polls that came sooner than `rate_limit` allows."""
         return self.journal.too_fast
 
     @property
@@ -73,15 +74,21 @@ class StandInVideoApi(LoopbackServer):
         return [poll for poll in self.polls if poll.task_id == task_id]
 
     def create(
-        self, task_id: str | None = None, *, status: str = "queued", model: str = "veo_3_1_fast"
+        self,
+        task_id: str | None = None,
+        *,
+        status: str = "queued",
+        model: str = "veo_3_1_fast",
+        clip: Clip = CLIP,
     ) -> StandInTask:
-        """Add a task. Without an id, it gets one in the service's form."""
+        """Add a task that becomes this clip. Without an id, it gets one in the service's form."""
         task_id = task_id or f"vgen_{len(self.tasks) + 1:012x}"
         task = StandInTask(
             task_id,
             model=model,
             created=int(time.time()),
             video_url=f"{self.url}/videos/{task_id}.mp4",
+            clip=clip,
         )
         task.set_status(status)
         self.tasks[task_id] = task
@@ -100,7 +107,7 @@ class StandInVideoApi(LoopbackServer):
         await self.journal.until(condition, within=within)
 
     def check(self) -> None:
-        """Raises AssertionError when a client did what a correct client never does."""
+        """Raises AssertionError if a client did something that a correct client never does."""
         if self.surprises:
             raise AssertionError("surprises at the video API:\n" + "\n".join(self.surprises))
 
@@ -122,7 +129,7 @@ class StandInVideoApi(LoopbackServer):
     async def _answer(
         self, request: web.Request, reply: Callable[[web.Request, bytes], web.Response]
     ) -> web.StreamResponse:
-        """Answer an API call in its stages: received, faults, answered."""
+        """Answer an API call through its hold points: received, faults, answered."""
         body = await request.read() if request.can_read_body else b""
         await self.pause("received", request)
         fault = self.faults.take(request.method, request.path)
@@ -133,7 +140,7 @@ class StandInVideoApi(LoopbackServer):
         return response
 
     async def _begin_fault(self, fault: Fault | None, request: web.Request) -> web.Response | None:
-        """Apply what a fault does before the work. Returns its answer if it answers instead of the server."""
+        """Apply the part of a fault that comes before the work. Returns its answer if it has one."""
         if fault is None:
             return None
         await asyncio.sleep(fault.delay)
@@ -191,17 +198,17 @@ class StandInVideoApi(LoopbackServer):
         return await send_video(request, task.clip, download, fault, self.pause)
 
     async def _unknown_route(self, request: web.Request) -> web.StreamResponse:
-        """A fault may answer here as well: a server that is not this API gives one reply everywhere."""
+        """404. A fault may answer here too, to imitate a server that gives one reply to every path."""
         response = await self._begin_fault(self.faults.take(request.method, request.path), request)
         if response is not None:
             return response
         self._note_surprise(request, "no such route")
         return replies.no_handler(request.method, request.path)
 
-    # --- what the routes share
+    # --- shared by the routes
 
     async def pause(self, point: HoldPoint, request: web.Request) -> None:
-        """Stop the request here if a hold wants it. A dropped one loses its connection."""
+        """Stop the request here if a hold matches. The connection of a dropped request is closed."""
         if not await self._holds.pass_through(request, point):
             close_connection(request)
 
@@ -225,6 +232,6 @@ class StandInVideoApi(LoopbackServer):
 
 
 def close_connection(request: web.Request) -> None:
-    """Close the connection at once; what is written to it later is lost."""
+    """Close the connection at once; data written to it later is lost."""
     if request.transport is not None:
         request.transport.abort()

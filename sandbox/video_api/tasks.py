@@ -1,4 +1,4 @@
-"""A task of the stand-in: its reply now, and its replies to the next polls."""
+"""A task of the stand-in: its current reply, and its replies to the next polls."""
 
 import json
 from collections import deque
@@ -18,7 +18,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """Completed, with a link to `clip` on this server, or to `url` when given (also when it is "")."""
+    """Completed, with a link to `clip` on this server, or to `url` if given (also if it is "")."""
 
     clip: Clip = CLIP
     url: str | None = None
@@ -26,7 +26,7 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Failed. The documentation promises a text; comparable services send an object or null."""
+    """Failed. The documentation promises a text; similar services send an object or null."""
 
     error: str | dict[str, Any] | None = "The prompt was rejected."
 
@@ -37,9 +37,9 @@ Step = Status | Complete | Fail
 class StandInTask:
     """One generation task. Tests set its state, or give it a script of states."""
 
-    def __init__(self, task_id: str, *, model: str, created: int, video_url: str) -> None:
+    def __init__(self, task_id: str, *, model: str, created: int, video_url: str, clip: Clip = CLIP) -> None:
         self.id = task_id
-        self.clip = CLIP
+        self.clip = clip
         self._model = model
         self._created = created
         self._own_url = video_url
@@ -64,8 +64,9 @@ class StandInTask:
     def proceed(self) -> None:
         self.set_status("processing")
 
-    def complete(self, clip: Clip = CLIP, *, url: str | None = None) -> None:
-        self._move(Complete(clip, url))
+    def complete(self, clip: Clip | None = None, *, url: str | None = None) -> None:
+        """Complete it with this clip, or with the one that it was created for."""
+        self._move(Complete(clip or self.clip, url))
 
     def fail(self, error: str | dict[str, Any] | None = Fail().error) -> None:
         self._move(Fail(error))
