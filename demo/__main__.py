@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from demo.page.run import serve
-from demo.page.server import DEFAULT_PORT
+from demo.page.server import DEFAULT_PORT, MAX_PORT
 from demo.story import Story, save_video
 from demo.terminal import ChannelView, without_web_fonts
 from sandbox.bot_environment import BotEnvironment
@@ -24,21 +24,35 @@ def main() -> int:
     arguments = _arguments()
     with tempfile.TemporaryDirectory() as folder:
         if not arguments.story:
-            asyncio.run(serve(Path(folder), arguments.port, arguments.poll_interval))
-            return 0
+            return _serve_page(Path(folder), arguments.port, arguments.poll_interval)
         return _run_story(Path(folder), arguments.out, arguments.svg)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     page = parser.add_argument_group("the page")
-    page.add_argument("--port", type=int, default=DEFAULT_PORT, help="or the next free one")
+    page.add_argument("--port", type=_port, default=DEFAULT_PORT, help="or the next free one")
     page.add_argument("--poll-interval", type=float, help="the bot's POLL_INTERVAL, such as the real 30")
     story = parser.add_argument_group("the story")
     story.add_argument("--story", action="store_true", help="tell a story in the terminal, then end")
     story.add_argument("--out", type=Path, default=Path("demo-out"), help="where the video is saved")
     story.add_argument("--svg", type=Path, help="also save the channel as a picture")
     return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"{text} is no port: it must be a number from 0 to {MAX_PORT}")
+    return int(text)
+
+
+def _serve_page(folder: Path, port: int, poll_interval: float | None) -> int:
+    try:
+        asyncio.run(serve(folder, port, poll_interval))
+    except OSError as problem:
+        print(f"The page could not be started: {problem}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _run_story(folder: Path, out: Path, svg: Path | None) -> int:

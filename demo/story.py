@@ -61,22 +61,20 @@ class Story:
         if reply.message is None:
             raise RuntimeError("the bot did not answer with a card")
         self._report(f"The card is there after {reply.acknowledged_after * 1000:.0f} ms.")
-        pressed = await env.bob.press(reply.message, "Notify me too")
-        self._report(
-            "bob presses  Notify me too" + (f": “{pressed.message.content}”" if pressed.message else "")
-        )
+        pressed = await env.bob.press(reply.message, "Notify me")
+        self._report("bob presses  Notify me" + (f": “{pressed.text}”" if pressed.ephemeral else ""))
 
     async def _result_of(self, task_id: str) -> Message:
         channel = self._env.channel
 
         def posted() -> Message | None:
-            return next((m for m in channel.messages[1:] if f"`{task_id}`" in m.content), None)
+            return next((m for m in channel.messages[1:] if f"`{task_id}`" in m.text), None)
 
         found = await self._env.discord.until(posted, within=15)
         if found is None:
             raise RuntimeError(f"no result message for {task_id}")
         card = channel.messages[0]
-        await self._env.discord.until(lambda: str(found.id) in card.content, within=15)
+        await self._env.discord.until(lambda: str(found.id) in card.text, within=15)
         return found
 
 

@@ -24,8 +24,10 @@ _CODE = "#e6e6e6 on #2b2d31"
 _DIM = "#949ba4"
 _INLINE = re.compile(
     r"`(?P<code>[^`]+)`|\*\*(?P<bold>.+?)\*\*|<@(?P<person>\d+)>|<t:(?P<time>\d+):(?P<style>[A-Za-z])>"
-    r"|<?(?P<link>https?://[^\s>]+)>?"
+    r"|\[(?P<text>[^\]]+)\]\(<?https?://[^\s)]+\)|<?(?P<link>https?://[^\s>]+)>?"
 )
+_LINE_START = re.compile(r"(-#|#{1,3}) +")
+_LINE_STYLES = {"-#": _DIM, "#": "bold", "##": "bold", "###": "bold"}
 _UNITS = ((3600, "hour"), (60, "minute"), (1, "second"))
 _JUMP = re.compile(r"https://discord\.com/channels/\d+/\d+/(\d+)")
 
@@ -45,7 +47,7 @@ class ChannelView:
         )
 
     def message(self, message: Message) -> RenderableType:
-        parts: list[RenderableType] = [self._head(message), *self._content(message.content)]
+        parts: list[RenderableType] = [self._head(message), *self._text(message)]
         parts += [self._attachment(a.filename, a.size, self.saved.get(a.id)) for a in message.attachments]
         if message.buttons:
             parts.append(Text("  ").join(self._button(b.label, b.url) for b in message.buttons))
@@ -66,6 +68,14 @@ class ChannelView:
             head.append(f"  🔔 pings {pinged}", style="#f0b232")
         return head
 
+    def _text(self, message: Message) -> list[RenderableType]:
+        """The text; that of a container has a frame in its colour."""
+        lines = self._content(message.text)
+        if not message.is_v2:
+            return lines
+        colour = _DIM if message.accent_color is None else f"#{message.accent_color:06x}"
+        return [Panel(Group(*lines), border_style=colour, expand=False)]
+
     def _content(self, content: str) -> list[RenderableType]:
         """The text in code blocks and lines."""
         drawn: list[RenderableType] = []
@@ -77,9 +87,9 @@ class ChannelView:
         return drawn
 
     def _line(self, line: str) -> Text:
-        small = line.startswith("-# ")
-        text = Text(style=_DIM if small else "")
-        line = line.removeprefix("-# ")
+        mark = _LINE_START.match(line)
+        text = Text(style=_LINE_STYLES[mark[1]] if mark else "")
+        line = line[mark.end() :] if mark else line
         end = 0
         for match in _INLINE.finditer(line):
             text.append(line[end : match.start()])
@@ -96,6 +106,8 @@ class ChannelView:
             return Text(f"@{self._names.get(int(match['person']), 'unknown')}", style=_PILL)
         if match["time"]:
             return Text(_timestamp(int(match["time"]), match["style"]), style="underline dotted")
+        if match["text"]:
+            return Text(match["text"], style="#00a8fc underline")
         if jump := _JUMP.fullmatch(match["link"]):
             return Text(f"message …{jump[1][-4:]}", style=_PILL)
         return Text(match["link"], style="#00a8fc underline")

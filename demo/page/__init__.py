@@ -1,4 +1,4 @@
-"""The demo as a page: a chat in the browser, with an inspector of the bot and the API beside it."""
+"""The demo as a page: a chat in the browser, and a panel that shows the bot and the video API beside it."""
 
 from demo.page.server import PageServer
 

@@ -20,10 +20,10 @@ _RETRY_AFTER = 3  # seconds
 
 # name -> (stand-in, route, label in the page)
 TARGETS = {
-    "questions": ("api", "GET /v1/result/*", "questions to the API"),
-    "videos": ("api", "GET /videos/*", "video downloads"),
-    "messages": ("discord", "POST /channels/*/messages", "new messages in Discord"),
-    "edits": ("discord", "PATCH /channels/*/messages/*", "edits of the card"),
+    "questions": ("api", "GET /v1/result/*", "the next polls"),
+    "videos": ("api", "GET /videos/*", "the next video downloads"),
+    "messages": ("discord", "POST /channels/*/messages", "the next messages to Discord"),
+    "edits": ("discord", "PATCH /channels/*/messages/*", "the next edits of the card"),
 }
 # name -> (label in the page, function that makes the fault for a route and a number of times)
 _KINDS: dict[str, tuple[str, Callable[[str, int], Fault]]] = {
@@ -36,11 +36,14 @@ _KINDS: dict[str, tuple[str, Callable[[str, int], Fault]]] = {
     "500": ("500 Internal Server Error", lambda route, times: Fault(route, status=500, times=times)),
     "503": ("503 Service Unavailable", lambda route, times: Fault(route, status=503, times=times)),
     "cut before": (
-        "cut before it is accepted",
+        "connection cut before the request is accepted",
         lambda route, times: Fault(route, cut="before", times=times),
     ),
-    "cut after": ("cut after it was accepted", lambda route, times: Fault(route, cut="after", times=times)),
-    "slow": (f"slow ({_DELAY:.0f} s)", lambda route, times: Fault(route, delay=_DELAY, times=times)),
+    "cut after": (
+        "connection cut after the request was accepted",
+        lambda route, times: Fault(route, cut="after", times=times),
+    ),
+    "slow": (f"slow answer ({_DELAY:.0f} s)", lambda route, times: Fault(route, delay=_DELAY, times=times)),
 }
 
 

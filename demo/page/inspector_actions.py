@@ -1,4 +1,4 @@
-"""The inspector's actions: tasks, faults, rights, channels and the bot's process."""
+"""The panel's actions: tasks, faults, rights, channels and the bot's process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from demo.page.reasons import REASONS
 from demo.page.snapshot import BOT_RIGHTS
-from sandbox.video_api import CLIP, Clip
+from sandbox.discord.locales import LOCALES
+from sandbox.video_api import CLIP, PORTRAIT, Clip
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _MB = 1_000_000
 # The sizes of the real service's files (video-api.md, section 4); 40 MB is too large for an ordinary server.
-CLIPS = {"720p": CLIP, "1080p": Clip.padded(9 * _MB), "40 MB": Clip.padded(40 * _MB)}
-NO_LINK = "without a link"
+CLIPS = {
+    "a film in landscape": CLIP,
+    "a film in portrait": PORTRAIT,
+    "a film of 9 MB": Clip.padded(9 * _MB),
+    "a film of 40 MB": Clip.padded(40 * _MB),
+}
+NO_LINK = "no link"
 _MAX_TIMES = 20
 BY_HAND = 0
 
@@ -44,6 +50,8 @@ class InspectorActions:
             "permission": self.permission,
             "delete channel": self.delete_channel,
             "add channel": self.add_channel,
+            "language": self.language,
+            "server language": self.server_language,
             "kill bot": self.kill_bot,
             "disarm": self.disarm,
             "start bot": self.start_bot,
@@ -67,12 +75,15 @@ class InspectorActions:
         }
 
     async def create(self, params: Json) -> str:
-        return self._env.api.create(_new_id(self._env.api.tasks)).id
+        """The films take turns: the first is in landscape, the second in portrait."""
+        tasks = self._env.api.tasks
+        clip = PORTRAIT if len(tasks) % 2 else CLIP
+        return self._env.api.create(_new_id(tasks), clip=clip).id
 
     async def move(self, params: Json) -> None:
         task = self._env.api.tasks.get(str(params["task"]))
         if task is None:
-            raise ValueError("the API does not know this task any more")
+            raise ValueError("the API no longer knows this task")
         match params["to"]:
             case "processing":
                 task.proceed()
@@ -117,6 +128,13 @@ class InspectorActions:
         number = sum(channel.name.startswith("renders") for channel in guild.channels) + 1
         return str(guild.add_channel(f"renders-{number}").id)
 
+    async def language(self, params: Json) -> None:
+        """Set the language of a person's Discord."""
+        self._env.discord.world.users[int(params["person"])].locale = _locale(params)
+
+    async def server_language(self, params: Json) -> None:
+        self._env.discord.world.guilds[int(params["guild"])].preferred_locale = _locale(params)
+
     async def kill_bot(self, params: Json) -> None:
         await self._bot.kill(params["moment"])
 
@@ -131,6 +149,13 @@ class InspectorActions:
         if channel.deleted:
             raise ValueError("This channel has been deleted.")
         return channel
+
+
+def _locale(params: Json) -> str:
+    wanted = str(params["locale"])
+    if wanted not in LOCALES:
+        raise ValueError(f"Discord has no language {wanted!r}")
+    return wanted
 
 
 def _new_id(known: dict[str, StandInTask]) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 DEFAULT_PORT = 8080
+MAX_PORT = 65535
 _PORTS_TRIED = 100
 _STATIC = Path(__file__).parent / "static"
 _MAX_ACTION = 64 * 1024  # bytes
@@ -77,11 +78,12 @@ class PageServer(LoopbackServer):
     async def _listen(self) -> None:
         """Bind the wanted port or the next free one; 0 takes any. Raises OSError when none is free."""
         wanted = self.port
-        for port in range(wanted, wanted + _PORTS_TRIED):
+        last = min(wanted + _PORTS_TRIED - 1, MAX_PORT)
+        for port in range(wanted, last + 1):
             self.port = port
             with contextlib.suppress(OSError):
                 return await super()._listen()
-        raise OSError(f"none of the ports {wanted} to {wanted + _PORTS_TRIED - 1} is free")
+        raise OSError(f"none of the ports {wanted} to {last} is free")
 
     async def _opened(self) -> None:
         self._env.discord.world.listeners.append(self._on_change)

@@ -23,7 +23,13 @@ def places(world: World) -> Json:
     return {
         "bot": str(world.bot.id),
         "users": [
-            {"id": str(user.id), "name": user.name, "bot": user.is_bot, "person": isinstance(user, Person)}
+            {
+                "id": str(user.id),
+                "name": user.name,
+                "bot": user.is_bot,
+                "person": isinstance(user, Person),
+                "locale": user.locale,
+            }
             for user in world.users.values()
         ],
         "guilds": [
@@ -37,6 +43,7 @@ def _guild(guild: Guild) -> Json:
     return {
         "id": str(guild.id),
         "name": guild.name,
+        "locale": guild.preferred_locale,
         "uploadLimit": guild.upload_limit,
         "members": [str(each) for each in guild.members],
         "channels": [_channel(channel) for channel in guild.channels],
@@ -53,6 +60,7 @@ def _direct(channel: Channel) -> Json:
         "id": f"direct-{channel.id}",
         "name": "Direct messages",
         "direct": True,
+        "locale": channel.recipient.locale,
         "uploadLimit": channel.upload_limit,
         "members": [reader],
         "channels": [inside | {"rights": {reader: rights}, "botLacks": []}],

@@ -1,4 +1,8 @@
-"""The requests of the bot as a list of entries with times: polls, downloads, calls to Discord."""
+"""The requests of the bot as a list of entries with times: polls, downloads, calls to Discord.
+
+A poll that brings the same answer as the last one about that task is counted in the last one's entry; so is a
+call to Discord that repeats the call before it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox.bot_environment import BotEnvironment
+    from sandbox.discord import Request
+    from sandbox.video_api import Poll
 
 Json = dict[str, Any]
 Side = Literal["api", "discord", "person", "bot"]
@@ -22,7 +28,7 @@ MAX_ENTRIES = 300
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """`at`: milliseconds since 1970. `gap`: seconds since the last entry with the same `key`."""
+    """`at`: milliseconds since 1970, of the first. `gap`: seconds between the last two with this `key`."""
 
     id: int
     side: Side
@@ -33,6 +39,7 @@ class Entry:
     status: int | None = None
     result: str = ""
     pending: bool = False
+    count: int = 1
 
     def as_json(self) -> Json:
         return asdict(self)
@@ -52,12 +59,15 @@ class Timeline:
         self._skew = time.time() - time.monotonic()
         self.entries: list[Entry] = []
         self._last_at: dict[str, float] = {}
+        self._last_entries: dict[str, Entry] = {}
+        self._last_call: Entry | None = None
         self._open: list[_Pending] = []
         self._new: list[Entry] = []
         self._seen_requests = self._seen_polls = self._seen_downloads = 0
 
     def note(self, side: Side, what: str) -> None:
         """Add an entry that is not a request: a person's action, or an event of the bot's process."""
+        self._last_call = None
         self._add(side, what, time.monotonic())
 
     def collect(self) -> list[Json]:
@@ -75,8 +85,7 @@ class Timeline:
     def _read_api(self) -> None:
         api = self._env.api
         for poll in api.polls[self._seen_polls :]:
-            entry = self._add("api", f"asks about {poll.task_id}", poll.at, poll.task_id)
-            self._read_answer(entry, partial(wording.poll, poll, api.tasks))
+            self._add_poll(poll)
         self._seen_polls = len(api.polls)
         for download in api.downloads[self._seen_downloads :]:
             name = download.path.removeprefix("/videos/")
@@ -87,9 +96,34 @@ class Timeline:
     def _read_discord(self) -> None:
         discord = self._env.discord
         for request in discord.record[self._seen_requests :]:
-            entry = self._add("discord", wording.request(request, discord.world), request.at)
-            self._read_answer(entry, partial(wording.call, request))
+            self._add_call(request)
         self._seen_requests = len(discord.record)
+
+    def _add_poll(self, poll: Poll) -> None:
+        key, read = poll.task_id, partial(wording.poll, poll, self._env.api.tasks)
+        last = self._last_entries.get(key)
+        if last is not None and _has_answer(last, read()):
+            self._repeat(last, poll.at)
+            return
+        entry = self._last_entries[key] = self._add("api", f"polls {key}", poll.at, key)
+        self._read_answer(entry, read)
+
+    def _add_call(self, request: Request) -> None:
+        what = wording.request(request, self._env.discord.world)
+        read, last = partial(wording.call, request), self._last_call
+        if last is not None and last.what == what and _has_answer(last, read()):
+            self._repeat(last, request.at)
+            return
+        self._last_call = self._add("discord", what, request.at)
+        self._read_answer(self._last_call, read)
+
+    def _repeat(self, entry: Entry, at: float) -> None:
+        """Count one more request in an entry."""
+        entry.count += 1
+        if entry.key is not None:
+            entry.gap = at - self._last_at[entry.key]
+            self._last_at[entry.key] = at
+        self._new.append(entry)
 
     def _add(self, side: Side, what: str, at: float, key: str | None = None) -> Entry:
         entry = Entry(len(self.entries), side, what, (at + self._skew) * 1000, key)
@@ -118,3 +152,8 @@ class Timeline:
                 self._open.remove(pending)
                 answered.append(entry)
         return answered
+
+
+def _has_answer(entry: Entry, answer: wording.Answer) -> bool:
+    """Whether the entry got this answer, which is not None."""
+    return not entry.pending and (entry.status, entry.result) == answer

@@ -10,7 +10,7 @@ from demo.page.snapshot import command_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox.discord import Request, World
+    from sandbox.discord import Channel, Request, World
     from sandbox.discord.interactions import Interaction
     from sandbox.video_api import Download, Poll, StandInTask
 
@@ -52,15 +52,15 @@ def call(made: Request) -> Answer:
 
 def interaction(started: Interaction) -> str:
     """What a person did, as one line."""
-    who, channel = started.person.name, started.channel.name
+    who, place = started.person.name, _place(started.channel)
     if started.type == _COMPONENT:
-        return f"{who} presses a button in #{channel}"
+        return f"{who} presses a button {place}"
     name = command_name(started.data) or "a command"
     if started.type == _AUTOCOMPLETE:
         return f"{who} types /{name}; the bot is asked for choices"
     if started.by_menu or "target_id" in started.data:
-        return f"{who} chooses “{name}” in #{channel}"
-    return f"{who} uses /{name} in #{channel}"
+        return f"{who} chooses “{name}” {place}"
+    return f"{who} uses /{name} {place}"
 
 
 def request(made: Request, world: World) -> str:
@@ -68,17 +68,25 @@ def request(made: Request, world: World) -> str:
     parts = made.path.strip("/").split("/")
     match [made.method, *parts]:
         case ["POST", "channels", channel, "messages"]:
-            return f"posts {_content(made)} in {_name(channel, world)}"
+            return f"posts {_content(made)} {_where(channel, world)}"
         case ["PATCH", "channels", channel, "messages", _]:
-            return f"edits a message in {_name(channel, world)}"
+            return f"edits a message {_where(channel, world)}"
         case ["DELETE", "channels", channel, "messages", _]:
-            return f"deletes a message in {_name(channel, world)}"
+            return f"deletes a message {_where(channel, world)}"
         case ["GET", "channels", channel, "messages"]:
-            return f"reads the latest messages of {_name(channel, world)}"
+            return f"reads the latest messages {_where(channel, world)}"
         case ["POST", "interactions", _, _, "callback"]:
             return _CALLBACKS.get(int(made.body["type"]), "answers") if made.body else "answers"
         case ["PUT", "applications", *_, "commands"]:
             return "registers its commands"
+        case ["GET", "applications", *_, "commands"]:
+            return "reads its commands"
+        case ["GET", "users", "@me"] | ["GET", "oauth2", "applications", "@me"]:
+            return "asks who it is"
+        case ["GET", "gateway"] | ["GET", "gateway", "bot"]:
+            return "asks for the address of the gateway"
+        case ["POST", "users", "@me", "channels"]:
+            return "opens direct messages"
         case ["POST", "webhooks", *_]:
             return "sends a follow-up"
         case ["PATCH", "webhooks", *_]:
@@ -93,6 +101,12 @@ def _content(made: Request) -> str:
     return " and ".join(f"{file.filename} ({size(len(file.content))})" for file in made.files)
 
 
-def _name(channel_id: str, world: World) -> str:
+def _where(channel_id: str, world: World) -> str:
     channel = world.channels.get(int(channel_id)) if channel_id.isdecimal() else None
-    return f"#{channel.name}" if channel else "an unknown channel"
+    return _place(channel) if channel else "in an unknown channel"
+
+
+def _place(channel: Channel) -> str:
+    if channel.recipient is not None:
+        return f"in {channel.recipient.name}'s direct messages"
+    return f"in #{channel.name}"

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Playwright's objects live in one event loop, so all of these tests do."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            if iscoroutinefunction(getattr(item, "function", None)):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
             if find() is None and "opened" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.skip(reason=MISSING))
 
@@ -82,6 +84,10 @@ class Opened:
     async def become(self, name: str) -> None:
         await self.page.locator(".person", has_text=name).click()
 
+    async def change(self, task_id: str, choice: str) -> None:
+        """Choose an entry of a task's menu in the panel."""
+        await self.page.get_by_label(f"Change {task_id}").select_option(choice)
+
     @property
     def messages(self) -> Any:
         return self.page.locator(".message")
@@ -89,7 +95,7 @@ class Opened:
     def results(self, task_id: str, channel: Channel | None = None) -> list[Message]:
         """The messages that end a delivery: everything about the task but its card."""
         shown = (channel or self.env.channel).messages
-        return [m for m in shown if f"`{task_id}`" in m.content and not m.content.startswith("**Tracking")]
+        return [m for m in shown if f"`{task_id}`" in m.text and not m.is_v2]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -45,7 +45,7 @@ async def test_autocomplete_is_answered_by_the_bot(opened: Opened) -> None:
 
 async def test_nobody_answers_a_dead_bot(opened: Opened) -> None:
     page = opened.page
-    await page.get_by_role("button", name="Kill -9").click()
+    await page.get_by_role("button", name="Stop the process at once").click()
     await expect(page.locator(".bot-state")).to_have_attribute("data-state", "killed")
 
     await opened.type("/veo list")
@@ -55,9 +55,8 @@ async def test_nobody_answers_a_dead_bot(opened: Opened) -> None:
 
 async def test_everything_by_keyboard(opened: Opened) -> None:
     page, keys = opened.page, opened.page.keyboard
+    await expect(page.locator(".welcome button")).to_be_focused()
     await keys.press("Tab")
-    await expect(page.locator(".skip")).to_be_focused()
-    await keys.press("Enter")
     await expect(opened.composer).to_be_focused()
     task = opened.env.api.create()
     await keys.type("/tra")
@@ -71,7 +70,7 @@ async def test_everything_by_keyboard(opened: Opened) -> None:
     await expect(opened.messages.last).to_be_focused()
     await keys.press("Tab")
     await keys.press("Enter")
-    await expect(opened.messages.last).to_contain_text("you will be mentioned anyway")
+    await expect(opened.messages.last).to_contain_text("I mention you anyway")
     await page.locator(".message").first.focus()
     await keys.press("Enter")
     await expect(page.get_by_role("menuitem").first).to_be_focused()

@@ -1,4 +1,6 @@
-"""The inspector: kills, faults, rights, channels, and what went over the wire."""
+"""The panel “Behind the scenes”: the process, faults, rights, channels, requests."""
+
+import re
 
 import pytest
 from playwright.async_api import expect
@@ -11,8 +13,7 @@ from tests.page.conftest import Opened
 async def test_killed_during_an_upload_and_still_one_message(opened: Opened, moment: str) -> None:
     page, task = opened.page, opened.env.api.create()
     await opened.track(task.id)
-    await page.get_by_label("When to kill it").select_option(moment)
-    await page.get_by_role("button", name="Kill -9").click()
+    await page.get_by_label("Stop it later").select_option(moment)
     await expect(page.get_by_role("button", name="Never mind")).to_be_visible()
 
     task.complete()
@@ -20,38 +21,39 @@ async def test_killed_during_an_upload_and_still_one_message(opened: Opened, mom
     assert len(opened.results(task.id)) == (1 if moment == "accepted" else 0)
     await page.get_by_role("button", name="Start it again").click()
 
-    await expect(opened.messages.first).to_contain_text("completed: # renders")
+    await expect(opened.messages.first).to_contain_text("see the video")
     assert len(opened.results(task.id)) == 1
     await expect(page.locator("video")).to_have_count(1)
 
 
-async def test_timeline_tells_questions_and_calls(opened: Opened) -> None:
+async def test_requests_are_listed_and_repeats_are_one_entry(opened: Opened) -> None:
     page, task = opened.page, opened.env.api.create()
     await opened.track(task.id)
-    wire = page.get_by_label("What went over the wire")
-    await expect(wire).to_contain_text("alice uses /veo track in #renders")
-    await expect(wire.locator(".entry", has_text=f"asks about {task.id} after").first).to_contain_text(
-        "200 queued"
-    )
+    requests = page.get_by_label("Requests, newest first")
+    await expect(requests).to_contain_text("alice uses /veo track in #renders")
+    polls = requests.locator(".entry", has_text=f"polls {task.id}")
+    await expect(polls).to_contain_text("200 queued")
+    await expect(polls.locator(".entry-count")).to_have_text(re.compile(r"^[2-9] times, every \d\.\d s$"))
+    await expect(polls).to_have_count(1)
 
     task.complete()
 
-    uploads = wire.locator(".from-discord", has_text=f"posts veo_{task.id}.mp4")
+    uploads = requests.locator(".from-discord", has_text=f"posts veo_{task.id}.mp4")
     await expect(uploads).to_contain_text("200")
     await expect(uploads).to_have_count(1)
 
 
 async def test_fault_for_the_next_request_is_used_up(opened: Opened) -> None:
     page, task = opened.page, opened.env.api.create()
-    await page.locator("summary", has_text="Faults").click()
+    await page.locator("summary", has_text="Let something go wrong").click()
     await page.get_by_label("What goes wrong").select_option("503")
-    await page.get_by_role("button", name="Switch on").click()
-    await expect(page.locator(".armed li")).to_contain_text("503 Service Unavailable for questions")
+    await page.get_by_role("button", name="Make it go wrong").click()
+    await expect(page.locator(".armed li")).to_contain_text("503 Service Unavailable for the next polls")
 
     await opened.track(task.id)
 
     await expect(page.locator(".armed li")).to_have_count(0)
-    await expect(page.get_by_label("What went over the wire")).to_contain_text("503")
+    await expect(page.get_by_label("Requests, newest first")).to_contain_text("503")
 
 
 async def test_right_taken_away_and_channel_deleted(opened: Opened) -> None:
@@ -83,7 +85,7 @@ async def test_page_that_was_cut_off_gets_everything_again(opened: Opened) -> No
 
 
 async def test_right_to_write_taken_away_brings_a_direct_message_and_later_the_result(opened: Opened) -> None:
-    """Never silent: the video is where whoever asked can see it, and in the channel once it may be."""
+    """Never silent: the video is where the person who asked can see it, and in the channel once it may be."""
     page, task = opened.page, opened.env.api.create()
     await opened.track(task.id)
     await page.locator("summary", has_text="This channel").click()
@@ -100,5 +102,5 @@ async def test_right_to_write_taken_away_brings_a_direct_message_and_later_the_r
 
     await page.locator(".server").first.click()
     await write.click()
-    await expect(opened.messages.filter(has_text=f"{task.id} is ready.")).to_be_visible()
+    await expect(opened.messages.filter(has_text="your video is ready.")).to_be_visible()
     assert len(opened.results(task.id)) == 1

@@ -30,9 +30,9 @@ async def test_hostile_reason_stays_text(opened: Opened) -> None:
     page, task = opened.page, opened.env.api.create()
     opened.env.bob.say(opened.env.channel, HOSTILE)
     await opened.track(task.id)
-    await page.get_by_label(f"Fail {task.id}").select_option("Hostile text")
+    await opened.change(task.id, "Hostile text")
 
-    result = opened.messages.filter(has_text="The video API says:")
+    result = opened.messages.filter(has_text="The video API said:")
     await expect(result).to_contain_text("`tick` ")
     await expect(result).to_contain_text(" document.title='owned' ")
     await expect(result.locator("script, img, h1, blockquote, a")).to_have_count(0)
@@ -100,8 +100,8 @@ async def test_phone_has_drawers_and_no_sideways_scrolling(opened: Opened) -> No
     await page.locator(".channel", has_text="links-only").click()
     await expect(page.locator(".channel-title")).to_have_text("links-only")
     await expect(page.locator(".channel", has_text="links-only")).not_to_be_in_viewport()
-    await page.get_by_role("button", name="Inspector").click()
-    await expect(page.get_by_role("heading", name="Inspector")).to_be_in_viewport()
+    await page.get_by_role("button", name="Behind the scenes").click()
+    await expect(page.get_by_role("heading", name="Behind the scenes")).to_be_in_viewport()
     await page.keyboard.press("Escape")
     await expect(page.locator("#shade")).to_be_hidden()
 
@@ -130,9 +130,9 @@ async def test_two_thousand_messages_stay_smooth(opened: Opened) -> None:
     measured = {"visit": opened_in, "scroll": min(scrolling), "append": min(appending)}
     # Wide on purpose, for cores that others use as well. What this finds is work that grows with the
     # channel: looking through all messages with each new one, or a formatter made anew for each time.
-    assert measured["visit"] < 2000, measured
-    assert measured["scroll"] < 250, measured
-    assert measured["append"] < 250, measured
+    assert measured["visit"] < 6000, measured
+    assert measured["scroll"] < 750, measured
+    assert measured["append"] < 750, measured
 
 
 async def _append(opened: Opened, channel: Channel, count: int) -> list[float]:
@@ -219,3 +219,27 @@ async def test_taken_port_means_the_next_one(tmp_path: Path) -> None:
         async with BotEnvironment(tmp_path) as env, PageServer(env, port) as server:
             assert port < server.port <= port + 100
             env.check()
+
+
+async def test_list_at_its_end_stays_there_while_messages_grow(opened: Opened) -> None:
+    page, channel = opened.page, opened.env.channel
+    for number in range(40):
+        opened.env.bob.say(channel, f"message {number}\nwith a second line")
+    grown = opened.env.bob.say(channel, "short")
+    await expect(opened.messages.last).to_be_in_viewport(ratio=1)
+
+    grown.sent_content = "\n".join(f"line {number}" for number in range(8))
+    opened.env.discord.world.announce("message edited", grown)
+
+    await expect(opened.messages.last).to_contain_text("line 7")
+    await expect(opened.messages.last).to_be_in_viewport(ratio=1)
+    grown.sent_content = grown.sent_content.replace("line", "row")
+    opened.env.discord.world.announce("message edited", grown)
+    await expect(opened.messages.last).to_contain_text("row 7")
+    await expect(opened.messages.last).to_be_in_viewport(ratio=1)
+    await page.locator("#scroller").hover()
+    # Far: messages that were never in view have an estimated height, and shrink when they come into it.
+    await page.mouse.wheel(0, -2000)
+    await expect(opened.messages.last).not_to_be_in_viewport()
+    opened.env.bob.say(channel, "and one more")
+    await expect(page.locator("#to-latest")).to_be_visible()

@@ -37,8 +37,8 @@ export function switchPanels() {
   const inspector = byId("open-inspector");
   const shade = byId("shade");
   labelButton(places, "menu", "Servers and channels");
-  labelButton(inspector, "inspector", "Inspector");
-  inspector.title = "Inspector";
+  labelButton(inspector, "inspector", "Behind the scenes");
+  inspector.title = "Behind the scenes";
 
   const show = () => {
     const drawer = (app.classList.contains("places-open") && NARROW.matches) || (app.classList.contains("inspector-open") && MEDIUM.matches);

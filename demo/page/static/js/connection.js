@@ -26,7 +26,7 @@ export class Connection {
     this._last = 0;
     /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
     this._pending = new Map();
-    this._open();
+    this._socket = this._open();
   }
 
   /**
@@ -45,13 +45,14 @@ export class Connection {
   }
 
   _open() {
-    this._socket = new WebSocket(`ws://${location.host}/live`);
-    this._socket.addEventListener("open", () => {
+    const socket = new WebSocket(`ws://${location.host}/live`);
+    socket.addEventListener("open", () => {
       this._wait = MIN_WAIT;
       this._onOnline(true);
     });
-    this._socket.addEventListener("message", (frame) => this._receive(JSON.parse(frame.data)));
-    this._socket.addEventListener("close", () => this._closed());
+    socket.addEventListener("message", (frame) => this._receive(JSON.parse(frame.data)));
+    socket.addEventListener("close", () => this._closed());
+    return socket;
   }
 
   /** @param {any} event */
@@ -70,7 +71,7 @@ export class Connection {
     this._onOnline(false);
     for (const pending of this._pending.values()) pending.reject(new Refused("The connection was lost.", true));
     this._pending.clear();
-    setTimeout(() => this._open(), this._wait);
+    setTimeout(() => (this._socket = this._open()), this._wait);
     this._wait = Math.min(this._wait * 2, MAX_WAIT);
   }
 }

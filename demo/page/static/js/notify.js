@@ -4,6 +4,7 @@
 import { byId } from "./dom.js";
 import { icon } from "./icons.js";
 import { isFor } from "./chat/message.js";
+import { preview } from "./markup/preview.js";
 
 const KEPT = "veo-courier-sound";
 
@@ -14,8 +15,9 @@ export function notifyPeople(store) {
     if (!isNew || !store.shows(message) || message.author.id === store.me) return;
     const channel = store.findChannel(message.channel_id);
     if (!channel || !store.sees(channel)) return;
-    const mentioned = isFor(message, store.me);
-    announce(message, channel.name, mentioned);
+    // Discord counts every direct message like a mention.
+    const mentioned = isFor(message, store.me) || channel.kind === "dm";
+    announce(preview(message, (id) => store.user(id)?.name), channel, mentioned);
     if (mentioned) sound.play();
     if (message.channel_id !== store.channelId || document.hidden) {
       const known = store.unread.has(message.channel_id);
@@ -31,14 +33,16 @@ export function notifyPeople(store) {
   });
   store.on("places channel me", () => {
     const count = [...store.mentions.values()].reduce((sum, each) => sum + each, 0);
-    document.title = `${count > 0 ? `(${count}) ` : ""}#${store.channel?.name ?? ""} · veo-courier demo`;
+    const sign = store.channel?.kind === "dm" ? "@" : "#";
+    document.title = `${count > 0 ? `(${count}) ` : ""}${sign}${store.channel?.name ?? ""} · veo-courier demo`;
   });
 }
 
-/** @param {any} message @param {string} channel @param {boolean} mentioned */
-function announce(message, channel, mentioned) {
-  const text = message.content.replace(/<@\d+>|<t:\d+(:\w)?>|[*_~`|]/g, "").slice(0, 200);
-  byId("announcer").textContent = `${mentioned ? "You were mentioned" : "New message"} in ${channel}: ${text}`;
+/** @param {string} text @param {import("./store.js").Channel} channel @param {boolean} mentioned */
+function announce(text, channel, mentioned) {
+  const what = mentioned ? "You were mentioned" : "New message";
+  const where = channel.kind === "dm" ? "Direct message" : `${what} in ${channel.name}`;
+  byId("announcer").textContent = `${where}: ${text}`;
 }
 
 class Sound {

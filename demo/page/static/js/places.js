@@ -3,14 +3,19 @@
 
 import { byId, h, refill } from "./dom.js";
 import { face, icon } from "./icons.js";
+import { LANGUAGES } from "./language.js";
 
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./store.js").Channel} Channel */
 
-const ICONS = { thread: "thread", voice: "voice" };
+const ICONS = { thread: "thread", voice: "voice", dm: "at" };
 
-/** @param {Store} store @param {() => void} moved called when another channel was chosen */
-export function showPlaces(store, moved) {
+/**
+ * @param {Store} store
+ * @param {() => void} moved called when another channel was chosen
+ * @param {(person: string, locale: string) => void} speak sets the language of a person's Discord
+ */
+export function showPlaces(store, moved, speak) {
   const go = (/** @type {string} */ id) => {
     store.visit(id);
     moved();
@@ -18,7 +23,7 @@ export function showPlaces(store, moved) {
   store.on("places channel me", () => {
     drawServers(store, go);
     drawChannels(store, go);
-    drawPeople(store);
+    drawPeople(store, speak);
     drawBar(store);
   });
 }
@@ -32,7 +37,7 @@ function drawServers(store, go) {
     const button = h(
       "button",
       { class: "server", type: "button", "aria-current": here ? "true" : false, title: guild.name, "data-id": guild.id },
-      h("span", { "aria-hidden": "true" }, initials(guild.name)),
+      guild.direct ? icon("mail") : h("span", { "aria-hidden": "true" }, initials(guild.name)),
       h("span", { class: "unseen" }, guild.name),
       badge(count),
     );
@@ -86,11 +91,11 @@ function kindWords(channel) {
 
 /** @param {number} count */
 function badge(count) {
-  return count > 0 && h("span", { class: "badge", "aria-label": `${count} mentions` }, count);
+  return count > 0 && h("span", { class: "badge" }, count, h("span", { class: "unseen" }, count === 1 ? " mention" : " mentions"));
 }
 
-/** @param {Store} store */
-function drawPeople(store) {
+/** @param {Store} store @param {(person: string, locale: string) => void} speak */
+function drawPeople(store, speak) {
   const choices = store.people.map((person) =>
     h(
       "label",
@@ -102,14 +107,26 @@ function drawPeople(store) {
     ),
   );
   const box = byId("people");
-  refill(box, h("legend", {}, "You are"), choices);
+  refill(box, h("legend", {}, "You are"), choices, language());
   for (const input of box.querySelectorAll("input")) input.checked = input.value === store.me;
-  box.onchange = (event) => store.become(/** @type {HTMLInputElement} */ (event.target).value);
+  for (const select of box.querySelectorAll("select")) select.value = store.locale;
+  box.onchange = ({ target }) => {
+    if (target instanceof HTMLSelectElement) speak(store.me, target.value);
+    else store.become(/** @type {HTMLInputElement} */ (target).value);
+  };
+}
+
+function language() {
+  const options = LANGUAGES.map(([value, name]) => h("option", { value, lang: value }, name));
+  const select = h("select", { class: "small-select", "aria-label": "Language of this person's Discord" }, options);
+  return h("label", { class: "language" }, icon("globe"), h("span", {}, "Discord in"), select);
 }
 
 /** @param {string} id @param {Store} store */
 function rightsWords(id, store) {
-  if (store.channel?.rights[id]?.manage) return "can manage messages";
+  // Direct messages have no rights to speak of, so the words are those of the person's first server.
+  const channel = store.guild?.direct ? store.places.guilds.find((guild) => guild.members.includes(id))?.channels[0] : store.channel;
+  if (channel?.rights[id]?.manage) return "can manage messages";
   const servers = store.places.guilds.filter((guild) => !guild.direct);
   return servers.every((guild) => guild.members.includes(id)) ? "member" : "member of one server";
 }

@@ -2,11 +2,12 @@
 // The state of the page, and the listeners for its changes. No elements here.
 
 /**
- * @typedef {{id: string, name: string, bot: boolean, person: boolean}} User
+ * @typedef {{id: string, name: string, bot: boolean, person: boolean, locale: string}} User
  * @typedef {{view: boolean, send: boolean, manage: boolean}} Rights
  * @typedef {{id: string, name: string, kind: string, parent: string | null, rights: Record<string, Rights>,
  *   botLacks: string[]}} Channel
- * @typedef {{id: string, name: string, uploadLimit: number, members: string[], channels: Channel[], direct?: boolean}} Guild
+ * @typedef {{id: string, name: string, uploadLimit: number, members: string[], channels: Channel[],
+ *   locale: string, direct?: boolean}} Guild
  * @typedef {Record<string, any> & {id: string, channel_id: string, content: string, flags: number,
  *   onlyFor: string | null, pings: string[], command: string | null, timestamp: string}} Message
  */
@@ -37,6 +38,7 @@ export class Store {
     this.mentions = new Map();
     /** @type {Set<string>} */
     this.unread = new Set();
+    this.online = true;
     this.world = "";
     this.me = "";
     this.channelId = "";
@@ -52,6 +54,14 @@ export class Store {
   /** @param {string} name @param {unknown} [detail] */
   emit(name, detail) {
     for (const listener of this._listeners.get(name) ?? []) listener(detail);
+  }
+
+  /** Whether the demo's server answers.
+   * @param {boolean} online
+   */
+  setOnline(online) {
+    this.online = online;
+    this.emit("online");
   }
 
   /** @param {any} event */
@@ -149,6 +159,11 @@ export class Store {
       this.channelId = this.myGuilds.flatMap((guild) => guild.channels).find((each) => this.sees(each))?.id ?? "";
     }
     return before !== this.me + this.channelId;
+  }
+
+  /** The language that the current person's Discord is set to. */
+  get locale() {
+    return this.user(this.me)?.locale ?? "en-US";
   }
 
   get people() {

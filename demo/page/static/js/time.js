@@ -1,5 +1,5 @@
 // @ts-check
-// Formats times; relative ones are updated every second.
+// Formats times in the person's language; relative ones are updated every second.
 
 import { h } from "./dom.js";
 
@@ -12,8 +12,6 @@ const UNITS = [
   ["minute", 60],
   ["second", 1],
 ];
-const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "always" });
-
 /** @type {Record<string, Intl.DateTimeFormatOptions>} */
 const STYLES = {
   t: { hour: "2-digit", minute: "2-digit" },
@@ -26,14 +24,34 @@ const STYLES = {
   S: { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" },
 };
 
-// Made once, because making one takes longer than using it a hundred times.
-const FORMATS = Object.fromEntries(
-  Object.entries(STYLES).map(([style, parts]) => [style, new Intl.DateTimeFormat("en-GB", parts)]),
-);
+/** The calendar of each language that differs from its locale: English with 24 hours. */
+const CALENDARS = /** @type {Record<string, string>} */ ({ "en-US": "en-GB" });
 
-/** @param {number} milliseconds @param {string} style */
+let language = "en-US";
+let formats = formatsIn(language);
+
+/** The formats of a language, made once, because making one takes longer than using it a hundred times.
+ * @param {string} locale
+ */
+function formatsIn(locale) {
+  const calendar = CALENDARS[locale] ?? locale;
+  const styles = Object.entries(STYLES).map(([style, parts]) => [style, new Intl.DateTimeFormat(calendar, parts)]);
+  return { styles: Object.fromEntries(styles), relative: new Intl.RelativeTimeFormat(calendar, { numeric: "always" }) };
+}
+
+/** Set the language of all times. Returns whether it is another one than before.
+ * @param {string} locale
+ */
+export function setLanguage(locale) {
+  if (locale === language) return false;
+  language = locale;
+  formats = formatsIn(locale);
+  return true;
+}
+
+/** @param {number} milliseconds @param {string} style @returns {string} */
 export function clock(milliseconds, style) {
-  return FORMATS[style].format(milliseconds);
+  return formats.styles[style].format(milliseconds);
 }
 
 /** "2 minutes ago", "in 4 minutes".
@@ -42,7 +60,7 @@ export function clock(milliseconds, style) {
 export function relative(milliseconds) {
   const seconds = Math.round((milliseconds - Date.now()) / 1000);
   const [unit, length] = UNITS.find(([, each]) => Math.abs(seconds) >= each) ?? ["second", 1];
-  return RELATIVE.format(Math.trunc(seconds / length), unit);
+  return formats.relative.format(Math.trunc(seconds / length), unit);
 }
 
 /** The element for <t:…>, or null for a date beyond the calendar.

@@ -10,6 +10,8 @@ import { isGrouped, messageElement } from "./message.js";
 // Pixels from the end within which the list follows new messages.
 const NEAR_END = 60;
 const FLASH = 1600; // milliseconds
+// Milliseconds after a wheel, touch or key within which a scroll is the person's.
+const BY_PERSON = 1000;
 
 export class MessageList {
   /** @param {import("../store.js").Store} store @param {import("./message.js").MessageActions} actions */
@@ -20,14 +22,19 @@ export class MessageList {
     this._scroller = byId("scroller");
     this._latest = byId("to-latest");
     this._stuck = true;
+    this._touchedAt = -Infinity;
+    this._lastTop = 0;
+    for (const event of ["wheel", "touchmove", "pointerdown", "pointermove", "keydown"]) {
+      this._scroller.addEventListener(event, (each) => this._touched(each), { passive: true });
+    }
     store.on("channel", () => this._drawAll());
     store.on("message", ({ message }) => this._draw(message));
     store.on("removed", (id) => this._remove(id));
     this._scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
     this._latest.addEventListener("click", () => this.toEnd());
     // Videos and pictures get their height later; a list at its end stays there.
-    new ResizeObserver(() => this._stuck && this.toEnd()).observe(this._list);
-    new ResizeObserver(() => this._stuck && this.toEnd()).observe(this._scroller);
+    const follow = new ResizeObserver(() => this._stuck && !this._isScrolledByPerson && this.toEnd());
+    for (const resized of [this._list, this._scroller]) follow.observe(resized);
     this._list.addEventListener("keydown", (event) => this._keys(event));
     this._list.addEventListener("contextmenu", (event) => this._menu(event));
   }
@@ -38,15 +45,18 @@ export class MessageList {
     this._scroller.scrollTop = this._scroller.scrollHeight;
   }
 
-  /** @param {string} id */
+  /** Scroll to a message and mark it. Returns whether it is there.
+   * @param {string} id
+   */
   show(id) {
     const element = document.getElementById(`m-${id}`);
-    if (!element) return;
+    if (!element) return false;
     this._stuck = false;
     element.scrollIntoView({ block: "center" });
     element.focus({ preventScroll: true });
     element.classList.add("flash");
     setTimeout(() => element.classList.remove("flash"), FLASH);
+    return true;
   }
 
   /** Show a failure below the message whose button did not work.
@@ -86,11 +96,13 @@ export class MessageList {
     if (old) {
       const fresh = this._element(message, this._message(before(old)));
       keepPlaying(old, fresh);
-      const focused = old.contains(document.activeElement);
+      const focused = old.contains(document.activeElement) && document.activeElement;
+      // With its height, because the list would be shorter for a moment, and scroll.
+      fresh.style.containIntrinsicSize = `auto ${old.offsetHeight}px`;
       old.replaceWith(fresh);
-      if (focused) fresh.focus({ preventScroll: true });
+      if (focused) sameControl(focused, fresh).focus({ preventScroll: true });
     } else {
-      const last = this._message(this._list.lastElementChild);
+      const last = this._lastMessage();
       if (isNewDay(message, last)) this._list.append(divider(message));
       this._list.append(this._element(message, last));
       if (this._stuck) this.toEnd();
@@ -124,9 +136,32 @@ export class MessageList {
     return id ? this._store.findMessage(id) : undefined;
   }
 
+  /** The newest message in the list; a line that is no message may follow it. */
+  _lastMessage() {
+    const last = this._list.lastElementChild;
+    return this._message(last) ?? this._message(before(last));
+  }
+
+  /** A person may be scrolling.
+   * @param {Event} event
+   */
+  _touched(event) {
+    if (event.type === "pointermove" && /** @type {PointerEvent} */ (event).buttons === 0) return;
+    this._touchedAt = performance.now();
+  }
+
+  get _isScrolledByPerson() {
+    return performance.now() - this._touchedAt < BY_PERSON;
+  }
+
   _scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this._scroller;
-    this._stuck = scrollHeight - scrollTop - clientHeight < NEAR_END;
+    // The list also scrolls when messages get their height; only a person leaves the end.
+    const isUpwards = scrollTop < this._lastTop;
+    const isNearEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
+    this._lastTop = scrollTop;
+    if (this._isScrolledByPerson) this._stuck = isNearEnd && !isUpwards;
+    else if (isNearEnd) this._stuck = true;
     if (this._stuck) this._latest.hidden = true;
   }
 
@@ -181,6 +216,15 @@ function before(element) {
   return each;
 }
 
+/** The button of the new element that was focused in the old one; the message itself when it is gone.
+ * @param {Element} focused @param {HTMLElement} fresh @returns {HTMLElement}
+ */
+function sameControl(focused, fresh) {
+  const id = focused.getAttribute("data-custom-id");
+  const buttons = /** @type {HTMLElement[]} */ ([...fresh.querySelectorAll("button[data-custom-id]:not(:disabled)")]);
+  return buttons.find((each) => id && each.dataset.customId === id) ?? fresh;
+}
+
 /** @param {Message} message @param {Message | undefined} earlier */
 function isNewDay(message, earlier) {
   return new Date(message.timestamp).toDateString() !== (earlier && new Date(earlier.timestamp).toDateString());
@@ -191,12 +235,13 @@ function divider(message) {
   return h("li", { class: "divider" }, h("span", {}, clock(Date.parse(message.timestamp), "D")));
 }
 
-/** Move video elements to the new message, because an edit must not stop a playing video.
+/** Move players to the new message, because an edit must not stop a playing video.
  * @param {Element} old @param {Element} fresh
  */
 function keepPlaying(old, fresh) {
-  for (const video of fresh.querySelectorAll("video")) {
-    const same = [...old.querySelectorAll("video")].find((each) => each.getAttribute("src") === video.getAttribute("src"));
-    if (same) video.replaceWith(same);
+  const source = (/** @type {Element} */ player) => player.querySelector("video")?.getAttribute("src");
+  for (const player of fresh.querySelectorAll(".player")) {
+    const same = [...old.querySelectorAll(".player")].find((each) => source(each) === source(player));
+    if (same) player.replaceWith(same);
   }
 }

@@ -3,15 +3,18 @@
 
 import { h } from "../dom.js";
 import { face, icon } from "../icons.js";
+import { preview } from "../markup/preview.js";
 import { markup } from "../markup/blocks.js";
 import { clock } from "../time.js";
-import { attachment, embedded, parts } from "./parts.js";
+import { components } from "./components.js";
+import { attachment, embedded } from "./files.js";
 
 /** @typedef {import("../store.js").Message} Message */
 /** @typedef {import("../store.js").Store} Store */
 
 const EPHEMERAL = 1 << 6;
 const LOADING = 1 << 7;
+const CONSISTS_OF_COMPONENTS = 1 << 15;
 const GROUPED_WITHIN = 7 * 60 * 1000;
 
 /**
@@ -68,7 +71,7 @@ export function isFor(message, me) {
 function head(message) {
   const at = Date.parse(message.timestamp);
   return h(
-    "h3",
+    "h2",
     { class: "head" },
     h("span", { class: message.author.bot ? "author is-bot" : "author" }, message.author.username),
     message.author.bot && h("span", { class: "tag" }, "APP"),
@@ -82,25 +85,38 @@ function smallTime(message) {
   return h("time", { class: "small-time", datetime: message.timestamp, title: clock(at, "F") }, clock(at, "t"));
 }
 
-/** @param {Message} message @param {any} around @param {MessageActions} actions @returns {(Node | false)[]} */
+/** @param {Message} message @param {any} around @param {MessageActions} actions @returns {(Node | false | null)[]} */
 function content(message, around, actions) {
   if (message.flags & LOADING) {
     return [h("div", { class: "thinking" }, h("span", { class: "dots", "aria-hidden": "true" }), "is thinking…")];
   }
-  const text = h("div", { class: "text" }, markup(message.content, around));
-  if (message.edited_timestamp) {
-    const title = clock(Date.parse(message.edited_timestamp), "F");
-    // After the last line, unless that is a code block.
-    const last = text.lastElementChild;
-    (last && last.tagName !== "PRE" ? last : text).append(h("span", { class: "edited", title }, " (edited)"));
-  }
+  const context = { around, files: message.attachments, press: (/** @type {string} */ id) => actions.press(message, id) };
+  const parts = components(message.components, context);
+  const failure = h("div", { class: "failure", role: "alert" });
+  if (message.flags & CONSISTS_OF_COMPONENTS) return [h("div", { class: "layout" }, parts), edited(message), failure];
   return [
-    text,
+    text(message, around),
     ...message.attachments.map(attachment),
     ...message.embeds.map((/** @type {any} */ embed) => embedded(embed, around)),
-    ...parts(message.components, around, (button) => actions.press(message, button)),
-    h("div", { class: "failure", role: "alert" }),
+    ...parts,
+    failure,
   ];
+}
+
+/** @param {Message} message @param {any} around */
+function text(message, around) {
+  const drawn = h("div", { class: "text" }, markup(message.content, around));
+  const mark = edited(message);
+  // After the last line, unless that is a code block.
+  const last = drawn.lastElementChild;
+  if (mark) (last && last.tagName !== "PRE" ? last : drawn).append(" ", mark);
+  return drawn;
+}
+
+/** @param {Message} message */
+function edited(message) {
+  if (!message.edited_timestamp) return null;
+  return h("span", { class: "edited", title: clock(Date.parse(message.edited_timestamp), "F") }, "(edited)");
 }
 
 /** "alice used /veo track", or the message that is replied to.
@@ -108,8 +124,8 @@ function content(message, around, actions) {
  */
 function origin(message, store, actions) {
   const by = message.interaction_metadata;
-  if (message.referenced_message || message.message_reference) return reference(message, actions);
-  if (!by || !message.command || by.original_response_message_id) return pressedOrigin(message, actions);
+  if (message.referenced_message || message.message_reference) return reference(message, store, actions);
+  if (!by || !message.command || by.original_response_message_id) return pressedOrigin(message, store, actions);
   return h(
     "div",
     { class: "origin" },
@@ -120,30 +136,35 @@ function origin(message, store, actions) {
   );
 }
 
-/** @param {Message} message @param {MessageActions} actions */
-function reference(message, actions) {
-  const earlier = message.referenced_message;
-  if (!earlier) return h("div", { class: "origin" }, h("i", {}, "The original message was deleted"));
-  return jumpLine(message, earlier.id, `${earlier.author.username}: ${oneLine(earlier.content)}`, actions);
+/** @param {Message} message @param {Store} store @param {MessageActions} actions */
+function reference(message, store, actions) {
+  return repliedTo(message, message.referenced_message, store, actions);
 }
 
-/** @param {Message} message @param {MessageActions} actions */
-function pressedOrigin(message, actions) {
+/** An answer to a button is drawn as a reply to the message with the button.
+ * @param {Message} message @param {Store} store @param {MessageActions} actions
+ */
+function pressedOrigin(message, store, actions) {
   const pressed = message.interaction_metadata?.interacted_message_id;
-  if (!pressed) return null;
-  return jumpLine(message, pressed, "A button of a message", actions);
+  return pressed ? repliedTo(message, store.findMessage(pressed), store, actions) : null;
 }
 
-/** @param {Message} message @param {string} target @param {string} text @param {MessageActions} actions */
-function jumpLine(message, target, text, actions) {
-  const go = () => actions.jump(message.channel_id, target);
-  return h("div", { class: "origin" }, h("button", { class: "origin-text", type: "button", onclick: go }, text));
-}
-
-/** @param {string} text */
-function oneLine(text) {
-  const flat = text.replace(/\s+/g, " ").replace(/<t:\d+(:\w)?>/g, "…");
-  return flat.length > 90 ? `${flat.slice(0, 90)}…` : flat;
+/**
+ * @param {Message} message
+ * @param {any} earlier the message that it replies to, unless that was deleted
+ * @param {Store} store
+ * @param {MessageActions} actions
+ */
+function repliedTo(message, earlier, store, actions) {
+  if (!earlier) return h("div", { class: "origin" }, h("i", {}, "Original message was deleted"));
+  const go = () => actions.jump(message.channel_id, earlier.id);
+  return h(
+    "div",
+    { class: "origin" },
+    face(earlier.author.username, earlier.author.bot),
+    h("span", { class: "origin-name" }, earlier.author.username),
+    h("button", { class: "origin-text", type: "button", onclick: go }, preview(earlier, (id) => store.user(id)?.name) || "Click to see the message"),
+  );
 }
 
 /** @param {Message} message @param {Store} store */

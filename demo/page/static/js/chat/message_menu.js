@@ -1,6 +1,8 @@
 // @ts-check
 // A message's menu: the bot's message commands first, then copy and delete.
 
+import { wholeText } from "../markup/preview.js";
+import { localised } from "../language.js";
 import { openMenu } from "./menu.js";
 
 const MESSAGE_COMMAND = 3;
@@ -18,8 +20,8 @@ export function messageMenu(message, at, store, actions) {
   /** @type {import("./menu.js").Entry[]} */
   const entries = store.commands
     .filter((each) => each.type === MESSAGE_COMMAND && (!each.guild_id || each.guild_id === guildId) && !isEphemeral)
-    .map((each) => ({ label: each.name, icon: "command", run: () => actions.messageCommand(message, each.name) }));
-  entries.push({ label: "Copy text", icon: "copy", run: () => navigator.clipboard.writeText(message.content) });
+    .map((each) => ({ label: localised(each, "name", store.locale), icon: "command", run: () => actions.messageCommand(message, each.name) }));
+  entries.push({ label: "Copy text", icon: "copy", run: () => navigator.clipboard.writeText(wholeText(message)) });
   if (isEphemeral) {
     entries.push({ label: "Dismiss message", icon: "close", run: () => store.dismiss(message) });
   } else if (message.author.id === store.me || store.channel?.rights[store.me]?.manage) {

@@ -1,6 +1,8 @@
 // @ts-check
 // Parses the typed text as a command line: command, options, and the option at the caret. No elements.
 
+import { localised } from "../language.js";
+
 /**
  * @typedef {{name: string, description: string, type: number, required?: boolean, autocomplete?: boolean,
  *   min_length?: number, max_length?: number, min_value?: number, max_value?: number,
@@ -18,20 +20,22 @@ const BOOLEAN = 5;
 const NUMBER = 10;
 
 /** Every command that can be typed, including subcommands.
- * @param {any[]} registered @param {string} guildId @returns {Command[]}
+ * @param {any[]} registered @param {string} guildId @param {string} locale the language of the descriptions
+ * @returns {Command[]}
  */
-export function typable(registered, guildId) {
+export function typable(registered, guildId, locale) {
   return registered
     .filter((each) => each.type === CHAT_INPUT && (!each.guild_id || each.guild_id === guildId))
-    .flatMap((each) => flattened(each, ""));
+    .flatMap((each) => flattened(each, "", locale));
 }
 
-/** @param {any} part @param {string} prefix @returns {Command[]} */
-function flattened(part, prefix) {
+/** @param {any} part @param {string} prefix @param {string} locale @returns {Command[]} */
+function flattened(part, prefix, locale) {
   const line = prefix + part.name;
   const inner = (part.options ?? []).filter((/** @type {any} */ each) => each.type === SUB || each.type === GROUP);
-  if (inner.length > 0) return inner.flatMap((/** @type {any} */ each) => flattened(each, `${line} `));
-  return [{ line, description: part.description, options: part.options ?? [] }];
+  if (inner.length > 0) return inner.flatMap((/** @type {any} */ each) => flattened(each, `${line} `, locale));
+  const options = (part.options ?? []).map((/** @type {any} */ each) => ({ ...each, description: localised(each, "description", locale) }));
+  return [{ line, description: localised(part, "description", locale), options }];
 }
 
 /** The commands that match the text after the slash.

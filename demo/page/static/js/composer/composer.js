@@ -23,10 +23,8 @@ export class Composer {
       h("textarea", {
         id: "composer-text",
         rows: "1",
-        role: "combobox",
         "aria-autocomplete": "list",
         "aria-controls": "suggestions",
-        "aria-expanded": "false",
         "aria-describedby": "composer-problem",
         spellcheck: "false",
         autocomplete: "off",
@@ -69,12 +67,12 @@ export class Composer {
     const channel = this._store.channel;
     const may = Boolean(channel?.rights[this._store.me]?.send);
     this._text.disabled = !may;
-    this._text.placeholder = may ? `Message #${channel?.name}` : "You cannot write in this channel";
-    this._text.setAttribute("aria-label", `Message #${channel?.name ?? ""}, or a command with /`);
+    this._text.placeholder = may ? `Message #${channel?.name}, or / for commands` : readOnly(channel);
+    this._text.setAttribute("aria-label", may ? `Message #${channel?.name ?? ""}, or a command with /` : readOnly(channel));
   }
 
   _commands() {
-    return typable(this._store.commands, this._store.guild?.id ?? "");
+    return typable(this._store.commands, this._store.guild?.id ?? "", this._store.locale);
   }
 
   _invocation() {
@@ -265,6 +263,11 @@ export class Composer {
     this._suggestions.close();
     this._problem.textContent = why;
   }
+}
+
+/** @param {import("../store.js").Channel | undefined} channel */
+function readOnly(channel) {
+  return channel?.kind === "dm" ? "veo-courier writes to you here" : "You cannot write in this channel";
 }
 
 /** @param {import("./command_line.js").Command} command */

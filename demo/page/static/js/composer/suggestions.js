@@ -41,7 +41,6 @@ export class Suggestions {
     this._head.textContent = head;
     this._list.replaceChildren(...suggestions.map((each, index) => this._row(each, index)));
     this.element.hidden = suggestions.length === 0 && !head;
-    this._field.setAttribute("aria-expanded", String(suggestions.length > 0));
     const same = suggestions.findIndex((each) => each.title === kept);
     this._activate(eager && suggestions.length > 0 ? Math.max(same, 0) : -1);
   }

@@ -1,41 +1,58 @@
 // @ts-check
-// The bot's process: its state, and buttons to kill it at a chosen moment and start it again.
+// The bot's process: its state, and controls that end it without warning and start it again.
 
 import { h, refill } from "../dom.js";
-import { button, select } from "./controls.js";
+import { actionSelect, button } from "./controls.js";
+
+// Seconds between two polls of one task, where the API is the real one.
+const REAL_INTERVAL = 30;
 
 /** @type {Record<string, string>} */
-const WORDS = { running: "running", starting: "starting …", killed: "killed", ended: "ended", stopped: "not started" };
-/** @type {[string, string][]} */
+const WORDS = {
+  running: "Running",
+  starting: "Starting …",
+  killed: "Stopped by you, without warning (SIGKILL)",
+  ended: "Ended",
+  stopped: "Not started",
+  offline: "Unknown: the demo has stopped",
+};
+/** @type {[string, string][]} value and words */
 const MOMENTS = [
-  ["now", "now"],
-  ["received", "while it uploads a result"],
-  ["accepted", "when Discord has it, before the bot knows"],
+  ["received", "while it uploads its next message"],
+  ["accepted", "when Discord has its next message, before the bot knows"],
 ];
 
 /** @param {import("../store.js").Store} store @param {import("./controls.js").Perform} perform */
 export function botSection(store, perform) {
   const state = h("p", { class: "bot-state", role: "status" });
   const detail = h("p", { class: "hint" });
-  const log = h("pre", { class: "log", hidden: true });
-  const moment = select("When to kill it", MOMENTS.map(([value, words]) => /** @type {[string, string]} */ ([value, `kill it ${words}`])));
-  const kill = button("Kill -9", () => perform("kill bot", { moment: moment.value }), "danger");
+  const log = h("pre", { class: "log", tabindex: "0", "aria-label": "The bot's log", hidden: true });
+  const stop = button("Stop the process at once", () => perform("kill bot", { moment: "now" }), "danger");
+  const later = actionSelect("Stop it later", MOMENTS, (moment) => perform("kill bot", { moment }));
   const disarm = button("Never mind", () => perform("disarm"));
   const start = button("Start it again", () => perform("start bot"), "primary");
-  store.on("bot", () => {
+  const show = () => {
     const bot = store.bot;
-    const alive = bot.state === "running" || bot.state === "starting";
-    const ending = bot.state === "ended" && ` with exit code ${bot.exitCode}`;
-    refill(state, h("span", { class: `lamp is-${bot.state}` }), WORDS[bot.state], ending);
-    state.dataset.state = bot.state;
-    detail.textContent = bot.trap
-      ? `It will be killed ${MOMENTS.find(([value]) => value === bot.trap)?.[1]}.`
-      : `It asks about each task every ${bot.pollInterval} s (in life: at least 30 s).`;
+    if (!bot) return;
+    const shown = store.online ? bot.state : "offline";
+    const alive = shown === "running" || shown === "starting";
+    const ending = shown === "ended" && ` with exit code ${bot.exitCode}`;
+    refill(state, h("span", { class: `lamp is-${shown}` }), WORDS[shown], ending);
+    state.dataset.state = shown;
+    detail.textContent = about(bot);
     log.hidden = !bot.problem;
     log.textContent = bot.problem ?? "";
-    for (const element of [kill, moment]) element.hidden = !alive || Boolean(bot.trap);
-    disarm.hidden = !bot.trap;
-    start.hidden = alive;
-  });
-  return h("div", { class: "section-body" }, state, detail, h("div", { class: "controls" }, moment, kill, disarm, start), log);
+    for (const element of [stop, later]) element.hidden = !alive || Boolean(bot.trap);
+    disarm.hidden = !bot.trap || !alive;
+    start.hidden = alive || shown === "offline";
+  };
+  store.on("bot online", show);
+  return h("div", { class: "section-body" }, state, detail, h("div", { class: "controls" }, stop, later, disarm, start), log);
+}
+
+/** @param {any} bot */
+function about(bot) {
+  if (bot.trap) return `It will be stopped ${MOMENTS.find(([value]) => value === bot.trap)?.[1]}.`;
+  const real = bot.pollInterval < REAL_INTERVAL ? ` (for real: ${REAL_INTERVAL} s)` : "";
+  return `It polls each task every ${bot.pollInterval} s${real}.`;
 }

@@ -19,8 +19,8 @@ export function faultSection(store, perform) {
 function controls(faults, perform) {
   const kind = select("What goes wrong", Object.entries(faults.kinds));
   const target = select("Where", Object.entries(faults.targets));
-  const times = select("How often", [1, 2, 3, 5, 10].map((each) => [String(each), `${each} ×`]));
+  const times = select("How often", [1, 2, 3, 5, 10].map((each) => [String(each), each === 1 ? "once" : `${each} times`]));
   const arm = () => perform("fault", { target: target.value, kind: kind.value, times: Number(times.value) });
   const clear = button("Clear", () => perform("clear faults"));
-  return [h("div", { class: "controls" }, kind, target, times, button("Switch on", arm, "danger"), clear)];
+  return [h("div", { class: "controls" }, kind, target, times, button("Make it go wrong", arm, "danger"), clear)];
 }

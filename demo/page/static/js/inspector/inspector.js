@@ -1,11 +1,11 @@
 // @ts-check
-// The inspector, right of the chat: foldable sections, one module each.
+// The panel "Behind the scenes", right of the chat: foldable sections, one module each.
 
 import { byId, h } from "../dom.js";
 import { icon } from "../icons.js";
 import { botSection } from "./bot.js";
-import { placeSection } from "./place.js";
 import { faultSection } from "./faults.js";
+import { placeSection } from "./place.js";
 import { taskSection } from "./tasks.js";
 import { timelineSection } from "./timeline.js";
 
@@ -28,15 +28,15 @@ export function showInspector(store, connection, compose) {
   const close = h("button", { class: "icon-button drawer-only", type: "button", "aria-label": "Close" }, icon("close"));
   close.addEventListener("click", () => byId("open-inspector").click());
   byId("inspector").append(
-    h("header", { class: "inspector-head" }, h("h2", {}, "Inspector"), close),
+    h("header", { class: "inspector-head" }, h("h2", {}, "Behind the scenes"), close),
     problem,
-    section("The bot's process", botSection(store, perform)),
-    section("Video API", taskSection(store, perform, compose)),
+    section("The bot", botSection(store, perform)),
+    section("The video API", taskSection(store, perform, compose)),
     section("This channel", placeSection(store, perform), false),
-    section("Faults for the next requests", faultSection(store, perform), false),
-    section("On the wire", timelineSection(store)),
+    section("Let something go wrong", faultSection(store, perform), false),
+    section("Requests", timelineSection(store)),
   );
-  return { createTask: () => perform("create task") };
+  return { perform, createTask: () => perform("create task") };
 }
 
 /** @param {string} title @param {Node} content @param {boolean} [open] */

@@ -1,8 +1,9 @@
 // @ts-check
-// The bot's rights in the current channel, and buttons to add and delete channels.
+// The bot's rights in the current channel, the server's language, and buttons to add and delete channels.
 
 import { h, refill } from "../dom.js";
-import { button } from "./controls.js";
+import { LANGUAGES } from "../language.js";
+import { button, select } from "./controls.js";
 
 /** @type {[string, string][]} */
 const RIGHTS = [
@@ -20,12 +21,16 @@ export function placeSection(store, perform) {
     const id = await perform("add channel", { guild: store.guild?.id });
     if (id) store.visit(id);
   });
+  const language = select("The server's language", LANGUAGES, (locale) => perform("server language", { guild: store.guild?.id, locale }));
+  const spoken = h("label", { class: "inline-label" }, "The server's language", language);
   store.on("places channel", () => {
-    const channel = store.guild?.direct ? undefined : store.channel;
-    title.textContent = channel ? `In #${channel.name} the bot may` : "There is no channel.";
+    const direct = Boolean(store.guild?.direct);
+    const channel = direct ? undefined : store.channel;
+    title.textContent = channel ? `In #${channel.name} the bot may` : missing(direct);
     refill(rights, channel ? RIGHTS.map(([name, words]) => right(inThread(name, channel), words, channel)) : []);
     remove.hidden = !channel;
-    add.hidden = Boolean(store.guild?.direct);
+    for (const element of [add, spoken]) element.hidden = direct;
+    language.value = store.guild?.locale ?? "";
   });
   rights.addEventListener("click", (event) => {
     const target = /** @type {Element} */ (event.target).closest("button");
@@ -33,7 +38,12 @@ export function placeSection(store, perform) {
     const given = target.getAttribute("aria-checked") !== "true";
     perform("permission", { channel: store.channelId, right: target.dataset.right, given });
   });
-  return h("div", { class: "section-body" }, title, rights, h("div", { class: "controls" }, add, remove));
+  return h("div", { class: "section-body" }, title, rights, spoken, h("div", { class: "controls" }, add, remove));
+}
+
+/** @param {boolean} direct */
+function missing(direct) {
+  return direct ? "Direct messages: only you and the bot are here, and there are no rights to change." : "There is no channel.";
 }
 
 /** The right for a thread, where writing needs another one.

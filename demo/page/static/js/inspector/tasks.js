@@ -1,5 +1,5 @@
 // @ts-check
-// The tasks of the stand-in video API, with buttons that move them.
+// The tasks of the stand-in video API, newest first, with controls that move them. Ended ones are folded away.
 
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
@@ -9,7 +9,7 @@ const FINAL = ["completed", "failed"];
 /** @type {[string, string][]} */
 const SPEEDS = [
   ["0", "by hand"],
-  ["1", "as in life (2–5 min)"],
+  ["1", "real time (2–5 min)"],
   ["10", "10 × faster"],
   ["60", "60 × faster"],
 ];
@@ -20,51 +20,68 @@ const SPEEDS = [
  * @param {(text: string) => void} compose
  */
 export function taskSection(store, perform, compose) {
-  const note = h("p", { class: "hint", role: "status" });
-  const speed = select("Pace of the API", SPEEDS, (factor) => perform("speed", { factor: Number(factor) }));
+  const speed = select("Speed of the video API", SPEEDS, (factor) => perform("speed", { factor: Number(factor) }));
   const create = h("button", { class: "small-button primary", type: "button" }, icon("plus"), "Create a task");
-  const list = h("ul", { class: "tasks", "aria-label": "Tasks" });
   create.addEventListener("click", async () => {
     const id = await perform("create task");
-    if (id) copy(id, note);
+    if (id) compose(`/veo track id:${id}`);
   });
-  /** @type {Map<string, {element: HTMLElement, update: (task: any) => void}>} */
-  const rows = new Map();
+  const tasks = new TaskLists(store, perform, compose);
   store.on("api", () => {
     speed.value = String(store.api.factor);
-    for (const [id, row] of rows) {
-      if (store.api.tasks.some((/** @type {any} */ task) => task.id === id)) continue;
-      row.element.remove();
-      rows.delete(id);
-    }
-    // Newest first. Existing rows stay, so that an open menu does not close.
-    for (const task of [...store.api.tasks].reverse()) {
-      let row = rows.get(task.id);
-      if (!row) {
-        row = taskRow(task, store.api, perform, compose, note);
-        rows.set(task.id, row);
-        list.prepend(row.element);
-      }
-      row.update(task);
-    }
+    tasks.show();
   });
-  return h(
-    "div",
-    { class: "section-body" },
-    h("div", { class: "controls" }, create, h("label", { class: "inline-label" }, "Pace", speed)),
-    note,
-    list,
-  );
+  const pace = h("label", { class: "inline-label" }, "Speed", speed);
+  return h("div", { class: "section-body" }, h("div", { class: "controls" }, create, pace), tasks.open, tasks.ended);
 }
 
-/** @param {string} id @param {HTMLElement} note */
-async function copy(id, note) {
-  try {
-    await navigator.clipboard.writeText(id);
-    note.textContent = `${id} is in your clipboard.`;
-  } catch {
-    // Some browsers copy only during a click or key press; the id can still be selected.
-    note.textContent = `Created ${id}.`;
+class TaskLists {
+  /**
+   * @param {import("../store.js").Store} store
+   * @param {import("./controls.js").Perform} perform
+   * @param {(text: string) => void} compose
+   */
+  constructor(store, perform, compose) {
+    this._store = store;
+    this._perform = perform;
+    this._compose = compose;
+    /** @type {Map<string, {element: HTMLElement, update: (task: any) => void}>} */
+    this._rows = new Map();
+    this.open = h("ul", { class: "tasks", "aria-label": "Tasks" });
+    this._endedList = h("ul", { class: "tasks", "aria-label": "Ended tasks" });
+    this._endedTitle = h("summary", {});
+    this.ended = h("details", { class: "ended", hidden: true }, this._endedTitle, this._endedList);
+  }
+
+  show() {
+    const tasks = this._store.api.tasks;
+    this._removeMissing(tasks);
+    // The oldest first, each before the others. Existing rows stay, so that an open menu does not close.
+    for (const task of [...tasks].reverse()) {
+      const row = this._row(task);
+      const list = FINAL.includes(task.status) ? this._endedList : this.open;
+      if (row.element.parentElement !== list) list.prepend(row.element);
+      row.update(task);
+    }
+    const count = this._endedList.children.length;
+    this.ended.hidden = count === 0;
+    this._endedTitle.textContent = `${count} ended`;
+  }
+
+  /** @param {any} task */
+  _row(task) {
+    const row = this._rows.get(task.id) ?? taskRow(task, this._store.api, this._perform, this._compose);
+    this._rows.set(task.id, row);
+    return row;
+  }
+
+  /** @param {any[]} tasks */
+  _removeMissing(tasks) {
+    for (const [id, row] of this._rows) {
+      if (tasks.some((task) => task.id === id)) continue;
+      row.element.remove();
+      this._rows.delete(id);
+    }
   }
 }
 
@@ -73,44 +90,50 @@ async function copy(id, note) {
  * @param {any} api
  * @param {import("./controls.js").Perform} perform
  * @param {(text: string) => void} compose
- * @param {HTMLElement} note
  */
-function taskRow(first, api, perform, compose, note) {
-  const move = (/** @type {string} */ to, details = {}) => perform("move task", { task: first.id, to, ...details });
+function taskRow(first, api, perform, compose) {
   const status = h("span", { class: "status" });
-  const polls = h("span", { class: "hint" });
+  const polls = h("span", { class: "polls" });
   const bar = h("progress", { max: "100", "aria-label": `Progress of ${first.id}` });
-  const proceed = button("Proceed", () => move("processing"));
-  const complete = actionSelect("Complete", first.id, api.clips, (clip) => move("completed", { clip }));
-  const fail = actionSelect("Fail", first.id, api.reasons, (reason) => move("failed", { reason }));
+  const track = button("Track", () => compose(`/veo track id:${first.id}`));
+  track.setAttribute("aria-label", `Track ${first.id}`);
+  const change = actionSelect("Change", changes(api), (value) => perform("move task", { task: first.id, ...JSON.parse(value) }), first.id);
   const element = h(
     "li",
     { class: "task", "data-id": first.id },
-    h(
-      "div",
-      { class: "task-head" },
-      h("code", { class: "task-id" }, first.id),
-      iconButton("copy", `Copy ${first.id}`, () => copy(first.id, note)),
-      iconButton("send", `Track ${first.id}`, () => compose(`/veo track id:${first.id}`)),
-    ),
-    h("div", { class: "task-state" }, status, polls),
+    h("div", { class: "task-about" }, h("code", { class: "task-id" }, first.id), h("div", { class: "task-state" }, status, polls)),
+    h("div", { class: "task-controls" }, track, change),
     bar,
-    h("div", { class: "controls" }, proceed, complete, fail, button("Forget", () => move("forgotten"))),
   );
   const update = (/** @type {any} */ task) => {
     const final = FINAL.includes(task.status);
     status.textContent = task.status;
     status.className = `status is-${task.status}`;
-    polls.textContent = task.polls ? `asked ${task.polls} ×` : "not asked yet";
-    bar.setAttribute("value", String(final ? 100 : task.progress));
+    polls.textContent = polled(task.polls);
+    bar.setAttribute("value", String(task.progress));
     bar.hidden = final;
-    proceed.hidden = task.status !== "queued";
-    complete.hidden = fail.hidden = final;
+    for (const choice of change.querySelectorAll("[data-open]")) /** @type {HTMLElement} */ (choice).hidden = final;
   };
+  for (const group of change.querySelectorAll("optgroup, option[value*=processing]")) group.setAttribute("data-open", "");
   return { element, update };
 }
 
-/** @param {string} name @param {string} label @param {() => unknown} run */
-function iconButton(name, label, run) {
-  return h("button", { class: "icon-button tiny", type: "button", "aria-label": label, title: label, onclick: run }, icon(name));
+/** What can be done with a task; the values are the details of the action.
+ * @param {any} api
+ */
+function changes(api) {
+  const choice = (/** @type {object} */ details, /** @type {string} */ words) =>
+    /** @type {[string, string]} */ ([JSON.stringify(details), words]);
+  return [
+    choice({ to: "processing" }, "Begin to generate"),
+    { label: "Complete with", choices: api.clips.map((/** @type {string} */ clip) => choice({ to: "completed", clip }, clip)) },
+    { label: "Fail with", choices: api.reasons.map((/** @type {string} */ reason) => choice({ to: "failed", reason }, reason)) },
+    choice({ to: "forgotten" }, "Remove from the API"),
+  ];
+}
+
+/** @param {number} times */
+function polled(times) {
+  if (times === 0) return "no poll yet";
+  return times === 1 ? "1 poll" : `${times} polls`;
 }

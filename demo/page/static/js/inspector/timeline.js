@@ -1,5 +1,5 @@
 // @ts-check
-// The bot's requests, newest first, with the time since the last similar one.
+// The bot's requests and what led to them, newest first. Repeats are one entry with a count.
 
 import { h } from "../dom.js";
 import { clock } from "../time.js";
@@ -9,16 +9,16 @@ const MAX_ENTRIES = 300;
 /** @type {[string, string][]} */
 const SIDES = [
   ["", "everything"],
-  ["api", "video API"],
-  ["discord", "Discord"],
+  ["api", "to the video API"],
+  ["discord", "to Discord"],
 ];
 /** @type {Record<string, string>} */
-const NAMES = { api: "API", discord: "Discord", person: "Person", bot: "Process" };
+const NAMES = { api: "Video API", discord: "Discord", person: "Person", bot: "Process" };
 
 /** @param {import("../store.js").Store} store */
 export function timelineSection(store) {
-  const list = h("ol", { class: "timeline", tabindex: "0", "aria-label": "What went over the wire, newest first" });
-  const filter = select("Show", SIDES, (side) => (list.dataset.only = side));
+  const list = h("ol", { class: "timeline", "aria-label": "Requests, newest first" });
+  const filter = select("Which requests", SIDES, (side) => (list.dataset.only = side));
   /** @type {Map<number, HTMLElement>} */
   const rows = new Map();
   store.on("timeline", (entries) => {
@@ -42,9 +42,8 @@ function draw(entry, rows, list) {
     "li",
     { class: `entry from-${entry.side}`, "data-id": entry.id },
     h("time", { class: "entry-at", datetime: new Date(entry.at).toISOString() }, clock(entry.at, "T")),
-    h("span", { class: "entry-side" }, NAMES[entry.side]),
-    h("span", { class: "entry-what" }, entry.what, entry.gap !== null && h("span", { class: "gap" }, ` after ${entry.gap.toFixed(2)} s`)),
-    outcome(entry),
+    h("span", { class: "entry-what" }, entry.what),
+    h("span", { class: "entry-more" }, h("span", { class: "entry-side" }, NAMES[entry.side]), outcome(entry), repeats(entry)),
   );
   const old = rows.get(entry.id);
   if (old) old.replaceWith(row);
@@ -53,8 +52,17 @@ function draw(entry, rows, list) {
 }
 
 /** @param {any} entry */
+function repeats(entry) {
+  if (entry.count > 1) {
+    const pause = entry.gap === null ? "" : `, every ${entry.gap.toFixed(1)} s`;
+    return h("span", { class: "entry-count" }, h("b", {}, `${entry.count} times`), pause);
+  }
+  return entry.gap !== null && h("span", { class: "entry-count" }, `${entry.gap.toFixed(1)} s after the last`);
+}
+
+/** @param {any} entry */
 function outcome(entry) {
-  if (entry.pending) return h("span", { class: "outcome" }, "…");
+  if (entry.pending) return h("span", { class: "outcome" }, "no answer yet");
   if (entry.status === null) return null;
   const good = entry.status < 400;
   return h("span", { class: good ? "outcome good" : "outcome bad" }, entry.result ? `${entry.status} ${entry.result}` : entry.status);

@@ -53,9 +53,9 @@ function block(rest, around) {
   const heading = /^(#{1,3}) +(\S.*)$/.exec(line);
   if (heading) {
     rest.shift();
-    // From level 3 on, because h1 and h2 are the page's own headings.
     const level = heading[1].length;
-    return h("div", { class: `heading heading-${level}`, role: "heading", "aria-level": level + 2 }, inline(heading[2], around));
+    // All of them are below the message's author, whose heading has level 2.
+    return h("div", { class: `heading heading-${level}`, role: "heading", "aria-level": 3 }, inline(heading[2], around));
   }
   if (/^-# +\S/.test(line)) {
     rest.shift();

@@ -20,7 +20,7 @@ const MAX_DEPTH = 8;
  */
 const RULES = [
   [/\\([^A-Za-z0-9\s])/y, ([, sign]) => document.createTextNode(sign)],
-  [/(`+)([^`](?:[\s\S]*?[^`])?)\1(?!`)/y, ([, , code]) => h("code", { class: "code" }, code.trim() || code)],
+  [/(`+)([^`](?:[\s\S]*?[^`])??)\1(?!`)/y, ([, , code]) => h("code", { class: "code" }, code.trim() || code)],
   [/<t:(-?\d{1,13})(?::([tTdDfFRsS]))?>/y, ([, seconds, style]) => timeElement(Number(seconds), style ?? "f")],
   [/<@!?(\d{1,20})>/y, ([, id], around) => person(id, around)],
   [/<#(\d{1,20})>/y, ([, id], around) => channel(id, around)],
@@ -114,11 +114,13 @@ function channel(id, around) {
  */
 function link(url, inside, around) {
   const jump = JUMP.exec(url);
-  const name = jump && around.channelName(jump[1]);
-  if (jump && name !== undefined && name !== null) {
+  if (jump) {
+    const name = around.channelName(jump[1]) ?? "unknown";
     const go = () => around.jump(jump[1], jump[2] ?? null);
-    const text = jump[2] ? `# ${name} › message` : `# ${name}`;
-    return h("button", { class: "pill", type: "button", onclick: go }, inside[0] === url ? text : inside);
+    const text = jump[2] && name !== "unknown" ? `# ${name} › message` : `# ${name}`;
+    // A link with its own text looks like every other link.
+    if (inside[0] !== url) return h("button", { class: "as-link", type: "button", onclick: go }, inside);
+    return h("button", { class: "pill", type: "button", onclick: go }, text);
   }
   return h("a", { class: "link", href: url, target: "_blank", rel: "noopener noreferrer nofollow" }, inside);
 }
