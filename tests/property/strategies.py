@@ -1,4 +1,4 @@
-"""Made-up credentials in the shapes of well-known services, and texts that hide them."""
+"""Generated credentials in the formats of well-known services, and texts that contain them."""
 
 import json
 import string
@@ -37,7 +37,7 @@ KEYS = st.one_of(
     _prefixed("AKIA", 16, string.ascii_uppercase + string.digits),
     st.builds("eyJ{}.eyJ{}.{}".format, _random(12), _random(12), _random(20)),
 )
-# Of no known shape: told by what stands before it.
+# Of no known shape: recognised by the name before it.
 OPAQUE = _random(16, string.ascii_lowercase + string.digits)
 
 _AROUND_KEYS = [
@@ -74,7 +74,7 @@ INVISIBLE = "\u200b\u200d\u2060\ufeff\u00ad\x00"
 
 @st.composite
 def hidden_in(draw: st.DrawFn, secret: str, *, ways: tuple[str, ...] = WAYS) -> str:
-    """A text with `secret`, which has a known shape, somewhere in a header, a URL, JSON or prose."""
+    """A text with `secret`, which has a known shape, in a header, a URL, JSON or prose."""
     text = draw(st.sampled_from([*_AROUND_KEYS, *_AROUND_SECRETS])).format(secret)
     how = draw(st.sampled_from(ways))
     if how == "json":
@@ -90,13 +90,13 @@ def hidden_in(draw: st.DrawFn, secret: str, *, ways: tuple[str, ...] = WAYS) -> 
 
 @st.composite
 def named(draw: st.DrawFn, secret: str) -> str:
-    """A text with `secret`, which may have any shape, behind what announces it."""
+    """A text with `secret` of any shape, after the name that announces it."""
     return draw(st.sampled_from(_AROUND_SECRETS)).format(secret)
 
 
 @st.composite
 def pasted(draw: st.DrawFn, task_id: str, secret: str) -> str:
-    """What people paste: `task_id`, and `secret` beside it."""
+    """A text that a user may paste: `task_id`, and `secret` beside it."""
     url = f"https://h.example/v1/result/{quote(task_id)}"
     return draw(
         st.sampled_from(

@@ -1,10 +1,11 @@
-"""Ids, masking and back-off over everything."""
+"""Ids, masking and back-off for any input."""
 
 import random
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bot.chat.texts.language import ENGLISH
 from bot.chat.texts.replies import malformed_ids
 from bot.core.backoff import MAX_PAUSE, poll_delay, retry_delay
 from bot.core.ids import IdText, find_ids, is_task_id, read_ids
@@ -45,7 +46,7 @@ TEXTS = st.one_of(st.text(max_size=80), st.lists(PIECES | st.text(max_size=4), m
 @example('["\\ud800"]')
 @example('{"id": 1' + "0" * 5000 + "}")
 def test_read_ids_of_any_text_gives_valid_ids_once(text: str):
-    """Never an exception; every id is one, each once."""
+    """It raises nothing."""
     found = read_ids(text)
 
     assert all(map(is_task_id, found.ids))
@@ -54,7 +55,7 @@ def test_read_ids_of_any_text_gives_valid_ids_once(text: str):
 
 @given(TEXTS)
 def test_read_ids_of_its_own_ids_gives_them_again(text: str):
-    """What the bot shows can be pasted back, unless an id looks like a sentence's end or a file's name."""
+    """Unless an id looks like the end of a sentence or a file name."""
     for found in read_ids(text).ids:
         is_plain = found[:1].isalnum() and found[-1:].isalnum() and not found.endswith(".mp4")
         if is_plain and find_ids(found) in ((), (found,)):
@@ -63,7 +64,7 @@ def test_read_ids_of_its_own_ids_gives_them_again(text: str):
 
 @given(TEXTS)
 def test_find_ids_of_any_text_gives_valid_ids_once(text: str):
-    """Never an exception; every id is one, each once."""
+    """It raises nothing."""
     found = find_ids(text)
 
     assert all(map(is_task_id, found))
@@ -71,13 +72,12 @@ def test_find_ids_of_any_text_gives_valid_ids_once(text: str):
 
 
 def shows(found: IdText, secret: str) -> bool:
-    """Whether the secret, or most of it, is in what would be stored, asked or shown."""
+    """Whether the secret, or most of it, would be stored, polled or shown."""
     return any(secret[4:] in word for word in (*found.ids, *found.malformed))
 
 
 @given(TEXTS)
 def test_read_ids_of_any_text_gives_nothing_that_looks_like_a_credential(text: str):
-    """Refused as a whole, or free of it."""
     found = read_ids(text)
 
     assert not [i for i in (*found.ids, *found.malformed) if looks_like_credential(i)]
@@ -86,19 +86,19 @@ def test_read_ids_of_any_text_gives_nothing_that_looks_like_a_credential(text: s
 
 @given(st.data(), KEYS)
 def test_key_in_any_text_is_never_an_id(data: st.DataObject, key: str):
-    """B1: in headers, URLs, JSON and prose."""
+    """In headers, URLs, JSON and prose."""
     text = data.draw(hidden_in(key, ways=("plain", "json", "invisible")))
 
     found = read_ids(text)
 
     assert not shows(found, key)
     assert not [i for i in find_ids(text) if key[4:] in i]
-    assert key not in malformed_ids(found.malformed)
+    assert key not in malformed_ids(ENGLISH, found.malformed)
 
 
 @given(st.data(), OPAQUE)
-def test_secret_behind_its_name_is_never_an_id(data: st.DataObject, secret: str):
-    """B1: although its shape tells nothing."""
+def test_named_secret_is_never_an_id(data: st.DataObject, secret: str):
+    """Also if it has no known shape."""
     text = data.draw(named(secret))
 
     assert not shows(read_ids(text), secret)
@@ -107,7 +107,6 @@ def test_secret_behind_its_name_is_never_an_id(data: st.DataObject, secret: str)
 
 @given(st.data(), KEYS | OPAQUE)
 def test_pasted_command_gives_its_id_and_never_its_secret(data: st.DataObject, secret: str):
-    """B1: the id is tracked, the rest ignored."""
     text = data.draw(pasted(TASK, secret))
     found = read_ids(text)
 
@@ -117,7 +116,7 @@ def test_pasted_command_gives_its_id_and_never_its_secret(data: st.DataObject, s
 
 @given(st.data(), KEYS)
 def test_masked_text_shows_no_key(data: st.DataObject, key: str):
-    """A16: known shapes, in any text that is not escaped."""
+    """Known shapes, in any text without escapes."""
     text = data.draw(hidden_in(key))
 
     if key in text:
@@ -126,13 +125,13 @@ def test_masked_text_shows_no_key(data: st.DataObject, key: str):
 
 @given(st.data(), OPAQUE)
 def test_masked_text_shows_no_named_secret(data: st.DataObject, secret: str):
-    """A16: any shape behind its name."""
+    """Any shape, after its name."""
     assert secret not in mask_credentials(data.draw(named(secret)))
 
 
 @given(TEXTS)
 def test_masking_twice_is_masking_once(text: str):
-    """Texts pass several places that mask."""
+    """Texts are masked in more than one place."""
     once = mask_credentials(text)
 
     assert mask_credentials(once) == once
@@ -148,7 +147,7 @@ def test_masking_twice_is_masking_once(text: str):
 def test_retry_delay_stays_within_its_bounds(
     attempt: int, base: int, more: int, retry_after: float | None, seed: int
 ):
-    """Between `base` and `cap` and a quarter, unless the other side wants longer: an hour at most."""
+    """From `base` to `cap` plus a quarter; a longer Retry-After counts up to an hour."""
     cap = base + more
     delay = retry_delay(attempt, base=base, cap=cap, retry_after=retry_after, rng=random.Random(seed))
     wish = min(int((retry_after or 0) * 1000), MAX_PAUSE)
@@ -158,7 +157,7 @@ def test_retry_delay_stays_within_its_bounds(
 
 @given(attempt=st.integers(1, 30), seed=st.integers())
 def test_retry_delay_grows_with_the_attempts(attempt: int, seed: int):
-    """A quarter of spread never outruns a doubling."""
+    """The random quarter never exceeds a doubling."""
     earlier = retry_delay(attempt, rng=random.Random(seed))
     later = retry_delay(attempt + 2, rng=random.Random(seed))
 
@@ -167,5 +166,5 @@ def test_retry_delay_grows_with_the_attempts(attempt: int, seed: int):
 
 @given(age=st.integers(0, 10**10), older=st.integers(0, 10**9), interval=st.integers(1, 10**7))
 def test_poll_delay_never_shrinks_with_the_age(age: int, older: int, interval: int):
-    """An older task is never polled more often, and none below the interval."""
+    """And it is never below the interval."""
     assert interval <= poll_delay(age, interval) <= poll_delay(age + older, interval)

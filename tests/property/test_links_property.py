@@ -1,4 +1,4 @@
-"""Links, redirects and waiting times from outside: read, or refused with a sentence, never an accident."""
+"""Links, redirects and waiting times from outside are read, or refused with VideoUnusable."""
 
 from email.utils import format_datetime
 
@@ -43,7 +43,7 @@ def is_allowed(url: URL) -> bool:
 
 @given(LINKS)
 @example("http://][@")
-def test_any_text_is_a_web_address_or_unusable(text: str):
+def test_any_text_is_read_as_web_address_or_refused(text: str):
     url = read(text)
 
     assert url is None or (url.scheme in ("http", "https") and url.host)
@@ -51,7 +51,7 @@ def test_any_text_is_a_web_address_or_unusable(text: str):
 
 @given(LINKS)
 @example("//][@")
-def test_any_redirect_is_a_web_address_or_unusable(location: str):
+def test_any_redirect_is_read_as_web_address_or_refused(location: str):
     try:
         url = next_hop(BASE, location)
     except VideoUnusable:
@@ -60,7 +60,7 @@ def test_any_redirect_is_a_web_address_or_unusable(location: str):
 
 
 @given(st.ip_addresses(v=4, network="10.0.0.0/8") | st.ip_addresses(v=6, network="fc00::/7"))
-def test_no_private_address_is_allowed_however_it_is_written(address: object):
+def test_private_address_is_refused_in_any_spelling(address: object):
     host = f"[{address}]" if ":" in str(address) else str(address)
 
     url = read(f"http://{host}/v.mp4")
@@ -69,21 +69,21 @@ def test_no_private_address_is_allowed_however_it_is_written(address: object):
 
 
 @given(LINKS)
-def test_whatever_can_be_read_can_be_judged(text: str):
+def test_any_link_that_can_be_read_is_allowed_or_refused(text: str):
     url = read(text)
 
     assert url is None or is_allowed(url) in (True, False)
 
 
 @given(st.one_of(st.text(max_size=40), st.integers().map(str), st.floats().map(str)), st.text(max_size=40))
-def test_any_waiting_time_is_seconds_or_nothing(wish: str, date: str):
+def test_any_retry_after_is_a_number_of_seconds_or_ignored(wish: str, date: str):
     seconds = retry_after({"Retry-After": wish, "Date": date})
 
     assert seconds is None or 0 <= seconds < float("inf")
 
 
 @given(st.integers(0, 4_000_000_000), st.integers(-100_000, 100_000))
-def test_any_date_to_wait_for_is_seconds_or_nothing(now: int, ahead: int):
+def test_any_date_in_retry_after_is_a_number_of_seconds_or_ignored(now: int, ahead: int):
     date, until = (format_datetime(to_datetime(at * 1000), usegmt=True) for at in (now, max(now + ahead, 0)))
 
     seconds = retry_after({"Retry-After": until, "Date": date})

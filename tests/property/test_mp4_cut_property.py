@@ -1,4 +1,4 @@
-"""A real film cut at every byte: never whole unless every sample is there, and always when it is."""
+"""A real MP4 cut at every byte is whole exactly when every sample is there."""
 
 import os
 import re
@@ -24,12 +24,12 @@ ORDERS = {
 }
 
 
-VIDEO = 1  # the number of its track
+VIDEO = 1  # the track id
 
 
 @dataclass(frozen=True)
 class Part:
-    """A box at the top level, and the tracks of which a fragment has samples."""
+    """A top-level box, and the tracks that have samples in it if it is a fragment."""
 
     kind: bytes
     start: int
@@ -48,9 +48,9 @@ def parts(content: bytes) -> list[Part]:
 
 
 def has_every_sample(film: list[Part], length: int) -> bool:
-    """Every sample that the boxes describe is there, and one of them is a picture.
+    """Whether every sample that the boxes describe is there, and one of them is a picture.
 
-    ffmpeg fills each mdat box with samples (checked below), and the one of a fragment follows its moof box.
+    ffmpeg fills each mdat box with samples (checked below), and a fragment's mdat follows its moof.
     """
     begun = [part for part in film if part.start + 8 <= length and part.kind in (b"moov", b"moof", b"mdat")]
     if any(part.end > length for part in begun):
@@ -75,7 +75,7 @@ def verdict(path: Path, *, length_known: bool) -> str:
 
 
 @pytest.mark.parametrize("movflags", ORDERS.values(), ids=ORDERS)
-def test_film_cut_at_every_byte(movflags: str, tmp_path: Path):
+def test_video_cut_at_any_byte_is_whole_only_with_every_sample(movflags: str, tmp_path: Path):
     path = tiny_film(tmp_path / "film.mp4", movflags)
     film = parts(path.read_bytes())
     samples = sum(part.end - part.start - 8 for part in film if part.kind == b"mdat")
@@ -94,12 +94,12 @@ def test_film_cut_at_every_byte(movflags: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("order", ["index first", "index last", "a fragment for each frame"])
-def test_whole_film_is_whole_without_a_length(order: str, tmp_path: Path):
+def test_whole_video_is_whole_without_a_length(order: str, tmp_path: Path):
     assert verdict(tiny_film(tmp_path / "film.mp4", ORDERS[order]), length_known=False) == "whole"
 
 
-def test_index_tells_of_segments_that_did_not_come(tmp_path: Path):
-    """Cut exactly between two fragments."""
+def test_index_names_missing_fragments(tmp_path: Path):
+    """The file is cut exactly between two fragments."""
     path = tiny_film(tmp_path / "film.mp4", ORDERS["index of all segments"])
     *_, last, _mfra = (part for part in parts(path.read_bytes()) if part.kind in (b"moof", b"mfra"))
     os.truncate(path, last.start)

@@ -1,4 +1,4 @@
-"""inspect_mp4 over arbitrary bytes and over damaged heads of the real clip."""
+"""inspect_mp4 with arbitrary bytes and with damaged headers of the real clip."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ def verdict(folder: Path, content: bytes, *, length_known: bool = True) -> Mp4 |
 
 
 @given(content=st.binary(max_size=300))
-def test_arbitrary_bytes_are_judged(tmp_path: Path, content: bytes):
-    """Whatever a host sends: an MP4, or NotAnMp4, and no other error."""
+def test_arbitrary_bytes_are_an_mp4_or_refused(tmp_path: Path, content: bytes):
+    """No other error than NotAnMp4."""
     found = verdict(tmp_path, content)
     assert found is None or found.size == len(content)
 
@@ -34,8 +34,10 @@ def test_arbitrary_bytes_are_judged(tmp_path: Path, content: bytes):
     length=st.integers(0, len(HEAD)),
     tail=st.binary(max_size=40),
 )
-def test_damaged_heads_are_judged(tmp_path: Path, changes: list[tuple[int, int]], length: int, tail: bytes):
-    """Sizes, kinds and fields of a real file, flipped, cut and continued with something else."""
+def test_damaged_headers_are_an_mp4_or_refused(
+    tmp_path: Path, changes: list[tuple[int, int]], length: int, tail: bytes
+):
+    """Sizes, kinds and fields of a real file, changed, cut and continued with other bytes."""
     damaged = bytearray(HEAD)
     for position, value in changes:
         damaged[position] = value
@@ -44,8 +46,8 @@ def test_damaged_heads_are_judged(tmp_path: Path, changes: list[tuple[int, int]]
 
 
 @given(sizes=st.lists(st.integers(0, 40), min_size=1, max_size=12), data=st.data())
-def test_boxes_of_any_size_are_judged(tmp_path: Path, sizes: list[int], data: st.DataObject):
-    """Valid kinds with sizes that may lie, which plain random bytes hardly ever make."""
+def test_boxes_of_any_size_are_an_mp4_or_refused(tmp_path: Path, sizes: list[int], data: st.DataObject):
+    """Valid kinds with wrong sizes, which random bytes rarely give."""
     kinds = st.sampled_from([b"ftyp", b"moov", b"mvhd", b"mdat", b"free"])
     boxes = (size.to_bytes(4) + data.draw(kinds) + bytes(max(size - 8, 0)) for size in sizes)
     content = CLIP.content[:32] + b"".join(boxes)
@@ -63,7 +65,7 @@ FIELDS = st.integers(0, (1 << 32) - 1) | st.integers(0, 200)
     same=st.just(0) | FIELDS,
     length_known=st.booleans(),
 )
-def test_tables_of_any_numbers_are_judged(
+def test_tables_of_any_numbers_are_an_mp4_or_refused(
     tmp_path: Path,
     offsets: list[int],
     runs: list[tuple[int, int]],
@@ -71,7 +73,6 @@ def test_tables_of_any_numbers_are_judged(
     same: int,
     length_known: bool,
 ):
-    """A table that a stranger fills as he likes: a verdict, soon."""
     tables = stco(*offsets) + stsc(*runs) + stsz(*sizes, same=same)
     content = FTYP + MDAT + box(b"moov", MVHD, trak(tables))
     found = verdict(tmp_path, content, length_known=length_known)
@@ -80,7 +81,7 @@ def test_tables_of_any_numbers_are_judged(
 
 @pytest.mark.parametrize("size", [len(CLIP.content) + 16, len(CLIP.content) + 300_001])
 def test_padding_keeps_the_clip_an_mp4(tmp_path: Path, size: int):
-    """The stand-in's padded clips must themselves be what the bot accepts."""
+    """The stand-in serves padded clips, and the bot must accept them."""
     found = verdict(tmp_path, b"".join(type(CLIP).padded(size).chunks()), length_known=False)
     assert found is not None
     assert (found.size, found.seconds) == (size, 8.0)

@@ -1,4 +1,4 @@
-"""read_reply over everything: any status, any headers, any bytes, any JSON."""
+"""read_reply with any status, headers, bytes and JSON."""
 
 import json
 from collections.abc import Iterator
@@ -9,10 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.chat.texts import cards, results
+from bot.chat.texts.language import ENGLISH
+from bot.core.answers import Answer, AnswerKind
 from bot.core.clock import HOUR, SECOND
 from bot.core.results import ResultMessage
 from bot.core.tasks import Card, CardView, DeliveryState, DueDelivery, ExistingDelivery, Form, TrackedTask
-from bot.core.verdicts import Answer, AnswerKind, Final, Others, PollRules, StillWaiting, judge
+from bot.core.verdicts import Final, Others, PollRules, StillWaiting, judge
 from bot.veo.reply import read_reply
 from tests.factories import NOW, TASK, make_delivery, make_task
 from tests.property.strategies import KEYS as SECRETS
@@ -47,7 +49,7 @@ KEYS = st.sampled_from([*ID_KEYS, *STATUS_KEYS, *WRAPPERS, *OTHER_KEYS])
 
 
 def any_json(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    """Replies as they might be, and as they should never be."""
+    """Plausible and implausible replies."""
     return st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | texts,
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | texts, inner, max_size=6),
@@ -64,7 +66,7 @@ def read(http: int, document: Any, headers: dict[str, str] | None = None) -> Ans
 
 
 def texts_of(answer: Answer) -> Iterator[str]:
-    """All that the answer carries on, but for the link, which people need as it is."""
+    """All texts of the answer except the link, which users need unchanged."""
     for text in (answer.api_status, answer.words, answer.model, answer.where):
         if text is not None:
             yield text
@@ -91,13 +93,13 @@ def assert_sound(answer: Answer) -> None:
 
 @given(http=st.integers(100, 599), headers=HEADERS, body=st.binary(max_size=200))
 def test_any_bytes_are_an_answer(http: int, headers: dict[str, str], body: bytes):
-    """No reply of a broken server raises anything."""
+    """It raises nothing."""
     assert_sound(read_reply(http, headers, body, TASK))
 
 
 @given(http=HTTP, headers=HEADERS, document=JSON)
 def test_any_json_is_an_answer(http: int, headers: dict[str, str], document: Any):
-    """Every key may hold every type."""
+    """Every key may hold a value of every type."""
     assert_sound(read(http, document, headers))
 
 
@@ -106,8 +108,8 @@ def test_any_json_is_an_answer(http: int, headers: dict[str, str], document: Any
 @example(http=200, document={"status": "failed", "error": "no"})
 @example(http=200, document={"status": "error", "message": "Internal error"})
 @example(http=500, document={"data": [{"task_id": OTHER, "state": "failed", "error": f"task {TASK} failed"}]})
-def test_reply_without_the_asked_id_never_leads_to_an_end(http: int, document: Any):
-    """A2, A3: not even to the doubt that a second such reply would confirm."""
+def test_reply_without_the_polled_id_never_leads_to_an_end(http: int, document: Any):
+    """It is not even a doubtful end that a second such reply could confirm."""
     assert read(http, document).kind not in LEADS_TO_AN_END | {K.WAITING}
 
 
@@ -123,7 +125,7 @@ FINISHED = st.fixed_dictionaries(
 
 @st.composite
 def replies_about_another(draw: st.DrawFn) -> Any:
-    """Another task's end, with the asked one's running document beside, around or inside."""
+    """The end of another task, with the running polled task beside, around or inside it."""
     own = {"id": TASK, "status": draw(st.sampled_from(["queued", "processing"]))}
     other = {draw(st.sampled_from(["id", "task_id"])): OTHER, **draw(FINISHED)}
     key = draw(st.sampled_from([*WRAPPERS, "related", "parent", "items"]))
@@ -144,14 +146,14 @@ def replies_about_another(draw: st.DrawFn) -> Any:
 
 
 @given(http=HTTP, document=replies_about_another())
-def test_end_of_another_task_in_the_reply_is_never_this_ones(http: int, document: Any):
-    """A3: the running task stays running, however the two are nested."""
+def test_end_of_another_task_in_the_reply_is_not_taken(http: int, document: Any):
+    """However the two are nested."""
     assert read(http, document).kind in {K.WAITING, K.THROTTLED}
 
 
 @given(http=HTTP, other=FINISHED, key=st.sampled_from([*WRAPPERS, "related", "parent", "video", "items"]))
-def test_link_of_another_task_is_never_this_ones(http: int, other: dict[str, Any], key: str):
-    """A3: nor when this one is completed and has none."""
+def test_link_of_another_task_in_the_reply_is_not_taken(http: int, other: dict[str, Any], key: str):
+    """Also if the polled task is completed without a link."""
     own = {"id": TASK, "status": "completed", "video_url": None}
 
     answer = read(http, own | {key: [{"id": OTHER, **other}]})
@@ -161,7 +163,6 @@ def test_link_of_another_task_is_never_this_ones(http: int, other: dict[str, Any
 
 @given(document=st.dictionaries(KEYS, FOREIGN_JSON, max_size=9), status=TEXTS)
 def test_wrapping_in_data_never_changes_a_tasks_answer(document: dict[str, Any], status: str):
-    """A task with its id reads the same at the top level and inside `data`."""
     no_other_status = {key: value for key, value in document.items() if key not in STATUS_KEYS}
     task = no_other_status | {"id": TASK, "status": status, "data": None}
     plain, wrapped = read(200, task), read(200, {"code": 0, "msg": "ok", "data": task})
@@ -181,7 +182,7 @@ PLACES = st.sampled_from(
 def test_no_answer_carries_a_credential(
     http: int, secret: str, place: str, is_own: bool, data: st.DataObject
 ):
-    """A16: wherever it stands in the reply."""
+    """In any place of the reply."""
     text = data.draw(hidden_in(secret))
     own = {"id": TASK, "status": data.draw(st.sampled_from(["failed", "completed", "queued", "rejected"]))}
     deep = data.draw(st.sampled_from([text, [text], {"message": text}, {"errors": [{"message": text}]}]))
@@ -194,7 +195,7 @@ def test_no_answer_carries_a_credential(
 def test_no_answer_to_a_text_that_is_no_json_carries_a_credential(
     http: int, secret: str, data: st.DataObject
 ):
-    """Some proxies answer with the request's headers."""
+    """Some proxies answer with the headers of the request."""
     body = data.draw(hidden_in(secret))
 
     answer = read_reply(http, {}, body.encode(), TASK)
@@ -207,14 +208,14 @@ OTHERS = [Others(), Others(answered_since_last_poll=True, answered_since_first_4
 
 
 def shown_texts(task: TrackedTask) -> Iterator[str]:
-    """The card, the status and the result of a task, with all that people read."""
+    """All texts of the card, the status and the result of a task."""
     open_one = ExistingDelivery(make_delivery(), task)
     ended = ExistingDelivery(make_delivery(state=DeliveryState.POSTED), task)
-    yield cards.card(CardView(Card(1, 1, 1, None), (open_one, ended)))
-    yield cards.status(open_one, None)
-    yield cards.choice_name(open_one)
+    yield from cards.card(ENGLISH, CardView(Card(1, 1, 1, None), (open_one, ended)), NOW).paragraphs
+    yield from cards.status(ENGLISH, open_one, None, NOW).paragraphs
+    yield cards.choice_name(ENGLISH, open_one)
     for form in Form:
-        yield results.result(ResultMessage(DueDelivery(make_delivery(), task, ()), form=form), NOW)
+        yield results.result(ENGLISH, ResultMessage(DueDelivery(make_delivery(), task, ()), form=form), NOW)
 
 
 @given(
@@ -225,10 +226,10 @@ def shown_texts(task: TrackedTask) -> Iterator[str]:
     others=st.sampled_from(OTHERS),
     data=st.data(),
 )
-def test_no_text_that_people_read_shows_a_credential_of_a_reply(
+def test_no_text_for_users_shows_a_credential_of_a_reply(
     http: int, secret: str, status: str | None, place: str, others: Others, data: st.DataObject
 ):
-    """A16: the same reply again and again, from the first card to the result."""
+    """The same reply repeated, from the first card to the result."""
     text = data.draw(hidden_in(secret))
     own = {} if status is None else {"id": TASK, "status": status}
     answer = read(http, own | {place: text})

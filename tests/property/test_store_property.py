@@ -1,4 +1,4 @@
-"""A model in plain dictionaries and the real store, driven by the same random steps, compared after each."""
+"""A model in plain dictionaries and the real store take the same random steps and are compared after each."""
 
 import asyncio
 import contextlib
@@ -36,10 +36,10 @@ from tests.timing import FakeClock
 INTERVAL = 30 * SECOND
 IDS = ("t1", "t2")
 CHANNELS = (10, 11)
-# Each channel has its one person, who asks there and stops there.
+# Each channel has one user, who tracks and untracks there.
 PEOPLE = dict(zip(CHANNELS, (OWNER, STRANGER), strict=True))
 LIVE = ("open", "due")
-# Not an id that the API never knew: those share a message, which is tested elsewhere.
+# Not for an id that the API never knew: such ids share a message, which other tests cover.
 GIVEN_UP = Final(TaskState.LOST, cause=Problem(ProblemCode.NO_ANSWER, {"silence": 1}))
 Result = TypeVar("Result")
 
@@ -54,7 +54,7 @@ class ModelTask:
 
 @dataclass
 class ModelDelivery:
-    """Of one channel and task, the latest; earlier ones have ended and stay so."""
+    """The latest delivery of one channel and task; earlier ones have ended."""
 
     state: str
     due_at: int | None = None
@@ -102,7 +102,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop.close()
         shutil.rmtree(self.folder)
 
-    # -- people ------------------------------------------------------------------------------------
+    # -- users -------------------------------------------------------------------------------------
 
     @rule(channel=st.sampled_from(CHANNELS), ids=st.lists(st.sampled_from(IDS), min_size=1, unique=True))
     def register(self, channel: int, ids: list[str]) -> None:
@@ -130,7 +130,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _want(self, task_id: str, first_poll: int | None) -> str:
         if task_id not in self.tasks:
-            # After twenty new ids of one person the next are polled one second later each.
+            # After twenty new ids of one user, each next one is polled a second later.
             assert first_poll is not None
             assert self.clock() <= first_poll <= self.clock() + MINUTE
         task = self.tasks.setdefault(task_id, ModelTask(due_at=first_poll))
@@ -173,12 +173,12 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._deliveries_waiting())
     @rule(channel=st.sampled_from(CHANNELS))
     def erase_during_uploads(self, channel: int) -> None:
-        """Random steps alone rarely come there."""
-        self._pay_all("send")
+        """Random steps alone rarely reach this."""
+        self._handle_all("send")
         self._erase(channel)
 
     def _erase(self, channel: int) -> None:
-        """All of one person, but what is being posted; nothing of the other."""
+        """Everything of one user except what is being posted, and nothing of the other."""
         erased = self.run(self.store.people.erase(PEOPLE[channel], self.clock()))
         for key, delivery in [*self.deliveries.items()]:
             if key[0] == channel and (delivery.lease is None or not delivery.sending):
@@ -189,7 +189,7 @@ class StoreMachine(RuleBasedStateMachine):
         stored = self.run(self.store.people.stored_about(PEOPLE[channel]))
         assert (stored.live, stored.ended) == (len(stays), 0)
         known = {task_id for _, task_id in self.deliveries}
-        # Polled lately: it stays, so that nobody can have it polled too soon again.
+        # A task polled recently stays, so that tracking it again does not poll it too soon.
         lately = {i for i, t in self.tasks.items() if (t.polled_at or 0) >= self.clock() - 5 * MINUTE}
         self.tasks = {task_id: task for task_id, task in self.tasks.items() if task_id in known | lately}
         for task_id in self.tasks:
@@ -197,13 +197,13 @@ class StoreMachine(RuleBasedStateMachine):
                 self.tasks[task_id].due_at = self.tasks[task_id].lease = None
 
     def _people_with_results(self) -> list[int]:
-        """By their channel. Whoever only waits is not erased: random steps would rarely come further."""
+        """The channels of users with a result. Others are not erased, or runs would rarely get further."""
         return sorted({channel for (channel, _), d in self.deliveries.items() if d.state != "open"})
 
     @precondition(lambda self: "undeliverable" in [d.state for d in self.deliveries.values()])
     @rule(channels=st.lists(st.sampled_from(CHANNELS), min_size=1, unique=True))
     def revive(self, channels: list[int]) -> None:
-        """They can be posted again. What is polled again has nothing to post yet."""
+        """Results become due again, unless their task is being polled again."""
         returning = [
             delivery
             for (channel, task_id), delivery in self.deliveries.items()
@@ -228,7 +228,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(task.due_at is not None for task in self.tasks.values()))
     @rule(verdict=st.sampled_from([DONE, FAILED, GIVEN_UP]))
     def end_the_due_tasks(self, verdict: Verdict) -> None:
-        """What the poller does on a good day; random steps alone rarely come that far."""
+        """End every task, as the poller usually does; random steps alone rarely get that far."""
         self.clock.now = max(self.clock(), *(task.due_at or 0 for task in self.tasks.values()))
         for outcome in self._claim_tasks(len(IDS)):
             self._record(outcome, verdict)
@@ -294,11 +294,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self._deliveries_waiting())
     @rule(how=st.sampled_from(["posted", "undeliverable", "send", "prepare"]))
-    def pay_all_that_is_due(self, how: str) -> None:
-        """What the deliverer does on a good day, or has begun to."""
-        self._pay_all(how)
+    def handle_all_due_deliveries(self, how: str) -> None:
+        """Handle every due delivery, as the deliverer usually does, completely or in part."""
+        self._handle_all(how)
 
-    def _pay_all(self, how: str) -> None:
+    def _handle_all(self, how: str) -> None:
         self.clock.now = max(self.clock(), *(d.due_at or 0 for d in self.deliveries.values()))
         while claimed := self._claim_delivery():
             self._end_delivery(*claimed[0], how)
@@ -322,7 +322,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert len(claim.work) == min(1, len(due))
         for work in claim.work:
             key = work.delivery.channel_id, work.task.id
-            # Whoever was served longest ago, and what is due for longest among theirs.
+            # The user served longest ago, and the delivery of theirs that has been due for longest.
             order = {each: (self.served[each[0]], due_at) for each, due_at in due.items()}
             assert order[key] == min(order.values())
             assert work.task.state is not TaskState.WAITING
@@ -371,7 +371,7 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             self.deliveries[key] = ModelDelivery(how, sending=delivery.sending)
 
-    # -- the world ---------------------------------------------------------------------------------
+    # -- time and restarts -------------------------------------------------------------------------
 
     @precondition(lambda self: self.tasks)
     @rule(milliseconds=st.sampled_from([1, SECOND, INTERVAL, LEASE_TIME, 3 * LEASE_TIME]))
@@ -398,7 +398,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def store_agrees_with_the_model(self) -> None:
-        """Live deliveries are single, ended ones stay ended, due ones have an ended task."""
+        """Open deliveries are unique, ended ones stay ended, due ones have an ended task."""
         for channel in CHANNELS:
             overview = self.run(self.store.lookups.overview(channel, max_ended=1000))
             live = [existing.task.id for existing in overview.live]
@@ -422,7 +422,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 class PostgresMachine(StoreMachine):
-    """The same in a database that others may share: the end of a lease alone frees what a process held."""
+    """On PostgreSQL, where other processes may run: rows become free only at the end of their lease."""
 
     server: ClassVar[Server]
     brought_up: ClassVar[str]
@@ -435,7 +435,7 @@ _SETTINGS = settings(
     max_examples=25,
     stateful_step_count=25,
     deadline=None,
-    # Shrinking takes minutes with a database; 25 steps can be read as they are.
+    # Shrinking takes minutes with a database, and 25 steps are readable without it.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )

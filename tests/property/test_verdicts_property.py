@@ -1,7 +1,7 @@
-"""A model of the API against the verdicts: no trouble ends a task that would have been completed in time.
+"""A model of the API checks the verdicts: no trouble ends a task that would have been completed in time.
 
-The model keeps sums of its own for what the contract lets end a task, and stops short of them: everything
-else may happen, in any order and for as long as it likes, while the wall clock steps about.
+The model computes the sums by which the contract ends a task, and stops before each limit. Every other answer
+may come in any order and number, while the wall clock steps.
 """
 
 import json
@@ -13,26 +13,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from bot.core.answers import USABLE, Answer, AnswerKind
 from bot.core.backoff import max_poll_pause
 from bot.core.clock import DAY, HOUR, MINUTE, SECOND
 from bot.core.tasks import Doubt, TaskState, TrackedTask
-from bot.core.verdicts import (
-    USABLE,
-    Answer,
-    AnswerKind,
-    Final,
-    Others,
-    PollRules,
-    StillWaiting,
-    Verdict,
-    judge,
-)
+from bot.core.verdicts import Final, Others, PollRules, StillWaiting, Verdict, judge
 from bot.veo.reply import read_reply
 from bot.work.answered_ids import AnsweredIds
 from tests.factories import NOW, TASK, URL, make_task
 
 OTHER = "vgen_other999"
-Reply = tuple[int, bytes] | None  # None: no answer at all
+Reply = tuple[int, bytes] | None  # None: no answer
 K = AnswerKind
 
 RULES = st.sampled_from(
@@ -130,7 +121,7 @@ class PolledTasks:
 
 
 class ApiInTrouble(RuleBasedStateMachine):
-    """Everything that an API does between two answers, but what the contract's table takes for an end."""
+    """Every answer that an API may give, except those that end a task by the contract's table."""
 
     @initialize(rules=RULES, other_is_known=st.booleans())
     def start(self, rules: PollRules, other_is_known: bool) -> None:
@@ -142,25 +133,25 @@ class ApiInTrouble(RuleBasedStateMachine):
         self.planned = 0
         self.silent = 0  # polled time without a usable answer
         self.spoken = 0  # polled time of answers about this task
-        self.doubt: Doubt | None = None  # what the last answers in a row said,
+        self.doubt: Doubt | None = None  # what the last consecutive answers said,
         self.count = 0  # how many times,
         self.time = 0  # and for how much polled time
-        self.other_since_last = False  # the other id was answered since this one's last error,
-        self.other_since_404 = False  # and since its first bare 404
+        self.other_since_last = False  # the other id was answered since the last error about this one,
+        self.other_since_404 = False  # and since the first bare 404 about it
         self.has_404 = self.has_error = False
         if other_is_known:
             self._poll_other((200, document(OTHER, "processing")))
 
-    # -- what the table allows ---------------------------------------------------------------------
+    # -- the limits of the table -------------------------------------------------------------------
 
-    def _most(self) -> int:
-        """The most that the next poll may add to a sum."""
+    def _max_added(self) -> int:
+        """The most that the next poll can add to a sum."""
         return 2 * self.planned if self.last_polled_at is not None else 0
 
     def _may_repeat(self, doubt: Doubt) -> bool:
-        """Whether one more such answer is still no end."""
+        """Whether one more such answer still does not end the task."""
         count = self.count + 1 if self.doubt is doubt else 1
-        time = self.time + self._most() if self.doubt is doubt else 0
+        time = self.time + self._max_added() if self.doubt is doubt else 0
         interval = self.limits.interval
         new_id = count < 3 or time < 6 * interval
         is_patient = {
@@ -170,22 +161,22 @@ class ApiInTrouble(RuleBasedStateMachine):
             Doubt.REFUSED: time < 60 * interval,
             Doubt.UNKNOWN_ID: time < 60 * interval if self.is_known else new_id,
         }[doubt]
-        return is_patient and self.spoken + self._most() <= self.limits.deadline
+        return is_patient and self.spoken + self._max_added() <= self.limits.deadline
 
     def _may_be_silent(self) -> bool:
-        return self.silent + self._most() < self.away
+        return self.silent + self._max_added() < self.away
 
     # -- polls -------------------------------------------------------------------------------------
 
     def _poll(self, reply: Reply, doubt: Doubt | None = None, *, is_usable: bool = True) -> None:
-        """Poll the task, which must go on. `doubt`: what this answer adds to by the table."""
+        """Poll the task, which must not end. `doubt`: the sum to which the table adds this answer."""
         answer, verdict = self.tasks.poll(TASK, reply)
         assert isinstance(verdict, StillWaiting), f"{answer} made it {verdict}"
         row = verdict.task
         assert row.polled_at is not None
         assert row.due_at is not None
         added = 0 if self.last_polled_at is None else row.polled_at - self.last_polled_at
-        added = min(max(added, 0), self._most())
+        added = min(max(added, 0), self._max_added())
         self.last_polled_at, self.planned = row.polled_at, row.due_at - self.tasks.clock
         assert self.limits.interval <= self.planned <= max_poll_pause(self.limits.interval)
         if answer.kind not in {K.SILENCE, K.THROTTLED}:
@@ -209,7 +200,7 @@ class ApiInTrouble(RuleBasedStateMachine):
             self.other_since_404 = self.has_404
 
     def _poll_error(self, reply: Reply) -> bool:
-        """An answer that is no status; it is about this id alone if the other one was answered meanwhile."""
+        """An error answer. It concerns only this id if the other id was answered meanwhile."""
         counts = self.other_since_last
         if not (self._may_repeat(Doubt.REFUSED) if counts else self._may_be_silent()):
             return False
@@ -220,14 +211,14 @@ class ApiInTrouble(RuleBasedStateMachine):
         self.is_known = True
         self.has_404 = self.other_since_404 = False
 
-    # -- what happens ------------------------------------------------------------------------------
+    # -- the API's answers -------------------------------------------------------------------------
 
     @rule(times=TIMES, status=st.sampled_from(["queued", "processing", "denoising"]), other=st.booleans())
     def works(self, times: int, status: str, other: bool) -> None:
         for _ in range(times):
             if other:
                 self._poll_other((200, document(OTHER, status)))
-            if self.spoken + self._most() > self.limits.deadline:
+            if self.spoken + self._max_added() > self.limits.deadline:
                 return
             self._poll((200, document(TASK, status)))
             self._is_answered()
@@ -284,7 +275,7 @@ class ApiInTrouble(RuleBasedStateMachine):
                 return
 
     def _poll_404(self, reply: Reply) -> bool:
-        """A bare 404 speaks of this id if the other one was answered since the first."""
+        """A bare 404. It concerns this id if the other one was answered since the first 404."""
         counts = self.other_since_404 and (self.other_since_last or not self._other_is_unknown())
         counts = counts or (self.other_since_404 and not self.is_known)
         if not (self._may_repeat(Doubt.UNKNOWN_ID) if counts else self._may_be_silent()):
@@ -323,13 +314,13 @@ class ApiInTrouble(RuleBasedStateMachine):
 
     @rule()
     def process_restarts(self) -> None:
-        """What was answered is forgotten; what is in the rows stays."""
+        """The memory of answered ids is lost; the rows stay."""
         self.tasks.answered = AnsweredIds()
         self.other_since_last = self.has_error = False
         self.other_since_404 = self.has_404 = False
 
     def teardown(self) -> None:
-        """At last the API says completed."""
+        """The API says completed, and the task must end so."""
         if hasattr(self, "tasks"):
             _, verdict = self.tasks.poll(TASK, COMPLETED)
             assert isinstance(verdict, Final)
@@ -337,7 +328,7 @@ class ApiInTrouble(RuleBasedStateMachine):
 
 
 TestApiInTrouble = ApiInTrouble.TestCase
-# Long sequences: trouble adds up.
+# Long sequences, because trouble adds up.
 TestApiInTrouble.settings = settings(stateful_step_count=25, max_examples=settings().max_examples // 2)
 
 
@@ -345,7 +336,7 @@ TestApiInTrouble.settings = settings(stateful_step_count=25, max_examples=settin
 
 ALONE, ANSWERED = Others(), Others(answered_since_last_poll=True, answered_since_first_404=True)
 ALL_UNKNOWN = Others(known_id_is_unknown=True)
-# The answer, what is said of other ids, whether the id is known, and the least number of answers.
+# The answer, the evidence about other ids, whether the id is known, the minimum number of answers.
 ENDLESS = [
     (Answer(K.UNKNOWN_ID), ALONE, False, 3),
     (Answer(K.NOT_FOUND), ANSWERED, False, 3),
@@ -395,7 +386,7 @@ def bound(answer: Answer, others: Others, known: bool, rules: PollRules) -> int:
 def test_answer_repeated_for_ever_ends_the_task_within_its_bound(
     answer: Answer, others: Others, known: bool, least: int, interval: int, deadline: int, steps: list[int]
 ):
-    """At the first poll at which the table says so: not one earlier, and not one later."""
+    """At the first poll at which the table says so, and not earlier."""
     rules = PollRules(interval, deadline)
     row = make_task(known=known, due_at=NOW)
     clock, count, time, before = NOW, 0, 0, -1
