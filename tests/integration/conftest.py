@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +14,25 @@ from discord.http import Route
 
 from bot import app
 from bot.chat import outbound
+from bot.core.clock import system_clock
 from bot.settings import Settings, read_settings
 from bot.work import card_updater, deliverer
 from sandbox.discord import Channel, Guild, Message, Person, StandInDiscord
 from sandbox.patience import PATIENCE
 from sandbox.video_api import StandInVideoApi
+from tests.results import is_result
 
 POLL_INTERVAL = 0.2
+
+
+class QuickClock:
+    """The system's clock, and how many milliseconds a test has skipped."""
+
+    def __init__(self) -> None:
+        self.skipped = 0
+
+    def __call__(self) -> int:
+        return system_clock() + self.skipped
 
 
 @dataclass
@@ -49,6 +61,17 @@ class InProcessEnv:
         }
         return read_settings(_env_file=None, **(values | changes))
 
+    async def hurry(self, clock: QuickClock, until: Callable[[], object], step: int) -> int:
+        """Skip time in steps until something has happened; returns how many milliseconds in all.
+
+        A command wakes the loops, which sleep by the real clock.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while not until():
+                clock.skipped += step
+                await self.bob.slash(self.channel, "veo untrack", id="vgen_nothing")
+        return clock.skipped
+
     @asynccontextmanager
     async def bot(self, **changes: Any) -> AsyncIterator[asyncio.Task[None]]:
         """The bot, connected; stopped as by SIGTERM at the end."""
@@ -70,7 +93,7 @@ class InProcessEnv:
 
     @asynccontextmanager
     async def bot_without_gateway(self, **changes: Any) -> AsyncIterator[asyncio.Task[None]]:
-        """The bot once it is logged in, whatever becomes of its gateway."""
+        """The bot once it is logged in, with or without its gateway."""
         stop = asyncio.Event()
         asked = len(self.discord.requests("GET", "/gateway/bot"))
         running = asyncio.create_task(app.run(self.settings(**changes), stop))
@@ -87,16 +110,24 @@ class InProcessEnv:
         assert reply.message is not None
         return reply.message
 
+    async def confirm(self, person: Person, message: Message, button: str) -> Message:
+        """Press a button that asks a question, then the button that says yes; returns the question."""
+        asked = await person.press(message, button)
+        assert asked.message is not None
+        assert asked.ephemeral
+        [yes] = asked.message.buttons
+        await person.press(asked.message, str(yes.custom_id))
+        return asked.message
+
     async def results(self, count: int = 1, channel: Channel | None = None) -> list[Message]:
         """The channel's result messages, once there are `count`."""
         where = channel or self.channel
 
         def enough() -> list[Message]:
-            found = [m for m in where.messages if any(b.label == "Delete" for b in m.buttons)]
+            found = [m for m in where.messages if is_result(m)]
             return found if len(found) >= count else []
 
-        # Making a video smaller takes its time on a busy machine.
-        return await self.discord.until(enough, within=20)
+        return await self.discord.until(enough)
 
     def check(self) -> None:
         unexpected = [
@@ -113,6 +144,14 @@ def quick_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliverer, "_MAX_ODD_DELAY", 100)
     monkeypatch.setattr(card_updater, "_MIN_RETRY_DELAY", 100)
     monkeypatch.setattr(outbound, "TOKEN_CHECK_PAUSE", 0.05)
+
+
+@pytest.fixture
+def quick_clock(monkeypatch: pytest.MonkeyPatch) -> QuickClock:
+    """The bot's clock, which a test can move on."""
+    clock = QuickClock()
+    monkeypatch.setattr(app, "system_clock", clock)
+    return clock
 
 
 @pytest.fixture(autouse=True)

@@ -71,7 +71,7 @@ async def test_known_vulnerability_fails(service: Service, lock: Path, capsys: p
 
     assert code == 1
     assert capsys.readouterr().out == (
-        f"requirements.lock: VULNERABLE {AFFECTED} 3.14.5: PYSEC-2099-1, mended in 3.15.0\n"
+        f"requirements.lock: VULNERABLE {AFFECTED} 3.14.5: PYSEC-2099-1, fixed in 3.15.0\n"
     )
 
 
@@ -86,7 +86,7 @@ async def test_no_known_vulnerability_passes(
 
 
 async def test_service_that_is_not_there_is_said_in_one_line(lock: Path, capsys: pytest.CaptureFixture[str]):
-    """Whoever works offline goes on."""
+    """Work goes on without a network."""
     code = await audited(lock, "--vulnerability-service=osv", "--osv-url=http://127.0.0.1:9/v1/query")
 
     assert code == 0

@@ -20,6 +20,7 @@ from sandbox.patience import PATIENCE
 from sandbox.video_api import Clip
 from tests.films import tiny_film
 from tests.integration.conftest import InProcessEnv
+from tests.results import is_undeliverable
 from tests.timing import eventually
 
 ID = "vgen_abc123def456"
@@ -78,11 +79,11 @@ async def test_voice_chat_without_connect_is_told_privately(env: InProcessEnv):
         task.fail("no")
         [message] = await told_privately(env)
 
-    assert "no access" in message.content
+    assert "I cannot see the channel." in message.content
 
 
 async def test_locked_thread_gets_its_result_in_the_channel_above(env: InProcessEnv):
-    """50083: whoever asked is mentioned where they can see it, with the thread's name."""
+    """50083: the person who asked is mentioned where they can see it, with the thread's name."""
     thread = env.channel.add_thread("shots")
     task = env.api.create(ID)
     async with env.bot():
@@ -152,7 +153,7 @@ async def test_result_comes_by_itself_when_the_permission_returns(env: InProcess
         card = await env.track(ID)
         env.channel.deny(env.discord.bot, "send_messages")
         task.complete()
-        await env.discord.until(lambda: "could not be posted" in card.content)
+        await env.discord.until(lambda: is_undeliverable(card))
         env.channel.allow(env.discord.bot, "send_messages")
         [result] = await env.results()
 
@@ -168,7 +169,7 @@ async def test_result_comes_by_itself_after_a_start(env: InProcessEnv):
         card = await env.track(ID)
         env.channel.deny(env.discord.bot, "send_messages")
         task.fail("no")
-        await env.discord.until(lambda: "could not be posted" in card.content)
+        await env.discord.until(lambda: is_undeliverable(card))
     env.channel.allow(env.discord.bot, "send_messages")
     async with env.bot():
         [result] = await env.results()
@@ -271,7 +272,8 @@ async def test_reason_blocked_by_automod_is_told_without_its_words(env: InProces
         task.fail("forbidden words")
         [result] = await env.results()
 
-    assert f"`{ID}` failed" in result.content
+    assert f"`{ID}`" in result.content
+    assert "there is no video" in result.content
     assert "forbidden words" not in result.content
     assert "a note" not in result.content
     assert result.mentions == {env.alice.id}
@@ -317,7 +319,8 @@ async def test_form_that_discord_refuses_is_tried_bare_and_told_to_the_operator(
         task.fail("no")
         [result] = await env.results()
 
-    assert f"`{ID}` failed" in result.content
+    assert f"`{ID}`" in result.content
+    assert "there is no video" in result.content
     assert [r for r in caplog.records if r.levelname == "ERROR" and "form" in r.getMessage()]
 
 
@@ -397,7 +400,7 @@ async def test_block_by_the_edge_stops_sending_and_keeps_the_gateway(
         await env.discord.until(lambda: sent(env))
         second.fail("no")
 
-        while "edge blocks" not in await shown_status(env, "vgen_second"):
+        while "does not take anything from this bot" not in await shown_status(env, "vgen_second"):
             continue
 
     assert [r.status for r in sent(env)] == [status]
@@ -459,7 +462,7 @@ async def test_message_deleted_before_its_answer_came_counts_as_posted(env: InPr
         task.fail("no")
         [result] = await env.results()
         env.bob.delete(result)
-        await env.discord.until(lambda: "failed" in card.content and "posting" not in card.content)
+        await env.discord.until(lambda: "failed" in card.content and "I post it now" not in card.content)
 
     assert [r.status for r in sent(env)][-1] == 404
 

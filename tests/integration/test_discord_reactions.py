@@ -230,7 +230,7 @@ async def test_card_that_cannot_be_edited_holds_up_no_result(env: InProcessEnv, 
 
 @TIMES
 async def test_direct_message_is_sent_once_or_given_up(env: InProcessEnv, times: int | None):
-    """The channel is hidden: whoever asked is told, or what was tried has an end and is on record."""
+    """The channel is hidden: the person who asked is told, or the attempts end and are recorded."""
     for place in await settle(env, "direct", times):
         assert place.results == [], place.case.name
         assert len(place.told) == is_told(place.case, times), place.case.name

@@ -479,7 +479,7 @@ async def test_disk_without_room_is_known_before_reading(
     """A pebibyte is announced; no disk under test has it."""
     downloader = VideoDownloader(session=session, max_bytes=1 << 60, allow_loopback=True)
     api.faults.add(BodyFault(claim=1 << 50))
-    with pytest.raises(StorageUnavailable, match="not enough room"):
+    with pytest.raises(StorageUnavailable, match="not enough space"):
         await fetched(downloader, link, target)
     assert left_behind(target) == []
 
@@ -550,7 +550,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 async def test_large_video_costs_little_memory(api: StandInVideoApi, link: str, target: Path):
-    """100 MiB through a process of its own: a few MiB at the peak, and a few seconds of one core."""
+    """100 MiB through another process: a few MiB at the peak, and a few seconds of one core."""
     clip = Clip.padded(100 * MIB)
     api.create(ID).complete(clip)
     process = await asyncio.create_subprocess_exec(

@@ -31,22 +31,22 @@ async def test_person_is_forgotten_after_a_press_and_others_are_not(env: InProce
         card = await env.track("vgen_open")
         bobs = await env.bob.slash(env.channel, "veo track", id="vgen_bobs")
         assert bobs.message
-        await env.alice.press(bobs.message, "Notify me too")
+        await env.alice.press(bobs.message, "Notify me")
 
         asked = await env.alice.slash(env.channel, "veo forget-me")
         assert asked.message
         assert asked.ephemeral
-        assert "1 open and 1 ended" in asked.message.content
+        assert "2 requests (1 open)" in asked.message.content
         assert rows_naming(env, env.alice.id)
         done = await env.alice.press(asked.message, "Forget me")
         assert done.message
         assert "nothing is stored about you" in done.message.content
-        await env.discord.until(lambda: "had themselves forgotten" in card.content)
+        await env.discord.until(lambda: "removed this request" in card.content)
         again = await env.alice.slash(env.channel, "veo forget-me")
         assert again.message
         refused = await env.alice.press(result, "Delete")
         env.guild.join(env.bob, manage_messages=True)
-        await env.bob.press(result, "Delete")
+        await env.confirm(env.bob, result, "Delete")
         await env.discord.until(lambda: result.deleted)
 
     assert rows_naming(env, env.alice.id) == []
@@ -93,8 +93,8 @@ async def test_button_from_before_a_restart_forgets_whoever_presses_it(env: InPr
     assert rows_naming(env, env.bob.id) == ["deliveries"]
 
 
-async def test_what_is_being_posted_is_told_and_goes_with_the_next_press(env: InProcessEnv):
-    """Its message is on the way; the answer asks for a second press."""
+async def test_what_is_being_posted_is_told_and_goes_the_next_time(env: InProcessEnv):
+    """Its message is on the way; the answer asks to use the command again."""
     task = env.api.create(ID)
     async with env.bot():
         await env.track(ID)
@@ -104,15 +104,18 @@ async def test_what_is_being_posted_is_told_and_goes_with_the_next_press(env: In
         task.complete()
         await upload.reached()
         early = await env.alice.press(asked.message, "Forget me")
+        assert early.message is not None
+        first_answer = early.message.content
         upload.release()
         [result] = await env.results()
         card = env.channel.messages[0]
         await env.discord.until(lambda: str(result.id) in card.content)
+        asked = await env.alice.slash(env.channel, "veo forget-me")
+        assert asked.message
         late = await env.alice.press(asked.message, "Forget me")
-        await env.discord.until(lambda: "had themselves forgotten" in card.content)
+        await env.discord.until(lambda: "removed this request" in card.content)
 
-    assert early.message
-    assert "except for 1 being posted" in early.message.content
+    assert "one video that is being posted right now" in first_answer
     assert late.message
     assert "nothing is stored about you" in late.message.content
     assert result.attachments
@@ -145,9 +148,8 @@ async def test_buttons_of_forgotten_rows_answer(env: InProcessEnv):
         [result] = await env.results()
         asked = await env.alice.slash(env.channel, "veo forget-me")
         assert asked.message
-        await env.alice.press(asked.message, "Forget me")
+        forgotten = await env.alice.press(asked.message, "Forget me")
         refused = await env.bob.press(result, "Delete")
-        again = await env.alice.press(asked.message, "Forget me")
         redelivered = await env.alice.slash(env.channel, "veo redeliver", id=ID)
         status = await env.alice.slash(env.channel, "veo status", id=ID)
         listed = await env.alice.slash(env.channel, "veo list")
@@ -156,7 +158,8 @@ async def test_buttons_of_forgotten_rows_answer(env: InProcessEnv):
     assert refused.message
     assert "Manage Messages" in refused.message.content
     assert not result.deleted
-    assert again.message
-    assert "nothing is stored about you" in again.message.content
+    assert forgotten.message
+    assert "nothing is stored about you" in forgotten.message.content
+    assert forgotten.message.buttons == []
     assert ["not tracked" in answers[0], "not tracked" in answers[1]] == [True, True]
-    assert answers[2].startswith("Nothing is tracked")
+    assert answers[2].startswith("No video is tracked")

@@ -46,7 +46,7 @@ async def test_first_connection_that_fails_is_tried_again(env: InProcessEnv, mon
 @pytest.fixture
 def tells_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The half minute before it is worth telling is measured elsewhere."""
-    monkeypatch.setattr(state, "_WORTH_TELLING", 0)
+    monkeypatch.setattr(state, "_WORTH_STORING", 0)
 
 
 @pytest.mark.usefixtures("tells_at_once")
@@ -87,7 +87,7 @@ async def test_used_up_sessions_stop_nothing(env: InProcessEnv):
 async def test_gateway_address_that_is_not_told_is_asked_again(
     env: InProcessEnv, monkeypatch: pytest.MonkeyPatch
 ):
-    """With an API address of its own the gateway's comes from there."""
+    """With another API address the gateway's comes from there."""
     monkeypatch.setattr(connection, "retry_delay", lambda attempt, base, cap: 0)
     env.discord.faults.add(Fault("GET /gateway/bot", status=503))
     env.discord.faults.add(Fault("GET /gateway/bot", status=200, body=[]))

@@ -53,7 +53,7 @@ async def test_noise_about_every_id_ends_no_task(env: InProcessEnv, noise: Fault
             env.api.faults.add(noise)
         card = await env.track(ID)
         if is_known:
-            await shown(env, card, "`queued`")
+            await shown(env, card, "in the queue")
             env.api.faults.add(noise)
         await env.api.until(lambda: len(env.api.faults.taken) == noise.times)
         task.complete()
@@ -85,7 +85,7 @@ async def test_failure_that_names_no_id_fails_no_task(env: InProcessEnv, body: A
 
 @pytest.mark.parametrize("nested", [False, True], ids=["plain", "in data"])
 async def test_video_of_another_id_is_not_posted(env: InProcessEnv, nested: bool):
-    """A3: a cache or a proxy gave somebody else's reply."""
+    """A cache or a proxy gave another person's reply."""
     task, other = env.api.create(ID), env.api.create("vgen_other")
     other.complete(Clip.padded(CLIP.size + 5000))
     body = {"code": 0, "data": other.document()} if nested else other.document()
@@ -111,7 +111,7 @@ async def test_api_that_was_away_longer_than_the_deadline_is_asked_on(env: InPro
         env.api.faults.add(Fault(POLL, status=200, body=task.document()))
         env.api.faults.add(Fault(POLL, cut="before", times=None))
         card = await env.track(ID)
-        await shown(env, card, "`queued`")
+        await shown(env, card, "in the queue")
         since = len(env.api.polls)
         await env.api.until(lambda: is_longer_than(1.5, env, since))
         task.complete()
@@ -141,16 +141,16 @@ async def test_silence_is_on_the_card_until_it_is_over(env: InProcessEnv, fault:
     env.api.create(ID)
     async with env.bot(poll_interval=INTERVAL):
         card = await env.track(ID)
-        await shown(env, card, "`queued`")
+        await shown(env, card, "in the queue")
         env.api.faults.add(fault)
         began, since = asyncio.get_running_loop().time(), len(env.api.polls)
-        await shown(env, card, "the API gives no usable answer at the moment; I go on asking")
+        await shown(env, card, "no answer from the video API since <t:")
         assert asyncio.get_running_loop().time() - began >= 10 * INTERVAL - 0.1
         assert len(env.api.polls) - since >= 4
         env.api.faults.clear()
-        await shown(env, card, "`queued`")
+        await shown(env, card, "in the queue")
 
-    assert "no usable answer" not in card.content
+    assert "no answer from the video API" not in card.content
 
 
 # -- ids that the API does not know ----------------------------------------------------------------
@@ -164,7 +164,7 @@ async def test_id_that_the_api_learns_late_is_waited_for(env: InProcessEnv, stat
     env.api.create(ID).complete()
     async with env.bot():
         card = await env.track(ID)
-        await shown(env, card, "the API does not know this id (yet); I ask again")
+        await shown(env, card, "the video API does not know it (yet); I ask again")
         [result] = await env.results()
 
     assert result.attachments
@@ -178,9 +178,9 @@ async def test_known_id_that_is_unknown_for_a_while_is_not_given_up(env: InProce
     unknown = {"code": -1, "msg": "task not found", "data": None}
     async with env.bot(poll_interval=INTERVAL):
         card = await env.track(f"{ID} vgen_other")
-        await env.discord.until(lambda: card.content.count("`queued`") == 2)
+        await env.discord.until(lambda: card.content.count("in the queue") == 2)
         env.api.faults.add(Fault(f"GET /v1/result/{ID}", status=404, body=unknown, times=15))
-        await shown(env, card, "the API does not know this id (yet); I ask again")
+        await shown(env, card, "the video API does not know it (yet); I ask again")
         task.complete()
         [result] = await env.discord.until(lambda: results(env))
 
@@ -194,7 +194,7 @@ async def test_known_id_that_stays_unknown_is_given_up_after_sixty_intervals(env
     env.api.create("vgen_other")
     async with env.bot(poll_interval=INTERVAL):
         card = await env.track(f"{ID} vgen_other")
-        await env.discord.until(lambda: card.content.count("`queued`") == 2)
+        await env.discord.until(lambda: card.content.count("in the queue") == 2)
         env.api.forget(ID)
         since = len(env.api.polls_of(ID))
         [result] = await env.discord.until(lambda: results(env))
@@ -213,7 +213,7 @@ async def test_wrong_address_is_told_and_ends_no_task(env: InProcessEnv, caplog:
     env.api.faults.add(Fault("GET *", status=404, body={"detail": "Not Found"}, times=None))
     async with env.bot(poll_interval=INTERVAL):
         card = await env.track(" ".join(ids))
-        await shown(env, card, "the API finds nothing at this id's address; I go on asking")
+        await shown(env, card, "the video API finds nothing under this id; I keep asking")
         await polled(env, 10)
         assert results(env) == []
         env.api.faults.clear()
@@ -261,7 +261,7 @@ async def test_poll_planned_by_a_clock_an_hour_ahead_is_due_now(
     task = env.api.create(ID)
     async with env.bot():
         card = await env.track(ID)
-        await shown(env, card, "`queued`")
+        await shown(env, card, "in the queue")
         wrong_clock.shift = HOUR
         await polled(env, 3)
         if not restarts:
@@ -280,7 +280,7 @@ async def test_clock_eight_hours_ahead_ends_no_task(env: InProcessEnv, wrong_clo
     task = env.api.create(ID)
     async with env.bot():
         card = await env.track(ID)
-        await shown(env, card, "`queued`")
+        await shown(env, card, "in the queue")
         wrong_clock.shift = 8 * HOUR
         await polled(env, 5)
         wrong_clock.shift = 0

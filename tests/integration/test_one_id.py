@@ -53,7 +53,7 @@ async def test_twenty_forbidden_ids_keep_no_other_waiting(env: InProcessEnv):
 
     # In an API pause fifteen polls would take minutes: it is 5 minutes, or doubles again and again.
     assert result.attachments
-    assert "refused my key" not in said
+    assert "refuses this bot's key" not in said
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ async def test_id_that_is_refused_again_and_again_is_given_up_alone(
     answer(env, BAD, status, body)
     async with env.bot(poll_interval=INTERVAL):
         card = await env.track(f"{GOOD} {BAD}")
-        await env.discord.until(lambda: "the API refuses to say anything about this id: `" in card.content)
+        await env.discord.until(lambda: "refuses to say anything about it `" in card.content)
         shown_after = env.api.polls[-1].at - env.api.polls_of(BAD)[0].at
         result = await result_of(env, BAD)
 
@@ -129,7 +129,7 @@ async def test_id_that_is_called_api_key_is_only_unknown(env: InProcessEnv, capl
 
     assert "does not know this id" in result.content
     assert len(env.api.polls_of(GOOD)) >= 5
-    assert "refused my key" not in said
+    assert "refuses this bot's key" not in said
     assert not [r for r in caplog.records if "VEO_API_KEY" in r.getMessage()]
 
 
@@ -148,13 +148,13 @@ async def test_refused_key_leaves_one_poll_at_a_time(
         first = len(ids)
         await env.api.until(lambda: len(env.api.polls) >= first + 4)
         times = [poll.at for poll in env.api.polls[first - 1 :]]
-        await env.discord.until(lambda: "refused my key" in card.content)
+        await env.discord.until(lambda: "refuses this bot's key" in card.content)
         env.api.faults.clear()
         for task in tasks:
             task.complete()
         for task_id in ids:
             assert (await result_of(env, task_id)).attachments
-        await env.discord.until(lambda: "refused my key" not in card.content)
+        await env.discord.until(lambda: "refuses this bot's key" not in card.content)
 
     pauses = [after - before for before, after in itertools.pairwise(times)]
     assert all(pause >= planned - 0.05 for pause, planned in zip(pauses, (0.1, 0.2, 0.4, 0.8), strict=False))
@@ -170,7 +170,7 @@ async def test_refused_ids_do_not_count_as_a_refused_key_again(env: InProcessEnv
     async with env.bot():
         card = (await env.bob.slash(env.channel, "veo track", id=GOOD)).message
         assert card is not None
-        await env.discord.until(lambda: "`queued`" in card.content)
+        await env.discord.until(lambda: "in the queue" in card.content)
         await env.track(" ".join(bad))
         await env.api.until(lambda: all(len(env.api.polls_of(i)) >= 3 for i in bad))
         before = len(env.api.polls_of(GOOD))
@@ -191,7 +191,7 @@ async def test_poll_of_a_pause_is_about_the_id_that_was_answered_last(env: InPro
         await env.track(BAD)
         card = (await env.bob.slash(env.channel, "veo track", id=GOOD)).message
         assert card is not None
-        await env.discord.until(lambda: "`queued`" in card.content)
+        await env.discord.until(lambda: "in the queue" in card.content)
         await env.alice.slash(env.channel, "veo untrack", id=BAD)
         # By the second poll from now on, the bot has read the answer to the first: no other id's came later.
         answered = len(env.api.polls_of(GOOD)) + 2

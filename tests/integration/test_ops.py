@@ -59,7 +59,7 @@ async def test_healthy_bot_says_ok(env: InProcessEnv, port: int):
     # The next poll is not late, however long the machine pauses.
     async with env.bot(http_port=port, poll_interval=30):
         card = await env.track(ID)
-        await env.discord.until(lambda: "queued" in card.content)
+        await env.discord.until(lambda: "in the queue" in card.content)
         assert await fetch(port, "/healthz") == (200, "ok\n")
 
 
@@ -122,7 +122,7 @@ async def test_metrics_have_every_state(env: InProcessEnv, port: int):
         await env.track(f"{ID} vgen_open")
         await env.results()
         card = env.channel.messages[0]
-        await env.discord.until(lambda: "failed: " in card.content and "queued" in card.content)
+        await env.discord.until(lambda: "failed: " in card.content and "in the queue" in card.content)
         values = await samples(port)
 
     assert values["veo_tasks", "failed"] == 1
@@ -177,7 +177,7 @@ async def test_metrics_show_every_value_of_a_label_from_the_start_and_no_other(e
 
 
 async def test_untracked_task_is_not_counted_as_open(env: InProcessEnv, port: int):
-    """It is not polled any more: an alert on `waiting` tasks would fire for ever."""
+    """It is no longer polled: an alert on `waiting` tasks would fire for ever."""
     env.api.create(ID)
     async with env.bot(http_port=port):
         await env.track(ID)
@@ -265,7 +265,7 @@ async def test_loopback_alone_is_listened_on(env: InProcessEnv, port: int):
 
 
 async def test_process_is_alive_though_its_database_is_not(env: InProcessEnv, port: int):
-    """Whoever restarts what is not alive must not do so because a disk is in trouble."""
+    """A disk in trouble is no reason to restart the process."""
     async with env.bot(http_port=port):
         other = sqlite3.connect(env.folder / "data" / "bot.db", isolation_level=None, check_same_thread=False)
         # The bot writes now and then; in a thread, because waiting for it here would keep it from going on.
@@ -327,7 +327,7 @@ async def test_commands_and_buttons_are_counted_by_how_they_ended(env: InProcess
         card = await env.track(ID)
         await env.alice.slash(env.channel, "veo track", id="vgen_one_too_many")
         await env.alice.slash(env.channel, "veo list")
-        await env.bob.press(card, "Notify me too")
+        await env.bob.press(card, "Notify me")
         while not (values := await samples(port))["veo_commands_total", "notify answered"]:
             continue
 

@@ -68,7 +68,7 @@ async def test_closed_private_thread_sends_its_result_privately(env: InProcessEn
 
 
 async def test_result_follows_the_bot_back_into_a_private_thread(env: InProcessEnv, thread: Channel):
-    """Removed before the result: a direct message; added again: the result by itself."""
+    """Removed before the result: a direct message; added again: the result without a request."""
     thread.add_member(env.discord.bot)
     task = env.api.create(ID)
     async with env.bot():
@@ -79,5 +79,5 @@ async def test_result_follows_the_bot_back_into_a_private_thread(env: InProcessE
         thread.add_member(env.discord.bot)
         [result] = await env.results(channel=thread)
 
-    assert "once I can see that channel again" in told.content
+    assert "as soon as I can see that channel again" in told.content
     assert len(result.attachments) == 1

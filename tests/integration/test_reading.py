@@ -62,7 +62,7 @@ async def test_unlisted_word_with_an_error_is_failed_by_a_second_answer(env: InP
     result = await the_result(env)
 
     assert "unsafe" in result.content
-    assert "failed" in result.content
+    assert "there is no video" in result.content
     assert are_an_interval_apart(env, 2)
 
 
@@ -72,7 +72,7 @@ async def test_unlisted_word_that_a_second_answer_contradicts_is_no_verdict(env:
     env.api.faults.add(Fault(POLL, status=200, body={"id": ID, "status": "rejected", "error": "busy"}))
     async with env.bot(poll_interval=INTERVAL):
         card = await env.track(ID)
-        await env.discord.until(lambda: "`queued`" in card.content)
+        await env.discord.until(lambda: "in the queue" in card.content)
         task.complete()
         [result] = await env.results()
 
@@ -95,7 +95,7 @@ async def test_completed_task_without_a_link_or_a_text_is_asked_about_for_six_in
     result = await the_result(env)
 
     polls = env.api.polls_of(ID)
-    assert "says completed, but gives no video" in result.content
+    assert "The video API finished, but gave no video." in result.content
     assert polls[-1].at - polls[0].at >= 6 * INTERVAL - 0.05
 
 
@@ -117,7 +117,7 @@ async def test_status_of_the_task_counts_and_not_the_envelopes(env: InProcessEnv
     env.api.faults.add(Fault(POLL, status=200, body=body, times=10))
     async with env.bot(poll_interval=INTERVAL):
         card = await env.track(ID)
-        await env.discord.until(lambda: "`processing`" in card.content)
+        await env.discord.until(lambda: "being generated" in card.content)
         await env.api.until(lambda: len(env.api.faults.taken) == 10)
         task.complete()
         [result] = await env.results()

@@ -1,6 +1,5 @@
 """What the channel shows when a video cannot be had: its link, in time, and why. Time passes quickly here."""
 
-import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -9,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bot import app
-from bot.core.clock import HOUR, MINUTE, SECOND, system_clock
+from bot.core.clock import HOUR, MINUTE, SECOND
 from bot.media.ffmpeg import find_ffmpeg
 from sandbox.discord import Message
-from sandbox.patience import PATIENCE
 from sandbox.video_api import CLIP, Clip, Fault
 from tests.boxes import FTYP, box
 from tests.films import ffmpeg
-from tests.integration.conftest import InProcessEnv
+from tests.integration.conftest import InProcessEnv, QuickClock
 from tests.timing import eventually
 from tests.video_hosts import (
     ID,
@@ -31,35 +28,6 @@ from tests.video_hosts import (
     resolving_by,
     results,
 )
-
-
-class QuickClock:
-    """The system's clock, and how many milliseconds a test has skipped."""
-
-    def __init__(self) -> None:
-        self.skipped = 0
-
-    def __call__(self) -> int:
-        return system_clock() + self.skipped
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> QuickClock:
-    clock = QuickClock()
-    monkeypatch.setattr(app, "system_clock", clock)
-    return clock
-
-
-async def hurry(env: InProcessEnv, clock: QuickClock, until: Callable[[], object], step: int) -> int:
-    """Skip time in steps until something has happened; returns how much was skipped in all.
-
-    A command wakes the loops, which sleep by the real clock.
-    """
-    async with asyncio.timeout(PATIENCE):
-        while not until():
-            clock.skipped += step
-            await env.bob.slash(env.channel, "veo untrack", id="vgen_nothing")
-    return clock.skipped
 
 
 @asynccontextmanager
@@ -100,7 +68,7 @@ def unavailable(env: InProcessEnv, monkeypatch: pytest.MonkeyPatch) -> str:
 )
 async def test_link_is_on_the_card_after_ten_minutes_and_the_result_comes_after_two_hours(
     env: InProcessEnv,
-    clock: QuickClock,
+    quick_clock: QuickClock,
     trouble: Callable[[InProcessEnv, pytest.MonkeyPatch], str],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -109,13 +77,13 @@ async def test_link_is_on_the_card_after_ten_minutes_and_the_result_comes_after_
     link = trouble(env, monkeypatch)
     env.api.create(ID).complete(url=link)
     async with patient_bot(env) as card:
-        await env.discord.until(lambda: "posting …" in card.content)
+        await env.discord.until(lambda: "I post it now" in card.content)
         assert link not in card.content
-        shown = await hurry(env, clock, lambda: link in card.content, step=30 * SECOND)
+        shown = await env.hurry(quick_clock, lambda: link in card.content, step=30 * SECOND)
         assert 9 * MINUTE <= shown <= 30 * MINUTE
-        assert "I cannot download it so far and go on trying" in card.content
+        assert "I cannot download it so far; I keep trying" in card.content
         assert results(env.channel) == []
-        ended = await hurry(env, clock, lambda: results(env.channel), step=5 * MINUTE)
+        ended = await env.hurry(quick_clock, lambda: results(env.channel), step=5 * MINUTE)
         assert 2 * HOUR - MINUTE <= ended <= 3 * HOUR
         result = await posted(env)
         await env.discord.until(lambda: str(result.id) in card.content)
@@ -127,16 +95,16 @@ async def test_link_is_on_the_card_after_ten_minutes_and_the_result_comes_after_
     assert f"{ID} posted without its video: download_failed" in caplog.text
 
 
-async def test_video_that_comes_after_an_hour_is_posted(env: InProcessEnv, clock: QuickClock):
+async def test_video_that_comes_after_an_hour_is_posted(env: InProcessEnv, quick_clock: QuickClock):
     """C4: and the link goes from the card again."""
     env.api.create(ID).complete()
     env.api.faults.add(Fault(VIDEO, status=503, times=None))
     link = f"{env.api.url}/videos/{ID}.mp4"
     async with patient_bot(env) as card:
-        await hurry(env, clock, lambda: link in card.content, step=30 * SECOND)
-        await hurry(env, clock, lambda: clock.skipped > HOUR, step=2 * MINUTE)
+        await env.hurry(quick_clock, lambda: link in card.content, step=30 * SECOND)
+        await env.hurry(quick_clock, lambda: quick_clock.skipped > HOUR, step=2 * MINUTE)
         env.api.faults.clear()
-        await hurry(env, clock, lambda: results(env.channel), step=20 * SECOND)
+        await env.hurry(quick_clock, lambda: results(env.channel), step=20 * SECOND)
         result = await posted(env)
         await env.discord.until(lambda: str(result.id) in card.content)
 
@@ -164,7 +132,7 @@ NO_VIDEOS: dict[str, Callable[[Path], bytes]] = {
 
 @pytest.mark.parametrize("kind", NO_VIDEOS)
 async def test_what_is_no_video_is_not_posted_as_one(
-    env: InProcessEnv, clock: QuickClock, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    env: InProcessEnv, quick_clock: QuickClock, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     """C14, C6, C3: six tries within about a minute, one question for another link, then the link."""
     if kind == "sound alone" and find_ffmpeg() is None:
@@ -173,7 +141,7 @@ async def test_what_is_no_video_is_not_posted_as_one(
     env.api.create(ID).complete(Clip(NO_VIDEOS[kind](tmp_path)))
     async with patient_bot(env):
         await env.api.until(lambda: len(env.api.downloads) == 1)
-        asked = await hurry(env, clock, lambda: results(env.channel), step=2 * SECOND)
+        asked = await env.hurry(quick_clock, lambda: results(env.channel), step=2 * SECOND)
         assert asked <= 10 * MINUTE
         result = await posted(env)
 
@@ -186,14 +154,14 @@ async def test_what_is_no_video_is_not_posted_as_one(
     assert f"{ID} posted without its video" in caplog.text
 
 
-async def test_fresh_link_after_the_tries_gives_the_video(env: InProcessEnv, clock: QuickClock):
+async def test_fresh_link_after_the_tries_gives_the_video(env: InProcessEnv, quick_clock: QuickClock):
     """C3: the API is asked once more when the host gives nothing for the first link."""
     task = env.api.create(ID)
     task.complete(url=f"{env.api.url}/videos/gone.mp4")
     async with patient_bot(env):
         await env.api.until(lambda: len(env.api.downloads) == 1)
         task.complete()
-        await hurry(env, clock, lambda: results(env.channel), step=2 * SECOND)
+        await env.hurry(quick_clock, lambda: results(env.channel), step=2 * SECOND)
         result = await posted(env)
 
     assert is_the_clip(result)
@@ -204,7 +172,10 @@ async def test_fresh_link_after_the_tries_gives_the_video(env: InProcessEnv, clo
 
 
 async def test_made_up_address_ends_with_the_link(
-    env: InProcessEnv, clock: QuickClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    env: InProcessEnv,
+    quick_clock: QuickClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     """C8: refused without VIDEO_NETWORKS; people have the link, and the operator the setting's name, once."""
     caplog.set_level(logging.INFO)
@@ -213,7 +184,7 @@ async def test_made_up_address_ends_with_the_link(
     env.api.create(ID).complete(url=link)
     async with patient_bot(env):
         await eventually(lambda: "no video yet" in caplog.text)
-        await hurry(env, clock, lambda: results(env.channel), step=2 * SECOND)
+        await env.hurry(quick_clock, lambda: results(env.channel), step=2 * SECOND)
         result = await posted(env)
 
     assert not result.attachments

@@ -75,5 +75,5 @@ def test_test_that_prints_a_secret_or_leaves_it_in_a_file_fails(said: dict[str, 
     for name in ("test_stdout", "test_log", "test_stderr", "test_failing"):
         assert "a secret was printed" in said[name]
     assert "deep/bot.log" in said["test_file"]
-    # Why it failed by itself is still told.
+    # Its own reason is still told.
     assert "assert 1 == 2" in said["test_failing"]

@@ -98,7 +98,7 @@ async def test_single_shard_is_not_logged(env: InProcessEnv, caplog: pytest.LogC
 
 
 async def test_shards_log_in_one_after_the_other(sharded_env: ShardedEnv, monkeypatch: pytest.MonkeyPatch):
-    """Whoever comes within five seconds is refused, unless Discord lets in several at once."""
+    """A shard that comes within five seconds is refused, unless Discord lets in several at once."""
     apart = 1.5
     monkeypatch.setattr(identify, "APART", apart)
     began: list[float] = []

@@ -7,6 +7,7 @@ import pytest
 from bot.work import downloading
 from sandbox.video_api import CLIP
 from tests.integration.conftest import POLL_INTERVAL, InProcessEnv
+from tests.results import tracked_id
 
 ID = "vgen_abc123def456"
 
@@ -25,7 +26,7 @@ async def test_completed_task_is_posted_with_the_apis_bytes_and_mentions_only_th
     assert result.mentions == {env.alice.id}
     assert f"`{ID}`" in result.content
     assert "`harbour`" in result.content
-    assert [b.label for b in result.buttons] == ["Original", "Delete"]
+    assert [b.label for b in result.buttons] == ["Original", "Post again", "Delete"]
 
 
 async def test_failed_task_tells_the_apis_reason_as_plain_text(env: InProcessEnv):
@@ -46,7 +47,7 @@ async def test_unknown_id_is_said_and_nothing_stays_open(env: InProcessEnv):
     """The card says so at once; after 6 intervals a mistyped id is reported, and polled no more."""
     async with env.bot():
         card = await env.track("vgen_typo")
-        await env.discord.until(lambda: "does not know this id (yet)" in card.content)
+        await env.discord.until(lambda: "does not know it (yet)" in card.content)
         [result] = await env.results()
         await env.discord.until(lambda: str(result.id) in card.content)
         listed = await env.alice.slash(env.channel, "veo list")
@@ -56,7 +57,7 @@ async def test_unknown_id_is_said_and_nothing_stays_open(env: InProcessEnv):
     assert 3 <= len(polls) <= 7
     assert polls[-1].at - polls[0].at >= 6 * POLL_INTERVAL - 0.1
     assert listed.message is not None
-    assert "**Open**" not in listed.message.content
+    assert "On the way" not in listed.message.content
 
 
 async def test_card_follows_the_api_and_is_edited_only_when_a_state_changes(env: InProcessEnv):
@@ -64,7 +65,7 @@ async def test_card_follows_the_api_and_is_edited_only_when_a_state_changes(env:
     task = env.api.create(ID)
     async with env.bot():
         card = await env.track(ID)
-        await env.discord.until(lambda: "`queued`" in card.content)
+        await env.discord.until(lambda: "in the queue" in card.content)
         edits = len(card.edits)
         await env.api.until(lambda: len(env.api.polls_of(ID)) >= 4)
         assert len(card.edits) == edits
@@ -88,10 +89,10 @@ async def test_twenty_ids_share_one_card_and_each_gets_its_result(env: InProcess
         assert refused.ephemeral
         assert "21 ids" in refused.content
         card = await env.track(", ".join(ids))
-        assert all(task_id in card.content for task_id in ids)
+        assert all(f"…{task_id[-4:]}`" in card.content for task_id in ids)
         results = await env.results(20)
 
-    assert {m.content.split("`")[1] for m in results} == set(ids)
+    assert {tracked_id(m) for m in results} == set(ids)
 
 
 async def test_json_reply_and_url_can_be_pasted(env: InProcessEnv):
@@ -108,7 +109,7 @@ async def test_json_reply_and_url_can_be_pasted(env: InProcessEnv):
 
 @pytest.mark.parametrize("text", ["ä", "vgen abc/def", "x" * 129, "https://example.com/", "..", '{"id": 5}'])
 async def test_malformed_id_is_told_privately_and_nothing_is_stored(env: InProcessEnv, text: str):
-    """Bad input is one sentence for whoever typed it."""
+    """Bad input is one sentence for the person who typed it."""
     async with env.bot():
         answer = await env.track(text)
         listed = await env.alice.slash(env.channel, "veo list")
@@ -117,7 +118,7 @@ async def test_malformed_id_is_told_privately_and_nothing_is_stored(env: InProce
     assert "Nothing was tracked" in answer.content
     assert env.channel.messages == []
     assert listed.message is not None
-    assert listed.message.content.startswith("Nothing is tracked")
+    assert listed.message.content.startswith("No video is tracked")
 
 
 async def test_same_id_again_is_answered_with_a_link_to_the_first_card(env: InProcessEnv):

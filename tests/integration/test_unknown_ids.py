@@ -3,19 +3,19 @@
 import pytest
 
 from bot.core.rate_limit import RateLimit
-from bot.storage import tracking
+from bot.storage import personal_pace
 from tests.integration.conftest import InProcessEnv
 
 
 async def test_made_up_ids_of_a_command_share_a_message(env: InProcessEnv, monkeypatch: pytest.MonkeyPatch):
     """Three commands with twenty each and a note: three messages, and three mentions in all."""
-    monkeypatch.setattr(tracking, "_NEW_IDS", RateLimit(rate=1000, burst=1000))
+    monkeypatch.setattr(personal_pace, "_NEW_IDS", RateLimit(rate=1000, burst=1000))
     commands = [[f"vgen_made_up_{number}_{n:02}" for n in range(20)] for number in range(3)]
     async with env.bot(max_open_per_user=100, max_open_per_channel=100):
         cards = [await env.track(" ".join(ids), note="for the trailer") for ids in commands]
         results = await env.results(3)
         await env.discord.until(
-            lambda: all(f"{ids[-1]}`" in c.content for ids, c in zip(commands, cards, strict=True))
+            lambda: all(f"…{ids[-1][-4:]}`" in c.content for ids, c in zip(commands, cards, strict=True))
         )
 
     assert len(results) == 3
@@ -45,7 +45,7 @@ async def test_id_that_is_decided_later_comes_in_a_next_message(
     env: InProcessEnv, monkeypatch: pytest.MonkeyPatch
 ):
     """New ids of one person are polled one after the other; the first wait for six intervals."""
-    monkeypatch.setattr(tracking, "_NEW_IDS", RateLimit(rate=0.2, burst=4))
+    monkeypatch.setattr(personal_pace, "_NEW_IDS", RateLimit(rate=0.2, burst=4))
     made_up = [f"vgen_made_up_{n}" for n in range(4)]
     async with env.bot():
         await env.track(" ".join([*made_up, "vgen_late"]))

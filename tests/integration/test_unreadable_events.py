@@ -251,7 +251,7 @@ async def test_channels_that_the_bot_cannot_view_harm_nothing(env: InProcessEnv)
         env.channel.allow(env.discord.bot, "view_channel")
         assert await env.results()
 
-    assert "once I can see that channel again" in told.content
+    assert "as soon as I can see that channel again" in told.content
 
 
 async def test_each_kind_is_logged_once_and_counted(env: InProcessEnv, caplog: pytest.LogCaptureFixture):

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from bot.core.answers import Answer, AnswerKind
 from bot.core.masking import STARS
-from bot.core.verdicts import Answer, AnswerKind
 from bot.veo.client import VideoApiClient, open_api_session
 from sandbox.video_api import Complete, Fail, Fault, StandInVideoApi
 

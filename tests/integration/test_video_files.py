@@ -81,5 +81,5 @@ async def test_film_made_smaller_looks_the_same_and_plays(env: InProcessEnv, tmp
     assert said.width / said.height == pytest.approx(180 / 320, rel=0.02)
     assert said.plays_in_discord
     assert mean_difference(frame(source, 120, 120), frame(made, 120, 120)) < 6
-    assert "Made smaller to fit here" in result.content
+    assert "Made smaller to fit this server" in result.content
     assert NOTE not in result.content

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bot import app
+from bot.media.disk_space import DiskSpace
 from bot.media.ffmpeg import find_ffmpeg
-from bot.media.part_file import DiskSpace
 from bot.veo.body import TransferLimits
 from bot.veo.download import VideoDownloader
 from sandbox.video_api import CLIP, BodyFault, Clip, Fault
