@@ -1,7 +1,7 @@
-"""`python -m tests.audit LOCK...`: fails on a known vulnerability in what is pinned.
+"""`python -m tests.audit LOCK...`: fails if a pinned version has a known vulnerability.
 
-pip-audit alone would not do: where its service cannot be reached it ends as if there were a vulnerability,
-and where the service knows none of the packages (a mirror without that data) as if there were none.
+pip-audit alone is not enough. If its service cannot be reached, it exits as if there were a vulnerability. If
+the service knows none of the packages (a mirror without that data), it exits as if there were none.
 """
 
 import json
@@ -18,7 +18,7 @@ _PIP_AUDIT = (sys.executable, "-m", "pip_audit", "--progress-spinner=off", "--fo
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """How many packages the service knew, how many not, and a line for every vulnerability."""
+    """How many packages the service knew and did not know, and one line for each vulnerability."""
 
     known: int
     unknown: int
@@ -26,7 +26,7 @@ class Audit:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """1 for a known vulnerability; 0 for none, and also when nobody could tell, which it says."""
+    """1 if there is a known vulnerability; else 0, also if no audit was possible, which is printed."""
     locks = [Path(each) for each in arguments if not each.startswith("-")]
     options = [each for each in arguments if each.startswith("-")]
     verdicts = [verdict(lock, ask(lock, options)) for lock in locks]
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def ask(lock: Path, options: Sequence[str] = ()) -> Audit | None:
-    """None when the service gave no answer. Raises RuntimeError for a lock file that cannot be read."""
+    """None if the service gave no answer. Raises RuntimeError for a lock file that cannot be read."""
     command = [*_PIP_AUDIT, *options, "--require-hashes", "--disable-pip", "--requirement", str(lock)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_MOST_SECONDS, check=False)
@@ -43,19 +43,19 @@ def ask(lock: Path, options: Sequence[str] = ()) -> Audit | None:
         return None
     if done.stdout.strip():
         return read(json.loads(done.stdout))
-    # Only the network is forgiven: anything else must not look like a quiet day.
+    # Only network errors are tolerated: any other failure must not look like "no vulnerability".
     if "ConnectionError" in done.stderr or "Timeout" in done.stderr:
         return None
     raise RuntimeError(f"pip-audit ended with {done.returncode}:\n{done.stderr}")
 
 
 def read(document: dict[str, Any]) -> Audit:
-    """What pip-audit reports as JSON."""
+    """Parse pip-audit's JSON report."""
     packages: list[dict[str, Any]] = document["dependencies"]
     known = [package for package in packages if "vulns" in package]
     vulnerable = tuple(
         f"{package['name']} {package['version']}: {each['id']}, "
-        f"mended in {', '.join(each['fix_versions']) or 'no version yet'}"
+        f"fixed in {', '.join(each['fix_versions']) or 'no version yet'}"
         for package in known
         for each in package["vulns"]
     )
@@ -63,9 +63,9 @@ def read(document: dict[str, Any]) -> Audit:
 
 
 def verdict(lock: Path, audit: Audit | None) -> tuple[int, str]:
-    """The exit code, and what to tell."""
+    """The exit code and the line to print."""
     if audit is None or not audit.known:
-        return 0, f"{lock.name}: not audited, since the data on vulnerabilities cannot be had here."
+        return 0, f"{lock.name}: not audited, because no vulnerability data is available here."
     if audit.vulnerable:
         return 1, "\n".join(f"{lock.name}: VULNERABLE {line}" for line in audit.vulnerable)
     unknown = f" ({audit.unknown} unknown to it)" if audit.unknown else ""

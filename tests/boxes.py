@@ -1,4 +1,4 @@
-"""Writes MP4s box by box, with everything in them that a test wants to be odd (ISO/IEC 14496-12)."""
+"""Writes MP4 files box by box, so that a test can make any field wrong (ISO/IEC 14496-12)."""
 
 import struct
 
@@ -45,7 +45,7 @@ def tkhd(track: int, *, version: int = 0, matrix: tuple[int, ...] = UPRIGHT) -> 
 def entry(
     *inside: bytes, kind: bytes = b"avc1", size: tuple[int, int] = (640, 360), profile: int | None = 100
 ) -> bytes:
-    """A VisualSampleEntry. `profile` is the one of H.264; None leaves avcC out."""
+    """A VisualSampleEntry. `profile` is the H.264 profile; None leaves avcC out."""
     avcc = b"" if profile is None else box(b"avcC", bytes([1, profile, 0, 31]))
     return box(kind, bytes(24), struct.pack(">HH", *size), bytes(50), avcc, *inside)
 
@@ -70,7 +70,7 @@ def trak(
     header: bytes = b"",
     entries: bytes | None = None,
 ) -> bytes:
-    """`tables` are what stbl has beside stsd."""
+    """`tables` are the boxes of stbl besides stsd."""
     described = entry() if entries is None else entries
     stbl = box(b"stbl", full_box(b"stsd", numbers(1), described), *tables)
     hdlr = full_box(b"hdlr", bytes(4), handler, bytes(12))
@@ -80,7 +80,7 @@ def trak(
 FTYP = box(b"ftyp", FTYP_CONTENT)
 MVHD = mvhd(1000, 8000)
 MDAT = box(b"mdat", SAMPLE)
-# One sample, in the mdat box that follows ftyp at once.
+# One sample, in the mdat box directly after ftyp.
 AT_ONCE = len(FTYP) + 8
 TABLES = stco(AT_ONCE) + stsc((1, 1)) + stsz(len(SAMPLE))
 MOOV = box(b"moov", MVHD, trak(TABLES))

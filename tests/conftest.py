@@ -1,4 +1,4 @@
-"""Fixtures that every tier shares: settings of a test, a store on disk, a clock to set."""
+"""Fixtures that every tier shares: a store on disk and a clock that is set by hand."""
 
 import asyncio
 import os
@@ -8,25 +8,40 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bot.core.tracking import Limits
 from bot.storage.migrations import migrate
 from bot.storage.store import Store, open_database, open_store
 from sandbox.postgres import Server, postgres
+from tests.ports import reserved_port
 from tests.secrecy import leaked, leaked_into
 from tests.timing import FakeClock
 
 INTERVAL = 30_000
 
+# A slow machine must not fail a property: no deadline, and no check for slow input.
+_PROPERTIES = settings(
+    deadline=None,
+    # The examples of one property share a folder: each example overwrites the file.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile("every run", _PROPERTIES, max_examples=100)
+# `python -m bench fuzz` sets FUZZ_EXAMPLES. `make test` does not, because it would take too long.
+settings.register_profile(
+    "fuzz", _PROPERTIES, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "0")) or 200, database=None
+)
+settings.load_profile("fuzz" if "FUZZ_EXAMPLES" in os.environ else "every run")
+
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each core: many tests wait for a process or for a lease to end."""
+    """Two per core, because many tests wait for a process or for a lease to end."""
     return 2 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Whatever any test printed, logged or left in its folder, passed or not, holds no secret."""
+    """Fail a test if its output, its logs or its folder hold a secret."""
     report = yield
     # Titles end with the phase: "Captured log call".
     found = leaked("\n".join(printed for title, printed in report.sections if title.endswith(report.when)))
@@ -45,16 +60,22 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    with reserved_port() as port:
+        yield port
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """One PostgreSQL for all tests of this process, if any asks for it."""
+    """One PostgreSQL for all tests of this process; started only if a test needs it."""
     with postgres() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def brought_up(server: Server) -> str:
-    """The name of a database with today's schema: copying it is much quicker than running every step."""
+    """The name of a database with the current schema: copying it is faster than running the migrations."""
     url = server.database()
     asyncio.run(_bring_up(url))
     return urlsplit(url).path.strip("/")
@@ -68,14 +89,14 @@ async def _bring_up(url: str) -> None:
 
 @pytest.fixture(scope="session")
 def brought_up_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same for SQLite."""
+    """A SQLite file with the current schema."""
     file = tmp_path_factory.mktemp("brought-up") / "bot.db"
     asyncio.run(_bring_up(f"sqlite:///{file}"))
     return file
 
 
 def database_url_of(request: pytest.FixtureRequest, folder: Path) -> str:
-    """The address of a new database, for a fixture with the dialects as its parameters."""
+    """The address of a new database, for a fixture that is parametrized with the dialects."""
     if request.param == "postgresql":
         made: Server = request.getfixturevalue("server")
         return made.database(request.getfixturevalue("brought_up"))

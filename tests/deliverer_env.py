@@ -1,4 +1,4 @@
-"""A deliverer over the real store and folder; Discord, video API, downloads and fitting are scripted."""
+"""A deliverer with the real store and folder; Discord, video API, downloads and fitting are scripted."""
 
 import asyncio
 from collections import deque
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from bot.core.answers import Answer
 from bot.core.errors import DiscordUnavailable
 from bot.core.problems import Problem
 from bot.core.rate_limit import RateLimit, RateLimiter
 from bot.core.reactions import Reaction
 from bot.core.results import LookUp, ResultMessage
 from bot.core.tasks import Delivery
-from bot.core.verdicts import Answer
 from bot.media.mp4 import Mp4, inspect_mp4
 from bot.metrics import Metrics
 from bot.storage.store import Store
@@ -28,12 +28,12 @@ from tests.conftest import INTERVAL
 from tests.factories import CHANNEL, COMPLETED, look_up, make_refusal
 from tests.timing import FakeClock
 
-# Cut off within its last box it is whole: no sample is there.
+# Still a whole video when cut within its last box, because that box holds no sample.
 MP4 = FILM + box(b"free", bytes(64))
 
 
 class ScriptedDiscord:
-    """Takes every message, unless a test has put an error on the list. One nonce is one message."""
+    """Accepts every message, unless a test has queued an error. One nonce is one message."""
 
     def __init__(self) -> None:
         self.errors: deque[Exception] = deque()
@@ -43,13 +43,13 @@ class ScriptedDiscord:
         self.messages: dict[str, tuple[int, bytes | None, Problem | None]] = {}
         self.forgets_nonces = False
         self.looked_up: list[int] = []
-        self.look_up: LookUp | None = None  # what every look-up gives
+        self.look_up: LookUp | None = None  # the result of every look-up
         self.sent_privately: list[tuple[int, Problem]] = []
         self.tried_privately: list[tuple[ResultMessage, int | None]] = []
         self.unreachable: deque[Exception] = deque()
         self.rights: int | None = None
         self.takes_text = True
-        # What a channel always answers, by its number.
+        # The error that a channel always answers with, by its id.
         self.always: dict[int, Exception] = {}
         self.parent: int | None = None
         self.refuses_more_than: int | None = None
@@ -123,13 +123,13 @@ class ScriptedDiscord:
 
     @property
     def uploads(self) -> int:
-        """How often the video went to the channel or to the person, taken or not."""
+        """How many uploads of the video were tried, to the channel or the person, accepted or not."""
         sent = [*self.tried, *(result for result, _ in self.tried_privately)]
         return sum(result.attachment is not None for result in sent)
 
 
 class ScriptedFitter:
-    """Cuts the video off at the limit, unless a test has put an error on the list."""
+    """Cuts the video off at the limit, unless a test has queued an error."""
 
     def __init__(self) -> None:
         self.errors: deque[Exception] = deque()
@@ -144,7 +144,7 @@ class ScriptedFitter:
 
 
 class ScriptedDownloads:
-    """Writes the video, unless a test has put an error on the list, or holds it."""
+    """Writes the video, unless a test has queued an error or holds the download."""
 
     def __init__(self) -> None:
         self.errors: deque[Exception] = deque()
@@ -169,7 +169,7 @@ class ScriptedDownloads:
 
 
 class ScriptedApi:
-    """Gives the same answer to each poll."""
+    """Answers every poll with the same answer."""
 
     def __init__(self, answer: Answer = COMPLETED) -> None:
         self.answer = answer
@@ -187,7 +187,7 @@ def scripted_fresh_links(store: Store, clock: FakeClock, api: ScriptedApi) -> Fr
 
 @dataclass
 class DelivererEnv:
-    """A deliverer with everything around it."""
+    """A deliverer and all its dependencies."""
 
     store: Store
     clock: FakeClock
@@ -200,7 +200,7 @@ class DelivererEnv:
     metrics: Metrics = field(default_factory=Metrics)
     changes: int = 0
     frees: int = 0
-    channels: int = 2000  # the last that was used of those that a test needs by number
+    channels: int = 2000  # the last channel id given out
     wake: Callable[[], None] = lambda: None
     videos: VideoCache = field(init=False)
     fresh_links: FreshLinks = field(init=False)
@@ -235,7 +235,7 @@ class DelivererEnv:
         self.wake()
 
     async def deliver(self, count: int = 1) -> None:
-        """One attempt for each of the next due deliveries."""
+        """Attempt the next `count` due deliveries, one after the other."""
         for _ in range(count):
             claim = await self.store.deliveries.claim(1, self.clock())
             (due,) = claim.work
@@ -249,14 +249,14 @@ class DelivererEnv:
 
 
 async def restart(env: DelivererEnv) -> None:
-    """As if another process had registered what is tracked: nothing proves that it was never sent."""
+    """Remove the mark of this process from the rows, so that nothing proves they were never sent."""
     await env.store.database.run(
         lambda connection: connection.execute(sa.update(deliveries).values(run=None))
     )
 
 
 async def make_due(env: DelivererEnv) -> None:
-    """As if the back-off were over."""
+    """Make every delivery due now, as if its back-off were over."""
     await env.store.database.run(
         lambda connection: connection.execute(sa.update(deliveries).values(due_at=0))
     )

@@ -20,7 +20,7 @@ Answers = Callable[[web.Request], Awaitable[web.Response]]
 async def discord_at(
     monkeypatch: pytest.MonkeyPatch, answer: Answers, metrics: Metrics | None = None
 ) -> AsyncIterator[discord.Client]:
-    """discord.py's client, whose calls a server on loopback answers."""
+    """A discord.py client whose calls go to a server on loopback that answers with `handle`."""
 
     async def handle(request: web.Request) -> web.Response:
         return await answer(request)
@@ -33,7 +33,7 @@ async def discord_at(
         client.http.http_trace = answer_trace(metrics or Metrics())
         client.http.token = "a.b.c"
         session = aiohttp.ClientSession(trace_configs=[client.http.http_trace])
-        # As its `static_login` does, without a call.
+        # What `static_login` does, without its request.
         vars(client.http).update(_HTTPClient__session=session, _global_over=asyncio.Event())
         client.http._global_over.set()
         async with session:

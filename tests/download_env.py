@@ -1,4 +1,4 @@
-"""A stand-in host, a folder and a downloader, for the tests of the download."""
+"""A stand-in host, a folder and a downloader, for the download tests."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ WHOLE = Mp4(CLIP.size, 8.0, 1280, 720, "avc1", plays_in_discord=True)
 
 
 class Arrivals:
-    """What has come of the stand-in's newest download."""
+    """Whether the client has received everything that the stand-in sent for its newest download."""
 
     def __init__(self, api: StandInVideoApi) -> None:
         self._api = api
@@ -43,7 +43,7 @@ class Arrivals:
 
 @dataclass
 class DownloadEnv:
-    """`fetch` downloads the video of the one task that the stand-in has."""
+    """`fetch` downloads the video of the stand-in's only task."""
 
     api: StandInVideoApi
     session: aiohttp.ClientSession
@@ -77,12 +77,12 @@ class DownloadEnv:
         return self.api.downloads
 
     def serve(self, clip: Clip) -> Clip:
-        """From now on, this is the video."""
+        """Serve `clip` as the video from now on."""
         self.api.create(ID).complete(clip)
         return clip
 
     def downloader(self, **options: Any) -> VideoDownloader:
-        """A new one, as after a restart."""
+        """A new downloader, as after a restart."""
         usual: dict[str, Any] = {
             "session": self.session,
             "max_bytes": 64 * MIB,
@@ -95,7 +95,7 @@ class DownloadEnv:
         return await self.downloader().fetch(link or self.link, self.target, timeout=timeout, **options)
 
     async def fetch_hurried(self, link: str | None = None, *, timeout: float = 3600) -> Mp4:
-        """`fetch` in the time that the limits allow, though not by the clock on the wall."""
+        """`fetch` on a fast clock: the time limits pass without real waiting."""
         arrivals = Arrivals(self.api)
         fetching = self.fetch(link, timeout=timeout, on_progress=arrivals.note)
         return await hurried(fetching, all_came=arrivals.are_complete)
@@ -107,7 +107,7 @@ class DownloadEnv:
 
 @asynccontextmanager
 async def download_env(folder: Path) -> AsyncIterator[DownloadEnv]:
-    """Fails at its end for what surprised the stand-in."""
+    """At its end it fails if the stand-in received anything unexpected."""
     async with StandInVideoApi() as api, open_download_session(allow_loopback=True) as session:
         api.create(ID).complete()
         yield DownloadEnv(api, session, folder)
@@ -118,14 +118,14 @@ async def download_env(folder: Path) -> AsyncIterator[DownloadEnv]:
 async def raw_host(
     answer: Callable[[bytes, asyncio.StreamWriter], Awaitable[None]],
 ) -> AsyncIterator[str]:
-    """A host that answers with whatever bytes `answer` writes, for each request's head. Its address."""
+    """The address of a host that answers each request with the bytes that `answer` writes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await answer(await reader.readuntil(b"\r\n\r\n"), writer)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client had enough
+            pass  # a client that breaks off is the usual end here; its tests check what it received
         finally:
             writer.close()
 

@@ -1,10 +1,11 @@
-"""Valid objects by default, a change where it matters; the store brought to a state by its own methods."""
+"""Valid objects with defaults that a test can override, and a store brought to a state by its own methods."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bot.core.answers import Answer, AnswerKind
 from bot.core.clock import DAY
 from bot.core.errors import DiscordRefused
 from bot.core.problems import Problem, ProblemCode
@@ -21,7 +22,7 @@ from bot.core.tasks import (
     TrackedTask,
 )
 from bot.core.tracking import PressedButton, Registration, TrackRequest, WatchResult
-from bot.core.verdicts import Answer, AnswerKind, Final, PollOutcome, StillWaiting, Verdict
+from bot.core.verdicts import Final, PollOutcome, StillWaiting, Verdict
 from bot.storage.store import Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.timing import FakeClock
@@ -32,7 +33,7 @@ TASK = "vgen_abc123def456"
 URL = "https://cdn.example/v/1.mp4"
 NOW = FakeClock().now
 
-# For tests of what only a process without others may do.
+# For tests of operations that only a single process may do.
 alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 COMPLETED = Answer(AnswerKind.COMPLETED, "completed", video_url=URL, seconds=8.0)
@@ -77,22 +78,22 @@ _REFUSALS = {
 
 
 def make_refusal(reaction: Reaction, code: ProblemCode | None = None) -> DiscordRefused:
-    """As Discord refuses for good; the usual problem unless told otherwise."""
+    """A refusal by Discord that is final. The default problem is the usual one."""
     return DiscordRefused(reaction, code or _REFUSALS[reaction])
 
 
 def make_task(**changes: Any) -> TrackedTask:
-    """A task just registered, not yet polled."""
+    """A task that was just registered and not polled yet."""
     return replace(_TASK, **changes)
 
 
 def make_waiting(task: TrackedTask | None = None, /, **changes: Any) -> StillWaiting:
-    """The verdict that a task, as `make_task` makes it, is polled again."""
+    """The verdict "poll again" for a task made by `make_task`."""
     return StillWaiting(replace(task or _TASK, **changes))
 
 
 def make_delivery(**changes: Any) -> Delivery:
-    """The delivery of a task just registered."""
+    """The delivery of a task that was just registered."""
     return replace(_DELIVERY, **changes)
 
 
@@ -116,18 +117,18 @@ async def track(
 async def press_bell(
     store: Store, registration: Registration, by: int, *, message_id: int = 0
 ) -> WatchResult:
-    """Press "notify me too" on the card of a registration."""
+    """Press "notify me" on the card of a registration."""
     assert registration.card
     pressed = PressedButton(message_id, nonce_part(registration.card.rows[0].delivery.nonce))
-    return await store.tracking.watch(registration.card.card.id, by, pressed)
+    return await store.tracking.watch(registration.card.card.id, by, pressed, NOW)
 
 
 async def ask_about(
     store: Store, clock: FakeClock, verdict: Verdict = DONE, *, task_id: str = TASK
 ) -> PollOutcome:
-    """Claim what is due, record `verdict` on one task, give the others back.
+    """Claim the due tasks, record `verdict` for one of them, and give the others back.
 
-    When the task ended, the clock moves on to when its card is due, because no result makes it due earlier.
+    If the task ended, the clock moves on to when its card is due, because no result makes it due earlier.
     """
     now = clock()
     claim = await store.tasks.claim(1000, now)
@@ -147,7 +148,7 @@ async def ask_about(
 async def track_ended(
     store: Store, clock: FakeClock, verdict: Verdict = DONE, *, channel: int = CHANNEL
 ) -> None:
-    """TASK, tracked and ended: a delivery is due."""
+    """Track TASK and end it, so that a delivery is due."""
     await track(store, clock, channel=channel)
     await ask_about(store, clock, verdict)
 
@@ -174,7 +175,7 @@ async def mark_undeliverable(
     obstacle: Obstacle = Obstacle.MEMBERSHIP,
     rights: int | None = 0,
 ) -> bool:
-    """Record that the channel does not take it, because we are shown no such channel."""
+    """Record that the channel refuses the result, because Discord shows us no such channel."""
     problem = Problem(ProblemCode.NO_ACCESS)
     return await store.deliveries.mark_undeliverable(
         due, lease, problem, now, obstacle=obstacle, rights=rights
@@ -182,14 +183,14 @@ async def mark_undeliverable(
 
 
 async def post_next(store: Store, clock: FakeClock, message_id: int = 5000) -> DueDelivery:
-    """The next due delivery, posted."""
+    """Post the next due delivery, and return it."""
     lease, due = await take_delivery(store, clock)
     assert await mark_posted(store, due, lease, message_id, clock())
     return due
 
 
 async def look_up(store: Store, task_id: str = TASK, channel: int = CHANNEL) -> ExistingDelivery:
-    """What the channel's latest delivery of the task looks like now."""
+    """The current state of the channel's latest delivery of the task."""
     existing = await store.lookups.find(channel, task_id)
     assert existing is not None
     return existing

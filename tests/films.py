@@ -1,4 +1,4 @@
-"""Real films for tests, made and decoded by the ffmpeg that the bot finds."""
+"""Real MP4 files for tests, made and decoded by the ffmpeg that the bot finds."""
 
 import subprocess
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _FACE = f"if({_RING}+{_HAND},250,120)"
 
 
 def ffmpeg(*arguments: str | Path) -> bytes:
-    """What ffmpeg writes to its output. Raises CalledProcessError."""
+    """Run ffmpeg and return its standard output. Raises CalledProcessError."""
     found = find_ffmpeg()
     assert found is not None
     command = [found.path, "-nostdin", "-v", "error", "-y", *arguments]
@@ -21,16 +21,16 @@ def ffmpeg(*arguments: str | Path) -> bytes:
 
 
 def described(path: Path) -> str:
-    """What ffmpeg says of a film."""
+    """ffmpeg's description of a file."""
     found = find_ffmpeg()
     assert found is not None
     return subprocess.run([found.path, "-i", path], capture_output=True, check=False).stderr.decode()
 
 
 def clock_face(width: int, height: int) -> str:
-    """A lavfi source of two equal frames: a round clock whose hand points to half past one, in colours.
+    """A lavfi source of two equal frames: a coloured clock face whose hand points to half past one.
 
-    The four corners have four colours, which no turn and no mirror leaves in place.
+    Its four corners have four colours, so that every rotation and every mirroring changes it.
     """
     corner = "iw/5:ih/5"
     return (
@@ -41,7 +41,7 @@ def clock_face(width: int, height: int) -> str:
 
 
 def encode(path: Path, source: str, *arguments: str | Path, filters: str = "null") -> Path:
-    """Sharp enough that only what the bot does to it can be seen."""
+    """Encode almost without loss, so that a visible difference comes from the bot."""
     ffmpeg(
         *("-f", "lavfi", "-i", source, "-vf", filters),
         *("-c:v", "libx264", "-preset", "ultrafast", "-qp", "4", "-pix_fmt", "yuv420p"),
@@ -51,19 +51,22 @@ def encode(path: Path, source: str, *arguments: str | Path, filters: str = "null
 
 
 def frame(path: Path, width: int, height: int, *, matrix: str = "auto") -> bytes:
-    """The first frame as a player shows it, in RGB, in one size. `matrix` is for a film that names none."""
+    """The first frame as a player shows it, in RGB, scaled to this size.
+
+    `matrix` is for a file that does not name its colour matrix.
+    """
     shown = f"scale={width}:{height}:flags=area:in_color_matrix={matrix},format=rgb24"
     return ffmpeg("-i", path, "-vf", shown, "-frames:v", "1", "-f", "rawvideo", "-")
 
 
 def mean_difference(one: Sequence[int], other: Sequence[int]) -> float:
-    """Of 255."""
+    """On a scale of 0 to 255."""
     assert len(one) == len(other)
     return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
 def tiny_film(path: Path, movflags: str) -> Path:
-    """Some 3 KiB with six frames and a tone, in the order of boxes that `movflags` ask for."""
+    """About 3 KiB with six frames and a tone. `movflags` determines the order of its boxes."""
     ffmpeg(
         *("-f", "lavfi", "-i", "color=gray:s=32x32:r=10:d=0.6", "-f", "lavfi", "-i", "sine=440:r=8000:d=0.6"),
         *("-c:v", "libx264", "-qp", "40", "-g", "2", "-bf", "0", "-pix_fmt", "yuv420p"),
@@ -73,6 +76,6 @@ def tiny_film(path: Path, movflags: str) -> Path:
 
 
 def packet_bytes(path: Path) -> int:
-    """The bytes of all samples of all tracks, as ffmpeg reads them."""
+    """The total size of all samples of all tracks, as ffmpeg reads them."""
     lines = ffmpeg("-i", path, "-c", "copy", "-f", "framecrc", "-").decode().splitlines()
     return sum(int(line.split(",")[4]) for line in lines if not line.startswith("#"))

@@ -1,4 +1,4 @@
-"""A port for a server of a test."""
+"""Reserves a port for a test's server."""
 
 import socket
 from collections.abc import Iterator
@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def reserved_port() -> Iterator[int]:
-    """A port where nothing listens, and that the system gives to nobody else; who names it may listen there.
+    """A port on which nothing listens and that the system gives to no other program.
 
-    A bound socket keeps it; with SO_REUSEADDR, it lets a server bind it as well because it does not listen.
+    A bound socket reserves it. It has SO_REUSEADDR and does not listen, so a test's server can still bind the
+    port.
     """
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

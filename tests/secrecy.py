@@ -1,6 +1,6 @@
-"""No secret in anything that a test or a process of its own printed, or left in a file.
+"""Finds secrets in what a test or its processes printed or left in a file.
 
-The stand-ins' token, key and interaction tokens all begin like these; the real bot takes them for real ones.
+The stand-ins' token, key and interaction tokens all begin with SECRETS; the bot treats them as real secrets.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ SECRETS = ("stand-in-token", "stand-in-key", "stand-in-interaction-")
 
 
 def leaked(printed: str) -> list[str]:
-    """What of them is in it, with a few words around."""
+    """The secrets found in the text, each with a few characters around it."""
     return [
         printed[max(at - 60, 0) : at + len(secret) + 10]
         for secret in SECRETS
@@ -18,7 +18,7 @@ def leaked(printed: str) -> list[str]:
 
 
 def leaked_into(folder: Path) -> list[str]:
-    """The same for every file below `folder`: logs of bot processes, databases, videos."""
+    """The secrets found in any file below `folder`: logs of bot processes, databases, videos."""
     return [
         f"{path.relative_to(folder)}: {found}"
         for path in sorted(folder.rglob("*"))

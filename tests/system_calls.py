@@ -1,4 +1,4 @@
-"""A system that refuses calls, for tests: in a child process, as the filter cannot be taken back."""
+"""Makes the system refuse some system calls; in a child process, because the filter cannot be removed."""
 
 import ctypes
 import multiprocessing
@@ -10,17 +10,17 @@ from collections.abc import Callable
 
 import pytest
 
-# Children with a private state of the kernel: rights and system calls cannot be had back.
+# A process cannot get dropped rights or filtered system calls back, so each test uses a child.
 FORK = multiprocessing.get_context("fork")
 ON_LINUX = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="needs Linux's numbers of system calls"
 )
 FLOCK, FCNTL = 73, 72
-LOCKS = (6, 7, 37, 38)  # F_SETLK, F_SETLKW and those of open file descriptions
+LOCKS = (6, 7, 37, 38)  # F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW
 
 
 def in_child(work: Callable[[], object]) -> str:
-    """What `work` returns or raises, as text, in a process of its own."""
+    """Run `work` in a child process, and return its result or exception as text."""
     said = FORK.SimpleQueue()
 
     def run() -> None:
@@ -37,12 +37,12 @@ def in_child(work: Callable[[], object]) -> str:
 
 
 def refuse_calls(number: int, failure: int, second_arguments: tuple[int, ...] = ()) -> None:
-    """From now on this process gets `failure` for a system call: a seccomp filter (see seccomp(2))."""
+    """Make a system call fail with `failure` in this process from now on (seccomp(2))."""
     load, equal, give = 0x20, 0x15, 0x06
     allow, refuse = 0x7FFF0000, 0x00050000 | failure
     count = len(second_arguments)
     checks = [(equal, count - n, 0, value) for n, value in enumerate(second_arguments)]
-    # Each line: what to do, how many lines to skip if equal, and if not, with which number.
+    # Each line: operation, lines to skip if equal, lines to skip if not, operand.
     program = [
         (load, 0, 0, 0),
         (equal, 0, count + 1, number) if checks else (equal, 1, 0, number),

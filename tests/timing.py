@@ -1,4 +1,4 @@
-"""Time in tests: clocks that are set by hand, and waiting for what is observed."""
+"""Time in tests: clocks that are set by hand, and waiting for an observed event."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sandbox.patience import PATIENCE
 
 T = TypeVar("T")
-# More turns of the event loop than anything needs that waits for neither a thread nor a process.
+# More event loop iterations than any job needs that waits for neither a thread nor a process.
 _TURNS = 20
 
 
@@ -27,24 +27,24 @@ class FakeClock:
 
 
 async def eventually(condition: Callable[[], object], within: float = PATIENCE) -> None:
-    """Until `condition()` is true, checked every 5 ms for at most `within` seconds."""
+    """Wait until `condition()` is true, checked every 5 ms for at most `within` seconds."""
     async with asyncio.timeout(within):
-        # What is waited for may be a file or a process, which set no asyncio.Event.
+        # The condition may be about a file or a process, which set no asyncio.Event.
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
 async def turns() -> None:
-    """Let everything go on that waits for nothing outside of the event loop."""
+    """Let every job run that waits only for the event loop."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
 
 
 @contextmanager
 def loop_time_by_hand() -> Iterator[Callable[[float], None]]:
-    """Stop the clock of the event loop: no timer ends until what this gives has moved it, in seconds.
+    """Stop the event loop's clock; calling the yielded function advances it by that many seconds.
 
-    A machine that pauses makes such a test slower, and nothing else.
+    A pause of the machine makes such a test slower but cannot fail it.
     """
     loop = asyncio.get_running_loop()
     now = loop.time()
@@ -61,7 +61,7 @@ def loop_time_by_hand() -> Iterator[Callable[[float], None]]:
 
 
 async def hurried(work: Coroutine[Any, Any, T], *, all_came: Callable[[], bool]) -> T:
-    """Do the work by a clock that stands still but for a second whenever all that was sent has come."""
+    """Run `work` on a clock that stands still, and advances one second each time `all_came()` is true."""
     with loop_time_by_hand() as advance:
         job = asyncio.create_task(work)
         while not job.done():

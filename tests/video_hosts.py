@@ -1,4 +1,4 @@
-"""Video hosts that misbehave, for tests of the real bot: their names and addresses, and what is posted."""
+"""Video hosts that misbehave, for tests of the real bot, and checks of what the bot posted."""
 
 import socket
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from tests.integration.conftest import InProcessEnv
 
 ID = "vgen_abc123def456"
 VIDEO = "GET /videos/*"
-# What getaddrinfo returns.
+# The type of getaddrinfo's result.
 Found = list[tuple[object, ...]]
 
 
 def results(channel: Channel) -> list[Message]:
-    """Its result messages: those with a Delete button."""
+    """Its result messages, recognised by their Delete button."""
     return [m for m in channel.messages if any(b.label == "Delete" for b in m.buttons)]
 
 
 async def posted(env: InProcessEnv, channel: Channel | None = None) -> Message:
-    """The one result of a channel."""
+    """The only result message of a channel."""
     where = channel or env.channel
     await env.discord.until(lambda: results(where))
     [result] = results(where)
@@ -40,14 +40,14 @@ def is_the_clip(result: Message) -> bool:
 
 
 def at_name(env: InProcessEnv, host: str) -> str:
-    """The link to the video of the stand-in, whose host has a name."""
+    """The link to the stand-in's video, with a host name in the place of the address."""
     return f"{env.api.url}/videos/{ID}.mp4".replace("127.0.0.1", host)
 
 
 def resolve_with(
     monkeypatch: pytest.MonkeyPatch, resolver: Callable[[bool, Networks], PublicResolver]
 ) -> None:
-    """Have the bot look up names with `resolver`: it gets what the settings allow, loopback and networks."""
+    """Make the bot resolve names with `resolver`. The arguments are what the settings allow."""
 
     def session(*, allow_loopback: bool, networks: Networks) -> ClientSession:
         return open_download_session(
@@ -60,7 +60,7 @@ def resolve_with(
 
 
 class FakeIp(PublicResolver):
-    """As behind a proxy with made-up addresses: 198.18.0.7 is what every name resolves to."""
+    """A name server with fake-ip DNS, as some proxies have: every name resolves to 198.18.0.7."""
 
     def __init__(self, local: bool, networks: Networks) -> None:
         def getaddrinfo(host: str, port: int, **_: object) -> Found:
@@ -77,7 +77,7 @@ class FakeIp(PublicResolver):
 
 
 def resolving_by(getaddrinfo: Callable[..., Found]) -> Callable[[bool, Networks], PublicResolver]:
-    """The bot's own resolver, with another one as the system's."""
+    """The bot's own resolver on top of another system resolver."""
 
     def resolver(local: bool, networks: Networks) -> PublicResolver:
         inner = SystemResolver(getaddrinfo=getaddrinfo)

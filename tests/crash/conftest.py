@@ -1,5 +1,6 @@
-"""The real command line as a process, against both stand-ins; killed on what the stand-ins observe."""
+"""The real command line as a process, against both stand-ins, killed at moments that they observe."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from tests.secrecy import leaked
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
-    """Where the bot makes it by itself; the kills are tried on PostgreSQL as well."""
+    """A file that does not exist yet. The kill tests run on PostgreSQL as well."""
     return f"sqlite:///{tmp_path / 'data' / 'bot.db'}"
 
 
 class CrashEnv(BotEnvironment):
-    """What crash tests need again and again."""
+    """BotEnvironment with the steps that crash tests share."""
 
     async def track(self, ids: str) -> Message:
         reply = await self.alice.slash(self.channel, "veo track", id=ids)
@@ -31,7 +32,7 @@ class CrashEnv(BotEnvironment):
         return [m for m in self.channel.messages if any(b.label == "Delete" for b in m.buttons)]
 
     async def settled(self, *ids: str) -> list[Message]:
-        """The results, once every id has one and the card's lines all link to theirs."""
+        """The results, once there is one for every id."""
 
         def done() -> bool:
             said = [m.content for m in self.results()]
@@ -39,6 +40,23 @@ class CrashEnv(BotEnvironment):
 
         await self.discord.until(done)
         return self.results()
+
+    async def only_video(self, task_id: str) -> bytes:
+        """The video of the one result, once it is recorded. The bot is stopped, and no file may be left."""
+        [result] = await self.settled(task_id)
+        # Once the end is recorded, nothing is tried again.
+        async with asyncio.timeout(PATIENCE):
+            while f"/{result.id}" not in (listed := await self.listed()):
+                assert "I post it now" in listed
+        await self.bot.stop()
+        assert self.results() == [result]
+        assert self.video_files() == []
+        assert result.mentions == {self.alice.id}
+        [file] = result.attachments
+        return file.content
+
+    def video_files(self) -> list[Path]:
+        return sorted((self.folder / "data" / "videos").iterdir())
 
     async def listed(self) -> str:
         reply = await self.alice.slash(self.channel, "veo list")
@@ -52,7 +70,7 @@ class CrashEnv(BotEnvironment):
         await self.api.until(lambda: len(self.api.polls_of(task_id)) > count)
 
     async def change(self, statement: str) -> int:
-        """In the database, beside the bot; returns how many rows it was about."""
+        """Run a statement in the database, beside the bot; returns the number of rows."""
         database = open_database(self.settings()["DATABASE_URL"])
         try:
             return (await database.run(lambda c: c.execute(sa.text(statement)), exclusive=True)).rowcount
@@ -60,7 +78,7 @@ class CrashEnv(BotEnvironment):
             await database.close()
 
     def expect_check_of_another_address(self) -> None:
-        """`check` compares the reply with that of an address that does not exist; nothing else surprised."""
+        """`check` requests an address that does not exist, for comparison; no other surprise is allowed."""
         assert self.api.surprises == ["GET /veo-courier-check/v1/result/veo-courier-check: no such route"]
         self.api.surprises.clear()
 
@@ -72,12 +90,12 @@ class CrashEnv(BotEnvironment):
 
 @pytest.fixture
 async def env(tmp_path: Path, database_url: str) -> AsyncIterator[CrashEnv]:
-    # After a kill, work on PostgreSQL waits for the lease of the dead: longer than most pauses of a machine.
+    # After a kill on PostgreSQL, work waits for the old leases to end. Machines rarely pause for 3 s.
     settings = {"DATABASE_URL": database_url, "LEASE_TIME": "3"}
     async with CrashEnv(
         tmp_path, POLL_INTERVAL="0.3", POLL_RATE="1000", LOG_LEVEL="DEBUG", **settings
     ) as env:
-        # Discord allows 3 s; how fast the bot answers is measured elsewhere, on a machine at rest.
+        # Discord allows 3 s. These tests do not measure how fast the bot answers.
         env.discord.interaction_deadline = PATIENCE
         yield env
         await env.bot.stop()

@@ -1,4 +1,4 @@
-"""`python -m bot backup`: a copy made beside a running bot is whole, and a bot goes on from it."""
+"""`python -m bot backup`: a copy made beside a running bot is complete, and a bot can run on it."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ async def back_up(env: CrashEnv, destination: Path) -> tuple[int, str]:
 
 
 async def test_bot_goes_on_from_a_backup(env: CrashEnv):
-    """What is still in the write-ahead log of the running bot is in the copy."""
+    """The copy includes the write-ahead log of the running bot."""
     copy = env.folder / "copy.db"
     task = env.api.create(ID)
     await env.start_bot()
@@ -41,8 +41,8 @@ async def test_bot_goes_on_from_a_backup(env: CrashEnv):
     assert len(result.attachments) == 1
 
 
-async def test_file_that_is_there_is_not_replaced(env: CrashEnv):
-    """It may be the only good copy; and nothing half is left."""
+async def test_existing_file_is_not_replaced(env: CrashEnv):
+    """It may be the only good copy; no partial file is left either."""
     folder = env.folder / "copies"
     folder.mkdir()
     (folder / "copy.db").write_text("an older one")
@@ -72,7 +72,7 @@ SPELLINGS = {
 
 
 async def test_own_database_is_never_overwritten(env: CrashEnv):
-    """However it is spelled; one sentence, and the bot goes on."""
+    """In any spelling of its path. One error line, and the bot goes on."""
     task = env.api.create(ID)
     await env.start_bot()
     data = env.folder / "data"
@@ -95,7 +95,7 @@ async def test_own_database_is_never_overwritten(env: CrashEnv):
 
 
 async def test_backup_of_a_stopped_bot_leaves_nothing_beside_its_database(env: CrashEnv):
-    """A log of another user would keep the bot from its own database."""
+    """A write-ahead log of another user would keep the bot from its database."""
     await env.start_bot()
     await env.bot.stop()
     data = env.folder / "data"

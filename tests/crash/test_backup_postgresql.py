@@ -1,4 +1,4 @@
-"""PostgreSQL's own backup, with the commands that docs/operating.md names."""
+"""PostgreSQL's backup, with the commands of docs/operating.md."""
 
 import subprocess
 from pathlib import Path
@@ -16,10 +16,10 @@ pytestmark = pytest.mark.crash
 LIMITS = Limits(per_user=20, per_channel=50, per_guild=200)
 
 
-async def test_restored_dump_is_where_it_was(
+async def test_restored_dump_has_the_state_of_its_time(
     server: Server, brought_up: str, clock: FakeClock, tmp_path: Path
 ):
-    """What was posted since the dump is owed again, as the documentation warns."""
+    """Results posted since the dump are due again, as the documentation warns."""
     url, dump = server.database(brought_up), tmp_path / "bot.dump"
     async with open_store(url, limits=LIMITS, interval=INTERVAL) as store:
         await track_ended(store, clock)

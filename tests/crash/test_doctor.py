@@ -1,4 +1,4 @@
-"""`python -m bot doctor` beside a running bot: nothing is changed, and what is stuck is named."""
+"""`python -m bot doctor` beside a running bot changes nothing, and names what is stuck."""
 
 import sqlite3
 from contextlib import closing
@@ -24,12 +24,12 @@ async def doctor(env: CrashEnv, **settings: str) -> tuple[int, list[str]]:
     return await process.ended(), process.output().splitlines()
 
 
-async def test_healthy_bot_needs_no_look(env: CrashEnv):
-    """It works while the bot holds the database."""
+async def test_doctor_reports_no_problem_for_a_healthy_bot(env: CrashEnv):
+    """While the bot holds the database."""
     task = env.api.create(ID)
     await env.start_bot()
     card = await env.track(ID)
-    await env.discord.until(lambda: "queued" in card.content)
+    await env.discord.until(lambda: "in the queue" in card.content)
 
     code, lines = await doctor(env)
 
@@ -40,13 +40,13 @@ async def test_healthy_bot_needs_no_look(env: CrashEnv):
     await env.settled(ID)
 
 
-async def test_missing_right_is_named_by_channel(env: CrashEnv):
-    """In a thread by the channel above it."""
+async def test_missing_permission_is_named_by_channel(env: CrashEnv):
+    """For a thread by its parent channel."""
     thread = env.channel.add_thread("shots")
     env.api.create(ID)
     await env.start_bot()
     card = await env.track(ID)
-    await env.discord.until(lambda: "queued" in card.content)
+    await env.discord.until(lambda: "in the queue" in card.content)
     await env.alice.slash(thread, "veo track", id=ID)
     env.channel.deny(env.discord.bot, "attach_files")
 
@@ -58,8 +58,8 @@ async def test_missing_right_is_named_by_channel(env: CrashEnv):
     assert f"LOOK  channel {thread.id} {server}" in lines
 
 
-async def test_what_is_stuck_is_named_though_discord_is_down(env: CrashEnv):
-    """The database part never depends on Discord."""
+async def test_stuck_work_is_named_although_discord_is_down(env: CrashEnv):
+    """The database part does not need Discord."""
     env.api.create(ID)
     await env.start_bot()
     await env.track(ID)
@@ -73,11 +73,11 @@ async def test_what_is_stuck_is_named_though_discord_is_down(env: CrashEnv):
     said = "\n".join(lines)
     assert code == 1
     assert f"LOOK  quarantined in tasks: {ID} (KeyError: 'x')" in said
-    assert "LOOK  rights were not looked at: Discord cannot be reached" in said
+    assert "LOOK  rights were not checked: Discord cannot be reached" in said
 
 
-async def test_doctor_beside_a_stopped_bot_leaves_no_trace(env: CrashEnv):
-    """No file of another user beside the database, and no byte of it changed."""
+async def test_doctor_beside_a_stopped_bot_changes_no_file(env: CrashEnv):
+    """No file of another user beside the database, and no changed byte in it."""
     await env.start_bot()
     await env.bot.stop()
     data = env.folder / "data"
@@ -90,8 +90,8 @@ async def test_doctor_beside_a_stopped_bot_leaves_no_trace(env: CrashEnv):
     assert "bot.db-wal" not in before
 
 
-async def test_doctor_after_a_kill_leaves_the_log_as_it_was(env: CrashEnv):
-    """What is only in the log is told, and stays there."""
+async def test_doctor_after_a_kill_does_not_change_the_write_ahead_log(env: CrashEnv):
+    """Rows that are only in the log are reported."""
     env.api.create(ID)
     await env.start_bot()
     await env.track(ID)
@@ -108,8 +108,8 @@ async def test_doctor_after_a_kill_leaves_the_log_as_it_was(env: CrashEnv):
     assert len(before["bot.db-wal"]) > 0
 
 
-async def test_bot_that_never_ran_has_nothing_to_look_at(env: CrashEnv):
-    """69, and no empty database is left behind."""
+async def test_doctor_without_a_database_exits_69(env: CrashEnv):
+    """It creates no empty database."""
     code, lines = await doctor(env)
 
     assert code == 69
@@ -119,7 +119,7 @@ async def test_bot_that_never_ran_has_nothing_to_look_at(env: CrashEnv):
 
 @pytest.mark.parametrize("version", [NEWEST - 1, NEWEST + 1])
 async def test_database_of_another_version_is_not_touched(env: CrashEnv, version: int):
-    """The doctor never migrates: a newer one beside an older bot would pull its tables away."""
+    """The doctor never migrates: a bot of the older version may be running."""
     path = env.folder / "data" / "bot.db"
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as database, database:
@@ -143,7 +143,7 @@ async def test_database_of_another_version_is_not_touched(env: CrashEnv, version
     ],
     ids=["a code", "a sentence of version 0.1.0"],
 )
-async def test_what_discord_refused_often_is_named(env: CrashEnv, last_error: str, shown: str):
+async def test_results_that_discord_refused_often_are_named(env: CrashEnv, last_error: str, shown: str):
     """With the number of attempts and Discord's last answer."""
     env.api.create(ID)
     await env.start_bot()
@@ -158,11 +158,11 @@ async def test_what_discord_refused_often_is_named(env: CrashEnv, last_error: st
 
 
 async def test_wrong_address_of_the_api_is_suspected(env: CrashEnv):
-    """A bare 404 about every task is no verdict, and most often a wrong VEO_API_URL."""
+    """A bare 404 about every task usually means a wrong VEO_API_URL."""
     env.api.faults.add(Fault("GET *", status=404, body={"detail": "Not Found"}, times=None))
     await env.start_bot()
     card = await env.track(f"{ID} vgen_second")
-    await env.discord.until(lambda: card.content.count("finds nothing at this id's address") == 2)
+    await env.discord.until(lambda: card.content.count("finds nothing under this id") == 2)
 
     code, lines = await doctor(env)
 

@@ -1,4 +1,4 @@
-"""LOG_FORMAT=json of the real process: one task's story by its `task_id` field alone."""
+"""LOG_FORMAT=json of the real process: the history of one task by its `task_id` field."""
 
 import json
 from itertools import groupby
@@ -18,12 +18,12 @@ VIA = {"Via": "1.1 google", "Retry-After": "1"}
 
 
 def entries(env: CrashEnv) -> list[dict[str, Any]]:
-    """Every line that is whole; each must be one JSON object."""
+    """Every complete line. Each must be one JSON object."""
     return [json.loads(line) for line in env.bot.output().splitlines(keepends=True) if line[-1] == "\n"]
 
 
 async def test_one_task_is_followed_from_tracked_to_posted_by_its_id_field(env: CrashEnv):
-    """Through a silent API and a rate limit of Discord; the other task's lines stay apart."""
+    """Through a silent API and a rate limit of Discord; the other task's lines have another id."""
     settings = env.settings() | {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
     env.bot = BotProcess(settings, env.folder / "bot.log")
     env.api.faults.add(Fault(f"GET /v1/result/{ID}", status=503, body=""))
@@ -56,7 +56,7 @@ async def test_one_task_is_followed_from_tracked_to_posted_by_its_id_field(env: 
 
 
 async def test_line_that_names_a_task_in_its_text_has_it_as_a_field(env: CrashEnv):
-    """Nothing is left to search in sentences: a failed task, an untracked one, a channel that is closed."""
+    """For a failed task, an untracked one, and a channel without access."""
     settings = env.settings() | {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
     env.bot = BotProcess(settings, env.folder / "bot.log")
     task = env.api.create(ID)

@@ -1,6 +1,5 @@
-"""SIGKILL at an observed moment, then a restart: nothing lost, nothing twice, nothing left behind."""
+"""SIGKILL at an observed moment, then a restart: nothing is lost, posted twice or left behind."""
 
-import asyncio
 import itertools
 from pathlib import Path
 from typing import Literal
@@ -10,6 +9,7 @@ import pytest
 from sandbox.patience import PATIENCE
 from tests.conftest import database_url_of
 from tests.crash.conftest import CrashEnv
+from tests.results import tracked_id
 
 pytestmark = pytest.mark.crash
 
@@ -22,25 +22,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return database_url_of(request, tmp_path / "data")
 
 
-def videos(env: CrashEnv) -> list[Path]:
-    return list((env.folder / "data" / "videos").iterdir())
-
-
-async def assert_exactly_one_result(env: CrashEnv) -> None:
-    [result] = await env.settled(ID)
-    assert result.attachments
-    assert result.mentions == {env.alice.id}
-    # Recorded, so nothing is tried again; the file goes with the record.
-    async with asyncio.timeout(PATIENCE):
-        while f"/{result.id}" not in (listed := await env.listed()):
-            assert "posting" in listed
-    await env.bot.stop()
-    assert env.results() == [result]
-    assert videos(env) == []
-
-
 async def test_kill_before_the_command_is_answered(env: CrashEnv):
-    """Registration before acknowledged: the answer is lost, the result is not."""
+    """The task is registered before the command is answered, so the result still comes."""
     env.api.create(ID).complete()
     hold = env.discord.hold("POST /interactions/*", point="received")
     env.discord.interaction_deadline = 1
@@ -53,11 +36,11 @@ async def test_kill_before_the_command_is_answered(env: CrashEnv):
 
     await env.restart()
 
-    await assert_exactly_one_result(env)
+    await env.only_video(ID)
 
 
 async def test_kill_while_the_api_answers(env: CrashEnv):
-    """The answer was not recorded: the task is polled again."""
+    """The answer was not recorded, so the task is polled again."""
     task = env.api.create(ID)
     await env.start_bot()
     hold = env.api.hold("GET /v1/result/*", point="answered")
@@ -69,12 +52,12 @@ async def test_kill_while_the_api_answers(env: CrashEnv):
 
     await env.start_bot()
 
-    await assert_exactly_one_result(env)
+    await env.only_video(ID)
 
 
 @pytest.mark.parametrize("point", ["received", "half", "sent"])
 async def test_kill_during_the_download(env: CrashEnv, point: str):
-    """A whole file is used; the rest of a half one is fetched, or all of it if need be."""
+    """A whole file is used; a partial one is resumed, or downloaded again if the host cannot resume."""
     env.api.create(ID).complete()
     await env.start_bot()
     hold = env.api.hold("GET /videos/*", point=point)  # type: ignore[arg-type]
@@ -85,11 +68,11 @@ async def test_kill_during_the_download(env: CrashEnv, point: str):
 
     await env.start_bot()
 
-    await assert_exactly_one_result(env)
+    await env.only_video(ID)
 
 
 async def kill_during_the_upload(env: CrashEnv, point: Literal["received", "accepted"]) -> None:
-    """When Discord has received the message, or also made it; the bot never hears of it."""
+    """Kill the bot after Discord has received (or also posted) the message and before its answer."""
     env.api.create(ID).complete()
     await env.start_bot()
     await env.track(ID)
@@ -99,38 +82,38 @@ async def kill_during_the_upload(env: CrashEnv, point: Literal["received", "acce
     hold.drop()
 
 
-async def test_kill_before_discord_took_the_upload(env: CrashEnv):
-    """Nothing was posted: it is posted after the restart."""
+async def test_kill_before_discord_accepted_the_upload(env: CrashEnv):
+    """Nothing was posted, so the result is posted after the restart."""
     await kill_during_the_upload(env, "received")
 
     await env.start_bot()
 
-    await assert_exactly_one_result(env)
+    await env.only_video(ID)
 
 
-async def test_kill_after_discord_took_the_upload_and_the_nonce_is_remembered(env: CrashEnv):
-    """A short stop: whether it is found in the channel or given back for its nonce, there is one."""
+async def test_kill_after_discord_accepted_the_upload_and_remembers_the_nonce(env: CrashEnv):
+    """After a short stop: found in the channel or returned for its nonce, there is one result."""
     await kill_during_the_upload(env, "accepted")
 
     await env.start_bot()
 
-    await assert_exactly_one_result(env)
+    await env.only_video(ID)
 
 
-async def test_kill_after_discord_took_the_upload_and_forgot_the_nonce(env: CrashEnv):
-    """A longer stop: the bot finds its own message in the channel, and does not send again."""
+async def test_kill_after_discord_accepted_the_upload_and_forgot_the_nonce(env: CrashEnv):
+    """After a longer stop the bot finds its message in the channel and does not send again."""
     await kill_during_the_upload(env, "accepted")
     env.discord.forget_nonces()
     await make_the_stop_long(env)
 
     await env.start_bot()
 
-    await assert_exactly_one_result(env)
+    await env.only_video(ID)
     assert len(env.discord.requests("POST", "/channels/*/messages")) == 1
 
 
-async def test_kill_without_the_right_to_read_the_history_is_at_least_once(env: CrashEnv):
-    """Nothing can be looked up, so it is sent again rather than never, and the log says so."""
+async def test_kill_without_read_message_history_may_post_twice(env: CrashEnv):
+    """The message cannot be looked up, so it is sent again, and the log says so."""
     env.channel.deny(env.discord.bot, "read_message_history")
     await kill_during_the_upload(env, "accepted")
     env.discord.forget_nonces()
@@ -143,12 +126,12 @@ async def test_kill_without_the_right_to_read_the_history_is_at_least_once(env: 
 
 
 async def make_the_stop_long(env: CrashEnv) -> None:
-    """As if the bot had been down for three minutes."""
+    """Change the row as if the bot had been stopped for three minutes."""
     assert await env.change("UPDATE deliveries SET first_sent_at = first_sent_at - 180000") == 1
 
 
 async def test_kill_while_a_card_is_edited(env: CrashEnv):
-    """The card is edited again; it shows the end."""
+    """The card is edited again and shows the end."""
     task = env.api.create(ID)
     await env.start_bot()
     hold = env.discord.hold("PATCH /channels/*", point="received")
@@ -160,12 +143,12 @@ async def test_kill_while_a_card_is_edited(env: CrashEnv):
 
     await env.start_bot()
 
-    await env.discord.until(lambda: "completed: https://" in card.content)
-    await assert_exactly_one_result(env)
+    await env.discord.until(lambda: "[see the video](https://" in card.content)
+    await env.only_video(ID)
 
 
 async def test_kill_during_shutdown(env: CrashEnv):
-    """SIGTERM, and SIGKILL at once: an upload under way is found again."""
+    """SIGTERM, then SIGKILL at once: an upload in progress is found again."""
     env.api.create(ID).complete()
     await env.start_bot()
     await env.track(ID)
@@ -177,11 +160,11 @@ async def test_kill_during_shutdown(env: CrashEnv):
 
     await env.start_bot()
 
-    await assert_exactly_one_result(env)
+    await env.only_video(ID)
 
 
-async def test_many_kills_in_a_row_lose_and_double_nothing(env: CrashEnv):
-    """Killed at the first sign of each second step of the work, three times."""
+async def test_many_kills_in_a_row_lose_nothing_and_post_nothing_twice(env: CrashEnv):
+    """Six tasks end one by one; after every second one the bot is killed at its next request."""
     ids = [f"vgen_{n:012d}" for n in range(6)]
     tasks = [env.api.create(i) for i in ids]
     await env.start_bot()
@@ -196,11 +179,11 @@ async def test_many_kills_in_a_row_lose_and_double_nothing(env: CrashEnv):
     results = await env.settled(*ids)
     await env.bot.stop()
 
-    assert sorted(m.content.split("`")[1] for m in results) == ids
+    assert sorted(map(tracked_id, results)) == ids
 
 
 async def test_restart_keeps_the_interval_between_two_polls(env: CrashEnv):
-    """Never faster than POLL_INTERVAL per task, not even across a crash."""
+    """POLL_INTERVAL per task holds across a crash."""
     env.api.create(ID)
     await env.start_bot()
     await env.track(ID)

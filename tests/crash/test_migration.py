@@ -1,4 +1,4 @@
-"""SIGKILL while the schema is brought up: the old schema or the new one, and every row."""
+"""SIGKILL during a migration leaves the old schema or the new one, with every row."""
 
 import sqlite3
 from contextlib import closing, suppress
@@ -15,12 +15,12 @@ from tests.timing import eventually
 ID = "vgen_abc123def456"
 NOT_KNOWN = "The video API does not know this id. Is it complete?"
 _PROCESSES = Path("/proc")
-# Enough that the index of step 2 outgrows SQLite's cache, and is seen on the disk before it is committed.
+# So many rows that the index of step 2 exceeds SQLite's cache and reaches the disk before the commit.
 _MANY = 200_000
 
 
 async def database_of_version_1(env: CrashEnv, history: int) -> Path:
-    """As an older bot left it: one task that is waited for, and what has ended."""
+    """A database of schema 1 with one waiting task and many ended ones."""
     path = env.folder / "data" / "bot.db"
     path.parent.mkdir()
     database = open_database(f"sqlite:///{path}")
@@ -42,7 +42,7 @@ async def database_of_version_1(env: CrashEnv, history: int) -> Path:
 
 
 async def database_of_the_first_release(env: CrashEnv) -> Path:
-    """Version 0.1.0's schema 3: tasks in its words, sentences where there are codes today."""
+    """Schema 3 of version 0.1.0, which stored sentences where there are codes today."""
     path = env.folder / "data" / "bot.db"
     path.parent.mkdir()
     database = open_database(f"sqlite:///{path}")
@@ -95,7 +95,7 @@ def schema_of(path: Path) -> set[tuple[str, str]]:
 
 
 async def schema_of_version(number: int, folder: Path) -> set[tuple[str, str]]:
-    """As the steps build it when nothing goes wrong."""
+    """The schema that the steps build without a failure."""
     path = folder / f"version_{number}.db"
     database = open_database(f"sqlite:///{path}")
     await migrate(database, STEPS[:number])
@@ -104,22 +104,22 @@ async def schema_of_version(number: int, folder: Path) -> set[tuple[str, str]]:
 
 
 def rows_of(path: Path) -> list[tuple[int]]:
-    """How many tasks and deliveries there are."""
+    """The numbers of tasks and deliveries."""
     with closing(sqlite3.connect(path)) as connection:
         return [connection.execute(f"SELECT count(*) FROM {t}").fetchone() for t in ("tasks", "deliveries")]
 
 
 def opened_by(pid: int) -> set[Path]:
-    """The files that a process holds open."""
+    """The files that a process has open."""
     found = set()
     for entry in (_PROCESSES / str(pid) / "fd").iterdir():
-        with suppress(OSError):  # closed meanwhile
+        with suppress(OSError):  # closed after it was listed
             found.add(entry.readlink())
     return found
 
 
 async def delivered_once_by_the_newest(env: CrashEnv, path: Path, history: int) -> None:
-    """Started again: the schema is whole, no row is missing, and what was waited for comes."""
+    """After a restart the schema is complete, no row is missing, and the waiting result is posted."""
     env.api.create(ID).complete()
     await env.start_bot()
     [result] = await env.settled(ID)
@@ -132,7 +132,7 @@ async def delivered_once_by_the_newest(env: CrashEnv, path: Path, history: int) 
 
 
 async def test_database_of_the_first_release_goes_on(env: CrashEnv):
-    """What waited is posted, what was owed is told in its old sentence, and the old pause is over."""
+    """Waiting results are posted, due ones with their old sentence, and the old pause has ended."""
     path = await database_of_the_first_release(env)
     env.api.create(ID).complete()
     env.api.create("vgen_doubted").complete()
@@ -149,11 +149,11 @@ async def test_database_of_the_first_release_goes_on(env: CrashEnv):
         "v3": False,
     }
     assert NOT_KNOWN in next(result.content for result in results if result.nonce == "v3")
-    assert "could not be posted (the thread is locked)" in listed
+    assert "but the thread was locked" in listed
 
 
 async def test_kill_during_a_migration(env: CrashEnv):
-    """Half of the step's pages are on the disk, and none of them counts."""
+    """Half of the step's pages are on the disk, uncommitted."""
     path = await database_of_version_1(env, _MANY)
     wal = path.with_name("bot.db-wal")
     await env.bot.start()
@@ -167,7 +167,7 @@ async def test_kill_during_a_migration(env: CrashEnv):
 
 @pytest.mark.skipif(not _PROCESSES.exists(), reason="only Linux tells which files a process has open")
 async def test_kill_while_a_migration_waits_for_the_database(env: CrashEnv):
-    """Somebody's backup holds the write lock; the bot has the file open and is not let in."""
+    """A backup holds the write lock; the bot has opened the file and waits."""
     path = await database_of_version_1(env, 3)
     with closing(sqlite3.connect(path, isolation_level=None)) as backup:
         backup.execute("BEGIN IMMEDIATE")

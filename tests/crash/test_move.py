@@ -1,4 +1,4 @@
-"""`python -m bot move`: from one file to PostgreSQL, as an operator does it."""
+"""`python -m bot move`: from a SQLite file to PostgreSQL, as an operator does it."""
 
 import pytest
 
@@ -12,7 +12,7 @@ ID, LATER = "vgen_abc123def456", "vgen_later"
 
 
 async def move(env: CrashEnv, *arguments: str, target: str = "") -> tuple[int, str]:
-    """The target comes from the settings, where no other user of the machine reads it."""
+    """The target address comes from the settings, because other users can read arguments."""
     log = env.folder / "move.log"
     log.unlink(missing_ok=True)
     process = BotProcess(env.settings() | {"DATABASE_URL": target}, log)
@@ -20,8 +20,8 @@ async def move(env: CrashEnv, *arguments: str, target: str = "") -> tuple[int, s
     return await process.ended(), process.output()
 
 
-async def start_anew(env: CrashEnv, **settings: str) -> tuple[int, str]:
-    """A bot that is expected to end at once."""
+async def start_that_must_end(env: CrashEnv, **settings: str) -> tuple[int, str]:
+    """Start a bot that must end at once."""
     log = env.folder / "anew.log"
     log.unlink(missing_ok=True)
     process = BotProcess(env.settings() | settings, log)
@@ -30,7 +30,7 @@ async def start_anew(env: CrashEnv, **settings: str) -> tuple[int, str]:
 
 
 async def test_bot_goes_on_in_its_new_database(env: CrashEnv, server: Server, database_url: str):
-    """What was posted is not posted again, and what waited arrives. No bot starts on the old file."""
+    """Posted results are not posted again, waiting ones arrive, and no bot starts on the old file."""
     target = server.database()
     env.api.create(ID).complete()
     later = env.api.create(LATER)
@@ -43,7 +43,7 @@ async def test_bot_goes_on_in_its_new_database(env: CrashEnv, server: Server, da
     await env.bot.stop()
     moved = await move(env, database_url, target=target)
     repeated = await move(env, target=target)
-    old = await start_anew(env)
+    old = await start_that_must_end(env)
 
     env.bot = BotProcess(env.settings() | {"DATABASE_URL": target}, env.folder / "new.log")
     await env.start_bot()
@@ -64,7 +64,7 @@ async def test_bot_goes_on_in_its_new_database(env: CrashEnv, server: Server, da
 
 
 async def test_file_that_was_moved_can_be_used_again(env: CrashEnv, server: Server, database_url: str):
-    """If the operator says so. Nothing of the mark is in the new database."""
+    """If the operator allows it. The mark is not in the new database."""
     env.api.create(ID)
     await env.start_bot()
     await env.track(ID)
@@ -79,7 +79,9 @@ async def test_file_that_was_moved_can_be_used_again(env: CrashEnv, server: Serv
     assert "can be used again" in said
     assert (await move(env, "--undo"))[1].endswith("bot.db: was not moved\n")
     await env.start_bot()
-    assert ID in await env.listed()
+    listed = await env.listed()
+    assert "in the queue" in listed
+    assert ID[-4:] in listed
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ async def test_file_that_was_moved_can_be_used_again(env: CrashEnv, server: Serv
         (("sqlite:///missing.db",), "postgresql://h/a", 69, "there is no file missing.db"),
     ],
 )
-async def test_move_that_cannot_be_says_why(
+async def test_impossible_move_is_refused_with_the_reason(
     env: CrashEnv, arguments: tuple[str, ...], target: str, code: int, said: str
 ):
     """Before anything is written, and without the password."""
@@ -102,8 +104,8 @@ async def test_move_that_cannot_be_says_why(
     assert "hunter2" not in output
 
 
-async def test_target_that_is_not_there_exits_69_and_the_file_stays(env: CrashEnv, database_url: str):
-    """In words without the password; a bot may start on the file as before."""
+async def test_unreachable_target_exits_69_and_the_file_stays_usable(env: CrashEnv, database_url: str):
+    """The message holds no password; a bot may still start on the file."""
     migrating = BotProcess(env.settings(), env.folder / "migrate.log")
     await migrating.start("migrate")
     assert await migrating.ended() == 0

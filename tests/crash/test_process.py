@@ -1,4 +1,4 @@
-"""`python -m bot` as an operator meets it: exit codes, one clear line, signals, no secret anywhere."""
+"""`python -m bot` for an operator: exit codes, error lines, signals, and no secret in any output."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ async def run(folder: Path, settings: dict[str, str], *arguments: str) -> tuple[
 
 
 async def test_wrong_settings_exit_2_with_one_line_per_problem(tmp_path: Path):
-    """No traceback; every problem at once."""
+    """All problems at once, without a traceback."""
     code, said = await run(tmp_path, {"POLL_INTERVAL": "3", "LOG_LEVEL": "LOUD"})
 
     assert code == 2
@@ -51,7 +51,7 @@ async def test_refused_token_exits_77(env: CrashEnv):
 
 
 async def test_unreachable_discord_exits_69(env: CrashEnv):
-    """Discord is a dependency at start."""
+    """Discord must be reachable at the start."""
     code, said = await run(env.folder, env.settings() | {"DISCORD_API_URL": "http://127.0.0.1:9/api/v10"})
 
     assert code == 69
@@ -68,7 +68,7 @@ async def test_unreachable_discord_exits_69(env: CrashEnv):
 async def test_gateway_that_refuses_a_shard_ends_the_process(
     env: CrashEnv, code: int, settings: dict[str, str], exit_code: int, said: str
 ):
-    """Also when it is only the second shard; one line, and no traceback."""
+    """Also if it refuses only the second shard. One line without a traceback."""
     env.discord.shards = env.discord.session_starts["max_concurrency"] = 2
     env.discord.refuse_shard(1, code)
     ended, output = await run(env.folder, env.settings() | settings)
@@ -78,8 +78,8 @@ async def test_gateway_that_refuses_a_shard_ends_the_process(
     assert "Traceback" not in output
 
 
-async def test_gateway_that_stays_closed_is_tried_on(env: CrashEnv):
-    """Each attempt has a line and no traceback; a stop is a stop."""
+async def test_gateway_that_stays_closed_is_retried(env: CrashEnv):
+    """One line per attempt without a traceback; SIGTERM still stops the bot."""
     env.discord.shards = env.discord.session_starts["max_concurrency"] = 2
     env.discord.refuse_connections(1000)
     process = BotProcess(env.settings(), env.folder / "bot.log")
@@ -94,7 +94,7 @@ async def test_gateway_that_stays_closed_is_tried_on(env: CrashEnv):
 
 
 async def test_folder_that_cannot_be_written_exits_69(env: CrashEnv):
-    """A file stands where the folder should be."""
+    """A file is in the place of the folder."""
     obstacle = env.folder / "obstacle"
     obstacle.write_text("")
     code, said = await run(env.folder, env.settings() | {"DATA_DIR": str(obstacle / "data")})
@@ -108,7 +108,7 @@ async def test_folder_that_cannot_be_written_exits_69(env: CrashEnv):
 async def test_file_or_folder_that_cannot_be_written_is_named(
     env: CrashEnv, place: str, command: tuple[str, ...]
 ):
-    """Before anything is registered: a folder stands where a file should be, or the other way round."""
+    """Before a task can be tracked: a folder in place of a file, or a file in place of a folder."""
     data = env.folder / "data"
     if place == "videos":
         data.mkdir()
@@ -123,8 +123,8 @@ async def test_file_or_folder_that_cannot_be_written_is_named(
     assert "Traceback" not in said
 
 
-async def test_database_in_a_folder_that_is_not_there_is_named(env: CrashEnv):
-    """It is not made: it may be a disk that was not mounted."""
+async def test_database_in_a_missing_folder_is_named(env: CrashEnv):
+    """The folder is not created, because it may be a disk that is not mounted."""
     missing = env.folder / "disk"
     code, said = await run(env.folder, env.settings() | {"DATABASE_URL": f"sqlite:///{missing}/bot.db"})
 
@@ -133,7 +133,7 @@ async def test_database_in_a_folder_that_is_not_there_is_named(env: CrashEnv):
     assert not missing.exists()
 
 
-async def test_newer_database_exits_69_and_is_left_alone(env: CrashEnv):
+async def test_newer_database_exits_69_and_is_unchanged(env: CrashEnv):
     """An older program would misread it."""
     assert (await run(env.folder, env.settings(), "migrate"))[0] == 0
     path = env.folder / "data" / "bot.db"
@@ -149,7 +149,7 @@ async def test_newer_database_exits_69_and_is_left_alone(env: CrashEnv):
 
 
 async def test_file_that_is_no_database_exits_69(env: CrashEnv):
-    """Whatever it is, it is not overwritten."""
+    """It is not overwritten."""
     path = env.folder / "data" / "bot.db"
     path.parent.mkdir()
     path.write_text("not a database, though long enough to be looked at as one " * 20)
@@ -160,7 +160,7 @@ async def test_file_that_is_no_database_exits_69(env: CrashEnv):
 
 
 async def test_second_bot_on_one_file_exits_69(env: CrashEnv):
-    """The first goes on."""
+    """The first bot goes on."""
     await env.start_bot()
     code, said = await run(env.folder, env.settings())
 
@@ -169,8 +169,8 @@ async def test_second_bot_on_one_file_exits_69(env: CrashEnv):
     assert env.bot.exit_code is None
 
 
-async def test_migrate_says_what_it_did(env: CrashEnv):
-    """Twice is harmless."""
+async def test_migrate_reports_what_it_did(env: CrashEnv):
+    """A second run does nothing."""
     first = await run(env.folder, env.settings(), "migrate")
     second = await run(env.folder, env.settings(), "migrate")
 
@@ -178,8 +178,8 @@ async def test_migrate_says_what_it_did(env: CrashEnv):
     assert second[0] == 0
 
 
-async def test_check_tries_everything(env: CrashEnv):
-    """One line per dependency, all well, and no log between them."""
+async def test_check_tries_every_dependency(env: CrashEnv):
+    """One line per dependency, and no log lines between them."""
     await run(env.folder, env.settings(), "migrate")
     (env.folder / "other.log").unlink()
     code, said = await run(env.folder, env.settings(), "check")
@@ -216,8 +216,8 @@ async def test_check_changes_nothing(env: CrashEnv):
     assert {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()} == before
 
 
-async def test_check_tells_misspelt_variables(env: CrashEnv):
-    """They are ignored, and somebody meant something."""
+async def test_check_reports_misspelt_variables(env: CrashEnv):
+    """They would be ignored silently."""
     code, said = await run(env.folder, env.settings() | {"POLL_INTERVALL": "60"}, "check")
     env.expect_check_of_another_address()
 
@@ -229,7 +229,9 @@ async def test_check_tells_misspelt_variables(env: CrashEnv):
 
 
 @pytest.mark.parametrize("terminal", [{"PYTHONIOENCODING": "ascii"}, {"LANG": "C", "PYTHONUTF8": "0"}])
-async def test_check_prints_what_the_terminal_cannot_show(env: CrashEnv, terminal: dict[str, str]):
+async def test_check_replaces_characters_that_the_terminal_cannot_show(
+    env: CrashEnv, terminal: dict[str, str]
+):
     """The API refuses in Chinese."""
     refusal = {"error": {"message": "\u65e0\u6548\u7684\u4ee4\u724c", "code": 401}}
     env.api.faults.add(Fault("GET *", status=401, body=refusal, times=None))
@@ -242,8 +244,8 @@ async def test_check_prints_what_the_terminal_cannot_show(env: CrashEnv, termina
     assert "Traceback" not in said
 
 
-async def test_address_with_nothing_but_404_is_named_by_check(env: CrashEnv):
-    """Every address gets the same reply: no id can ever be known there."""
+async def test_check_reports_an_address_with_only_404(env: CrashEnv):
+    """Every path gets the same reply, so no id can be known there."""
     env.api.faults.add(Fault("GET *", status=404, body={"detail": "Not Found"}, times=None))
     code, said = await run(env.folder, env.settings(), "check")
 
@@ -252,8 +254,7 @@ async def test_address_with_nothing_but_404_is_named_by_check(env: CrashEnv):
     assert "perhaps VEO_API_URL is wrong" in said
 
 
-async def test_check_names_what_is_wrong(env: CrashEnv):
-    """A wrong key, and a Discord that is not there."""
+async def test_check_reports_a_wrong_key_and_unreachable_discord(env: CrashEnv):
     code, said = await run(
         env.folder,
         env.settings() | {"VEO_API_KEY": "bad-key", "DISCORD_API_URL": "http://127.0.0.1:9"},
@@ -270,7 +271,7 @@ async def test_check_names_what_is_wrong(env: CrashEnv):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_signal_during_an_upload_finishes_it_and_exits_0(env: CrashEnv, number: signal.Signals):
-    """Stops taking work, lets what is being posted finish, exits 0."""
+    """The bot takes no new work and finishes the upload."""
     env.api.create(ID).complete()
     await env.start_bot()
     await env.track(ID)
@@ -292,19 +293,18 @@ async def wait_for_line(env: CrashEnv, text: str) -> None:
     await eventually(lambda: text in env.bot.output())
 
 
-async def test_idle_bot_stops_quickly(env: CrashEnv):
-    """Nothing to wait for."""
+async def test_idle_bot_stops_without_waiting(env: CrashEnv):
     await env.start_bot()
     began = asyncio.get_running_loop().time()
     code = await env.bot.stop()
 
     assert code == 0
-    # Whatever it waits for when there is something ends after 20 s.
+    # With work in progress the bot would wait for up to 20 s.
     assert asyncio.get_running_loop().time() - began < 15
 
 
 async def test_api_that_is_down_at_start_does_not_stop_the_bot(env: CrashEnv):
-    """Commands are answered and due results posted; tasks are polled until the API answers."""
+    """Commands are answered and due results posted; polls go on until the API answers."""
     env.api.create(ID).complete()
     env.api.faults.add(Fault("GET /v1/result/*", status=503, body="", times=2))
     await env.start_bot()

@@ -1,4 +1,4 @@
-"""Chat and work as processes over one PostgreSQL: each of them may die, and nothing is lost or doubled."""
+"""Chat and work as processes over one PostgreSQL: each may die, and nothing is lost or posted twice."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,6 +16,7 @@ from sandbox.patience import PATIENCE
 from sandbox.postgres import Server, postgres
 from tests.crash.conftest import CrashEnv
 from tests.ports import reserved_port
+from tests.results import tracked_id
 from tests.secrecy import leaked
 from tests.timing import eventually
 
@@ -33,7 +34,7 @@ class MultiProcessEnv(CrashEnv):
         self.processes: list[BotProcess] = []
 
     async def join(self, role: str, **changes: str) -> BotProcess:
-        """Another process, once it does its part."""
+        """Start another process, and wait until it works."""
         process = BotProcess(self.settings() | changes, self.folder / f"{len(self.processes)}-{role}.log")
         self.processes.append(process)
         await process.start("--role", role)
@@ -47,7 +48,7 @@ class MultiProcessEnv(CrashEnv):
     async def assert_one_result(self) -> None:
         [result] = await self.settled(ID)
         assert result.attachments
-        await self.discord.until(lambda: "completed: https://" in self.card.content)
+        await self.discord.until(lambda: "[see the video](https://" in self.card.content)
         for process in self.processes:
             await process.stop()
         assert self.results() == [result]
@@ -69,8 +70,8 @@ async def env(tmp_path: Path, server: Server, brought_up: str) -> AsyncIterator[
         env.check()
 
 
-async def test_command_in_one_process_is_worked_on_in_another_at_once(env: MultiProcessEnv):
-    """The worker sleeps for up to half a minute when nothing waits: it is woken."""
+async def test_command_in_one_process_wakes_the_worker_in_another(env: MultiProcessEnv):
+    """Without a notification an idle worker sleeps for up to half a minute."""
     env.api.create(ID).complete()
     await env.join("work")
     await env.join("chat")
@@ -84,7 +85,7 @@ async def test_command_in_one_process_is_worked_on_in_another_at_once(env: Multi
 
 @pytest.mark.parametrize("point", ["received", "accepted"])
 async def test_worker_killed_during_an_upload_is_replaced_by_another(env: MultiProcessEnv, point: str):
-    """Within its lease, and with the nonce that it had used."""
+    """After its lease has ended, with the nonce that it used."""
     env.api.create(ID).complete()
     first = await env.join("work")
     await env.join("chat")
@@ -99,7 +100,7 @@ async def test_worker_killed_during_an_upload_is_replaced_by_another(env: MultiP
 
 
 async def test_worker_that_freezes_and_comes_back_does_not_post_twice(env: MultiProcessEnv):
-    """Its lease is over, another has posted, and it still holds a request that it had begun."""
+    """Its lease has ended and another worker has posted, but it still has an open request."""
     env.api.create(ID).complete()
     frozen = await env.join("work")
     await env.join("chat")
@@ -115,24 +116,23 @@ async def test_worker_that_freezes_and_comes_back_does_not_post_twice(env: Multi
     await env.assert_one_result()
 
 
-async def test_results_arrive_though_nobody_answers_commands(env: MultiProcessEnv):
-    """The gateway's process may be gone for as long as it likes."""
+async def test_results_are_posted_without_a_chat_process(env: MultiProcessEnv):
     task = env.api.create(ID)
     await env.join("work")
     chat = await env.join("chat")
     await env.track_it()
-    await env.discord.until(lambda: "queued" in env.card.content)
+    await env.discord.until(lambda: "in the queue" in env.card.content)
     await chat.kill()
     task.complete()
     await env.settled(ID)
     await env.join("chat")
 
-    assert "completed" in await env.listed()
+    assert "see the video" in await env.listed()
     await env.assert_one_result()
 
 
-async def test_database_that_goes_and_comes_back_loses_nothing(env: MultiProcessEnv):
-    """It is stopped while a result is on its way to Discord, which takes it: nobody can record that yet."""
+async def test_database_that_restarts_loses_nothing(env: MultiProcessEnv):
+    """It stops during an upload that Discord accepts, so the end cannot be recorded yet."""
     with postgres() as own:
         address = own.database()
         task = env.api.create(ID)
@@ -152,7 +152,7 @@ async def test_database_that_goes_and_comes_back_loses_nothing(env: MultiProcess
 
 
 async def test_two_workers_share_many_results(env: MultiProcessEnv):
-    """Each once."""
+    """Each result is posted once."""
     ids = [f"vgen_{n:012d}" for n in range(15)]
     tasks = [env.api.create(task_id) for task_id in ids]
     for role in ("work", "work", "chat"):
@@ -164,11 +164,11 @@ async def test_two_workers_share_many_results(env: MultiProcessEnv):
     for process in env.processes:
         await process.stop()
 
-    assert sorted(m.content.split("`")[1] for m in results) == ids
+    assert sorted(map(tracked_id, results)) == ids
 
 
 async def test_two_processes_share_the_shards(env: MultiProcessEnv):
-    """Each answers in its own servers and judges only those; results of one that died still arrive."""
+    """Each answers in its servers. Results of a process that died still arrive."""
     here = shard_of(env.guild.id, 2)
     other = env.discord.add_guild("Elsewhere", shard=(1 - here, 2))
     other.join(env.alice)
@@ -201,8 +201,8 @@ async def test_single_role_on_sqlite_is_a_wrong_setting(env: MultiProcessEnv):
     assert "--role chat: needs a DATABASE_URL of PostgreSQL" in alone.output()
 
 
-async def test_commands_know_postgresql(env: MultiProcessEnv):
-    """Each says what it found there; a backup is PostgreSQL's own business."""
+async def test_commands_support_postgresql(env: MultiProcessEnv):
+    """Each reports what it found; `backup` refers to PostgreSQL's tools."""
     said = {}
     for command in ("migrate", "check", "doctor"):
         said[command] = await _ended(env, command)
@@ -217,7 +217,7 @@ async def test_commands_know_postgresql(env: MultiProcessEnv):
     assert "pg_dump" in said["backup"][1]
 
 
-async def test_database_that_is_gone_at_start_exits_69(env: MultiProcessEnv):
+async def test_unreachable_database_at_the_start_exits_69(env: MultiProcessEnv):
     """One line, without the password."""
     address = "postgresql://bot:hunter2hunter2@127.0.0.1:1/veo"
     code, said = await _ended(env, "run", DATABASE_URL=address)
@@ -234,12 +234,12 @@ async def _ended(env: MultiProcessEnv, *arguments: str, **changes: str) -> tuple
 
 
 async def test_each_role_reports_its_own_health(env: MultiProcessEnv):
-    """A worker needs no gateway, and late polls are no problem of a process that only chats."""
+    """A worker needs no gateway, and late polls do not concern a chat process."""
     env.api.create(ID)
     with reserved_port() as work, reserved_port() as chat:
         ports = {"work": work, "chat": chat}
         for role, port in ports.items():
-            # The next poll is not late, however long the machine pauses.
+            # The next poll must not be late, also if the machine pauses.
             await env.join(role, HTTP_PORT=str(port), POLL_INTERVAL="30")
         await env.track_it()
         said = {
@@ -254,7 +254,7 @@ async def test_each_role_reports_its_own_health(env: MultiProcessEnv):
 
 
 async def test_late_polls_are_no_problem_of_a_chat_process(env: MultiProcessEnv):
-    """Restarting it would not help: there is no worker."""
+    """Restarting it would not help: no worker is running."""
     with reserved_port() as port:
         await env.join("chat", HTTP_PORT=str(port))
         await env.track_it()

@@ -1,6 +1,6 @@
-"""Where a process could show a secret though its log is clean: arguments, children, the video's host.
+"""Places outside of the log that could show a secret: arguments, children, the video's host.
 
-That nothing it printed holds one is checked for every test, in tests/conftest.py.
+tests/conftest.py checks the output of every test for secrets.
 """
 
 import os
@@ -21,7 +21,7 @@ ID = "vgen_abc123def456"
 
 
 async def test_debug_log_of_a_whole_tracking_holds_no_secret(env: CrashEnv):
-    """Command, card, polls, download, upload: at the level that logs most."""
+    """Command, card, polls, download and upload at DEBUG."""
     assert env.settings()["LOG_LEVEL"] == "DEBUG"
     env.api.create(ID).complete()
     await env.start_bot()
@@ -36,8 +36,8 @@ async def test_debug_log_of_a_whole_tracking_holds_no_secret(env: CrashEnv):
     assert leaked(log) == []
 
 
-async def test_debug_log_holds_no_secret_that_somebody_pasted(env: CrashEnv):
-    """Discord's events are logged as they come, with what was typed."""
+async def test_debug_log_holds_no_secret_that_a_user_pasted(env: CrashEnv):
+    """At DEBUG discord.py logs every event with its text."""
     key, cookie = "sk-live-51HxYz0987654321abcdef", "hunter2hunter2"
     env.api.create(ID).fail(f"the call had Authorization: Bearer {key}")
     await env.start_bot()
@@ -54,7 +54,7 @@ async def test_debug_log_holds_no_secret_that_somebody_pasted(env: CrashEnv):
 
 
 async def test_arguments_of_the_process_hold_no_secret(env: CrashEnv):
-    """Everybody on the machine can read them."""
+    """Every user of the machine can read them."""
     env.api.create(ID)
     await env.start_bot()
     await env.track(ID)
@@ -67,7 +67,7 @@ async def test_arguments_of_the_process_hold_no_secret(env: CrashEnv):
 
 
 async def test_child_gets_no_secret(env: CrashEnv, monkeypatch: pytest.MonkeyPatch):
-    """Neither as an argument nor in its environment: ffmpeg reads what strangers made."""
+    """Neither in an argument nor in its environment, because ffmpeg reads files from outside."""
     monkeypatch.setenv("PATH", str(env.folder / "bin"), prepend=":")
     env.api.create(ID).complete(Clip.padded(21 * 1024 * 1024))
     with nosy_ffmpeg(env.folder / "bin") as told:
@@ -82,7 +82,7 @@ async def test_child_gets_no_secret(env: CrashEnv, monkeypatch: pytest.MonkeyPat
 
 
 async def test_video_host_gets_no_secret(env: CrashEnv):
-    """It is somebody else's machine."""
+    """It is a third party."""
     env.api.create(ID).complete()
     await env.start_bot()
     await env.track(ID)
@@ -95,7 +95,7 @@ async def test_video_host_gets_no_secret(env: CrashEnv):
 
 @contextmanager
 def nosy_ffmpeg(folder: Path) -> Iterator[int]:
-    """Tells what it was given through a pipe, since it may write no file; claims to encode, and fails."""
+    """A program that reports its arguments and environment through a pipe, claims to encode, and fails."""
     folder.mkdir()
     pipe, program = folder / "told", folder / "ffmpeg"
     os.mkfifo(pipe)

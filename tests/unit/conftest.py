@@ -1,4 +1,4 @@
-"""The deliverer's env, for the tests of what is fetched and of what is posted."""
+"""The deliverer's environment, for the tests of downloading and posting."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The command line's own decisions."""
+"""The command line: event loop, start-up failures, terminals, Windows."""
 
 import asyncio
 import os
@@ -19,21 +19,21 @@ SETTINGS = Settings.model_validate({"discord_token": "MTE.x.y", "veo_api_key": "
 
 
 def test_uvloop_runs_the_bot_where_it_is_installed(monkeypatch: pytest.MonkeyPatch):
-    """Nobody has to say so."""
+    """It is used without any setting."""
     monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=asyncio.SelectorEventLoop))
 
     assert cli._event_loop_factory() is asyncio.SelectorEventLoop
 
 
-def test_asyncio_runs_the_bot_elsewhere(monkeypatch: pytest.MonkeyPatch):
-    """It is an extra."""
+def test_asyncio_runs_the_bot_where_uvloop_is_missing(monkeypatch: pytest.MonkeyPatch):
+    """uvloop is an optional dependency."""
     monkeypatch.setitem(sys.modules, "uvloop", None)
 
     assert cli._event_loop_factory() is None
 
 
-def test_database_that_goes_away_during_the_start_is_no_bug(caplog: pytest.LogCaptureFixture):
-    """69, in one line: whoever watches the process starts it again."""
+def test_database_that_fails_during_the_start_exits_69(caplog: pytest.LogCaptureFixture):
+    """One line without a traceback, so that a supervisor restarts the bot."""
 
     async def starting(_: Settings) -> int:
         raise StorageUnavailable("the database did not answer: canceling statement due to lock timeout")
@@ -58,7 +58,7 @@ def run_python(*arguments: str, **environment: str) -> "subprocess.CompletedProc
     )
 
 
-def test_version_is_told_without_any_setting():
+def test_version_is_printed_without_any_setting():
     said = run_python("-m", "bot", "--version")
 
     assert (said.returncode, said.stdout) == (0, f"veo-courier {version('veo-courier')}\n")
@@ -69,7 +69,7 @@ def test_version_is_told_without_any_setting():
 def test_terminal_that_is_not_utf_8_gets_question_marks(
     environment: dict[str, str], arguments: tuple[str, ...]
 ):
-    """Never an exception: a sentence with signs missing is better than none."""
+    """A character that the terminal cannot show must not raise an exception."""
     said = run_python("-m", "bot", *arguments, **environment, VEO_API_URL="ftp://caf\u00e9")
 
     assert "Error" not in said.stderr
@@ -78,7 +78,7 @@ def test_terminal_that_is_not_utf_8_gets_question_marks(
         assert "VEO_API_URL: 'ftp://caf" in said.stderr
 
 
-# What Windows lacks, and what is imported before by the standard library itself.
+# Imports first the parts of the standard library that need the modules which Windows lacks.
 WITHOUT_UNIX = """
 import asyncio, multiprocessing, subprocess, sys
 for name in ("fcntl", "resource", "pwd", "grp", "termios"):
@@ -92,8 +92,8 @@ print(bot.cli.main.main(["check"]))
 """
 
 
-def test_windows_gets_one_sentence():
-    """Nothing of Unix is needed to say it."""
+def test_windows_is_refused_in_one_sentence():
+    """The refusal must not import modules that exist only on Unix."""
     said = run_python("-c", WITHOUT_UNIX)
 
     assert said.stdout.splitlines()[1:] == ["69"], said.stderr

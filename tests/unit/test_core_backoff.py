@@ -1,4 +1,4 @@
-"""How long to wait between two polls, and after a failure."""
+"""The delay between two polls, and the delay after a failure."""
 
 import random
 
@@ -20,8 +20,8 @@ from bot.core.clock import HOUR, MINUTE, SECOND
         (6 * HOUR, 5 * MINUTE),
     ],
 )
-def test_poll_delay_grows_with_the_time_of_answers(age: int, delay: int):
-    """The interval until 15 minutes, then in proportion, up to five minutes."""
+def test_poll_delay_grows_with_the_age_of_the_task(age: int, delay: int):
+    """One interval until 15 minutes of age, then in proportion to the age, up to five minutes."""
     assert poll_delay(age, 30 * SECOND) == delay
 
 
@@ -36,7 +36,7 @@ def test_poll_delay_grows_with_the_time_of_answers(age: int, delay: int):
     ],
 )
 def test_longest_pause_of_polls_is_ten_minutes_or_two_intervals(interval: int, pause: int):
-    """E1: what is due further ahead is due now, so no planned pause may be longer."""
+    """A task that is due further ahead counts as due now, so no delay may be longer."""
     assert max_poll_pause(interval) == pause
     assert max(poll_delay(100 * HOUR, interval), retry_delay(99, base=interval, cap=interval)) <= pause
 
@@ -44,7 +44,7 @@ def test_longest_pause_of_polls_is_ten_minutes_or_two_intervals(interval: int, p
 @pytest.mark.parametrize("interval", [SECOND, 30 * SECOND, 5 * MINUTE, 20 * MINUTE])
 @pytest.mark.parametrize("age", [0, 10 * MINUTE, HOUR, 100 * HOUR])
 def test_poll_delay_is_never_below_the_interval(interval: int, age: int):
-    """POLL_INTERVAL may be longer than the slowest poll, and still holds."""
+    """Also when POLL_INTERVAL is longer than the longest poll delay."""
     assert interval <= poll_delay(age, interval) <= max(interval, MAX_POLL_DELAY)
 
 
@@ -53,22 +53,22 @@ def test_poll_delay_is_never_below_the_interval(interval: int, age: int):
 )
 @pytest.mark.parametrize("seed", range(5))
 def test_retry_delay_doubles_up_to_ten_minutes(attempt: int, base: int, seed: int):
-    """From 5 s to 10 min, with at most a quarter on top."""
+    """From 5 s to 10 min, plus at most a quarter."""
     delay = retry_delay(attempt, rng=random.Random(seed))
 
     assert base * SECOND <= delay <= base * SECOND * 1.25
 
 
-def test_retry_delay_spreads_what_failed_together():
-    """A hundred tasks that failed at once must not come back at once."""
+def test_retry_delay_is_random():
+    """A hundred tasks that fail together must not be retried together."""
     delays = {retry_delay(3) for _ in range(100)}
 
     assert len(delays) > 50
 
 
 @pytest.mark.parametrize(("retry_after", "least"), [(None, 5_000), (0, 5_000), (1.0, 5_000), (90.5, 90_500)])
-def test_retry_delay_honours_the_other_sides_wish(retry_after: float | None, least: int):
-    """A hint is never undercut, and a short one does not hurry us."""
+def test_retry_delay_is_never_shorter_than_retry_after(retry_after: float | None, least: int):
+    """A short Retry-After does not shorten our own delay."""
     delay = retry_delay(1, retry_after=retry_after, rng=random.Random(1))
 
     assert least <= delay <= max(least, 6_250)

@@ -1,4 +1,4 @@
-"""Reading task ids out of what people paste."""
+"""Reading task ids out of pasted text."""
 
 import json
 
@@ -14,14 +14,14 @@ API = "https://zcbservice.aizfw.cn/kyyReactApiServer/v1/result/"
 
 
 @pytest.mark.parametrize("text", ["a", V, S, P, U, "..a", "A" * 128, "0", "-", "a:b"])
-def test_id_of_allowed_characters_is_one(text: str):
+def test_id_of_allowed_characters_is_valid(text: str):
     """Ids are opaque: no prefix is required."""
     assert is_task_id(text)
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "....", "A" * 129, "a b", "a/b", "a\n", "é", "a?b", "a%20"])
-def test_text_that_a_url_would_bend_is_no_id(text: str):
-    """At most 128 characters, nothing to escape, nothing that a path swallows."""
+def test_text_that_is_not_safe_in_a_url_path_is_no_id(text: str):
+    """At most 128 characters, none that must be escaped, and no path segment such as ".."."""
     assert not is_task_id(text)
 
 
@@ -49,8 +49,8 @@ def test_text_that_a_url_would_bend_is_no_id(text: str):
         (f"{API}{V} {V}", (V,)),
     ],
 )
-def test_option_text_gives_its_ids_in_order_and_once(text: str, ids: tuple[str, ...]):
-    """Spaces, commas, semicolons, line ends, quotes, URLs."""
+def test_option_gives_each_id_once_and_in_order(text: str, ids: tuple[str, ...]):
+    """Separated by spaces, commas, semicolons, line ends or quotes, or within URLs."""
     found = read_ids(text)
 
     assert (found.ids, found.malformed) == (ids, ())
@@ -77,20 +77,20 @@ def test_option_text_gives_its_ids_in_order_and_once(text: str, ids: tuple[str, 
     ],
 )
 def test_pasted_json_gives_the_ids_of_the_reply(value: object, ids: tuple[str, ...]):
-    """The first known key that holds a text; lists and the `data` wrapper are opened."""
+    """The first known key that holds a text; lists and the `data` wrapper are searched."""
     found = read_ids(json.dumps(value, indent=2))
 
     assert (found.ids, found.malformed) == (ids, ())
 
 
 @pytest.mark.parametrize(("depth", "ids"), [(7, (V,)), (9, ())])
-def test_deep_json_is_read_only_to_a_depth(depth: int, ids: tuple[str, ...]):
-    """No real reply is nested like that; a bomb is."""
+def test_json_is_read_only_to_a_limited_depth(depth: int, ids: tuple[str, ...]):
+    """No real reply is nested deeper."""
     assert read_ids("[" * depth + f'"{V}"' + "]" * depth).ids == ids
 
 
-def test_json_bomb_is_no_json():
-    """Nesting beyond the parser's stack is named as malformed, never raised."""
+def test_json_nested_beyond_the_parsers_stack_is_malformed():
+    """It is reported as malformed and raises nothing."""
     found = read_ids("[" * 100_000)
 
     assert found.ids == ()
@@ -98,7 +98,7 @@ def test_json_bomb_is_no_json():
 
 
 def test_broken_json_is_read_as_text():
-    """The known shapes in it are found, the rest is ignored."""
+    """Ids of known shapes are found, the rest is ignored."""
     found = read_ids(f"[{V}, {{oops!")
 
     assert (found.ids, found.malformed) == ((V,), ())
@@ -119,22 +119,22 @@ def test_broken_json_is_read_as_text():
         ("``", ("``",)),
     ],
 )
-def test_what_cannot_be_an_id_is_named_once(text: str, malformed: tuple[str, ...]):
-    """A mistake in the option is worth telling."""
+def test_invalid_id_in_the_option_is_named_once(text: str, malformed: tuple[str, ...]):
+    """So that the user can correct it."""
     found = read_ids(text)
 
     assert (found.ids, found.malformed) == ((), malformed)
 
 
-def test_mixed_option_of_known_shapes_gives_those_alone():
-    """In free text the rest may be anything."""
+def test_option_with_known_shapes_gives_only_those():
+    """The rest of the text need not be ids."""
     found = read_ids(f"{V} a/b {S} odd-1")
 
     assert (found.ids, found.malformed) == ((V, S), ())
 
 
-def test_mixed_list_of_bare_words_gives_both():
-    """The good ones are not lost for a bad one."""
+def test_list_of_words_gives_valid_ids_and_names_invalid_ones():
+    """One invalid word does not lose the valid ids."""
     found = read_ids("odd-1 a/b odd-2")
 
     assert (found.ids, found.malformed) == (("odd-1", "odd-2"), ("a/b",))
@@ -154,20 +154,20 @@ def test_mixed_list_of_bare_words_gives_both():
         (f"https://cdn.example/v/{V}.mp4?sig=1", (V,)),
         (f"https://cdn.example/v/{V}.mp4.", (V,)),
         (f"{V} {V}", (V,)),
-        (f"任务ID：{V}，请稍候", (V,)),  # noqa: RUF001 - that is how it is typed
+        (f"任务ID：{V}，请稍候", (V,)),  # noqa: RUF001 - some keyboards type it so
         (f"xx{V} {V[:6]} my_vgen_abc123", ()),
         (f"{API}.. {API}%2E", ()),
         (f"{API}a%2Fb", ()),
     ],
 )
-def test_message_gives_known_shapes_and_what_stands_in_a_result_url(message: str, ids: tuple[str, ...]):
-    """In prose every word could be an id, so only known families count."""
+def test_message_gives_known_shapes_and_ids_in_result_urls(message: str, ids: tuple[str, ...]):
+    """In prose any word could be an id, so only known shapes count."""
     assert find_ids(message) == ids
 
 
 @pytest.mark.parametrize("family", ["vgen_", "sora_", "proj_", "video_"])
-def test_message_with_an_id_of_each_family_is_found(family: str):
-    """All live on the same endpoint."""
+def test_id_of_each_family_is_found_in_a_message(family: str):
+    """All families use the same endpoint."""
     assert find_ids(f"see {family}Ab1, please") == (f"{family}Ab1",)
 
 
@@ -181,11 +181,11 @@ def test_message_with_an_id_of_each_family_is_found(family: str):
     ],
 )
 def test_find_ids_takes_whole_ids_or_none(message: str, found: tuple[str, ...]):
-    """A label may stand before an id; the beginning of something longer is another id."""
+    """A label may stand before an id; the beginning of a longer word is not an id."""
     assert find_ids(message) == found
 
 
-# -- what people paste -----------------------------------------------------------------------------
+# -- pasted text -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_find_ids_takes_whole_ids_or_none(message: str, found: tuple[str, ...]):
         f"{V}?",
         f"{V}。",
         f"Your task is {V}, please wait",
-        f"任务ID：{V}，请稍候",  # noqa: RUF001 - that is how it is typed
+        f"任务ID：{V}，请稍候",  # noqa: RUF001 - some keyboards type it so
         f"id是{V}的",
         f"…/{V}/content",
         f"/v1/result/{V}",
@@ -256,8 +256,8 @@ def test_find_ids_takes_whole_ids_or_none(message: str, found: tuple[str, ...]):
         f"2026-11-26 09:05:00 INFO task {V} created",
     ],
 )
-def test_known_shape_is_found_in_whatever_is_around_it(text: str):
-    """B2: lists, paths, URLs, markdown, JSON, log lines, invisible characters."""
+def test_id_of_a_known_shape_is_found_in_any_surroundings(text: str):
+    """Lists, paths, URLs, markdown, JSON, log lines, invisible characters."""
     found = read_ids(text)
 
     assert (found.ids, found.malformed, found.refused) == ((V,), (), False)
@@ -268,8 +268,8 @@ SEPARATORS = [",", "\uff0c", "\u3001", "\uff1b", "\u060c", " ", "\u3000", "\n", 
 
 
 @pytest.mark.parametrize("separator", SEPARATORS)
-def test_ids_are_separated_as_every_script_does_it(separator: str):
-    """B2: full-width commas and spaces, too."""
+def test_ids_are_separated_by_the_commas_and_spaces_of_any_script(separator: str):
+    """For example full-width commas and spaces."""
     assert read_ids(separator.join((V, S, "proj_77"))).ids == (V, S, "proj_77")
     assert read_ids(separator.join(("odd-1", "odd-2"))).ids == ("odd-1", "odd-2")
 
@@ -294,8 +294,8 @@ def test_ids_are_separated_as_every_script_does_it(separator: str):
         ("a:b", ("a:b",)),
     ],
 )
-def test_bare_ids_of_other_families_keep_working(text: str, ids: tuple[str, ...]):
-    """Ids are opaque: without a known shape a list of bare words is a list of ids."""
+def test_list_of_words_without_a_known_shape_is_a_list_of_ids(text: str, ids: tuple[str, ...]):
+    """Ids are opaque."""
     found = read_ids(text)
 
     assert (found.ids, found.malformed, found.refused) == (ids, (), False)
@@ -305,5 +305,5 @@ def test_bare_ids_of_other_families_keep_working(text: str, ids: tuple[str, ...]
     "message", [f"veo_{V}.mp4", f"see attachment veo_{V}.mp4", f"https://cdn.example/a/veo_{V}.mp4?ex=1"]
 )
 def test_name_of_our_own_attachment_gives_its_id(message: str):
-    """People copy what the bot posted."""
+    """Users copy the file names of results."""
     assert find_ids(message) == (V,)

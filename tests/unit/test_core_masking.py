@@ -1,4 +1,4 @@
-"""What looks like a credential: hidden in texts, and never read as an id."""
+"""Text that looks like a credential is masked, and never read as an id."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from bot.core.masking import STARS, looks_like_credential, mask_credentials
 
 V = "vgen_abc123def456"
 API = f"https://zcbservice.aizfw.cn/kyyReactApiServer/v1/result/{V}"
-# Made up, in the shapes of well-known services.
+# Invented keys in the formats of well-known services.
 KEYS = [
     "sk-abcdefgh12345678",
     "sk-live-abcdefgh12345678",
@@ -44,7 +44,7 @@ OPAQUE = "abcdef123456opaque"
 @pytest.mark.parametrize(
     "around", ["{}", "the key {} is bad", "({})", '"{}"', "key={}", "a, {}.", "`{}`", "密钥{}无效", "\n{}\n"]
 )
-def test_key_of_a_known_shape_is_hidden_wherever_it_stands(key: str, around: str):
+def test_key_of_a_known_shape_is_masked_in_any_text(key: str, around: str):
     """The rest of the text stays."""
     masked = mask_credentials(around.format(key))
 
@@ -74,8 +74,8 @@ def test_key_of_a_known_shape_is_hidden_wherever_it_stands(key: str, around: str
         (f"client_secret={OPAQUE}", f"client_secret={STARS}"),
     ],
 )
-def test_named_secret_is_hidden_and_its_name_stays(text: str, masked: str):
-    """A secret of any shape, by what stands before it."""
+def test_named_secret_is_masked_and_its_name_stays(text: str, masked: str):
+    """A secret of any format is recognised by the name before it."""
     assert mask_credentials(text) == masked
 
 
@@ -93,17 +93,16 @@ def test_named_secret_is_hidden_and_its_name_stays(text: str, masked: str):
         "https://h.example:8080/a@b",
         "key frames: 12, keyboard: none",
         "HTTP 502: a web page",
-        "内容违规，请修改提示词",  # noqa: RUF001 - that is how it is typed
+        "内容违规，请修改提示词",  # noqa: RUF001 - some keyboards type it so
     ],
 )
 def test_harmless_text_stays_as_it_is(text: str):
-    """What people need to read."""
     assert mask_credentials(text) == text
 
 
 @pytest.mark.parametrize("mark", ["\u200b", "\u00ad", "\u2060", "\x00"])
-def test_invisible_character_in_a_key_does_not_save_it_from_being_hidden(mark: str):
-    """People would copy the key without it."""
+def test_key_with_an_invisible_character_is_masked(mark: str):
+    """A reader could copy the key without that character."""
     masked = mask_credentials(f"key sk-live-{mark}abcdefgh12345678 is bad")
 
     assert "abcdefgh12345678" not in masked
@@ -118,8 +117,8 @@ def test_invisible_character_in_a_key_does_not_save_it_from_being_hidden(mark: s
         r"key\u003dsk-live-abcdefgh12345678",
     ],
 )
-def test_key_after_an_escape_is_hidden(text: str):
-    """The last character of an escape is no part of a word."""
+def test_key_after_an_escape_sequence_is_masked(text: str):
+    """The last character of the escape is not part of the key."""
     masked = mask_credentials(text)
 
     assert "abcdefgh" not in masked
@@ -127,7 +126,6 @@ def test_key_after_an_escape_is_hidden(text: str):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_key_alone_looks_like_a_credential(key: str):
-    """Of each service."""
     assert looks_like_credential(key)
 
 
@@ -135,18 +133,18 @@ def test_key_alone_looks_like_a_credential(key: str):
     "word", ["Authorization:", "authorization", "Bearer", "BASIC", "token", "password=", "secret:"]
 )
 def test_word_before_a_secret_looks_like_a_credential(word: str):
-    """It announces one."""
+    """The word alone is not read as an id."""
     assert looks_like_credential(word)
 
 
 def test_long_random_word_looks_like_a_credential():
-    """No service has such ids; an id of one kind of letters has no end."""
+    """No service has such ids. A long word of only one kind of characters may still be an id."""
     assert looks_like_credential("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
     assert not looks_like_credential("A" * 128)
     assert not looks_like_credential("68e5f0b2-1234-4abc-9def-001122334455")
 
 
-# -- what people paste -----------------------------------------------------------------------------
+# -- pasted text -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -173,8 +171,8 @@ def test_long_random_word_looks_like_a_credential():
         f"2026-11-26 INFO polled {V} with key sk-live-abcdefgh12345678",
     ],
 )
-def test_id_is_taken_out_of_a_command_and_nothing_else(text: str):
-    """B1: the rest is ignored, neither stored nor shown nor asked."""
+def test_only_the_id_of_a_pasted_command_is_read(text: str):
+    """The rest is ignored: not stored, not shown, not polled."""
     found = read_ids(text)
 
     assert (found.ids, found.malformed, found.refused) == ((V,), (), False)
@@ -210,7 +208,7 @@ def test_id_is_taken_out_of_a_command_and_nothing_else(text: str):
         f"Basic {OPAQUE}==",
         "curl https://h.example/ -u me:hunter2",
         f"Cookie: session={OPAQUE}",
-        f"密钥： {OPAQUE}",  # noqa: RUF001 - that is how it is typed
+        f"密钥： {OPAQUE}",  # noqa: RUF001 - some keyboards type it so
         f"密钥：{OPAQUE}",  # noqa: RUF001
         "odd-1 sk-live-abcdefgh12345678",
         "odd-1, Bearer",
@@ -226,7 +224,7 @@ def test_id_is_taken_out_of_a_command_and_nothing_else(text: str):
     ],
 )
 def test_secret_alone_is_refused_and_not_repeated(text: str):
-    """B1: nothing of it is an id, and nothing of it is named as a mistake."""
+    """No part of it becomes an id or is named as an invalid id."""
     found = read_ids(text)
 
     assert (found.ids, found.malformed, found.refused) == ((), (), True)

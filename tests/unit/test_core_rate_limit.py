@@ -1,4 +1,4 @@
-"""The rate limit of one process, on a clock that is set back."""
+"""The rate limiter of one process after the clock was set back."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def limiter(clock: FakeClock) -> RateLimiter:
-    """One call per second, used up at a time that turns out to be an hour ahead."""
+    """One call per second; all calls are used up at a time that is an hour ahead."""
     limiter = RateLimiter(RateLimit(1, burst=1), clock)
     limiter.spend(1)
     clock.now -= HOUR
@@ -22,14 +22,14 @@ def limiter(clock: FakeClock) -> RateLimiter:
 
 
 def test_calls_go_on_after_the_clock_was_set_back(limiter: RateLimiter, clock: FakeClock):
-    """Looking first at what is left must not bring the old time back."""
+    """Reading the remaining calls first must not restore the old time."""
     limiter.spend(0)
     clock.now += 2 * SECOND
 
     assert limiter.available() == 1
 
 
-def test_next_call_is_told_after_the_clock_was_set_back(limiter: RateLimiter, clock: FakeClock):
+def test_time_of_the_next_call_is_right_after_the_clock_was_set_back(limiter: RateLimiter, clock: FakeClock):
     assert limiter.ready_at() <= clock.now + SECOND
 
 

@@ -1,4 +1,4 @@
-"""When the API's link ends, and the nonces of result messages."""
+"""When the API's link expires, and the nonces of result messages."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ SIGNED = AT.strftime("%Y%m%dT%H%M%SZ")
 SECONDS = NOW // 1000
 
 
-def test_link_of_which_nothing_is_known_ends_a_day_after_it_was_first_seen():
+def test_link_without_other_times_ends_a_day_after_it_was_first_seen():
     """The API's video_url is valid for 24 hours."""
     assert link_end(URL, None, NOW - HOUR, NOW) == NOW + DAY
 
@@ -33,7 +33,7 @@ def test_link_of_which_nothing_is_known_ends_a_day_after_it_was_first_seen():
     ],
 )
 def test_link_ends_a_day_after_the_creation_where_that_is_plausible(created: int, end: int):
-    """A19: within a day before the registration, here an hour ago; other times are a wrong clock's."""
+    """A plausible time is at most a day before the registration, which is an hour ago in this test."""
     assert link_end(URL, created, NOW - HOUR, NOW) == end
 
 
@@ -64,19 +64,19 @@ def test_link_ends_a_day_after_the_creation_where_that_is_plausible(created: int
         ("&".join(f"a{i}=1" for i in range(500)), NOW + DAY),
     ],
 )
-def test_signed_link_ends_when_it_says(query: str, end: int):
-    """A19: the earliest that is known; nonsense is no estimate."""
+def test_signed_link_ends_at_the_time_in_its_query(query: str, end: int):
+    """The earliest known time counts; an invalid time is ignored."""
     assert link_end(f"https://cdn.example/v.mp4?{query}", None, NOW, NOW) == end
 
 
 @pytest.mark.parametrize("url", ["", "http://[", "https://h/\x00?Expires=1", "?"])
-def test_link_that_cannot_be_taken_apart_has_the_plain_end(url: str):
-    """Never an exception."""
+def test_link_that_cannot_be_parsed_ends_a_day_after_it_was_first_seen(url: str):
+    """It raises nothing."""
     assert link_end(url, None, NOW, NOW) == NOW + DAY
 
 
 def test_earliest_of_all_estimates_counts():
-    """A19: the creation, the signature and the time of first sight."""
+    """The creation, the signature and the time of first sight."""
     url = f"https://cdn.example/v.mp4?X-Amz-Date={SIGNED}&X-Amz-Expires=36000&Expires={SECONDS + 7200}"
 
     assert link_end(url, NOW - 23 * HOUR, NOW - MINUTE, NOW) == NOW + HOUR
@@ -87,7 +87,7 @@ def test_earliest_of_all_estimates_counts():
     ("now", "lives"), [(NOW, True), (NOW + HOUR - 1, True), (NOW + HOUR, False), (NOW + 2 * DAY, False)]
 )
 def test_link_lives_until_its_end(now: int, lives: bool):
-    """Which is stored with the task."""
+    """The end is stored with the task."""
     task = make_task(state=TaskState.COMPLETED, video_url=URL, finished_at=NOW, link_ends_at=NOW + HOUR)
 
     assert living_link(task, now) == (URL if lives else None)
@@ -103,7 +103,6 @@ def test_link_lives_until_its_end(now: int, lives: bool):
     ],
 )
 def test_task_without_a_link_or_its_end_has_no_living_link(task):
-    """Only a completed task has one."""
     assert living_link(task, NOW) is None
 
 
@@ -115,8 +114,8 @@ def test_nonces_are_unique_and_short_enough_for_discord():
     assert max(map(len, nonces)) <= 25
 
 
-def test_nonce_of_the_direct_message_is_as_fixed_and_another_one():
-    """Both messages may be sent about one delivery."""
+def test_nonce_of_the_direct_message_is_fixed_and_differs_from_the_results():
+    """Both messages may be sent for one delivery."""
     nonce = new_nonce()
 
     assert private_nonce(nonce) == private_nonce(nonce) != nonce

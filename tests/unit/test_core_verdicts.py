@@ -1,29 +1,20 @@
-"""What ends a task: the contract's table, row by row, with both sides of each bound."""
+"""What ends a task: each row of the contract's table, on both sides of each limit."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bot.core.answers import Answer, AnswerKind
 from bot.core.clock import DAY, HOUR, MINUTE, SECOND
 from bot.core.problems import Problem, ProblemCode
 from bot.core.tasks import Doubt, TaskState, TrackedTask, Trouble
-from bot.core.verdicts import (
-    Answer,
-    AnswerKind,
-    Final,
-    Others,
-    PollRules,
-    StillWaiting,
-    Verdict,
-    changes_card,
-    judge,
-)
+from bot.core.verdicts import Final, Others, PollRules, StillWaiting, Verdict, changes_card, judge
 from tests.factories import NOW, URL, make_task
 
 INTERVAL = 30 * SECOND
 RULES = PollRules(interval=INTERVAL, deadline=6 * HOUR)
-AWAY = RULES.deadline + DAY  # how long an API may be silent
+AWAY = RULES.deadline + DAY  # the longest silence of the API
 
 K = AnswerKind
 WAITING = Answer(K.WAITING, "processing")
@@ -41,7 +32,7 @@ ALL_UNKNOWN = Others(known_id_is_unknown=True)
 
 
 def polled(elapsed: int = INTERVAL, **row: Any) -> TrackedTask:
-    """A task that is polled `elapsed` ms after its last poll, which planned it then."""
+    """A task with a poll at NOW that planned the next one INTERVAL later; it is made after `elapsed` ms."""
     return make_task(judged_at=NOW, planned_delay=INTERVAL, polled_at=NOW + elapsed, **row)
 
 
@@ -51,14 +42,14 @@ def verdict_of(task: TrackedTask, answer: Answer, others: Others = ALONE) -> Ver
 
 
 def row_after(task: TrackedTask, answer: Answer, others: Others = ALONE) -> TrackedTask:
-    """The row that is stored when the answer does not end the task."""
+    """The row that is stored if the answer does not end the task."""
     verdict = verdict_of(task, answer, others)
     assert isinstance(verdict, StillWaiting)
     return verdict.task
 
 
 def polls(task: TrackedTask, *answers: Answer, others: Others = ALONE) -> Verdict:
-    """The verdict of several polls, each made when it was due."""
+    """The verdict after several polls, each made when it was due."""
     verdict: Verdict = StillWaiting(task)
     for answer in answers:
         assert isinstance(verdict, StillWaiting), "ended too early"
@@ -88,7 +79,7 @@ BURDENED = {
 
 @pytest.mark.parametrize("burden", [{}, BURDENED])
 def test_completed_with_a_link_is_final_at_once(burden: dict[str, Any]):
-    """Nothing that was said before matters, and a late video is better than none."""
+    """Earlier answers do not matter."""
     verdict = verdict_of(polled(**burden), COMPLETED)
 
     assert verdict == Final(
@@ -102,18 +93,65 @@ def test_completed_with_a_link_is_final_at_once(burden: dict[str, Any]):
 
 @pytest.mark.parametrize("burden", [{}, BURDENED])
 def test_failed_is_final_at_once(burden: dict[str, Any]):
-    """With the API's own words, and none of ours."""
+    """With the API's own words."""
     assert verdict_of(polled(**burden), FAILED) == Final(TaskState.FAILED, reason="nudity")
 
 
-def test_end_keeps_what_an_earlier_answer_said_of_the_task():
-    """The model and the time of creation are not in every reply."""
+def test_end_keeps_the_model_and_creation_time_of_earlier_answers():
+    """Not every reply holds them."""
     task = polled(model="veo_3_1_pro", created=NOW - HOUR, registered_at=NOW)
     verdict = verdict_of(task, replace(COMPLETED, model=None))
 
     assert isinstance(verdict, Final)
     assert (verdict.model, verdict.created) == ("veo_3_1_pro", NOW - HOUR)
     assert verdict.link_ends_at == NOW + 23 * HOUR
+
+
+@pytest.mark.parametrize("answer", [COMPLETED, FAILED], ids=lambda answer: str(answer.kind))
+@pytest.mark.parametrize("is_told_at_the_end", [True, False])
+def test_end_says_how_long_the_api_took(answer: Answer, is_told_at_the_end: bool):
+    """From `created`, of this answer or of an earlier one, to this poll."""
+    created = NOW - 2 * MINUTE
+    task = polled() if is_told_at_the_end else polled(created=created)
+    verdict = verdict_of(task, replace(answer, created=created if is_told_at_the_end else None))
+
+    assert isinstance(verdict, Final)
+    assert verdict.took == 2 * MINUTE + INTERVAL
+
+
+def test_doubtful_end_that_is_believed_says_how_long_the_api_took():
+    """To the poll that confirmed it."""
+    probably = replace(COMPLETED, kind=K.PROBABLY_COMPLETED)
+    verdict = polls(polled(created=NOW - MINUTE), probably, probably)
+
+    assert isinstance(verdict, Final)
+    assert verdict.took == MINUTE + INTERVAL
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        polled(2 * INTERVAL + 1, created=NOW),
+        polled(attempt=1, created=NOW),
+        make_task(polled_at=NOW + INTERVAL, created=NOW),
+    ],
+    ids=["after a stop of the bot", "after silence", "first poll"],
+)
+def test_end_that_nobody_saw_come_says_nothing_of_how_long_the_api_took(task: TrackedTask):
+    """It may have ended long before this poll."""
+    verdict = verdict_of(task, COMPLETED)
+
+    assert isinstance(verdict, Final)
+    assert verdict.took is None
+
+
+def test_our_own_verdict_says_nothing_of_how_long_the_api_took():
+    """The API did not say when it gave up."""
+    task = polled(created=NOW, doubt=Doubt.NO_VIDEO, doubt_count=2, doubt_time=5 * INTERVAL)
+    verdict = verdict_of(task, Answer(K.NO_VIDEO))
+
+    assert isinstance(verdict, Final)
+    assert (verdict.state, verdict.took) == (TaskState.FAILED, None)
 
 
 # -- `completed` without a link; an unknown status word --------------------------------------------
@@ -125,8 +163,8 @@ PROBABLE = [
 
 
 @pytest.mark.parametrize(("answer", "doubt", "state"), PROBABLE)
-def test_doubtful_end_is_believed_when_a_second_answer_agrees(answer: Answer, doubt: Doubt, state: TaskState):
-    """An interval later; the card shows it until then."""
+def test_doubtful_end_is_final_when_a_second_answer_agrees(answer: Answer, doubt: Doubt, state: TaskState):
+    """The second answer comes an interval later; until then the card shows the doubt."""
     first = row_after(polled(), answer)
     second = verdict_of(replace(first, polled_at=first.due_at), answer)
 
@@ -137,10 +175,10 @@ def test_doubtful_end_is_believed_when_a_second_answer_agrees(answer: Answer, do
 
 
 @pytest.mark.parametrize(("answer", "doubt", "state"), PROBABLE)
-def test_doubtful_end_is_forgotten_when_the_second_answer_says_something_else(
+def test_doubtful_end_is_dropped_when_the_second_answer_differs(
     answer: Answer, doubt: Doubt, state: TaskState
 ):
-    """The two must be in a row."""
+    """The two answers must be consecutive."""
     other = next(a for a, d, _ in PROBABLE if d is not doubt)
 
     assert isinstance(polls(polled(due_at=NOW), answer, WAITING, answer), StillWaiting)
@@ -149,7 +187,7 @@ def test_doubtful_end_is_forgotten_when_the_second_answer_says_something_else(
 
 @pytest.mark.parametrize("noise", UNUSABLE)
 def test_unusable_answer_between_two_that_agree_changes_nothing(noise: Answer):
-    """It neither confirms nor clears."""
+    """It neither confirms nor clears a doubt."""
     answer = PROBABLE[0][0]
 
     assert isinstance(polls(polled(due_at=NOW), answer, noise, noise), StillWaiting)
@@ -163,7 +201,7 @@ def test_unusable_answer_between_two_that_agree_changes_nothing(noise: Answer):
 def test_missing_video_fails_the_task_after_three_answers_over_six_intervals(
     count: int, time: int, ends: bool
 ):
-    """The link may follow; then the task failed without a video."""
+    """Before that, the link may still follow."""
     task = polled(known=True, doubt=Doubt.NO_VIDEO, doubt_count=count, doubt_time=time)
     verdict = verdict_of(task, Answer(K.NO_VIDEO, "completed"))
 
@@ -188,14 +226,14 @@ def test_missing_video_fails_the_task_after_three_answers_over_six_intervals(
 def test_new_id_is_lost_after_three_answers_over_six_intervals(
     answer: Answer, count: int, time: int, ends: bool
 ):
-    """A9: an API may need a minute or two to know an id that it gave out."""
+    """An API may need a minute or two until it knows an id that it created."""
     task = polled(doubt=Doubt.UNKNOWN_ID, doubt_count=count, doubt_time=time)
 
     assert is_lost(verdict_of(task, answer, ANSWERED), ProblemCode.UNKNOWN_ID) is ends
 
 
 def test_new_id_is_polled_every_interval_until_it_is_given_up():
-    """Seven answers: at the start and after one to six intervals."""
+    """Seven polls: at the start and after one to six intervals."""
     answers = [UNKNOWN_ID] * 7
     task = make_task(due_at=NOW)
 
@@ -206,7 +244,7 @@ def test_new_id_is_polled_every_interval_until_it_is_given_up():
 
 
 def test_unknown_id_is_on_the_card_at_once():
-    """With the next question an interval later."""
+    """The next poll is an interval later."""
     row = row_after(polled(), UNKNOWN_ID)
 
     assert (row.doubt, row.doubt_count, row.doubt_time) == (Doubt.UNKNOWN_ID, 1, 0)
@@ -216,7 +254,7 @@ def test_unknown_id_is_on_the_card_at_once():
 
 @pytest.mark.parametrize("clearing", [WAITING, Answer(K.NO_VIDEO), PROBABLE[0][0]])
 def test_answer_of_another_kind_clears_the_count(clearing: Answer):
-    """An id that was unknown for a while is as good as any."""
+    """An id that was unknown for a while has no disadvantage later."""
     row = row_after(polled(doubt=Doubt.UNKNOWN_ID, doubt_count=2, doubt_time=5 * INTERVAL), clearing)
     again = row_after(replace(row, polled_at=row.due_at), UNKNOWN_ID)
 
@@ -235,8 +273,8 @@ def test_known_id_is_lost_after_sixty_intervals(others: Others, time: int, ends:
     assert is_lost(verdict_of(task, UNKNOWN_ID, others), ProblemCode.FORGOTTEN_ID) is ends
 
 
-def test_known_id_is_not_counted_against_while_the_api_has_forgotten_the_others_as_well():
-    """A1: an API that knows nothing at all is in trouble; the card shows the doubt nevertheless."""
+def test_known_id_is_not_lost_while_the_api_knows_no_other_id_either():
+    """The API as a whole is at fault then; the card still shows the doubt."""
     task = polled(known=True, doubt=Doubt.UNKNOWN_ID, doubt_count=50, doubt_time=59 * INTERVAL)
     row = row_after(task, UNKNOWN_ID, ALL_UNKNOWN)
     fresh = row_after(polled(known=True), UNKNOWN_ID, ALL_UNKNOWN)
@@ -247,8 +285,8 @@ def test_known_id_is_not_counted_against_while_the_api_has_forgotten_the_others_
 
 
 @pytest.mark.parametrize(("time", "ends"), [(AWAY - INTERVAL, True), (AWAY - INTERVAL - 1, False)])
-def test_known_id_among_forgotten_others_is_lost_in_the_end(time: int, ends: bool):
-    """After TASK_DEADLINE and a day in any case."""
+def test_known_id_that_is_unknown_with_all_others_is_lost_in_the_end(time: int, ends: bool):
+    """After TASK_DEADLINE and a day."""
     task = polled(known=True, doubt=Doubt.UNKNOWN_ID, silent_time=time)
 
     assert isinstance(verdict_of(task, UNKNOWN_ID, ALL_UNKNOWN), Final) is ends
@@ -257,8 +295,8 @@ def test_known_id_among_forgotten_others_is_lost_in_the_end(time: int, ends: boo
 # -- a bare 404 or 410 -----------------------------------------------------------------------------
 
 
-def test_bare_404_while_no_other_id_is_answered_says_nothing_of_the_id():
-    """On the card at once, but no answer: perhaps the address is wrong."""
+def test_bare_404_while_no_other_id_is_answered_is_no_usable_answer():
+    """The card shows it at once, because the address may be wrong."""
     row = row_after(polled(), NOT_FOUND)
 
     assert (row.doubt, row.doubt_count, row.attempt, row.silent_time) == (Doubt.NOT_FOUND, 0, 1, INTERVAL)
@@ -267,15 +305,15 @@ def test_bare_404_while_no_other_id_is_answered_says_nothing_of_the_id():
 
 
 def test_bare_404_counts_once_another_id_has_been_answered():
-    """Since the first one."""
+    """Answered since the first 404 for this id."""
     first = row_after(polled(), NOT_FOUND)
     second = row_after(replace(first, polled_at=first.due_at), NOT_FOUND, ANSWERED)
 
     assert (second.doubt, second.doubt_count, second.doubt_time) == (Doubt.UNKNOWN_ID, 1, 0)
 
 
-def test_bare_404_does_not_add_to_earlier_words_while_no_other_id_is_answered():
-    """Words said that the id is unknown; then a proxy answers 404 to everything."""
+def test_bare_404_does_not_add_to_earlier_unknown_id_answers():
+    """First the API says that the id is unknown; then a proxy answers 404 to everything."""
     task = polled(doubt=Doubt.UNKNOWN_ID, doubt_count=2, doubt_time=5 * INTERVAL)
     row = row_after(task, NOT_FOUND, ALONE)
 
@@ -283,7 +321,7 @@ def test_bare_404_does_not_add_to_earlier_words_while_no_other_id_is_answered():
 
 
 def test_status_clears_a_bare_404_from_the_card():
-    """The address was right after all."""
+    """The address was right."""
     row = row_after(polled(doubt=Doubt.NOT_FOUND, silent_time=MINUTE, attempt=4), WAITING)
 
     assert (row.doubt, row.silent_time, row.attempt) == (None, 0, 0)
@@ -295,7 +333,7 @@ def test_status_clears_a_bare_404_from_the_card():
 @pytest.mark.parametrize("answer", REFUSALS)
 @pytest.mark.parametrize(("time", "ends"), [(59 * INTERVAL, True), (59 * INTERVAL - 1, False)])
 def test_refused_id_is_lost_with_the_apis_words_after_sixty_intervals(answer: Answer, time: int, ends: bool):
-    """A7: that id's own trouble."""
+    """While other ids are answered."""
     task = polled(known=True, doubt=Doubt.REFUSED, doubt_count=9, doubt_time=time)
     verdict = verdict_of(task, answer, ANSWERED)
 
@@ -315,14 +353,14 @@ def test_refused_id_is_on_the_card_after_ten_intervals(time: int, trouble: Troub
 
 @pytest.mark.parametrize("answer", REFUSALS)
 def test_refusal_while_no_other_id_is_answered_is_no_usable_answer(answer: Answer):
-    """It may be about everybody."""
+    """It may concern every id."""
     row = row_after(polled(doubt=Doubt.REFUSED, doubt_count=3, doubt_time=59 * INTERVAL), answer)
 
     assert (row.doubt_count, row.doubt_time, row.silent_time) == (3, 59 * INTERVAL, INTERVAL)
 
 
 def test_refused_id_is_polled_more_and_more_rarely():
-    """A7: twenty such ids cost the others nothing."""
+    """So that twenty such ids do not slow down the others."""
     row = row_after(polled(attempt=3), REFUSALS[0], ANSWERED)
 
     assert row.attempt == 4
@@ -334,7 +372,6 @@ def test_refused_id_is_polled_more_and_more_rarely():
 
 @pytest.mark.parametrize(("time", "is_late"), [(RULES.deadline, False), (RULES.deadline + 1, True)])
 def test_waiting_after_the_deadline_is_final_when_a_second_answer_agrees(time: int, is_late: bool):
-    """TASK_DEADLINE is the last moment at which a task may be unfinished."""
     first = row_after(polled(known=True, answered_time=time - INTERVAL), WAITING)
     second = verdict_of(replace(first, polled_at=first.due_at), WAITING)
 
@@ -344,8 +381,7 @@ def test_waiting_after_the_deadline_is_final_when_a_second_answer_agrees(time: i
         assert second == Final(TaskState.LOST, cause=late)
 
 
-def test_video_that_comes_with_the_second_question_after_the_deadline_counts():
-    """It is why there is a second one."""
+def test_video_in_the_second_poll_after_the_deadline_counts():
     row = row_after(polled(answered_time=RULES.deadline), WAITING)
     verdict = verdict_of(replace(row, polled_at=row.due_at), COMPLETED)
 
@@ -353,8 +389,8 @@ def test_video_that_comes_with_the_second_question_after_the_deadline_counts():
     assert verdict.state is TaskState.COMPLETED
 
 
-def test_waiting_answer_clears_all_that_was_doubtful():
-    """Its status is shown with the time when it was first given."""
+def test_waiting_answer_clears_every_doubt():
+    """Its status is shown with the time when it was first reported."""
     task = polled(
         api_status="queued",
         api_status_since=NOW - MINUTE,
@@ -382,8 +418,8 @@ def test_waiting_answer_clears_all_that_was_doubtful():
     assert row_after(task, Answer(K.WAITING, "queued")).api_status_since == NOW - MINUTE
 
 
-def test_waiting_task_is_polled_more_rarely_when_it_has_taken_long():
-    """After an hour of answers, every two minutes."""
+def test_waiting_task_is_polled_less_often_with_age():
+    """Every two minutes after an hour of answers."""
     row = row_after(polled(answered_time=HOUR - INTERVAL), WAITING)
 
     assert row.due_at == NOW + INTERVAL + 2 * MINUTE
@@ -395,7 +431,7 @@ def test_waiting_task_is_polled_more_rarely_when_it_has_taken_long():
 @pytest.mark.parametrize("answer", UNUSABLE)
 @pytest.mark.parametrize(("time", "ends"), [(AWAY - INTERVAL, True), (AWAY - INTERVAL - 1, False)])
 def test_silence_ends_a_task_after_the_deadline_and_a_day(answer: Answer, time: int, ends: bool):
-    """A6: an API that was away for a night has not lost its tasks; one that is gone keeps none for ever."""
+    """An API that was away for a night still has its tasks."""
     verdict = verdict_of(polled(known=True, silent_time=time), answer)
 
     assert is_lost(verdict, ProblemCode.NO_ANSWER) is ends
@@ -404,7 +440,7 @@ def test_silence_ends_a_task_after_the_deadline_and_a_day(answer: Answer, time: 
 @pytest.mark.parametrize("answer", UNUSABLE)
 @pytest.mark.parametrize(("time", "trouble"), [(9 * INTERVAL - 1, None), (9 * INTERVAL, Trouble.SILENCE)])
 def test_silence_is_on_the_card_after_ten_intervals(answer: Answer, time: int, trouble: Trouble | None):
-    """And goes from it when it is over."""
+    """It is removed when the silence is over."""
     row = row_after(polled(silent_time=time), answer)
     after = row_after(replace(row, polled_at=row.due_at), WAITING)
 
@@ -412,8 +448,8 @@ def test_silence_is_on_the_card_after_ten_intervals(answer: Answer, time: int, t
 
 
 @pytest.mark.parametrize("answer", UNUSABLE)
-def test_unusable_answer_keeps_what_is_known(answer: Answer):
-    """It adds to no sum but the silence's."""
+def test_unusable_answer_keeps_every_other_sum(answer: Answer):
+    """It adds only to the sum of the silence."""
     known: dict[str, Any] = {
         "known": True,
         "api_status": "queued",
@@ -430,8 +466,8 @@ def test_unusable_answer_keeps_what_is_known(answer: Answer):
 
 
 @pytest.mark.parametrize(("attempt", "least"), [(0, 30), (1, 60), (2, 120), (3, 240), (4, 300), (50, 300)])
-def test_silence_waits_longer_each_time(attempt: int, least: int):
-    """From the interval to five minutes, and a quarter more at most."""
+def test_silence_makes_each_delay_longer(attempt: int, least: int):
+    """From one interval to five minutes, plus at most a quarter."""
     row = row_after(polled(0, attempt=attempt), SILENCE)
 
     assert least * SECOND <= (row.due_at or 0) - NOW <= least * SECOND * 1.25
@@ -449,7 +485,7 @@ def test_silence_waits_longer_each_time(attempt: int, least: int):
         (K.ERROR, 3600, 10 * MINUTE),
     ],
 )
-def test_wish_of_the_api_is_honoured_up_to_ten_minutes(kind: AnswerKind, wish: float | None, delay: int):
+def test_retry_after_is_honoured_up_to_ten_minutes(kind: AnswerKind, wish: float | None, delay: int):
     """MAX_PAUSE of polls."""
     row = row_after(polled(0), Answer(kind, retry_after=wish))
 
@@ -457,8 +493,8 @@ def test_wish_of_the_api_is_honoured_up_to_ten_minutes(kind: AnswerKind, wish: f
 
 
 @pytest.mark.parametrize(("wish", "delay"), [(1, 20 * MINUTE), (1500, 25 * MINUTE), (3600, 40 * MINUTE)])
-def test_wish_with_a_long_interval_is_honoured_up_to_two_intervals(wish: float, delay: int):
-    """POLL_INTERVAL may be longer than the slowest poll, and is never undercut."""
+def test_retry_after_with_a_long_interval_is_honoured_up_to_two_intervals(wish: float, delay: int):
+    """The delay is never shorter than POLL_INTERVAL."""
     verdict = judge(
         polled(0), Answer(K.THROTTLED, retry_after=wish), NOW, PollRules(20 * MINUTE, 6 * HOUR), ALONE
     )
@@ -492,10 +528,10 @@ SUMS = [
         (-8 * HOUR, 0),
     ],
 )
-def test_poll_adds_at_least_nothing_and_at_most_twice_the_planned_pause(
+def test_poll_adds_between_zero_and_twice_the_planned_pause(
     answer: Answer, name: str, row: dict[str, Any], elapsed: int, counted: int
 ):
-    """E2: a stop, or a clock that is ahead, behind or standing, gives no time away."""
+    """So that a stop, or a clock that is wrong or stands still, does not use up the deadline."""
     after = row_after(polled(elapsed, **row), answer, ANSWERED)
 
     assert getattr(after, name) == counted
@@ -512,8 +548,8 @@ def test_first_poll_adds_nothing():
 
 @pytest.mark.parametrize("step", [8 * HOUR, HOUR, -HOUR])
 @pytest.mark.parametrize("answer", [WAITING, SILENCE])
-def test_clock_that_steps_while_a_poll_is_on_its_way_plans_no_longer_pause(answer: Answer, step: int):
-    """E2: else the next poll could add twice that step."""
+def test_clock_step_during_a_poll_does_not_plan_a_longer_pause(answer: Answer, step: int):
+    """Otherwise the next poll could add twice that step."""
     task = polled(attempt=0)
     assert task.polled_at is not None
     verdict = judge(task, answer, task.polled_at + step, RULES, ALONE)
@@ -526,8 +562,8 @@ def test_clock_that_steps_while_a_poll_is_on_its_way_plans_no_longer_pause(answe
     assert later.answered_time + later.silent_time <= 5 * INTERVAL
 
 
-def test_eight_hours_ahead_until_the_clock_is_set_lose_no_task():
-    """E2: the clock jumps ahead, stays there for a few polls, and comes back."""
+def test_clock_eight_hours_ahead_loses_no_task():
+    """The clock jumps ahead, stays there for a few polls, and comes back."""
     task = row_after(polled(known=True), WAITING)
     for step in (8 * HOUR, INTERVAL, INTERVAL, -8 * HOUR, INTERVAL, INTERVAL):
         task = row_after(replace(task, polled_at=(task.judged_at or 0) + step), WAITING)
@@ -535,7 +571,7 @@ def test_eight_hours_ahead_until_the_clock_is_set_lose_no_task():
     assert task.answered_time == INTERVAL + 6 * INTERVAL
 
 
-# -- nothing for ever ------------------------------------------------------------------------------
+# -- contradictions --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -549,8 +585,8 @@ def test_eight_hours_ahead_until_the_clock_is_set_lose_no_task():
         (PROBABLE[0][0], PROBABLE[1][0]),
     ],
 )
-def test_answers_that_contradict_each_other_for_ever_end_the_task(pattern: tuple[Answer, ...]):
-    """Two servers behind one address may never agree; nothing is retried for ever in secret."""
+def test_answers_that_always_contradict_each_other_end_the_task(pattern: tuple[Answer, ...]):
+    """Two servers behind one address may never agree."""
     verdict: Verdict = StillWaiting(make_task(known=True))
     polled_until = NOW + 2 * AWAY
     while isinstance(verdict, StillWaiting) and (verdict.task.due_at or 0) < polled_until:
@@ -569,7 +605,8 @@ def test_answers_that_contradict_each_other_for_ever_end_the_task(pattern: tuple
         ({}, False),
         ({"due_at": NOW + HOUR, "attempt": 3, "polled_at": NOW, "judged_at": NOW}, False),
         ({"answered_time": HOUR, "silent_time": HOUR, "doubt_time": HOUR, "doubt_count": 9}, False),
-        ({"model": "veo", "created": NOW, "known": True}, False),
+        ({"created": NOW, "known": True}, False),
+        ({"model": "veo"}, True),
         ({"words": "unseen"}, False),
         ({"doubt": Doubt.REFUSED, "words": "unseen"}, False),
         ({"api_status": "processing"}, True),
@@ -582,15 +619,15 @@ def test_answers_that_contradict_each_other_for_ever_end_the_task(pattern: tuple
         ({"trouble": Trouble.REFUSED, "words": "no access"}, True),
     ],
 )
-def test_card_is_edited_only_for_what_it_shows(changes: dict[str, Any], is_shown: bool):
-    """Doubts at once, trouble when it is long; sums and times never."""
+def test_card_is_edited_only_for_changes_that_it_shows(changes: dict[str, Any], is_shown: bool):
+    """Doubts at once, trouble when it has lasted; never sums and times."""
     before = make_task()
 
     assert changes_card(before, replace(before, **changes)) is is_shown
 
 
 def test_card_is_edited_when_the_words_of_a_refusal_change():
-    """They are on it."""
+    """The card shows them."""
     before = make_task(trouble=Trouble.REFUSED, words="no access")
 
     assert changes_card(before, replace(before, words="banned"))

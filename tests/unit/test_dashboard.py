@@ -1,4 +1,4 @@
-"""docs/grafana.json as Grafana's import wants it; its names are held against a running bot elsewhere."""
+"""docs/grafana.json has the form that Grafana imports. Another test compares its names with a running bot."""
 
 import itertools
 import json
@@ -15,8 +15,8 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 by_title = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 
 
-def test_dashboard_asks_for_the_data_source_at_the_import():
-    """Nobody's Prometheus has the uid of another's."""
+def test_dashboard_asks_for_the_data_source_on_import():
+    """The uid of a data source differs between installations."""
     (variable,) = DASHBOARD["templating"]["list"]
 
     assert (variable["name"], variable["type"], variable["query"]) == (
@@ -29,14 +29,14 @@ def test_dashboard_asks_for_the_data_source_at_the_import():
     assert "id" not in DASHBOARD
 
 
-def test_panels_have_ids_and_titles_of_their_own():
-    """Grafana shows one of two with the same id."""
+def test_panels_have_unique_ids_and_titles():
+    """Grafana shows only one of two panels with the same id."""
     assert len({panel["id"] for panel in PANELS}) == len(PANELS) >= 10
     assert len({panel["title"] for panel in PANELS}) == len(PANELS)
 
 
-def test_panels_lie_side_by_side_on_the_grid():
-    """Twenty-four columns, and none over another."""
+def test_panels_fit_the_grid_without_overlap():
+    """The grid has 24 columns."""
     places = [panel["gridPos"] for panel in PANELS]
 
     assert all(place["x"] >= 0 and place["x"] + place["w"] <= 24 for place in places)
@@ -51,16 +51,15 @@ def test_panels_lie_side_by_side_on_the_grid():
 
 
 @by_title
-def test_panel_has_a_unit_and_asks_the_chosen_source(panel: dict[str, Any]):
-    """Seconds and bytes read as such."""
+def test_panel_has_a_unit_and_queries_the_chosen_source(panel: dict[str, Any]):
+    """So that seconds and bytes are formatted as such."""
     assert panel["fieldConfig"]["defaults"]["unit"] in {"s", "Bps", "bytes", "ops", "reqps", "none"}
     assert panel["datasource"] == SOURCE
     assert [target["datasource"] for target in panel["targets"]] == [SOURCE] * len(panel["targets"])
 
 
 @by_title
-def test_queries_of_a_panel_are_told_apart(panel: dict[str, Any]):
-    """By their letter, and by what the legend says."""
+def test_queries_of_a_panel_have_unique_letters_and_legends(panel: dict[str, Any]):
     targets = panel["targets"]
 
     assert len({target["refId"] for target in targets}) == len(targets) >= 1

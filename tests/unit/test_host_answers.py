@@ -1,4 +1,4 @@
-"""Every answer and every failure of a video's host has exactly one reaction."""
+"""Every answer and every failure of a video host has exactly one reaction."""
 
 import asyncio
 import errno
@@ -40,7 +40,7 @@ BODIES = {
 LENGTH, LIMIT, AT = 1000, 5000, 600
 ETAG = '"v1"'
 PART = Representation("digest", ETAG, LENGTH)
-# Headers, and whether they tell a range that is the whole video, or the one from AT on.
+# Content-Range of the whole video, and of the bytes from AT on.
 WHOLE = {"Content-Range": f"bytes 0-{LENGTH - 1}/{LENGTH}", "ETag": ETAG}
 REST = {"Content-Range": f"bytes {AT}-{LENGTH - 1}/{LENGTH}", "ETag": ETAG}
 HEADERS: dict[str, dict[str, str]] = {
@@ -56,7 +56,7 @@ HEADERS: dict[str, dict[str, str]] = {
 
 
 def expected_first(status: int, body: str, headers: str) -> HostReaction:
-    """What the contract says of an answer to a request without Range."""
+    """The contract's reaction to an answer to a request without Range."""
     if status in (408, 425, 429) or status >= 500:
         return TRY_LATER
     if status not in (200, 203, 206) or body != "mp4":
@@ -67,7 +67,7 @@ def expected_first(status: int, body: str, headers: str) -> HostReaction:
 
 
 def expected_rest(status: int, body: str, headers: str) -> HostReaction:
-    """What it says of an answer to a request for the bytes from AT on."""
+    """The contract's reaction to an answer to a request for the bytes from AT on."""
     if status in (408, 425, 429) or status >= 500:
         return TRY_LATER
     if status in (400, 412, 416):
@@ -86,7 +86,7 @@ def expected_rest(status: int, body: str, headers: str) -> HostReaction:
 @pytest.mark.parametrize("headers", HEADERS)
 @pytest.mark.parametrize("body", BODIES)
 def test_every_status_has_its_reaction(body: str, headers: str):
-    """100 to 599, by whatever body and headers, first and resumed."""
+    """100 to 599, with each body and header set, for a first and for a resumed request."""
     for status in range(100, 600):
         first = read_host_answer(status, HEADERS[headers], BODIES[body], max_bytes=LIMIT)
         assert first is expected_first(status, body, headers), status
@@ -98,7 +98,6 @@ def test_every_status_has_its_reaction(body: str, headers: str):
 
 @pytest.mark.parametrize("status", [0, 42, 600, 999])
 def test_status_that_does_not_exist_is_odd(status: int):
-    """Whatever the host means by it."""
     assert read_host_answer(status, {}, MP4) is ODD
 
 
@@ -120,8 +119,8 @@ def test_status_that_does_not_exist_is_odd(status: int):
         ({"Content-Encoding": "Identity"}, TAKE),
     ],
 )
-def test_rest_must_belong_to_what_is_here(change: dict[str, str | None], reaction: HostReaction):
-    """The same byte, length and version."""
+def test_rest_must_match_the_part_on_disk(change: dict[str, str | None], reaction: HostReaction):
+    """The same offset, total length and version."""
     headers = {name: value for name, value in (REST | change).items() if value is not None}
     assert read_host_answer(206, headers, b"x", resumed_at=AT, part=PART) is reaction
 
@@ -129,7 +128,7 @@ def test_rest_must_belong_to_what_is_here(change: dict[str, str | None], reactio
 @pytest.mark.parametrize(
     ("modified", "reaction"), [(None, TAKE), ("Thu, 09 Oct 2025 08:53:20 GMT", TAKE), ("another", RESTART)]
 )
-def test_rest_by_date_need_not_repeat_the_date(modified: str | None, reaction: HostReaction):
+def test_rest_validated_by_date_need_not_repeat_the_date(modified: str | None, reaction: HostReaction):
     """RFC 9110, 15.3.7."""
     part = Representation("digest", "Thu, 09 Oct 2025 08:53:20 GMT", LENGTH)
     headers = {"content-range": REST["Content-Range"]} | ({"Last-Modified": modified} if modified else {})
@@ -137,7 +136,7 @@ def test_rest_by_date_need_not_repeat_the_date(modified: str | None, reaction: H
 
 
 def test_rest_of_a_part_without_a_length_is_bounded():
-    """The limit is for all bytes together."""
+    """The size limit is for all bytes together."""
     headers = REST | {"Content-Range": f"bytes {AT}-{LIMIT}/{LIMIT + 1}"}
     part = Representation("digest", ETAG, None)
     assert read_host_answer(206, headers, b"x", resumed_at=AT, part=part, max_bytes=LIMIT) is NEVER
@@ -197,8 +196,8 @@ def test_only_a_strong_validator_may_be_sent(headers: dict[str, str], validator:
     st.binary(max_size=16) | st.just(MP4),
     st.integers(0, 2000),
 )
-def test_whatever_comes_has_a_reaction(status: int, headers: dict[str, str], body: bytes, at: int):
-    """No answer is an accident; and one to a request for everything never says to begin anew."""
+def test_any_answer_has_a_reaction(status: int, headers: dict[str, str], body: bytes, at: int):
+    """Nothing is raised, and the answer to a request without Range never means "restart"."""
     reaction = read_host_answer(status, headers, body, resumed_at=at, part=PART, max_bytes=LIMIT)
     assert reaction in HostReaction
     assert at > 0 or reaction is not RESTART
@@ -218,7 +217,7 @@ def classes(*modules: Any) -> Iterator[type[BaseException]]:
                 yield found
 
 
-# Anything can be raised without running its constructor; what the reaction looks at is the class.
+# Instances are made without their constructor, because the reaction depends only on the class.
 FAILURES = sorted(
     {*classes(aiohttp, client_exceptions, http_exceptions, ssl, socket), *OSError.__subclasses__(), OSError},
     key=lambda found: (found.__module__, found.__qualname__),
@@ -226,8 +225,8 @@ FAILURES = sorted(
 
 
 @pytest.mark.parametrize("kind", FAILURES)
-def test_every_failure_of_the_network_has_its_reaction(kind: type[BaseException]):
-    """Certificates, refused connections, names: later. What cannot be connected to at all: never."""
+def test_every_network_error_has_its_reaction(kind: type[BaseException]):
+    """Try later for certificates, refused connections and names; never for an invalid address."""
     error = kind.__new__(kind)
     wanted = TRY_LATER
     if issubclass(kind, (aiohttp.InvalidURL, UnicodeError)):
@@ -252,8 +251,7 @@ def test_every_failure_of_the_network_has_its_reaction(kind: type[BaseException]
         (LinkRefused("resolves to 10.0.0.1"), ODD),
     ],
 )
-def test_failure_has_its_reaction(error: Any, reaction: HostReaction):
-    """The ones that were seen."""
+def test_observed_failure_has_its_reaction(error: Any, reaction: HostReaction):
     if callable(error):
         with pytest.raises(UnicodeError) as caught:
             error()
@@ -262,7 +260,7 @@ def test_failure_has_its_reaction(error: Any, reaction: HostReaction):
 
 
 def test_headers_may_be_any_mapping():
-    """A plain dict, or aiohttp's without case."""
+    """A plain dict, or aiohttp's case-insensitive one."""
     headers = CIMultiDictProxy(CIMultiDict({"content-range": REST["Content-Range"]}))
     assert read_host_answer(206, headers, MP4) is ODD
     for name in ("content-range", "CONTENT-RANGE"):

@@ -1,4 +1,4 @@
-"""The log's first lines: what runs where."""
+"""The first lines of the log: versions, database, folders, API."""
 
 import platform
 import tomllib
@@ -19,7 +19,7 @@ def said(role: Role = Role.ALL, **settings: Any) -> str:
     return "\n".join(introduction(read_settings(_env_file=None, **KEYS, **settings), role))
 
 
-def test_introduction_says_what_runs_where(tmp_path: Path):
+def test_introduction_names_versions_database_folders_and_api(tmp_path: Path):
     text = said(data_dir=tmp_path, http_port=9100)
 
     assert text == (
@@ -47,14 +47,14 @@ def test_introduction_holds_no_password(address: str, told: str):
         assert secret not in text
 
 
-def test_folder_is_told_as_a_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """`data` alone says nothing to whoever did not start it."""
+def test_folders_are_logged_as_absolute_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A relative `data` does not say where it is."""
     monkeypatch.chdir(tmp_path)
 
     assert f"SQLite, {tmp_path}/data/bot.db; videos: {tmp_path}/data/videos" in said()
 
 
-def test_version_is_that_of_the_package():
+def test_version_equals_the_packages_version():
     package = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
     assert package["project"]["version"] == VERSION

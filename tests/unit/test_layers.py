@@ -1,4 +1,4 @@
-"""Which part may import which: an arrow that points back fails here."""
+"""Which module may import which: an import against the layers fails here."""
 
 import ast
 import re
@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# A top folder: the other top folders that it may import.
+# Top folder -> the other top folders that it may import.
 MAY_IMPORT: dict[str, set[str]] = {"bot": set(), "sandbox": set(), "demo": {"sandbox"}}
-# Every other part may import these. Of each other they import nothing, but metrics may import core.
+# Every other part may import these. They import nothing of each other, except that metrics may import core.
 LOWEST = {"core", "aio", "metrics", "network_errors", "version"}
-# A part of bot, or one module of it: the other parts that it may import.
-ARROWS: dict[str, set[str]] = {
+# Part of bot, or one of its modules -> the other parts that it may import.
+ALLOWED: dict[str, set[str]] = {
     "metrics": {"core"},
     "storage": set(),
     "media": set(),
     "veo": {"media"},
     "work": {"storage", "media"},
-    "chat": {"storage", "work"},
+    "chat": {"storage", "veo", "work"},
     "ops": {"storage", "work"},
     "settings": {"storage", "setting_values", "setting_problems"},
     "setting_values": set(),
@@ -41,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "cli.main": {"storage", "settings", "logs", "process", "resources", "app", "cli"},
     "__main__": {"cli"},
 }
-# A third-party package: what of bot may import it. Every other one is free.
+# Third-party package -> the parts of bot that may import it. Other packages are not restricted.
 OUTSIDE = {
     "discord": {"chat", "cli.doctor"},
     "aiohttp": {"veo", "chat", "ops"},
@@ -52,19 +52,19 @@ OUTSIDE = {
 
 
 def imported(source: str) -> Iterator[str]:
-    """Every module that `source` imports, wherever in it, `from a import b` as a.b."""
+    """Every module that `source` imports, also inside functions; `from a import b` as a.b."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative imports hide the arrow"
+            assert node.level == 0, "relative imports hide their target"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def wrong_arrows(module: str, source: str) -> list[str]:
-    """What `module` (such as bot.work.loop) imports and must not."""
+def forbidden_imports(module: str, source: str) -> list[str]:
+    """The imports of `module` (such as bot.work.loop) that the layers forbid."""
     package, _, rest = module.partition(".")
-    part = rest if rest in ARROWS else rest.partition(".")[0]
+    part = rest if rest in ALLOWED else rest.partition(".")[0]
     return [name for name in imported(source) if not _is_allowed(package, part, name.split("."))]
 
 
@@ -77,11 +77,11 @@ def _is_allowed(package: str, part: str, wanted: list[str]) -> bool:
 
 
 def _allowed(part: str) -> set[str]:
-    return (set() if part in LOWEST else LOWEST) | ARROWS.get(part, set())
+    return (set() if part in LOWEST else LOWEST) | ALLOWED.get(part, set())
 
 
-def arrows_between(sources: Mapping[str, str]) -> dict[str, set[str]]:
-    """For each module (name -> source): the other modules of `sources` that it imports, wherever in it."""
+def imports_between(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """For each module (name -> source): the other modules of `sources` that it imports."""
 
     def target(name: str) -> str:
         """`from a.b import c` imports the module a.b.c if there is one, else the module a.b."""
@@ -95,10 +95,10 @@ def arrows_between(sources: Mapping[str, str]) -> dict[str, set[str]]:
     }
 
 
-def circle(arrows: Mapping[str, set[str]]) -> list[str]:
-    """The modules of one import circle; empty when there is none."""
+def cycle(imports: Mapping[str, set[str]]) -> list[str]:
+    """The modules of one import cycle; empty if there is none."""
     try:
-        TopologicalSorter(arrows).prepare()
+        TopologicalSorter(imports).prepare()
     except CycleError as found:
         return list(found.args[1])
     return []
@@ -114,12 +114,12 @@ def test_module_imports_only_what_its_part_may(module: str):
     """core <- storage, media <- veo <- work <- chat <- app <- cli; sandbox <- demo; bot imports neither."""
     source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
 
-    assert wrong_arrows(module, source) == []
+    assert forbidden_imports(module, source) == []
 
 
 @pytest.mark.parametrize("package", ["bot", "sandbox", "demo", "bench", "tests"])
-def test_modules_of_a_package_import_each_other_in_one_direction(package: str):
-    """No circle, counting imports under TYPE_CHECKING and inside functions as well."""
+def test_package_has_no_import_cycle(package: str):
+    """Imports under TYPE_CHECKING and inside functions count as well."""
     sources = {
         module.removesuffix(".__init__"): (ROOT / module.replace(".", "/"))
         .with_suffix(".py")
@@ -127,11 +127,10 @@ def test_modules_of_a_package_import_each_other_in_one_direction(package: str):
         for module in modules(package)
     }
 
-    assert circle(arrows_between(sources)) == []
+    assert cycle(imports_between(sources)) == []
 
 
-def test_core_imports_nothing_from_outside_the_standard_library():
-    """No I/O, no third-party import."""
+def test_core_imports_only_parts_of_the_standard_library_without_io():
     names = {
         name.split(".")[0]
         for path in (ROOT / "bot" / "core").glob("*.py")
@@ -146,6 +145,7 @@ def test_core_imports_nothing_from_outside_the_standard_library():
         "random",
         "re",
         "secrets",
+        "statistics",
         "time",
         "typing",
         "urllib",
@@ -182,9 +182,8 @@ def test_core_imports_nothing_from_outside_the_standard_library():
         ("sandbox.made_up", "from bot.core import ids"),
     ],
 )
-def test_arrow_that_points_back_is_found(module: str, line: str):
-    """The checker itself can fail."""
-    assert len(wrong_arrows(module, line)) == 1
+def test_checker_finds_an_import_against_the_layers(module: str, line: str):
+    assert len(forbidden_imports(module, line)) == 1
 
 
 @pytest.mark.parametrize(
@@ -194,7 +193,7 @@ def test_arrow_that_points_back_is_found(module: str, line: str):
         ("bot.work.made_up", "from bot.storage.store import Store"),
         ("bot.storage.made_up", "from bot.aio import finish"),
         ("bot.veo.made_up", "from bot.media.mp4 import inspect_mp4"),
-        ("bot.metrics", "from bot.core.verdicts import AnswerKind"),
+        ("bot.metrics", "from bot.core.answers import AnswerKind"),
         ("bot.chat.made_up", "import discord, aiohttp"),
         ("bot.chat.made_up", "from bot.work.tracking import Tracking"),
         ("bot.cli.doctor", "import discord"),
@@ -203,13 +202,12 @@ def test_arrow_that_points_back_is_found(module: str, line: str):
         ("demo.made_up", "from sandbox.discord import World"),
     ],
 )
-def test_arrow_that_points_forward_is_not(module: str, line: str):
-    """The checker lets the design through."""
-    assert wrong_arrows(module, line) == []
+def test_checker_allows_imports_along_the_layers(module: str, line: str):
+    assert forbidden_imports(module, line) == []
 
 
-def test_circle_is_found():
-    """Also one that closes only for the type checker."""
+def test_checker_finds_an_import_cycle():
+    """Also one that exists only under TYPE_CHECKING."""
     sources = {
         "made.up": "from made.up.one import One",
         "made.up.one": "from made.up import two",
@@ -217,32 +215,32 @@ def test_circle_is_found():
         "made.up.three": "def late():\n    from made.up.one import One",
     }
 
-    assert set(circle(arrows_between(sources))) == {"made.up.one", "made.up.two", "made.up.three"}
+    assert set(cycle(imports_between(sources))) == {"made.up.one", "made.up.two", "made.up.three"}
 
 
-def test_modules_in_a_row_are_no_circle():
-    """A package's __init__ may import its modules, and two ways to one module are fine."""
+def test_checker_allows_imports_without_a_cycle():
+    """A package's __init__ may import its modules, and two paths to one module are allowed."""
     sources = {
         "made.up": "from made.up.one import One\nfrom made.up.two import Two",
         "made.up.one": "from made.up import two",
         "made.up.two": "import made",
     }
 
-    assert circle(arrows_between(sources)) == []
+    assert cycle(imports_between(sources)) == []
 
 
-# -- sentences for people ------------------------------------------------------------------------------
+# -- sentences for users -------------------------------------------------------------------------------
 
-# People are spoken to in these words; a log, a metric or a setting needs none of them.
+# Words of sentences that address a user; logs, metrics and settings need none of them.
 SPOKEN = re.compile(r"\b(?:I|I'm|my|you|your|please|sorry)\b", re.IGNORECASE)
-# Where they are written: texts of the chat; the command line and the settings talk to the operator.
+# Sentences for users are in the texts of the chat; the command line and the settings address the operator.
 MAY_SPEAK = ("bot.chat.texts.", "bot.cli.", "bot.setting")
-# Discord shows these from the registration, before any text of ours.
+# Command descriptions, which Discord shows: module -> how many.
 DESCRIPTIONS = {"bot.chat.commands": 2}
 
 
 def spoken(source: str) -> list[str]:
-    """The texts in `source` that speak to a person, docstrings left out."""
+    """The strings in `source`, without docstrings, that address a user."""
     tree = ast.parse(source)
     docstrings = {
         id(node.body[0].value)
@@ -263,15 +261,15 @@ def spoken(source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("module", [m for m in modules("bot") if not m.startswith(MAY_SPEAK)])
-def test_module_below_the_chat_speaks_to_nobody(module: str):
-    """A problem is a code with its data; its sentence is written in one place."""
+def test_module_below_the_chat_has_no_sentences_for_users(module: str):
+    """It raises a problem code with data; the sentence is written in one place."""
     source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
 
     assert len(spoken(source)) == DESCRIPTIONS.get(module, 0), spoken(source)
 
 
-def test_sentence_for_people_is_found():
-    """The checker can fail, and sees neither docstrings nor logs."""
+def test_checker_finds_a_sentence_for_users():
+    """It ignores docstrings and log lines."""
     source = '''"""I am a docstring."""
 X = "I may not attach files in this channel any more."
 def f():

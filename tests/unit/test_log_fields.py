@@ -1,4 +1,4 @@
-"""The ids that a log line carries as fields: the way to follow one task through a log of thousands."""
+"""The ids that a log line carries as fields, so that one task can be followed through a large log."""
 
 import asyncio
 import contextvars
@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from bot.core.errors import DiscordUnavailable
 from bot.core.log_fields import describe_work, log_about, log_by, without_private_texts
 from bot.core.reactions import Reaction
+from bot.core.results import nonce_part
 from bot.core.tasks import Card, CardView, DueDelivery
+from bot.core.tracking import PressedButton
 from bot.logs import ConsoleFormat, JsonFormat, Redaction
 from bot.storage.store import Store
 from bot.work.card_updater import CardUpdater
@@ -44,9 +46,9 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Lines:
-    """What was logged so far, as LOG_FORMAT=json writes it."""
+    """Returns the log lines so far, in the form of LOG_FORMAT=json."""
     caplog.set_level(logging.INFO)
-    # pytest has one handler for all tests: the next one must find it as it was.
+    # pytest has one handler for all tests, so the formatter is restored after the test.
     monkeypatch.setattr(caplog.handler, "formatter", JsonFormat(Redaction([])))
     return lambda: [json.loads(line) for line in caplog.text.splitlines()]
 
@@ -63,7 +65,7 @@ def tracking(store: Store, env: DelivererEnv) -> Tracking:
 
 
 async def test_every_line_of_a_delivery_carries_its_ids(env: DelivererEnv, lines: Lines):
-    """From the video cache, the poster, the direct message, and the loop that meets a bug in them."""
+    """Lines of the video cache, the poster, the direct message, and the loop that meets a bug."""
     await track_ended(env.store, env.clock)
     delivery = await env.delivery()
     env.discord.errors.extend([make_refusal(Reaction.MISSING_PERMISSION), LookupError("a bug")])
@@ -90,8 +92,7 @@ async def test_every_line_of_a_delivery_carries_its_ids(env: DelivererEnv, lines
         assert entry["attempt"] == 1
 
 
-async def test_attempt_is_the_one_that_is_made(env: DelivererEnv, lines: Lines):
-    """The second line is about the second attempt."""
+async def test_attempt_field_is_the_number_of_the_attempt(env: DelivererEnv, lines: Lines):
     await track_ended(env.store, env.clock)
     env.discord.errors.extend([DiscordUnavailable("503"), make_refusal(Reaction.NO_ACCESS)])
     await env.deliver()
@@ -103,7 +104,7 @@ async def test_attempt_is_the_one_that_is_made(env: DelivererEnv, lines: Lines):
 
 
 async def test_outcomes_written_together_keep_their_own_ids(store: Store, clock: FakeClock, lines: Lines):
-    """One job writes for many: a line must not carry the id of the task that came first."""
+    """One job writes for several tasks; a line must not carry the id of the first one."""
     await track(store, clock, "a", "bb")
     env = PollerEnv(store, clock)
     await env.poll()
@@ -128,8 +129,7 @@ async def test_card_that_cannot_be_edited_names_its_channel(store: Store, clock:
     assert (entry["guild_id"], entry["channel_id"], entry["attempt"]) == (GUILD, CHANNEL, 3)
 
 
-async def test_what_people_ask_for_is_logged_with_the_ids(tracking: Tracking, store: Store, lines: Lines):
-    """The beginning of a task's story, and how it may end early."""
+async def test_track_and_untrack_are_logged_with_the_ids(tracking: Tracking, store: Store, lines: Lines):
     await tracking.track(make_request(TASK, "vgen_other"))
     delivery = (await look_up(store)).delivery
     await tracking.untrack(CHANNEL, TASK, OWNER, may_cancel_any=False)
@@ -151,8 +151,23 @@ async def test_what_people_ask_for_is_logged_with_the_ids(tracking: Tracking, st
     assert (untracked["action"], untracked["task_id"], untracked["channel_id"]) == ("untrack", TASK, CHANNEL)
 
 
+async def test_stop_of_a_card_is_logged_with_how_much_and_by_whom(tracking: Tracking, lines: Lines):
+    """Once, and not when nothing was stopped."""
+    registration = await tracking.track(make_request(TASK, "vgen_other"))
+    assert registration.card
+    card_id = registration.card.card.id
+    pressed = PressedButton(0, nonce_part(registration.card.rows[0].delivery.nonce))
+    for _ in range(2):
+        await tracking.stop_card(card_id, OWNER, pressed, may_cancel_any=False)
+
+    *_, stopped = entries = lines()
+    assert len(entries) == 3
+    assert stopped["message"] == f"2 deliveries of card {card_id} untracked"
+    assert (stopped["action"], stopped["person_id"]) == ("stop_card", OWNER)
+
+
 async def test_redelivery_is_logged_with_the_ids(tracking: Tracking, env: DelivererEnv, lines: Lines):
-    """Why a second message came."""
+    """It explains a second result message."""
     await track_ended(env.store, env.clock)
     await env.deliver()
     await tracking.redeliver(CHANNEL, TASK, OWNER)
@@ -161,18 +176,18 @@ async def test_redelivery_is_logged_with_the_ids(tracking: Tracking, env: Delive
     assert (entry["action"], entry["task_id"], entry["channel_id"]) == ("redeliver", TASK, CHANNEL)
 
 
-async def test_direct_message_is_logged_with_its_person(env: DelivererEnv, lines: Lines):
-    """It is nowhere else to be seen."""
+async def test_direct_message_is_logged_with_its_recipient(env: DelivererEnv, lines: Lines):
+    """The log is the only record of it."""
     await track_ended(env.store, env.clock)
     env.discord.errors.append(make_refusal(Reaction.NO_ACCESS))
     await env.deliver()
 
-    [told] = [entry for entry in lines() if "was told by direct message" in entry["message"]]
+    [told] = [entry for entry in lines() if "was notified by direct message" in entry["message"]]
     assert (told["task_id"], told["channel_id"], told["person_id"]) == (TASK, CHANNEL, OWNER)
 
 
-def test_command_names_who_used_it_and_where(lines: Lines):
-    """Also in the lines of libraries."""
+def test_lines_of_a_command_name_its_user_and_channel(lines: Lines):
+    """Also the lines of libraries."""
 
     def job() -> None:
         log_by("status", guild_id=GUILD, channel_id=CHANNEL, person_id=OWNER)
@@ -185,9 +200,7 @@ def test_command_names_who_used_it_and_where(lines: Lines):
     assert entry["person_id"] == OWNER
 
 
-def test_line_with_ids_of_its_own_keeps_them(lines: Lines):
-    """It knows better than the job in which it is written."""
-
+def test_ids_of_a_line_override_those_of_its_job(lines: Lines):
     def job() -> None:
         log_about("poll", make_task())
         logging.getLogger("bot").info("about another", extra={"task_id": "vgen_other"})
@@ -199,7 +212,7 @@ def test_line_with_ids_of_its_own_keeps_them(lines: Lines):
 
 
 async def test_ids_end_with_their_job(lines: Lines):
-    """The next job on the same loop is about something else."""
+    """The next job on the same loop has other ids."""
 
     async def about() -> None:
         log_about("poll", make_task())
@@ -211,7 +224,7 @@ async def test_ids_end_with_their_job(lines: Lines):
     assert [entry.get("task_id") for entry in lines()] == [TASK, None]
 
 
-# -- a bug's lines hold ids only -----------------------------------------------------------------------
+# -- lines about a bug hold only ids -------------------------------------------------------------------
 
 LINK = "https://storage.example/v/a.mp4?X-Signature=s3cr3t&Expires=1"
 NOTE = "for grandma's 80th\nbirthday"
@@ -236,7 +249,7 @@ async def test_bug_is_logged_without_link_and_note(
     error: Exception,
     form: Callable[[Redaction], logging.Formatter],
 ):
-    """The work is named by kind and ids; neither the traceback nor what is stored of it says more."""
+    """The work is named by kind and ids. Traceback and stored reason hold nothing more."""
     monkeypatch.setattr(caplog.handler, "formatter", form(Redaction([])))
     await track(env.store, env.clock, note=NOTE)
     await ask_about(env.store, env.clock, replace(DONE, video_url=LINK))
@@ -259,8 +272,8 @@ async def test_bug_is_logged_without_link_and_note(
     assert "Traceback" in caplog.text
 
 
-def test_short_note_is_hidden_where_it_stands_alone():
-    """It may be a part of any word."""
+def test_short_note_is_masked_only_as_a_whole_word():
+    """The same letters may be part of any other word."""
     due = DueDelivery(make_delivery(note="a"), make_task(), ())
 
     def work() -> str:
@@ -270,8 +283,8 @@ def test_short_note_is_hidden_where_it_stands_alone():
     assert contextvars.copy_context().run(work) == "LookupError: ********, KeyError: '********', banana"
 
 
-def test_link_is_shown_by_its_host_alone():
-    """Also in a job that is about no piece of work."""
+def test_link_is_logged_as_its_host_only():
+    """Also in a job that handles no piece of work."""
     said = "x https://h.example/a?b#c), 'http://h.example:8080/v' https://h.example and HTTPS://H.example?k=1"
 
     assert without_private_texts(said) == (
@@ -285,8 +298,8 @@ def test_work_of_another_kind_is_described_by_its_kind():
     assert describe_work(make_task()) == f"TrackedTask task_id={TASK}"
 
 
-async def test_refused_row_is_not_in_the_text_of_the_error(store: Store):
-    """SQLAlchemy tells the values of a statement, unless told not to."""
+async def test_error_of_a_refused_row_holds_no_values(store: Store):
+    """SQLAlchemy includes the values of a statement by default."""
     statement = sa.text("INSERT INTO key_values (name, value) VALUES (NULL, :note)")
     with pytest.raises(sa.exc.IntegrityError) as refused:
         await store.diagnosis._database.run(lambda connection: connection.execute(statement, {"note": NOTE}))

@@ -1,4 +1,4 @@
-"""What may not be in a log, at every level, in both formats; the format itself; taking it all back."""
+"""Logging: redaction of secrets at every level and in both formats, the formats, and the tear-down."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ Written = Callable[[], str]
 
 @pytest.fixture
 def written(capsys: pytest.CaptureFixture[str]) -> Written:
-    """What went to standard error since it was last asked."""
+    """Returns what was written to standard error since the last call."""
     return lambda: capsys.readouterr().err
 
 
@@ -74,7 +74,7 @@ LEAKS = {
 def test_log_with_a_secret_in_message_or_arguments_shows_stars(
     written: Written, text: str, secret: str, level: int, form: Form
 ):
-    """At every level and in both formats, wherever the secret came from."""
+    """At every level and in both formats."""
     with logged(form):
         logger.log(level, text)
         logger.log(level, "got %s and %r", text, {"inner": [text]})
@@ -89,7 +89,7 @@ def test_log_with_a_secret_in_message_or_arguments_shows_stars(
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("text", "secret"), LEAKS.values(), ids=LEAKS.keys())
 def test_log_with_a_secret_in_a_traceback_shows_stars(written: Written, text: str, secret: str, form: Form):
-    """An exception's text, and that of its cause."""
+    """The text of an exception and of its cause."""
     with logged(form):
         try:
             try:
@@ -107,7 +107,7 @@ def test_log_with_a_secret_in_a_traceback_shows_stars(written: Written, text: st
 
 
 def test_log_with_a_secret_in_a_field_shows_stars(written: Written):
-    """A person can type anything as a task id."""
+    """A user may type a secret in the place of a task id."""
     with logged():
         logger.info("asked", extra={"task_id": TOKEN, "action": ["poll", TOKEN]})
 
@@ -115,8 +115,8 @@ def test_log_with_a_secret_in_a_field_shows_stars(written: Written):
 
 
 @pytest.mark.parametrize("secrets", [[], [""]])
-def test_redaction_without_secrets_leaves_words_alone(secrets: list[str]):
-    """An empty secret would otherwise put stars between all letters."""
+def test_redaction_without_secrets_changes_nothing(secrets: list[str]):
+    """An empty secret would put stars between all letters."""
     text = "posted vgen_1 in https://discord.com/channels/1/2/3 at 12:30, a@b.example, token refused"
 
     assert Redaction(secrets).clean(text) == text
@@ -126,7 +126,7 @@ def test_redaction_without_secrets_leaves_words_alone(secrets: list[str]):
 
 
 def test_console_line_has_time_level_name_and_message(written: Written):
-    """In this order, for people and for grep."""
+    """In this order."""
     with logged("console"):
         logger.warning("%s posted", "vgen_1", extra={"task_id": "vgen_1"})
 
@@ -136,7 +136,7 @@ def test_console_line_has_time_level_name_and_message(written: Written):
 
 
 def test_console_line_names_server_channel_and_person(written: Written):
-    """At its end, and only what its text leaves out."""
+    """At its end, and only those that the message does not name."""
     about = {"task_id": "vgen_1", "guild_id": 1, "channel_id": 22, "person_id": 333, "attempt": 1}
     with logged("console"):
         logger.info("%s posted", "vgen_1", extra=about)
@@ -161,7 +161,7 @@ def test_console_line_of_an_exception_names_them_before_the_traceback(written: W
 
 
 def test_json_line_has_the_ids_as_fields(written: Written):
-    """One object a line; fields of other libraries stay out."""
+    """One object per line; extra fields of other libraries are left out."""
     fields = {
         "action": "deliver",
         "task_id": "vgen_1",
@@ -185,7 +185,7 @@ def test_json_line_has_the_ids_as_fields(written: Written):
 
 
 def test_json_line_with_odd_values_still_parses(written: Written):
-    """Quotes, line ends, control characters, None and objects of any kind."""
+    """Quotes, line ends, control characters, None and arbitrary objects."""
     with logged():
         logger.info('"\\\n\x00\u2028', extra={"task_id": None, "action": object()})
 
@@ -195,7 +195,7 @@ def test_json_line_with_odd_values_still_parses(written: Written):
 
 
 def test_json_line_of_an_exception_holds_the_whole_traceback(written: Written):
-    """One line all the same."""
+    """In one line."""
     with logged():
         try:
             raise KeyError("missing")
@@ -207,7 +207,7 @@ def test_json_line_of_an_exception_holds_the_whole_traceback(written: Written):
     assert entry["traceback"].endswith("KeyError: 'missing'")
 
 
-def test_json_format_with_a_secret_that_json_escapes_still_finds_it():
+def test_secret_that_json_escapes_is_masked():
     """A quote or a backslash in a key is written differently in JSON."""
     record = logging.LogRecord("n", logging.INFO, "", 0, KEY, None, None)
 
@@ -232,8 +232,8 @@ def test_json_format_with_a_secret_that_json_escapes_still_finds_it():
         ("bot", logging.DEBUG),
     ],
 )
-def test_debug_level_leaves_talkative_libraries_quiet(written: Written, name: str, least: int):
-    """discord.py tells interaction tokens at DEBUG, SQLAlchemy people's words at INFO."""
+def test_debug_level_keeps_verbose_libraries_at_their_level(written: Written, name: str, least: int):
+    """discord.py logs interaction tokens at DEBUG, SQLAlchemy logs user texts at INFO."""
     with logged(level="DEBUG"):
         for level in LEVELS:
             logging.getLogger(name).log(level, "x")
@@ -242,8 +242,8 @@ def test_debug_level_leaves_talkative_libraries_quiet(written: Written, name: st
 
 
 @pytest.mark.parametrize("name", ["bot", "discord", "sqlalchemy"])
-def test_error_level_silences_everybody_below(written: Written, name: str):
-    """A library's own least level never lowers what was asked for."""
+def test_error_level_applies_to_every_library(written: Written, name: str):
+    """The minimum level of a library never lowers the configured level."""
     with logged(level="ERROR"):
         for level in LEVELS:
             logging.getLogger(name).log(level, "x")
@@ -252,7 +252,6 @@ def test_error_level_silences_everybody_below(written: Written, name: str):
 
 
 def test_python_warnings_become_log_lines(written: Written):
-    """A library's complaint belongs in the log."""
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         with logged():
@@ -263,7 +262,7 @@ def test_python_warnings_become_log_lines(written: Written):
     assert "old habit" in entry["message"]
 
 
-# -- taking it back ------------------------------------------------------------------------------
+# -- tear-down -----------------------------------------------------------------------------------
 
 TOUCHED = ["", "discord", "aiohttp", "sqlalchemy", "aiosqlite", "filelock", "asyncio"]
 
@@ -276,7 +275,7 @@ def state() -> list[tuple[int, list[logging.Handler]]]:
 def test_logging_to_stderr_at_its_end_restores_levels_and_handlers(
     written: Written, monkeypatch: pytest.MonkeyPatch, fails: bool
 ):
-    """Also when the program ends by an exception."""
+    """Also when the program ends with an exception."""
     for name in TOUCHED[1:]:
         monkeypatch.setattr(logging.getLogger(name), "level", logging.CRITICAL)
     before = state()
@@ -293,7 +292,6 @@ def test_logging_to_stderr_at_its_end_restores_levels_and_handlers(
 
 
 def test_logging_to_stderr_leaves_the_stream_open(capsys: pytest.CaptureFixture[str]):
-    """Standard error is not ours to close."""
     with logged():
         pass
     sys.stderr.write("still here")

@@ -1,4 +1,4 @@
-"""Names are looked up in threads of their own, each for a bounded time, each name once at a time."""
+"""Names are looked up in separate threads, with a time limit, and each name once at a time."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from sandbox.patience import PATIENCE
 
 
 class NameServer:
-    """Answers when `go` is set; a thread waits for it in the way that getaddrinfo does."""
+    """Answers when `go` is set; until then it blocks the calling thread, as getaddrinfo does."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -39,8 +39,7 @@ def server() -> Iterator[NameServer]:
     server.go.set()
 
 
-async def test_addresses_are_those_of_the_system(server: NameServer):
-    """All of them, in their order, as aiohttp connects to them."""
+async def test_addresses_are_those_of_getaddrinfo_in_its_order(server: NameServer):
     server.go.set()
     found = await SystemResolver(getaddrinfo=server.getaddrinfo).resolve("cdn.example", 443)
     assert [(result["host"], result["port"], result["family"]) for result in found] == [
@@ -49,14 +48,12 @@ async def test_addresses_are_those_of_the_system(server: NameServer):
     ]
 
 
-async def test_real_system_knows_localhost():
-    """No stand-in for getaddrinfo."""
+async def test_real_getaddrinfo_resolves_localhost():
     found = await SystemResolver().resolve("localhost", 80)
     assert {result["host"] for result in found} <= {"127.0.0.1", "::1"}
 
 
-async def test_unknown_name_is_the_systems_error(server: NameServer):
-    """For everyone who waited for it."""
+async def test_unknown_name_raises_the_systems_error_for_every_waiter(server: NameServer):
     resolver = SystemResolver(getaddrinfo=server.getaddrinfo)
     jobs = [asyncio.create_task(resolver.resolve("unknown.example")) for _ in range(2)]
     await asyncio.to_thread(server.began.acquire)
@@ -66,8 +63,8 @@ async def test_unknown_name_is_the_systems_error(server: NameServer):
     assert server.asked == ["unknown.example"]
 
 
-async def test_look_up_that_hangs_ends_for_who_waits(server: NameServer):
-    """Its thread goes on, and who asks for the same name later joins it."""
+async def test_look_up_that_hangs_times_out_for_its_waiters(server: NameServer):
+    """Its thread goes on, and a later look-up of the same name waits for that thread."""
     resolver = SystemResolver(timeout=0.05, getaddrinfo=server.getaddrinfo)
     for _ in range(3):
         with pytest.raises(socket.gaierror, match=r"no answer within 0\.05 s"):
@@ -76,8 +73,8 @@ async def test_look_up_that_hangs_ends_for_who_waits(server: NameServer):
     assert server.asked == ["hangs.example"]
 
 
-async def test_number_of_look_ups_is_bounded(server: NameServer):
-    """Whoever comes when all threads hang is refused at once; when they end, there is room again."""
+async def test_look_up_beyond_the_limit_of_threads_is_refused_at_once(server: NameServer):
+    """It succeeds again when a thread has ended."""
     resolver = SystemResolver(limit=2, getaddrinfo=server.getaddrinfo)
     jobs = [asyncio.create_task(resolver.resolve(f"{name}.example")) for name in "ab"]
     await asyncio.to_thread(server.began.acquire)
@@ -89,8 +86,8 @@ async def test_number_of_look_ups_is_bounded(server: NameServer):
     assert await resolver.resolve("c.example")
 
 
-async def test_cancelled_waiter_disturbs_no_other(server: NameServer):
-    """Two downloads from one host."""
+async def test_cancelled_waiter_does_not_affect_the_others(server: NameServer):
+    """For example two downloads from one host."""
     resolver = SystemResolver(getaddrinfo=server.getaddrinfo)
     one, other = (asyncio.create_task(resolver.resolve("cdn.example")) for _ in range(2))
     await asyncio.to_thread(server.began.acquire)
@@ -102,7 +99,7 @@ async def test_cancelled_waiter_disturbs_no_other(server: NameServer):
 
 
 def test_loop_may_end_before_the_look_up(server: NameServer):
-    """The end of the process does not wait for a name server."""
+    """The process does not wait for a name server when it ends."""
 
     async def ask() -> None:
         resolver = SystemResolver(timeout=0.05, getaddrinfo=server.getaddrinfo)

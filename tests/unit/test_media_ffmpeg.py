@@ -1,10 +1,9 @@
-"""Running ffmpeg as a child that can do no harm, with a stand-in that does what a test needs to see."""
+"""Running ffmpeg as a restricted child process, tested with scripts in its place."""
 
 import asyncio
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,12 +18,8 @@ from bot.media import ffmpeg
 from bot.media.ffmpeg import Ffmpeg, FoundFfmpeg, find_ffmpeg
 from bot.media.fit import Fitter
 from sandbox.video_api import CLIP, Clip
+from tests.processes import is_gone, needs_ffmpeg, needs_setpriv
 from tests.timing import eventually
-
-needs_ffmpeg = pytest.mark.skipif(find_ffmpeg() is None, reason="no ffmpeg on this machine")
-needs_setpriv = pytest.mark.skipif(
-    sys.platform != "linux" or shutil.which("setpriv") is None, reason="only Linux tells of a parent's end"
-)
 
 
 def left_in(folder: Path) -> set[str]:
@@ -41,7 +36,7 @@ AUDIO = (
 
 
 def script(path: Path, encoding: str, *, description: str = SILENT) -> Path:
-    """Says `description` when there is no output; does `encoding`, into $part, when there is one."""
+    """A program that prints `description` if no output is given, else runs `encoding` to write $part."""
     words = f"cat >&2 <<'END'\n{description}END\n"
     last = "for last; do :; done; part=${last#file:}"
     path.write_text(f"#!/bin/sh\n{last}\ncase $part in *.part) {encoding}\n;; *) {words};; esac\n")
@@ -49,16 +44,8 @@ def script(path: Path, encoding: str, *, description: str = SILENT) -> Path:
     return path
 
 
-def is_gone(pid: int) -> bool:
-    """Also when nobody has taken its exit code yet: it runs no more."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def hanging(folder: Path) -> Path:
-    """Names itself and a child of its own in the file `pids`, and never ends."""
+    """A program that writes its pid and that of its child to the file `pids`, and never ends."""
     pids, whole = folder / "pids", folder / "pids.whole"
     return script(folder / "hangs", f"touch $part; sleep 1000 & echo $$ $! > {pids}; mv {pids} {whole}; wait")
 
@@ -67,7 +54,7 @@ def pids_in(folder: Path) -> list[int]:
     return [int(pid) for pid in (folder / "pids.whole").read_text().split()]
 
 
-async def test_child_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path):
+async def test_child_beyond_its_time_is_killed_with_its_children(tmp_path: Path):
     with pytest.raises(CannotFit, match="longer than"):
         await Fitter(ffmpeg=hanging(tmp_path), time_limit=2).fit(
             tmp_path / "in", tmp_path / "out", limit=1_000_000
@@ -80,7 +67,7 @@ async def test_child_that_takes_too_long_is_ended_with_all_that_it_started(tmp_p
 
 @pytest.mark.parametrize("times", [1, 3])
 async def test_cancelled_caller_leaves_no_child_and_no_file(times: int, tmp_path: Path):
-    """The bot is told to stop in the middle of it, and once more by somebody impatient."""
+    """Also when the caller is cancelled more than once."""
     fitting_it = Fitter(ffmpeg=hanging(tmp_path)).fit(tmp_path / "in", tmp_path / "out", limit=1_000_000)
     job = asyncio.create_task(fitting_it)
     await eventually((tmp_path / "pids.whole").exists)
@@ -92,13 +79,13 @@ async def test_cancelled_caller_leaves_no_child_and_no_file(times: int, tmp_path
         await job
 
     child, its_own = pids_in(tmp_path)
-    assert not psutil.pid_exists(child)  # waited for
+    assert not psutil.pid_exists(child)  # its exit code was collected
     await eventually(lambda: is_gone(its_own))
     assert left_in(tmp_path) == {"hangs", "pids.whole"}
 
 
-async def test_child_knows_no_secret_and_is_in_no_hurry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Its environment is its PATH (the shell adds some of its own), and other work goes first."""
+async def test_child_gets_no_secret_and_a_low_priority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its environment is only PATH; the shell adds a few variables."""
     for name in ("DISCORD_TOKEN", "VEO_API_KEY"):
         monkeypatch.setenv(name, "a-secret-token")
     variables, arguments = tmp_path / "variables", tmp_path / "arguments"
@@ -127,7 +114,7 @@ async def test_child_knows_no_secret_and_is_in_no_hurry(tmp_path: Path, monkeypa
     ],
     ids=["silent", "small already", "large", "another kind"],
 )
-async def test_sound_is_copied_when_it_is_small_already(sound: str, expected: str, tmp_path: Path):
+async def test_sound_is_copied_when_it_is_small_enough(sound: str, expected: str, tmp_path: Path):
     arguments = tmp_path / "arguments"
     program = script(tmp_path / "program", f'echo "$@" > {arguments}; exit 1', description=SILENT + sound)
 
@@ -137,8 +124,8 @@ async def test_sound_is_copied_when_it_is_small_already(sound: str, expected: st
     assert f" {expected} -movflags +faststart " in arguments.read_text()
 
 
-async def test_title_that_looks_like_a_description_is_not_believed(tmp_path: Path):
-    """Whoever made the video chose its title."""
+async def test_title_that_looks_like_a_stream_description_is_ignored(tmp_path: Path):
+    """The author of the video chooses its title."""
     title = "    title           : Duration: 99:00:00.00 Stream #0:0: Video: h264, 64x64, 1 fps\n"
     arguments = tmp_path / "arguments"
     program = script(tmp_path / "program", f'echo "$@" > {arguments}; exit 1', description=title + SILENT)
@@ -149,8 +136,8 @@ async def test_title_that_looks_like_a_description_is_not_believed(tmp_path: Pat
     assert "640,360)" in arguments.read_text()
 
 
-async def test_what_comes_out_too_large_is_tried_once_more_with_a_lower_rate(tmp_path: Path):
-    """With two clips instead of an encoder: the first beyond the limit, the second below."""
+async def test_output_above_the_limit_is_encoded_again_with_a_lower_rate(tmp_path: Path):
+    """A script copies two clips in the place of encoding: the first too large, the second not."""
     limit = len(CLIP.content) + 1000
     (tmp_path / "large").write_bytes(b"".join(Clip.padded(limit + 4096).chunks()))
     (tmp_path / "small").write_bytes(CLIP.content)
@@ -167,7 +154,7 @@ async def test_what_comes_out_too_large_is_tried_once_more_with_a_lower_rate(tmp
     assert left_in(tmp_path) == {"program", "arguments", "out"}
 
 
-async def test_what_comes_out_too_large_twice_is_given_up(tmp_path: Path):
+async def test_output_above_the_limit_twice_is_given_up(tmp_path: Path):
     limit = len(CLIP.content) + 1000
     (tmp_path / "large").write_bytes(b"".join(Clip.padded(limit + 4096).chunks()))
     stubborn = script(tmp_path / "program", f"cp {tmp_path}/large $part")
@@ -179,7 +166,7 @@ async def test_what_comes_out_too_large_twice_is_given_up(tmp_path: Path):
 
 
 async def test_file_that_grows_without_end_is_stopped(tmp_path: Path):
-    """A film may be longer than it says; the disk is not."""
+    """A video may be longer than its header says, and the disk is limited."""
     growing = script(tmp_path / "growing", f"cat /dev/zero > $part; wc -c < $part > {tmp_path}/grown; exit 1")
 
     with pytest.raises(CannotFit, match="could not convert"):
@@ -189,7 +176,7 @@ async def test_file_that_grows_without_end_is_stopped(tmp_path: Path):
     assert left_in(tmp_path) == {"growing", "grown"}
 
 
-async def test_disk_that_fills_up_meanwhile_is_no_fault_of_the_video(tmp_path: Path):
+async def test_disk_that_fills_up_is_reported_as_a_full_disk(tmp_path: Path):
     full = script(tmp_path / "full", "echo 'Error writing trailer: No space left on device' >&2; exit 1")
 
     with pytest.raises(StorageUnavailable, match="disk was full"):
@@ -198,7 +185,7 @@ async def test_disk_that_fills_up_meanwhile_is_no_fault_of_the_video(tmp_path: P
     assert left_in(tmp_path) == {"full"}
 
 
-async def test_no_video_out_of_a_program_that_is_content(tmp_path: Path):
+async def test_output_that_is_no_video_is_refused(tmp_path: Path):
     with pytest.raises(CannotFit, match="did not write a video"):
         await Fitter(ffmpeg=script(tmp_path / "odd", "echo web page > $part")).fit(
             tmp_path / "in", tmp_path / "out", limit=1_000_000
@@ -207,8 +194,8 @@ async def test_no_video_out_of_a_program_that_is_content(tmp_path: Path):
     assert left_in(tmp_path) == {"odd"}
 
 
-async def test_one_at_a_time(tmp_path: Path):
-    """It takes every core there is."""
+async def test_videos_are_encoded_one_at_a_time(tmp_path: Path):
+    """One encoding uses every core."""
     log = tmp_path / "log"
     busy = script(tmp_path / "busy", f"echo begin >> {log}; sleep 0.1; echo end >> {log}; exit 1")
     fitter = Fitter(ffmpeg=busy)
@@ -219,8 +206,8 @@ async def test_one_at_a_time(tmp_path: Path):
     assert log.read_text().split() == ["begin", "end", "begin", "end"]
 
 
-async def test_endless_complaints_are_read_and_forgotten(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    """A pipe that nobody reads would stop the child; all of it would fill the memory."""
+async def test_endless_error_output_is_read_and_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """A pipe that is not read would block the child; keeping all output would fill the memory."""
     loud = script(tmp_path / "loud", "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo last >&2; exit 1")
 
     with pytest.raises(CannotFit, match="could not convert"):
@@ -249,25 +236,25 @@ def system_with(
 
 
 @pytest.fixture
-def forgetful() -> Iterator[None]:
-    """What was found before is looked for again, before and after the test."""
-    ffmpeg._look_for_ffmpeg.cache_clear()
+def no_cached_search() -> Iterator[None]:
+    """Clears the cached search for ffmpeg before and after the test."""
+    ffmpeg._search_ffmpeg.cache_clear()
     yield
-    ffmpeg._look_for_ffmpeg.cache_clear()
+    ffmpeg._search_ffmpeg.cache_clear()
 
 
-@pytest.mark.usefixtures("forgetful")
-def test_system_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.usefixtures("no_cached_search")
+def test_ffmpeg_of_the_system_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     program = system_with(tmp_path, monkeypatch, encoders=X264)
 
     assert find_ffmpeg() == FoundFfmpeg(program, str(program))
 
 
-@pytest.mark.usefixtures("forgetful")
+@pytest.mark.usefixtures("no_cached_search")
 @pytest.mark.parametrize(
     ("encoders", "why"), [(NO_X264, "the system's cannot encode H.264"), (None, "the system has none")]
 )
-def test_wheel_helps_a_system_that_cannot_encode(
+def test_ffmpeg_of_the_wheel_is_used_if_the_system_cannot_encode(
     encoders: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     pytest.importorskip("imageio_ffmpeg")
@@ -282,9 +269,9 @@ def test_wheel_helps_a_system_that_cannot_encode(
     assert found.description == f"the one of imageio-ffmpeg, because {why}"
 
 
-@pytest.mark.usefixtures("forgetful")
-def test_none_that_can_encode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """And one that is installed later is found."""
+@pytest.mark.usefixtures("no_cached_search")
+def test_no_ffmpeg_that_can_encode_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An ffmpeg that is installed later is found."""
     program = system_with(tmp_path, monkeypatch, encoders=NO_X264)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
 
@@ -293,9 +280,9 @@ def test_none_that_can_encode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert find_ffmpeg() == FoundFfmpeg(program, str(program))
 
 
-@pytest.mark.usefixtures("forgetful")
-async def test_look_is_taken_once_and_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A slow disk, when the first video must be made smaller."""
+@pytest.mark.usefixtures("no_cached_search")
+async def test_search_for_ffmpeg_runs_once_beside_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The first search may be slow, because the disk is."""
     looks, go = tmp_path / "looks", tmp_path / "go"
     ending = f"echo look >> {looks}; while [ ! -e {go} ]; do /bin/sleep 0.01; done"
     system_with(tmp_path, monkeypatch, encoders=X264, ending=ending)
@@ -304,12 +291,12 @@ async def test_look_is_taken_once_and_stops_nobody(tmp_path: Path, monkeypatch: 
 
     fits = [fitter.fit(tmp_path / "in", tmp_path / name, limit=1_000_000) for name in ("a", "b")]
     both = asyncio.gather(*fits, return_exceptions=True)
-    # It ends when this loop, which goes on, says so.
+    # The script waits for this file, so the event loop must not be blocked by it.
     await eventually(looks.exists)
     go.touch()
 
     assert [type(error) for error in await both] == [CannotFit, CannotFit]
-    # Each fit runs it once more, to read the film, and may write no file then.
+    # Each fit also runs the script to describe the video, but that run may write no file.
     assert looks.read_text().split() == ["look"]
 
 
@@ -325,7 +312,7 @@ asyncio.run(program.run(*sys.argv[2:]))
 
 @pytest.fixture
 def bot_with() -> Iterator[Callable[[Path], psutil.Process]]:
-    """Starts a process that runs an endless ffmpeg; ends all at the end of the test."""
+    """Starts processes that run an endless ffmpeg; kills them all at the end of the test."""
     started: list[subprocess.Popen[bytes]] = []
     seen: set[psutil.Process] = set()
 
@@ -346,9 +333,9 @@ def bot_with() -> Iterator[Callable[[Path], psutil.Process]]:
 
 
 def encoding(bot: psutil.Process) -> list[psutil.Process]:
-    """What the bot started, once ffmpeg itself is among it."""
+    """The children of the bot, once ffmpeg is among them."""
     children = bot.children(recursive=True)
-    # One may end meanwhile: what starts ffmpeg does.
+    # A child may end in between: the shell that starts ffmpeg does.
     with contextlib.suppress(psutil.NoSuchProcess):
         return children if any(child.name().startswith("ffmpeg") for child in children) else []
     return []
@@ -371,7 +358,7 @@ async def until_encoding(bot: psutil.Process) -> list[psutil.Process]:
 async def test_ffmpeg_ends_when_the_bot_is_killed(
     wrapped: bool, bot_with: Callable[[Path], psutil.Process], tmp_path: Path
 ):
-    """SIGKILL lets the bot do nothing any more."""
+    """After SIGKILL the bot itself can end nothing."""
     found = find_ffmpeg()
     assert found is not None
     program = found.path
@@ -394,7 +381,7 @@ async def test_ffmpeg_ends_when_the_bot_is_killed(
 
 @needs_ffmpeg
 async def test_cpu_time_is_limited():
-    """Where nothing tells ffmpeg that the bot was killed."""
+    """For systems on which ffmpeg does not learn that the bot was killed."""
     found = find_ffmpeg()
     assert found is not None
     program = Ffmpeg(found.path, memory_limit=1 << 30, cpu_limit=1)
@@ -405,8 +392,7 @@ async def test_cpu_time_is_limited():
     assert code != 0
 
 
-async def test_limits_of_a_fit_are_in_its_arguments(tmp_path: Path):
-    """The CPU time: what all cores have in the time of a fit."""
+async def test_cpu_limit_of_a_fit_is_its_time_limit_times_all_cores(tmp_path: Path):
     limits = tmp_path / "limits"
     program = script(tmp_path / "program", f"ulimit -t > {limits}; exit 1")
 
@@ -416,8 +402,8 @@ async def test_limits_of_a_fit_are_in_its_arguments(tmp_path: Path):
     assert int(limits.read_text()) == 30 * (os.cpu_count() or 1)
 
 
-def test_nothing_starts_when_the_bot_is_gone_already(tmp_path: Path):
-    """Killed before the child asked to be told of it."""
+def test_ffmpeg_does_not_start_when_the_bot_has_already_ended(tmp_path: Path):
+    """The bot was killed before the child asked for the signal about it."""
     no_parent = os.getpid() + 1
     command = ("/bin/sh", "-c", ffmpeg._START, "sh", str(no_parent), "0", "touch", str(tmp_path / "started"))
 
@@ -426,8 +412,8 @@ def test_nothing_starts_when_the_bot_is_gone_already(tmp_path: Path):
 
 
 @needs_ffmpeg
-async def test_stopped_child_is_ended(monkeypatch: pytest.MonkeyPatch):
-    """It cannot end what it started while it is stopped, so the whole group is killed."""
+async def test_stopped_child_is_killed_with_its_group(monkeypatch: pytest.MonkeyPatch):
+    """While it is stopped, it cannot end its own children."""
     monkeypatch.setattr(ffmpeg, "_MAX_END", 0.2)
     found = find_ffmpeg()
     assert found is not None

@@ -1,22 +1,20 @@
-"""Making a video smaller with the real ffmpeg: it fits, it plays, and a stranger's bytes can do no harm."""
+"""Making a video smaller with the real ffmpeg: it fits and plays, and a hostile file does no harm."""
 
 from pathlib import Path
 
 import pytest
 
 from bot.core.errors import CannotFit, StorageUnavailable
+from bot.media import disk_space
 from bot.media import fit as fitting
-from bot.media import part_file
-from bot.media.ffmpeg import find_ffmpeg
 from bot.media.fit import Fitter
 from bot.media.mp4 import inspect_mp4
 from tests.films import described, ffmpeg
-
-needs_ffmpeg = pytest.mark.skipif(find_ffmpeg() is None, reason="no ffmpeg on this machine")
+from tests.processes import needs_ffmpeg
 
 
 def make_clip(path: Path, *, size: str = "640x360", seconds: float = 1, sound: bool = True) -> Path:
-    """Noise, which no encoder makes small."""
+    """Noise, because no encoder makes it small."""
     picture = f"testsrc2=s={size}:r=24:d={seconds},noise=alls=40:allf=t"
     tone = ("-f", "lavfi", "-i", f"sine=440:d={seconds}", "-c:a", "aac") if sound else ()
     encoder = ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "12", "-pix_fmt", "yuv420p")
@@ -25,13 +23,13 @@ def make_clip(path: Path, *, size: str = "640x360", seconds: float = 1, sound: b
 
 
 def copied(path: Path, destination: Path, *flags: str) -> Path:
-    """The same film in another order of boxes."""
+    """The same video with its boxes in another order."""
     ffmpeg("-i", path, "-c", "copy", *flags, destination)
     return destination
 
 
 def boxes(path: Path) -> list[bytes]:
-    """The kinds of the boxes at the top level, in their order."""
+    """The kinds of the top-level boxes, in order."""
     data, kinds, at = path.read_bytes(), [], 0
     while at < len(data):
         kinds.append(data[at + 4 : at + 8])
@@ -58,7 +56,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_ffmpeg
 async def test_smaller_video_fits_and_plays_everywhere(clip: Path, tmp_path: Path):
-    """H.264 and AAC with the index in front, as the API's own."""
+    """H.264 and AAC with the index in front, like the API's own files."""
     limit = size_of(clip) // 3
 
     await Fitter().fit(clip, tmp_path / "out.mp4", limit=limit)
@@ -85,7 +83,7 @@ async def test_smaller_video_fits_and_plays_everywhere(clip: Path, tmp_path: Pat
     ],
     ids=["1080p stays", "4K", "portrait", "few bits, fewer pixels", "very few bits", "odd shape", "panorama"],
 )
-async def test_as_many_pixels_as_the_bits_are_enough_for(
+async def test_picture_size_follows_from_the_bit_rate(
     size: str, limit: int, expected: tuple[int, int], tmp_path: Path
 ):
     source = make_clip(tmp_path / "in.mp4", size=size, seconds=0.125)
@@ -97,7 +95,7 @@ async def test_as_many_pixels_as_the_bits_are_enough_for(
 
 
 @needs_ffmpeg
-async def test_silent_video_stays_silent(tmp_path: Path):
+async def test_video_without_sound_stays_without_sound(tmp_path: Path):
     source = make_clip(tmp_path / "in.mp4", sound=False)
 
     await Fitter().fit(source, tmp_path / "out.mp4", limit=size_of(source) // 2)
@@ -106,7 +104,7 @@ async def test_silent_video_stays_silent(tmp_path: Path):
 
 
 @needs_ffmpeg
-async def test_limit_that_nothing_fits_is_refused_and_leaves_nothing(clip: Path, tmp_path: Path):
+async def test_limit_that_is_too_low_is_refused_and_leaves_no_file(clip: Path, tmp_path: Path):
     with pytest.raises(CannotFit, match="too long"):
         await Fitter().fit(clip, tmp_path / "out.mp4", limit=1000)
 
@@ -124,8 +122,8 @@ async def test_limit_that_nothing_fits_is_refused_and_leaves_nothing(clip: Path,
     ],
     ids=["a playlist", "a list of files", "a broken MP4", "nothing"],
 )
-async def test_what_is_no_video_is_refused_and_reads_no_other_file(content: bytes, tmp_path: Path):
-    """The bytes are a stranger's."""
+async def test_input_that_is_no_video_is_refused_and_no_other_file_is_read(content: bytes, tmp_path: Path):
+    """The bytes come from outside and may name other files."""
     (tmp_path / "in.mp4").write_bytes(content)
 
     with pytest.raises(CannotFit, match="no video"):
@@ -137,7 +135,7 @@ async def test_what_is_no_video_is_refused_and_reads_no_other_file(content: byte
 @needs_ffmpeg
 @pytest.mark.parametrize("index", ["first", "last"])
 async def test_video_cut_short_is_refused(index: str, clip: Path, tmp_path: Path):
-    """Never half a film under the final name, though ffmpeg makes one of what it has."""
+    """ffmpeg would encode the part that is there."""
     whole = copied(clip, tmp_path / "whole.mp4", *(("-movflags", "+faststart") if index == "first" else ()))
     half(whole, tmp_path / "in.mp4")
 
@@ -163,17 +161,17 @@ async def test_without_ffmpeg_nothing_can_be_made_to_fit(tmp_path: Path, monkeyp
 
 
 async def test_full_disk_is_noticed_before_ffmpeg_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(part_file, "RESERVE", 1 << 60)
+    monkeypatch.setattr(disk_space, "RESERVE", 1 << 60)
 
-    with pytest.raises(StorageUnavailable, match="not enough room"):
+    with pytest.raises(StorageUnavailable, match="not enough space"):
         await Fitter(ffmpeg=tmp_path / "never").fit(tmp_path / "a", tmp_path / "b", limit=1)
 
 
-async def test_folder_that_is_gone_is_the_disks_failure(tmp_path: Path):
-    with pytest.raises(StorageUnavailable, match="cannot be looked at"):
+async def test_missing_folder_is_reported_as_a_disk_error(tmp_path: Path):
+    with pytest.raises(StorageUnavailable, match="free space cannot be read"):
         await Fitter(ffmpeg=tmp_path / "never").fit(tmp_path / "a", tmp_path / "gone" / "b", limit=1)
 
 
-async def test_program_that_is_not_there_is_refused(tmp_path: Path):
+async def test_missing_program_is_refused(tmp_path: Path):
     with pytest.raises(CannotFit, match="no video"):
         await Fitter(ffmpeg=tmp_path / "nowhere").fit(tmp_path / "a", tmp_path / "b", limit=1)

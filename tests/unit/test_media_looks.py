@@ -1,27 +1,27 @@
-"""What was made to fit looks in a player as the original does: compared on decoded frames of a clock face."""
+"""A fitted video looks like the original in a player: decoded frames of a clock face are compared."""
 
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from bot.media.ffmpeg import find_ffmpeg
 from bot.media.fit import Fitter
 from bot.media.mp4 import inspect_mp4
 from tests.films import clock_face, described, encode, ffmpeg, frame, mean_difference
+from tests.processes import needs_ffmpeg
 
-pytestmark = pytest.mark.skipif(find_ffmpeg() is None, reason="no ffmpeg on this machine")
+pytestmark = needs_ffmpeg
 
-# Frames are compared in this size, square so that a turned picture is compared, too.
+# Frames are compared at this size. It is square, so that rotated pictures can be compared as well.
 SIDE = 120
 LIMIT = 500_000
-# How the displayed picture is stored, so that the matrix of that angle shows it upright again.
+# Filter that rotates the stored picture, so that the display matrix of that angle shows it upright.
 STORED_FOR = {0: "null", 90: "transpose=clock", 180: "hflip,vflip", 270: "transpose=cclock"}
 CORNERS = {"red": (0, 0), "lime": (0, -1), "blue": (-1, 0), "yellow": (-1, -1)}
 
 
 def stored(path: Path, shown: tuple[int, int], *, angle: int = 0, aspect: Fraction = Fraction(1)) -> Path:
-    """The clock face of the size `shown`, with a display matrix and pixels that are not square."""
+    """The clock face at the displayed size `shown`, with a display matrix and non-square pixels."""
     width, height = shown if angle in (0, 180) else shown[::-1]
     if aspect > 1:
         width = int(width / aspect)
@@ -29,7 +29,7 @@ def stored(path: Path, shown: tuple[int, int], *, angle: int = 0, aspect: Fracti
         height = int(height * aspect)
     ratio = f"{aspect.numerator}/{aspect.denominator}"
     filters = f"{STORED_FOR[angle]},scale={width}:{height}:flags=area,setsar={ratio}"
-    # H.264 with halved colours has no odd sides.
+    # 4:2:0 H.264 needs even sides.
     colours = "yuv444p" if width % 2 or height % 2 else "yuv420p"
     upright = encode(
         path.with_suffix(".upright.mp4"), clock_face(*shown), "-pix_fmt", colours, filters=filters
@@ -39,7 +39,7 @@ def stored(path: Path, shown: tuple[int, int], *, angle: int = 0, aspect: Fracti
 
 
 def corners(pixels: bytes) -> dict[str, str]:
-    """The name of each corner: the name of the colour that is seen there."""
+    """The name of the colour that is seen in each corner."""
     colours = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
     seen = {}
     for name, (down, across) in CORNERS.items():
@@ -61,7 +61,7 @@ ASPECTS = [Fraction(1), Fraction(2), Fraction(1, 2)]
 async def test_orientation_and_aspect_stay(
     shown: tuple[int, int], angle: int, aspect: Fraction, tmp_path: Path
 ):
-    """Turned by a display matrix, pixels that are not square, odd sides, portrait."""
+    """Display matrix, non-square pixels, odd sides, portrait."""
     source = stored(tmp_path / "in.mp4", shown, angle=angle, aspect=aspect)
     made = tmp_path / "out.mp4"
 
@@ -69,7 +69,7 @@ async def test_orientation_and_aspect_stay(
 
     before, after = frame(source, SIDE, SIDE), frame(made, SIDE, SIDE)
     assert corners(before) == corners(after) == {name: name for name in CORNERS}
-    assert mean_difference(before, after) < 4  # squashed or turned, it is 20 and more
+    assert mean_difference(before, after) < 4  # a distorted or rotated picture gives 20 or more
     for said in (inspect_mp4(source), inspect_mp4(made)):
         assert said.width / said.height == pytest.approx(shown[0] / shown[1], rel=0.01)
     assert "SAR 1:1" in described(made)
@@ -100,7 +100,7 @@ async def test_mirrored_picture_stays_mirrored(tmp_path: Path):
     ids=["BT.709", "BT.601", "full range", "BT.2020 PQ, 10 bits", "4:2:2, 10 bits", "4:4:4"],
 )
 async def test_colours_stay(pixels: str, filters: str, tmp_path: Path):
-    """What names them is kept, and 8 bits with halved colours is what every client plays."""
+    """The colour tags are kept; the format is 8-bit 4:2:0, which every client plays."""
     colours = f"{filters},format={pixels}"
     source = encode(tmp_path / "in.mp4", clock_face(320, 180), "-pix_fmt", pixels, filters=colours)
     made = tmp_path / "out.mp4"
@@ -112,8 +112,8 @@ async def test_colours_stay(pixels: str, filters: str, tmp_path: Path):
     assert ("smpte2084" in described(made)) == ("smpte2084" in filters)
 
 
-async def test_colours_without_a_name_are_those_of_the_original_height(tmp_path: Path):
-    """A player takes them for BT.709 from 720 lines on, and would not at 480."""
+async def test_untagged_colours_are_tagged_by_the_original_height(tmp_path: Path):
+    """A player assumes BT.709 from 720 lines on, but not for the fitted 480 lines."""
     source = encode(
         tmp_path / "in.mp4", clock_face(1280, 720), filters="scale=out_color_matrix=bt709,format=yuv420p"
     )

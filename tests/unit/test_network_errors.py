@@ -1,4 +1,4 @@
-"""Why there was no answer, in words: errors as the system and aiohttp raise them."""
+"""The sentence for each network error, as raised by the system and by aiohttp."""
 
 import errno
 import socket
@@ -15,7 +15,7 @@ from bot.network_errors import describe_network_error
     [
         (ConnectionRefusedError(errno.ECONNREFUSED, "x"), "connection refused"),
         (ConnectionResetError(errno.ECONNRESET, "x"), "connection reset"),
-        (OSError(errno.ENETUNREACH, "x"), "no way to that network"),
+        (OSError(errno.ENETUNREACH, "x"), "no route to the network"),
         (OSError(errno.ENOSPC, "x"), "No space left on device"),
         (OSError("Multiple exceptions: [Errno 111] Connect call, [Errno 111] Connect"), "connection refused"),
         (TimeoutError(), "no answer in time"),
@@ -26,16 +26,16 @@ from bot.network_errors import describe_network_error
         (aiohttp.ServerDisconnectedError(), "connection closed without an answer"),
         (aiohttp.ClientPayloadError("x"), "connection closed in the middle of the answer"),
         (ssl.SSLError(1, "wrong version number"), "no encrypted connection"),
-        (ValueError("https://h/?key=secret"), "an answer that nobody can read"),
+        (ValueError("https://h/?key=secret"), "an unreadable answer"),
     ],
 )
-def test_error_is_told_in_words(error: Exception, words: str):
-    """Neither its class nor an address, which may hold a secret."""
+def test_network_error_has_a_sentence(error: Exception, words: str):
+    """Without class names and without addresses, because an address may hold a secret."""
     assert describe_network_error(error) == words
 
 
-async def test_name_that_nobody_has_is_told():
-    """As aiohttp wraps it."""
+async def test_unknown_name_has_a_sentence():
+    """As aiohttp wraps the error."""
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientError) as raised:
             await session.get("http://no-such-host.invalid/")
@@ -43,7 +43,7 @@ async def test_name_that_nobody_has_is_told():
     assert describe_network_error(raised.value) in ("name not found", "the name server does not answer")
 
 
-async def test_timeout_of_a_call_is_told():
+async def test_timeout_has_a_sentence():
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectorError) as raised:
             await session.get("http://127.0.0.1:1/")

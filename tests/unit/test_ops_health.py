@@ -1,4 +1,4 @@
-"""What `/healthz` says, and when it is 503: on a real database, with the clock set by hand."""
+"""What `/healthz` says and when it answers 503, on a real database with a clock that is set by hand."""
 
 import asyncio
 from dataclasses import asdict
@@ -20,7 +20,7 @@ from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.conftest import INTERVAL
 from tests.factories import ask_about, make_task, make_waiting, take_delivery, track, track_ended
 from tests.timing import FakeClock
-from tests.unit.test_ops_http import fetch, free_port
+from tests.unit.test_ops_http import fetch
 
 RATE = PollRate(rate=10, interval=INTERVAL)
 MANY = 1500
@@ -31,7 +31,7 @@ def check(store: Store, clock: FakeClock, **changes: Any) -> HealthCheck:
 
 
 async def track_many(store: Store, clock: FakeClock, count: int = MANY) -> None:
-    """All due now, as tasks are that many people have asked for; in one statement, because it is quicker."""
+    """Track many tasks that are all due now, in one statement because that is faster."""
     now = clock()
     rows = [asdict(make_task(id=f"vgen_{n}", registered_at=now, due_at=now)) for n in range(count)]
     await store.diagnosis._database.run(lambda connection: connection.execute(sa.insert(tasks), rows))
@@ -40,8 +40,8 @@ async def track_many(store: Store, clock: FakeClock, count: int = MANY) -> None:
 # -- polls -----------------------------------------------------------------------------------------
 
 
-async def test_more_tasks_than_the_rate_can_serve_are_told_and_are_no_fault(store: Store, clock: FakeClock):
-    """A round of 1,500 takes 150 s at ten a second: the last of them is late by 120 s for good."""
+async def test_more_tasks_than_the_rate_serves_are_reported_with_200(store: Store, clock: FakeClock):
+    """1,500 tasks at ten polls a second take 150 s: the last one is always 120 s late."""
     await track_many(store, clock)
     clock.advance(120 * SECOND)
 
@@ -54,8 +54,8 @@ async def test_more_tasks_than_the_rate_can_serve_are_told_and_are_no_fault(stor
     )
 
 
-async def test_polls_later_than_the_rate_explains_are_a_fault(store: Store, clock: FakeClock):
-    """Three intervals, as ever, and the length of the queue."""
+async def test_polls_later_than_the_rate_explains_give_503(store: Store, clock: FakeClock):
+    """The limit is three intervals plus the time that the queue takes."""
     await track_many(store, clock)
     clock.advance(210 * SECOND)
     assert (await check(store, clock)()).problems == []
@@ -67,12 +67,12 @@ async def test_polls_later_than_the_rate_explains_are_a_fault(store: Store, cloc
 
 
 @pytest.mark.parametrize(("count", "says"), [(300, False), (330, False), (331, True)])
-def test_rate_that_is_nearly_enough_is_enough(count: int, says: bool):
+def test_rate_that_is_almost_sufficient_gives_no_warning(count: int, says: bool):
     assert (RATE.shortfall(count) is not None) is says
 
 
-async def test_tasks_that_are_polled_seldom_count_as_little(store: Store, clock: FakeClock):
-    """One of hours ago is polled every five minutes, and takes a tenth of the rate's share."""
+async def test_old_tasks_count_less_because_they_are_polled_less(store: Store, clock: FakeClock):
+    """After some hours a task is polled every five minutes: a tenth of the polls of a new one."""
     await track_many(store, clock, 400)
     claim = await store.tasks.claim(1000, clock())
     for task in claim.work[:200]:
@@ -86,11 +86,11 @@ async def test_tasks_that_are_polled_seldom_count_as_little(store: Store, clock:
 @pytest.mark.parametrize(
     ("reason", "advice"),
     [
-        (PauseReason.KEY_REFUSED, "(key refused): mend VEO_API_KEY and restart"),
+        (PauseReason.KEY_REFUSED, "(key refused): correct VEO_API_KEY and restart"),
         (PauseReason.THROTTLED, "(throttled): the API asks for fewer polls than POLL_RATE"),
     ],
 )
-async def test_pause_is_told_with_what_to_do(
+async def test_api_pause_is_reported_with_what_to_do(
     store: Store, clock: FakeClock, reason: PauseReason, advice: str
 ):
     await track_many(store, clock, 2)
@@ -106,7 +106,7 @@ async def test_pause_is_told_with_what_to_do(
 # -- results ---------------------------------------------------------------------------------------
 
 
-async def test_result_that_nobody_takes_is_overdue_after_a_quarter_of_an_hour(store: Store, clock: FakeClock):
+async def test_result_that_no_worker_claims_is_overdue_after_15_minutes(store: Store, clock: FakeClock):
     await track_ended(store, clock)
     clock.advance(15 * MINUTE - RESULT_FOLLOWS - 1)
     assert await check(store, clock)() == Health()
@@ -118,8 +118,8 @@ async def test_result_that_nobody_takes_is_overdue_after_a_quarter_of_an_hour(st
     assert await check(store, clock, works=False)() == Health()
 
 
-async def test_results_that_discord_does_not_take_are_overdue_as_well(store: Store, clock: FakeClock):
-    """They are tried again by themselves, and people wait for them all the same."""
+async def test_results_that_discord_refuses_are_overdue_as_well(store: Store, clock: FakeClock):
+    """They are retried, but users are still waiting."""
     await track(store, clock, "a", "b")
     for task_id in ("a", "b"):
         await ask_about(store, clock, task_id=task_id)
@@ -140,10 +140,10 @@ async def test_results_that_discord_does_not_take_are_overdue_as_well(store: Sto
     ],
     ids=["edge block", "download"],
 )
-async def test_result_that_waits_for_others_is_not_overdue(
+async def test_result_delayed_by_an_edge_block_or_a_slow_host_is_not_overdue(
     store: Store, clock: FakeClock, waits: dict[str, Any]
 ):
-    """Nobody here can do anything about a block by Discord's edge or a slow host."""
+    """The operator can do nothing about either."""
     await track_ended(store, clock)
     lease, due = await take_delivery(store, clock)
     await postpone(store, clock, due.delivery.id, lease, **waits)
@@ -156,7 +156,7 @@ async def postpone(store: Store, clock: FakeClock, delivery: int, lease: int, **
     await store.deliveries.postpone(delivery, lease, clock() + 2 * HOUR, **changes)
 
 
-async def test_task_that_waits_owes_no_result(store: Store, clock: FakeClock):
+async def test_waiting_task_has_no_overdue_result(store: Store, clock: FakeClock):
     await track(store, clock)
     await ask_about(store, clock, make_waiting(due_at=clock() + HOUR))
     clock.advance(HOUR)
@@ -167,7 +167,7 @@ async def test_task_that_waits_owes_no_result(store: Store, clock: FakeClock):
 # -- the gateway, and a database that hangs --------------------------------------------------------
 
 
-async def test_gateway_is_told_in_its_own_words(store: Store, clock: FakeClock):
+async def test_gateway_problem_is_reported_in_its_own_words(store: Store, clock: FakeClock):
     problem = "Discord's gateway is not connected since 08:00:00 UTC (closed)"
     health = await check(store, clock, gateway=lambda: problem)()
 
@@ -176,7 +176,7 @@ async def test_gateway_is_told_in_its_own_words(store: Store, clock: FakeClock):
 
 
 class Hanging(HealthCheck):
-    """A database that takes every question and answers none; counts the questions."""
+    """A database that never answers; counts the calls."""
 
     asked = 0
 
@@ -186,10 +186,11 @@ class Hanging(HealthCheck):
         return Health()
 
 
-async def test_database_that_hangs_is_told_in_time_and_is_asked_once(store: Store, clock: FakeClock):
-    """Whoever asks for the health waits no longer than ten seconds, and asks again."""
+async def test_database_that_hangs_is_reported_in_time_and_called_once(
+    store: Store, clock: FakeClock, port: int
+):
+    """Monitoring waits at most ten seconds and repeats its request."""
     hanging = Hanging(store, clock, RATE, gateway=lambda: "no gateway", works=True)
-    port = free_port()
 
     async def gauges() -> bytes:
         await asyncio.Event().wait()

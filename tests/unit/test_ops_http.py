@@ -1,4 +1,4 @@
-"""The HTTP server under people who mean it no good: real sockets, more of them than it may hold."""
+"""The HTTP server under misbehaving clients, over real sockets and beyond its connection limit."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,7 @@ from aiohttp import web
 
 from bot.core.errors import DependencyDown
 from bot.ops.http import MAX_CONNECTIONS, BoundedServer, serving
+from tests.ports import reserved_port
 from tests.timing import eventually
 
 BIG = b"x" * (16 * 1024 * 1024)
@@ -30,25 +31,19 @@ async def big() -> web.Response:
     return web.Response(body=BIG)
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @asynccontextmanager
-async def open_server(asking: float = 10, answering: float = 30) -> AsyncIterator[int]:
-    server, port = (
-        BoundedServer({"/page": page, "/big": big}, asking=asking, answering=answering),
-        free_port(),
+async def open_server(request_timeout: float = 10, response_timeout: float = 30) -> AsyncIterator[int]:
+    server = BoundedServer(
+        {"/page": page, "/big": big}, request_timeout=request_timeout, response_timeout=response_timeout
     )
-    async with serving(server, "127.0.0.1", port):
-        yield port
+    with reserved_port() as port:
+        async with serving(server, "127.0.0.1", port):
+            yield port
 
 
 @contextmanager
 def many_files() -> Iterator[int]:
-    """How many connections the test may open: its own ends of them need files as well."""
+    """Raises the file limit, and yields how many connections the test may open (both ends need files)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
@@ -68,7 +63,7 @@ async def connect(port: int) -> socket.socket:
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the names alone, without a file for each
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only the names are needed
 
 
 async def fetch(port: int, path: str = "/page", method: str = "GET") -> tuple[int, str]:
@@ -80,20 +75,20 @@ async def fetch(port: int, path: str = "/page", method: str = "GET") -> tuple[in
 
 
 async def is_closed(client: socket.socket, within: float = 10) -> bool:
-    """Whether the server ends the connection, whatever it says before."""
+    """Whether the server closes the connection, after any answer. A reset counts as closed."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(within):
         try:
             while await loop.sock_recv(client, 1 << 20):
                 continue
         except ConnectionError:
-            pass
+            return True
     return True
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="files are counted in /proc")
-async def test_idle_connections_take_few_files_and_keep_out_nobody():
-    """Twelve hundred of them, and the question of the monitoring is answered all the same."""
+async def test_idle_connections_are_limited_and_monitoring_is_answered():
+    """With 1,200 idle connections."""
     with many_files() as count:
         async with open_server() as port:
             before = open_files()
@@ -106,15 +101,15 @@ async def test_idle_connections_take_few_files_and_keep_out_nobody():
                     client.close()
 
 
-async def test_connection_that_asks_nothing_is_closed():
-    async with open_server(asking=0.1) as port:
+async def test_connection_without_a_request_is_closed():
+    async with open_server(request_timeout=0.1) as port:
         with await connect(port) as client:
             assert await is_closed(client)
 
 
-async def test_request_that_comes_in_drops_is_closed():
-    """Each of them is no new beginning."""
-    async with open_server(asking=0.3) as port:
+async def test_request_that_arrives_too_slowly_is_closed():
+    """A received byte does not restart the time limit."""
+    async with open_server(request_timeout=0.3) as port:
         with await connect(port) as client:
             loop = asyncio.get_running_loop()
             closed = asyncio.create_task(is_closed(client))
@@ -128,8 +123,8 @@ async def test_request_that_comes_in_drops_is_closed():
             assert await closed
 
 
-async def test_connection_is_kept_for_the_next_question_and_then_closed():
-    async with open_server(asking=0.3) as port:
+async def test_connection_is_kept_for_a_second_request_and_then_closed():
+    async with open_server(request_timeout=0.3) as port:
         with await connect(port) as client:
             loop = asyncio.get_running_loop()
             for _ in range(2):
@@ -138,9 +133,9 @@ async def test_connection_is_kept_for_the_next_question_and_then_closed():
             assert await is_closed(client)
 
 
-async def test_whoever_does_not_read_the_answer_is_dropped():
-    """It waits in memory as well as in a file."""
-    server, port = BoundedServer({"/big": big}, answering=0.3), free_port()
+async def test_client_that_does_not_read_the_answer_is_dropped(port: int):
+    """Its answer would occupy memory and a file."""
+    server = BoundedServer({"/big": big}, response_timeout=0.3)
     async with serving(server, "127.0.0.1", port):
         with await connect(port) as client:
             await asyncio.get_running_loop().sock_sendall(client, REQUEST.replace(b"/page", b"/big"))
@@ -152,8 +147,8 @@ async def test_whoever_does_not_read_the_answer_is_dropped():
             assert read < len(BIG)
 
 
-async def test_page_that_takes_long_does_not_hold_up_the_stop():
-    """Whoever waits for it is cut off a second later."""
+async def test_slow_page_does_not_delay_the_stop(port: int):
+    """Its client is disconnected a second later."""
     begun = asyncio.Event()
 
     async def slow() -> web.Response:
@@ -161,7 +156,6 @@ async def test_page_that_takes_long_does_not_hold_up_the_stop():
         await asyncio.Event().wait()
         raise AssertionError
 
-    port = free_port()
     async with serving(BoundedServer({"/slow": slow}), "127.0.0.1", port):
         with await connect(port) as client:
             await asyncio.get_running_loop().sock_sendall(client, REQUEST.replace(b"/page", b"/slow"))
@@ -181,13 +175,13 @@ async def test_page_that_takes_long_does_not_hold_up_the_stop():
         ("GET", "/other", (404, "there are /page, /big\n")),
     ],
 )
-async def test_questions_have_their_answers(method: str, path: str, answer: tuple[int, str]):
+async def test_requests_are_answered(method: str, path: str, answer: tuple[int, str]):
     async with open_server() as port:
         assert await fetch(port, path, method) == answer
 
 
-async def test_what_is_no_http_leaves_no_traceback(caplog: pytest.LogCaptureFixture):
-    """Whoever scans ports would fill the log."""
+async def test_request_that_is_no_http_logs_nothing(caplog: pytest.LogCaptureFixture):
+    """Port scans would fill the log."""
     with caplog.at_level(logging.INFO):
         async with open_server() as port:
             with await connect(port) as client:
@@ -205,15 +199,14 @@ async def test_port_in_use_is_named_with_its_address():
                 pass
 
 
-async def test_address_of_another_machine_is_named():
+async def test_address_of_another_machine_is_refused_with_its_name(port: int):
     with pytest.raises(DependencyDown, match=r"HTTP_HOST 192\.0\.2\.1 .*assign"):
-        async with serving(BoundedServer({}), "192.0.2.1", free_port()):
+        async with serving(BoundedServer({}), "192.0.2.1", port):
             pass
 
 
-async def test_server_is_gone_at_its_end():
-    """The port is free at once for the next process."""
-    port = free_port()
+async def test_port_is_free_after_the_server_has_ended(port: int):
+    """The next process can use it at once."""
     for _ in range(2):
         async with serving(BoundedServer({"/page": page}), "localhost", port):
             assert await fetch(port) == (200, "here\n")

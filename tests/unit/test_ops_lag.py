@@ -1,4 +1,4 @@
-"""The event loop's lag: what blocks it shows, and nothing is measured once nobody reads it."""
+"""The measured lag of the event loop: a blocking call shows, and measuring stops with the reader."""
 
 import asyncio
 import time
@@ -8,14 +8,14 @@ from tests.timing import eventually
 
 
 def block(seconds: float) -> None:
-    """What no coroutine may do."""
+    """Block the thread, which a coroutine must never do."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         pass
 
 
-async def test_blocked_loop_is_late():
-    """Half a second is never missed, however it falls between two measurements."""
+async def test_blocking_the_loop_shows_as_lag():
+    """A block of half a second or more is never missed between two measurements."""
     reported: list[float] = []
     async with lag_measured(reported.append):
         await eventually(lambda: reported)

@@ -1,4 +1,4 @@
-"""A process that has no file left for another connection: its log stays readable, and it comes round."""
+"""A process without a free file handle logs little and recovers."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-# A process of its own: what it does to its files is not to be done to the tests'.
+# Runs in a separate process, because it uses up every file handle.
 SCRIPT = """
 import asyncio, contextlib, os, resource, socket
 from aiohttp import web
@@ -47,8 +47,8 @@ with logging_to_stderr("INFO", "console", []):
 """
 
 
-def test_process_without_a_file_left_says_so_once_a_minute_and_goes_on():
-    """It was a line with a traceback for each try: a hundred megabytes of them."""
+def test_process_without_file_handles_logs_it_once_a_minute_and_recovers():
+    """Without the limit there was a traceback for each try, and a log of a hundred megabytes."""
     said = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd=ROOT, timeout=30
     )

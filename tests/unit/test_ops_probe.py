@@ -11,13 +11,12 @@ import pytest
 from aiohttp import web
 
 from bot.ops.http import BoundedServer, serving
-from tests.unit.test_ops_http import free_port
 
 ROOT = Path(__file__).parents[2]
 
 
 async def probed(**environment: str) -> tuple[int | None, str]:
-    """The command of the Dockerfile, in its folder, with this environment."""
+    """Run the Dockerfile's command in its folder with this environment."""
     found = re.search(r"^    CMD \[(.+)\]$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     assert found
     _, *arguments = re.findall(r'"([^"]+)"', found[1])
@@ -41,7 +40,7 @@ async def dead() -> web.Response:
 
 
 @pytest.mark.parametrize("environment", [{}, {"HTTP_PORT": ""}])
-async def test_container_without_a_port_is_healthy_while_it_runs(environment: dict[str, str]):
+async def test_container_without_http_port_is_healthy(environment: dict[str, str]):
     assert await probed(**environment) == (0, "")
 
 
@@ -49,14 +48,12 @@ async def test_container_without_a_port_is_healthy_while_it_runs(environment: di
     ("listens_on", "setting"),
     [("127.0.0.1", {}), ("0.0.0.0", {"HTTP_HOST": "0.0.0.0"}), ("127.0.0.2", {"HTTP_HOST": "127.0.0.2"})],
 )
-async def test_process_that_answers_is_healthy(listens_on: str, setting: dict[str, str]):
-    port = free_port()
+async def test_process_that_answers_livez_is_healthy(port: int, listens_on: str, setting: dict[str, str]):
     async with serving(BoundedServer({"/livez": alive}), listens_on, port):
         assert await probed(HTTP_PORT=str(port), **setting) == (0, "")
 
 
-async def test_process_that_does_not_answer_is_not():
-    port = free_port()
+async def test_process_that_does_not_answer_is_unhealthy(port: int):
     code, said = await probed(HTTP_PORT=str(port))
     assert (code, said[: said.index(":")]) == (1, f"no answer from HTTP_PORT {port}")
 

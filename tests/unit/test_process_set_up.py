@@ -1,4 +1,4 @@
-"""What a process asks of its system before it begins."""
+"""The set-up of a process: file limit, folders, garbage collection."""
 
 import os
 import resource
@@ -16,15 +16,15 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def limits() -> Iterator[tuple[int, int]]:
-    """As most systems begin: few at first, and more for the asking. The hard limit cannot be had back."""
+    """A low soft limit as on most systems. The hard limit stays, because it cannot be raised again."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (600, hard))
     yield 600, hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_process_takes_the_files_that_the_system_gives(limits: tuple[int, int]):
-    """Each poll in flight is a connection: two thousand do not fit into what a process has at first."""
+def test_process_raises_its_file_limit_to_the_hard_limit(limits: tuple[int, int]):
+    """Each poll in progress is a connection: 2,000 do not fit the usual soft limit."""
     _, hard = limits
     allowed = raise_file_limit()
 
@@ -36,7 +36,7 @@ def test_process_takes_the_files_that_the_system_gives(limits: tuple[int, int]):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change users")
 @pytest.mark.parametrize("made", ["", "data", "data/videos"])
 def test_folder_of_another_user_is_named(tmp_path: Path, made: str):
-    """At the start, before anything is registered."""
+    """At the start, before a task can be tracked."""
     for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(folder.stat().st_mode | 0o055)
     videos = tmp_path / "data" / "videos"
@@ -58,8 +58,8 @@ def test_folder_of_another_user_is_named(tmp_path: Path, made: str):
     )
 
 
-def test_what_the_libraries_made_is_not_looked_through_again():
-    """It was a quarter of the CPU of full polling. In a process of its own: tests need the collector."""
+def test_garbage_collector_ignores_the_objects_of_the_libraries():
+    """It took a quarter of the CPU at full polling. Tested in a separate process."""
     script = (
         "import gc, bot.resources; from bot.process import tune_garbage_collection as tune; "
         "tune(); print(gc.get_freeze_count())"

@@ -1,4 +1,4 @@
-"""Which addresses a video's link may lead to, however they are spelled."""
+"""Which addresses a video's link may lead to, in every spelling."""
 
 import logging
 import socket
@@ -84,14 +84,14 @@ PRIVATE = [
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_public_addresses_may_be_visited(address: str):
-    """Global unicast, and IPv6 spellings of it."""
+def test_public_addresses_are_allowed(address: str):
+    """Global unicast, also in its IPv6 spellings."""
     assert is_public(ip_address(address))
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_private_and_special_addresses_may_not(address: str):
-    """Everything with a special meaning, and IPv6 addresses that carry such an IPv4 address."""
+def test_private_and_special_addresses_are_refused(address: str):
+    """All special-purpose addresses, also IPv4 ones embedded in IPv6."""
     assert not is_public(ip_address(address))
 
 
@@ -126,7 +126,7 @@ def test_private_and_special_addresses_may_not(address: str):
     ],
 )
 def test_odd_spellings_of_private_addresses_are_refused(link: str):
-    """What the system's resolver would read as an address is judged as that address."""
+    """Any text that the system's resolver would read as an address is checked as that address."""
     with pytest.raises(VideoUnusable, match="link_forbidden"):
         check_link(parse_link(link), allow_loopback=False)
 
@@ -140,11 +140,11 @@ def test_odd_spellings_of_private_addresses_are_refused(link: str):
         "http://[2606:4700::1111]:8443/",
         "https://1e100.net/",
         "http://视频.example/v.mp4",
-        "http://localhost/",  # a name: the resolver judges it
+        "http://localhost/",  # a name: the resolver checks it
     ],
 )
 def test_names_and_public_addresses_pass(link: str):
-    """A name is judged when it is connected to, not before."""
+    """A name is checked when it is resolved."""
     url = parse_link(link)
     check_link(url, allow_loopback=False)
     assert url.raw_host
@@ -154,7 +154,7 @@ def test_names_and_public_addresses_pass(link: str):
     "link", ["http://127.0.0.1/", "http://127.9.9.9/", "http://[::1]/", "http://[::ffff:127.0.0.1]/"]
 )
 def test_loopback_is_the_only_exemption(link: str):
-    """allow_loopback is for a stand-in on this machine; nothing else becomes reachable."""
+    """allow_loopback is for a stand-in on this machine and allows no other private address."""
     check_link(parse_link(link), allow_loopback=True)
     with pytest.raises(VideoUnusable):
         check_link(parse_link(link), allow_loopback=False)
@@ -187,14 +187,14 @@ def test_loopback_is_the_only_exemption(link: str):
         "http://[1::2::3]/",
     ],
 )
-def test_what_is_no_web_address_is_refused(link: str):
-    """Only http and https with a host, and nothing unprintable."""
+def test_link_that_is_no_web_address_is_refused(link: str):
+    """Only http and https with a host, and only printable characters."""
     with pytest.raises(VideoUnusable, match="link_unusable"):
         check_link(parse_link(link), allow_loopback=True)
 
 
 def test_signed_link_keeps_every_byte():
-    """Re-quoting could break the signature that the host checks."""
+    """Quoting it again could invalidate the signature."""
     link = "https://cdn.example/a%2Fb/v.mp4?X-Sig=a%2Bb%3d%7E&n=1+2"
     assert str(parse_link(f" {link} ")) == link
 
@@ -210,8 +210,8 @@ def test_signed_link_keeps_every_byte():
         ("https://ü:p@cdn.example/%2F", "https://cdn.example/%2F"),
     ],
 )
-def test_only_what_is_not_ascii_is_quoted(link: str, sent: str):
-    """C11: the rest of a signed link stays byte for byte, also where one character must change."""
+def test_only_non_ascii_characters_are_quoted(link: str, sent: str):
+    """The rest of a signed link stays byte for byte."""
     assert str(parse_link(link)) == sent
 
 
@@ -232,21 +232,20 @@ def test_user_and_password_are_dropped():
     ],
 )
 def test_redirects_may_be_relative(location: str, target: str):
-    """Resolved against the page that sent them, then held to the same rules."""
+    """Resolved against the page that sent them, then checked like a link."""
     assert str(next_hop(URL("https://cdn.example/a/v.mp4"), location)) == target
 
 
 @pytest.mark.parametrize(
     "location", ["file:///etc/passwd", "http://[::1", "http://x:99999/", "https://x/\ud800", "x:y", "//][@"]
 )
-def test_redirects_to_no_web_address_are_refused(location: str):
-    """A redirect is as doubtful as the link itself."""
+def test_redirect_to_no_web_address_is_refused(location: str):
     with pytest.raises(VideoUnusable):
         next_hop(URL("https://cdn.example/a/v.mp4"), location)
 
 
 class Zone(AbstractResolver):
-    """A name server of the test's own: one name with these addresses."""
+    """A name server that resolves every name to these addresses."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = addresses
@@ -265,7 +264,7 @@ class Zone(AbstractResolver):
 
 
 async def test_name_with_public_addresses_is_resolved():
-    """The very list that was judged is what the connection uses."""
+    """The connection uses the addresses that were checked."""
     zone = Zone("8.8.8.8", "2606:4700::1111")
     resolver = PublicResolver(allow_loopback=False, inner=zone)
     found = await resolver.resolve("cdn.example", 443)
@@ -285,23 +284,23 @@ async def test_name_with_public_addresses_is_resolved():
     ],
 )
 async def test_name_with_any_private_address_is_refused_as_a_whole(addresses: tuple[str, ...]):
-    """Otherwise its owner could show a public address to the check and a private one to us."""
+    """Otherwise the check could see a public address and the connection use a private one."""
     resolver = PublicResolver(allow_loopback=False, inner=Zone(*addresses))
-    with pytest.raises(LinkRefused) as caught:  # a name may lead elsewhere next time
+    with pytest.raises(LinkRefused) as caught:  # not final: the name may resolve to another address later
         await resolver.resolve("cdn.example")
     assert caught.value.problem == Problem(ProblemCode.LINK_FORBIDDEN)
 
 
 async def test_name_on_loopback_needs_the_exemption():
-    """localhost, and any public name that points there."""
+    """localhost, and any public name that resolves to loopback."""
     zone = Zone("127.0.0.1")
     assert await PublicResolver(allow_loopback=True, inner=zone).resolve("localhost")
     with pytest.raises(LinkRefused):
         await PublicResolver(allow_loopback=False, inner=zone).resolve("localhost")
 
 
-async def test_impossible_name_is_no_web_address():
-    """The system's resolver refuses a label of 64 characters with an encoding error."""
+async def test_invalid_name_is_no_web_address():
+    """A label of 64 characters makes the system's resolver raise an encoding error."""
     resolver = PublicResolver(allow_loopback=False)
     with pytest.raises(VideoUnusable, match="link_unusable"):
         await resolver.resolve("a" * 64 + ".example")
@@ -317,15 +316,14 @@ FAKE_IP = (ip_network("198.18.0.0/15"), ip_network("fc00::/18"))
     "address", ["198.18.0.7", "198.19.255.255", "fc00::7", "::ffff:198.18.0.7", "8.8.8.8"]
 )
 def test_address_in_a_video_network_is_allowed(address: str):
-    """C8: as a literal, also in its IPv6 form; public addresses stay allowed."""
+    """Also in its IPv6 form; public addresses stay allowed."""
     assert is_allowed(ip_address(address), allow_loopback=False, networks=FAKE_IP)
     host = f"[{address}]" if ":" in address else address
     check_link(parse_link(f"http://{host}/"), allow_loopback=False, networks=FAKE_IP)
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1", "fc00:4000::1", "192.168.1.1"])
-def test_address_outside_is_not(address: str):
-    """The setting opens these networks alone."""
+def test_private_address_outside_the_video_networks_is_refused(address: str):
     assert not is_allowed(ip_address(address), allow_loopback=False, networks=FAKE_IP)
 
 
@@ -333,13 +331,13 @@ def test_address_outside_is_not(address: str):
     "address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", nat64("169.254.169.254")]
 )
 def test_no_network_allows_a_link_local_address(address: str):
-    """Wherever it is hidden, and whatever the setting says."""
+    """In any spelling, even with networks that contain every address."""
     everything = (ip_network("0.0.0.0/0"), ip_network("::/0"))
     assert not is_allowed(ip_address(address), allow_loopback=True, networks=everything)
 
 
 async def test_name_in_a_video_network_is_resolved():
-    """All its addresses must be allowed, one way or the other."""
+    """Each of its addresses must be public or in a video network."""
     resolver = PublicResolver(allow_loopback=False, networks=FAKE_IP, inner=Zone("198.18.0.7", "8.8.8.8"))
     assert len(await resolver.resolve("cdn.example")) == 2
     resolver = PublicResolver(allow_loopback=False, networks=FAKE_IP, inner=Zone("198.18.0.7", "10.0.0.1"))
@@ -347,8 +345,8 @@ async def test_name_in_a_video_network_is_resolved():
         await resolver.resolve("cdn.example")
 
 
-async def test_refused_name_is_told_once_per_host(caplog: pytest.LogCaptureFixture):
-    """With the address and the name of the setting; a link is tried again and again."""
+async def test_refused_name_is_logged_once_per_host(caplog: pytest.LogCaptureFixture):
+    """With the address and the name of the setting; a link is tried several times."""
     resolver = PublicResolver(allow_loopback=False, inner=Zone("198.18.0.7"))
     with caplog.at_level(logging.WARNING):
         for host in ("a.example", "b.example", "a.example"):

@@ -1,11 +1,11 @@
-"""Every shape of video-api.md, sections 2, 5 and 6, and what read_reply makes of it."""
+"""Every form of reply in video-api.md, sections 2, 5 and 6, and how read_reply classifies it."""
 
 import json
 from typing import Any
 
 import pytest
 
-from bot.core.verdicts import Answer, AnswerKind
+from bot.core.answers import Answer, AnswerKind
 from bot.veo.reply import read_reply
 from tests.factories import TASK
 
@@ -42,7 +42,7 @@ def without(document: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def test_documented_reply_is_read_with_all_its_fields():
-    """Link, model, time of creation and length are handed on."""
+    """Link, model, creation time and length."""
     assert read(DONE | {"actualDuration": 8}) == Answer(
         AnswerKind.COMPLETED,
         "completed",
@@ -70,7 +70,7 @@ def test_documented_reply_is_read_with_all_its_fields():
     ],
 )
 def test_any_other_status_means_waiting(status: str, shown: str):
-    """A status without a link and a text keeps the task waiting and is shown, printable and short."""
+    """A status without a link and a text; it is shown, printable and short."""
     answer = read(EXAMPLE | {"status": status})
 
     assert (answer.kind, answer.api_status) == (AnswerKind.WAITING, shown)
@@ -78,7 +78,7 @@ def test_any_other_status_means_waiting(status: str, shown: str):
 
 @pytest.mark.parametrize("status", ["completed", "succeeded", "success", "SUCCESS", " Completed "])
 def test_finished_statuses_complete_the_task(status: str):
-    """Three statuses mean finished, in any case."""
+    """Three statuses, in upper or lower case."""
     answer = read(DONE | {"status": status})
 
     assert (answer.kind, answer.video_url) == (AnswerKind.COMPLETED, URL)
@@ -89,15 +89,15 @@ def test_finished_statuses_complete_the_task(status: str):
     ["failed", "fail", "FAILURE", "error", "cancelled", "canceled", "CANCEL", "expired", "timeout"],
 )
 def test_failing_statuses_fail_the_task(status: str):
-    """Every documented or reported status for the end without a video."""
+    """Every documented or observed status for an end without a video."""
     answer = read(LOST | {"status": status, "error": "no"})
 
     assert (answer.kind, answer.words) == (AnswerKind.FAILED, "no")
 
 
 @pytest.mark.parametrize("status", ["succeed", "done", "finished", "complete", "DELIVERED", "成功", "ok"])
-def test_unlisted_word_with_a_link_is_probably_completed(status: str):
-    """A4: to be confirmed, not waited for until the deadline with the link in hand."""
+def test_unlisted_status_with_a_link_is_probably_completed(status: str):
+    """A second answer must confirm it; without this the task would wait until its deadline."""
     answer = read(DONE | {"status": status})
 
     assert (answer.kind, answer.video_url) == (AnswerKind.PROBABLY_COMPLETED, URL)
@@ -105,42 +105,42 @@ def test_unlisted_word_with_a_link_is_probably_completed(status: str):
 
 @pytest.mark.parametrize("status", ["rejected", "blocked", "aborted", "terminated", "违规"])
 @pytest.mark.parametrize("key", ["error", "fail_reason", "reason", "error_message"])
-def test_unlisted_word_with_an_error_text_is_probably_failed(status: str, key: str):
-    """A5: to be confirmed with that text."""
+def test_unlisted_status_with_an_error_text_is_probably_failed(status: str, key: str):
+    """A second answer must confirm it."""
     answer = read(without(EXAMPLE, "error") | {"status": status, key: "unsafe"})
 
     assert (answer.kind, answer.words) == (AnswerKind.PROBABLY_FAILED, "unsafe")
 
 
 @pytest.mark.parametrize("error", [None, "", "ok", "success", {"code": 0, "message": "ok"}, 0, "none", []])
-def test_unlisted_word_with_a_harmless_error_means_waiting(error: object):
-    """Some services send an error object although all is well."""
+def test_unlisted_status_with_a_harmless_error_means_waiting(error: object):
+    """Some services send an error object although there is no error."""
     assert read(EXAMPLE | {"status": "denoising", "error": error}).kind is AnswerKind.WAITING
 
 
-def test_unlisted_word_with_a_message_means_waiting():
-    """A message may as well speak of the progress."""
+def test_unlisted_status_with_a_message_means_waiting():
+    """A message may also describe the progress."""
     reply = EXAMPLE | {"status": "denoising", "message": "step 3 of 8"}
 
     assert read(reply).kind is AnswerKind.WAITING
 
 
-def test_missing_video_of_another_thing_does_not_make_the_id_unknown():
-    """The text of a rejected task says what is wrong with its prompt, not with its id."""
+def test_failure_text_about_something_missing_does_not_make_the_id_unknown():
+    """The text of a rejected task is about its prompt, not about its id."""
     answer = read(EXAMPLE | {"status": "rejected", "error": "The reference video was not found."})
 
     assert (answer.kind, answer.words) == (AnswerKind.PROBABLY_FAILED, "The reference video was not found.")
 
 
-def test_status_decides_not_the_presence_of_an_error():
-    """Some services send an error object although all is well."""
+def test_status_decides_and_not_the_presence_of_an_error():
+    """Some services send an error object although there is no error."""
     harmless = {"error": {"code": 0, "message": "ok"}}
     assert read(EXAMPLE | harmless).kind is AnswerKind.WAITING
     assert read(DONE | harmless).kind is AnswerKind.COMPLETED
 
 
 def test_completed_without_a_link_but_with_a_refusal_is_probably_failed():
-    """A10: the text is the reason."""
+    """The text is the reason."""
     text = "Veo could not generate videos based on the prompt provided. You will not be charged."
 
     answer = read(DONE | {"video_url": None, "error": text})
@@ -149,8 +149,8 @@ def test_completed_without_a_link_but_with_a_refusal_is_probably_failed():
 
 
 @pytest.mark.parametrize("error", [None, "", "ok", {"code": 0, "message": "ok"}])
-def test_completed_without_a_link_and_a_text_is_a_doubt(error: object):
-    """Never a success, and no failure before it has lasted."""
+def test_completed_without_a_link_and_a_text_is_doubtful(error: object):
+    """Never a success, and a failure only after it has lasted."""
     assert read(DONE | {"video_url": None, "error": error}).kind is AnswerKind.NO_VIDEO
 
 
@@ -174,7 +174,7 @@ def test_completed_without_a_link_and_a_text_is_a_doubt(error: object):
     ],
 )
 def test_length_of_the_clip_is_a_positive_number_or_unknown(value: str, seconds: float | None):
-    """actualDuration comes as a number or a numeric text; nonsense is not passed on."""
+    """actualDuration is a number or a numeric text; other values are ignored."""
     body = json.dumps(DONE)[:-1] + f', "actualDuration": {value}}}'
     answer = read_reply(200, {}, body.encode(), TASK)
 
@@ -196,7 +196,7 @@ def test_length_of_the_clip_is_a_positive_number_or_unknown(value: str, seconds:
     ],
 )
 def test_time_of_creation_is_in_milliseconds_or_unknown(value: object, created: int | None):
-    """Unix seconds by the documentation; nonsense is not passed on."""
+    """The documentation says Unix seconds; implausible values are ignored."""
     assert read(EXAMPLE | {"created": value}).created == created
 
 
@@ -232,7 +232,7 @@ def test_model_is_a_short_line_or_unknown(value: object, model: str | None):
     ],
 )
 def test_task_is_found_inside_a_wrapper(wrapped: Any):
-    """Wrappers are opened unless the top level is a whole task itself; unknown keys are ignored."""
+    """Wrappers are searched unless the top level is a task; unknown keys are ignored."""
     answer = read(wrapped)
 
     assert (answer.kind, answer.video_url) == (AnswerKind.COMPLETED, URL)
@@ -240,7 +240,7 @@ def test_task_is_found_inside_a_wrapper(wrapped: Any):
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"data":', "}"), ('{"x":', "}")])
 def test_reply_with_deep_nesting_is_read(opening: str, closing: str):
-    """As deep as the parser goes; the task stands at the top."""
+    """As deep as the parser can read; the task is at the top level."""
     deep = opening * 900 + "1" + closing * 900
     body = json.dumps(DONE)[:-1] + f', "more": {deep}}}'
 
@@ -258,7 +258,7 @@ def test_reply_with_deep_nesting_is_read(opening: str, closing: str):
     ],
 )
 def test_wrapper_saying_success_does_not_finish_a_running_task(wrapped: Any):
-    """A13: the envelope's success is about the poll, the inner status about the task."""
+    """The wrapper's success is about the poll, the inner status about the task."""
     answer = read(wrapped)
 
     assert (answer.kind, answer.api_status) == (AnswerKind.WAITING, "processing")
@@ -269,21 +269,21 @@ def test_wrapper_saying_success_does_not_finish_a_running_task(wrapped: Any):
     ("reply", "kind"),
     [(EXAMPLE, AnswerKind.WAITING), (DONE, AnswerKind.COMPLETED), (LOST, AnswerKind.FAILED)],
 )
-def test_status_of_the_asked_id_is_believed_under_any_http_code(
+def test_status_of_the_polled_id_is_read_under_any_http_status(
     http: int, reply: dict[str, Any], kind: AnswerKind
 ):
-    """A12: a failure under 422 or 500 is still this task's failure."""
+    """A failure under 422 or 500 is still the failure of this task."""
     assert read(reply | {"error": "no"} if reply is LOST else reply, http).kind is kind
 
 
 @pytest.mark.parametrize("status", ["error", "timeout", "fail"])
-def test_word_of_envelopes_under_an_error_code_is_to_be_confirmed(status: str):
-    """A gateway that repeats the id may say "error" about itself."""
+def test_status_that_envelopes_use_must_be_confirmed_under_an_http_error(status: str):
+    """A gateway that repeats the id may report its own error."""
     assert read(LOST | {"status": status, "error": "no"}, 500).kind is AnswerKind.PROBABLY_FAILED
 
 
 def test_status_error_with_words_that_the_task_does_not_exist_is_an_unknown_id():
-    """A9: a reply that repeats the id may say so before the id is known."""
+    """A reply may repeat the id although the API does not know it."""
     reply = {"id": TASK, "status": "error", "message": "task does not exist"}
 
     assert read(reply).kind is AnswerKind.UNKNOWN_ID
@@ -312,20 +312,20 @@ def test_status_error_with_words_that_the_task_does_not_exist_is_an_unknown_id()
         without(LOST, "id") | {"error": f"task {TASK} failed"},
     ],
 )
-def test_reply_that_gives_no_status_of_the_asked_id_ends_nothing(reply: Any):
-    """A2, A3: another id's reply, or one without an id, is no verdict about this one."""
+def test_reply_without_a_status_of_the_polled_id_ends_nothing(reply: Any):
+    """A reply with another id, or without any."""
     assert read(reply).kind in {AnswerKind.ERROR, AnswerKind.WAITING}
 
 
-def test_asked_id_is_found_among_others():
+def test_polled_id_is_found_among_others():
     """A list may hold several tasks."""
     reply = {"data": [DONE | {"id": OTHER}, EXAMPLE, LOST | {"id": "x"}]}
 
     assert read(reply).kind is AnswerKind.WAITING
 
 
-def test_numeric_id_is_the_asked_one():
-    """Ids are opaque: one that is a number in JSON is asked for as digits."""
+def test_numeric_id_is_compared_as_text():
+    """An id that is a JSON number is polled as its digits."""
     assert read({"id": 12345, "status": "processing"}, task_id="12345").kind is AnswerKind.WAITING
 
 
@@ -386,7 +386,6 @@ def test_numeric_id_is_the_asked_one():
     ],
 )
 def test_reply_that_says_nothing_about_the_task_is_an_error(status: int, body: bytes):
-    """A1: what is not understood is no verdict."""
     assert kind_of(status, body) is AnswerKind.ERROR
 
 
@@ -413,7 +412,7 @@ def test_reply_that_says_nothing_about_the_task_is_an_error(status: int, body: b
     ],
 )
 def test_404_without_words_about_the_task_is_bare(status: int, body: bytes):
-    """A17: it may as well be a wrong address."""
+    """The address may be wrong."""
     assert kind_of(status, body) is AnswerKind.NOT_FOUND
 
 
@@ -441,14 +440,14 @@ def test_404_without_words_about_the_task_is_bare(status: int, body: bytes):
 def test_retry_after_is_honoured_and_bounded(
     status: int, kind: AnswerKind, headers: dict[str, str], seconds: float | None
 ):
-    """Seconds or an HTTP date (counted from the reply's own Date), within [0, 3600]."""
+    """Seconds or an HTTP date (relative to the reply's Date), from 0 to 3600."""
     answer = read_reply(status, headers, b"", TASK)
 
     assert (answer.kind, answer.retry_after) == (kind, seconds)
 
 
 def test_throttling_inside_an_envelope_is_throttling():
-    """Code 429 under HTTP 200 says the same as HTTP 429."""
+    """Code 429 under HTTP 200 means the same as HTTP 429."""
     assert read({"code": 429, "msg": "slow down", "data": None}).kind is AnswerKind.THROTTLED
 
 
@@ -457,5 +456,5 @@ def test_throttling_inside_an_envelope_is_throttling():
     [(EXAMPLE, AnswerKind.THROTTLED), (DONE, AnswerKind.COMPLETED), (LOST, AnswerKind.FAILED)],
 )
 def test_429_with_a_final_status_is_final(reply: dict[str, Any], kind: AnswerKind):
-    """With any other status the wish to slow down counts."""
+    """With any other status it is throttling."""
     assert read(reply, 429).kind is kind

@@ -1,11 +1,11 @@
-"""Where read_reply finds the link of a finished video, and which links it never takes for it."""
+"""Where read_reply finds the link of a finished video, and which links it rejects."""
 
 import json
 from typing import Any
 
 import pytest
 
-from bot.core.verdicts import AnswerKind
+from bot.core.answers import AnswerKind
 from bot.veo.links import video_link
 from bot.veo.reply import read_reply
 from tests.factories import TASK
@@ -38,7 +38,7 @@ def read(fields: dict[str, Any]) -> tuple[AnswerKind, str | None]:
     ],
 )
 def test_link_is_taken_from_the_documented_place_first(fields: dict[str, Any], link: str):
-    """Other links do not matter then."""
+    """Other links are ignored then."""
     assert read(fields) == (AnswerKind.COMPLETED, link)
 
 
@@ -69,8 +69,8 @@ def test_link_is_taken_from_the_documented_place_first(fields: dict[str, Any], l
         {"url": MP4, "page": "https://h/page", "subtitles": "https://h/1.srt"},
     ],
 )
-def test_only_video_link_is_found_wherever_it_stands(fields: dict[str, Any]):
-    """A14: other services put it in other places, also as JSON in a text, beside pictures of it."""
+def test_only_video_link_is_found_in_any_place(fields: dict[str, Any]):
+    """Similar services use other keys, JSON in a text, or list pictures beside the video."""
     kind, link = read({"video_url": None, **fields})
 
     assert kind is AnswerKind.COMPLETED
@@ -110,8 +110,8 @@ def test_only_video_link_is_found_wherever_it_stands(fields: dict[str, Any]):
         {"help_url": "https://h/help"},
     ],
 )
-def test_what_is_no_link_of_a_video_or_no_single_one_is_not_taken(fields: dict[str, Any]):
-    """Completed without a usable link is a doubt, never a success, and never a picture."""
+def test_link_that_is_no_video_or_not_the_only_one_is_not_taken(fields: dict[str, Any]):
+    """Completed without a usable link is doubtful, never a success."""
     assert read(fields) == NO_VIDEO
 
 
@@ -125,12 +125,11 @@ def test_what_is_no_link_of_a_video_or_no_single_one_is_not_taken(fields: dict[s
     ],
 )
 def test_link_of_another_id_is_not_taken(fields: dict[str, Any]):
-    """A3: a reply about this id may hold other tasks."""
+    """A reply about the polled id may also hold other tasks."""
     assert read({"video_url": None, **fields}) == NO_VIDEO
 
 
 def test_own_link_beside_that_of_another_id_is_taken():
-    """The other one does not make it doubtful."""
     fields = {"video": {"url": MP4}, "parent": {"id": "vgen_other999", "url": "https://h/2.mp4"}}
 
     assert read(fields) == (AnswerKind.COMPLETED, MP4)
@@ -147,6 +146,6 @@ def test_own_link_beside_that_of_another_id_is_taken():
     ],
     ids=["a video's file", "a page", "what was sent", "no address", "no text"],
 )
-def test_href_counts_for_a_videos_file_alone(task: dict[str, object], link: str | None):
+def test_href_is_taken_only_for_a_video_file(task: dict[str, object], link: str | None):
     """Other references lead back to the API."""
     assert video_link(task) == link

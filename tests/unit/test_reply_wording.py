@@ -1,11 +1,11 @@
-"""The texts of a reply: reasons, words about the key or the id, odd bytes, and what of them is kept."""
+"""The texts of a reply: reasons, words about the key or the id, odd bytes, and which part is kept."""
 
 import json
 from typing import Any
 
 import pytest
 
-from bot.core.verdicts import Answer, AnswerKind
+from bot.core.answers import Answer, AnswerKind
 from bot.veo.reply import read_reply
 from tests.factories import TASK
 
@@ -49,13 +49,13 @@ def reason_of(**fields: Any) -> str | None:
         ("x" * 9000, "x" * 4000),
     ],
 )
-def test_reason_of_a_failure_is_readable_whatever_its_shape(error: Any, reason: str | None):
-    """error is a string by the documentation; objects, JSON in a text and nothing are survived."""
+def test_reason_of_a_failure_is_read_from_any_form(error: Any, reason: str | None):
+    """The documentation says a string; objects, JSON in a text and null occur as well."""
     assert reason_of(error=error) == reason
 
 
 def test_missing_error_key_means_the_same_as_null():
-    """The documentation says "only present when", its examples show null."""
+    """The documentation says "only present when", but its examples show null."""
     assert reason_of() is reason_of(error=None) is None
 
 
@@ -81,8 +81,8 @@ def test_missing_error_key_means_the_same_as_null():
         {"result": {"error": {"message": "audio"}}},
     ],
 )
-def test_reason_is_found_under_the_keys_of_comparable_services(fields: dict[str, Any]):
-    """A15: when `error` holds nothing."""
+def test_reason_is_found_under_the_keys_of_similar_services(fields: dict[str, Any]):
+    """If `error` is empty."""
     assert reason_of(**fields) == "audio"
 
 
@@ -100,7 +100,7 @@ def test_reason_is_found_under_the_keys_of_comparable_services(fields: dict[str,
     ],
 )
 def test_reason_is_cleaned_of_tags_and_entities(text: str, reason: str):
-    """A15: some services send HTML."""
+    """Some services send HTML."""
     assert reason_of(error=text) == reason
 
 
@@ -127,7 +127,7 @@ def test_reason_is_cleaned_of_tags_and_entities(text: str, reason: str):
 )
 @pytest.mark.parametrize("place", ["error", "message", "envelope"])
 def test_credential_in_a_text_is_masked(text: str, secret: str, place: str):
-    """A16: neither what people read nor what the log holds shows it, however it was hidden in there."""
+    """In what users read and in the log, also if it is encoded."""
     reply = {"msg": text} if place == "envelope" else {"id": TASK, "status": "failed", place: text}
     answer = read(reply)
 
@@ -136,8 +136,8 @@ def test_credential_in_a_text_is_masked(text: str, secret: str, place: str):
     assert "****" in shown
 
 
-def test_credential_at_the_end_of_what_is_kept_is_not_cut_into_view():
-    """What is cut off is cut after masking."""
+def test_credential_at_the_cut_of_a_long_text_is_masked():
+    """Texts are masked before they are cut."""
     reason = reason_of(error="x " * 1990 + KEY + " tail") or ""
 
     assert "sk-" not in reason
@@ -145,7 +145,7 @@ def test_credential_at_the_end_of_what_is_kept_is_not_cut_into_view():
 
 @pytest.mark.parametrize("field", ["status", "model"])
 def test_credential_in_another_field_is_masked(field: str):
-    """The status is on cards, the model in results."""
+    """The status is on cards, the model is in results."""
     answer = read({"id": TASK, "status": "processing", field: f"bearer {KEY}"})
 
     assert KEY not in f"{answer.api_status} {answer.model}"
@@ -170,7 +170,7 @@ def test_credential_in_another_field_is_masked(field: str):
     ],
 )
 def test_words_that_the_task_does_not_exist_are_an_unknown_id(status: int, body: bytes):
-    """Too often wrong to believe the first time, so the verdict waits for more."""
+    """The first such answer is not believed, because it is wrong too often."""
     assert read_reply(status, {}, body, TASK).kind is AnswerKind.UNKNOWN_ID
 
 
@@ -194,12 +194,12 @@ def test_words_that_the_task_does_not_exist_are_an_unknown_id(status: int, body:
     ],
 )
 def test_refused_key_is_recognised(status: int, body: bytes):
-    """By HTTP status, by the envelope's code, or by its wording under HTTP 200."""
+    """By HTTP status, by the envelope's code, or by its words under HTTP 200."""
     assert read_reply(status, {}, body, TASK).kind is AnswerKind.KEY_REFUSED
 
 
-def test_failure_text_about_a_key_is_only_a_reason_when_a_task_is_named():
-    """The words of a prompt must not stop the bot."""
+def test_failure_text_about_a_key_is_only_a_reason_if_a_task_is_named():
+    """The text may quote a prompt, which must not pause the polls."""
     text = "API key not found in the picture"
 
     assert reason_of(error=text) == text
@@ -222,8 +222,8 @@ def test_failure_text_about_a_key_is_only_a_reason_when_a_task_is_named():
         ("登录", "任务 登录 不存在"),
     ],
 )
-def test_asked_id_is_cut_out_before_words_are_read(status: int, task_id: str, text: str):
-    """A8: an id may be called like a refusal."""
+def test_polled_id_is_removed_before_words_are_read(status: int, task_id: str, text: str):
+    """An id may contain the words of a refusal."""
     assert read({"message": text}, status, task_id=task_id).kind is AnswerKind.UNKNOWN_ID
 
 
@@ -232,7 +232,7 @@ def test_asked_id_is_cut_out_before_words_are_read(status: int, task_id: str, te
     ["invalid api key", "The api-key was refused: unauthorized", "token expired"],
 )
 def test_words_about_the_key_are_read_although_an_id_is_named(text: str):
-    """Only the asked id is cut out."""
+    """Only the polled id is removed."""
     assert read({"message": f"{text} ({TASK})"}, 400).kind is AnswerKind.KEY_REFUSED
 
 
@@ -260,14 +260,14 @@ def body(reason: bytes) -> bytes:
     ],
 )
 def test_odd_bytes_in_a_reply_are_read(reason: bytes, content_type: str, words: str):
-    """A11: raw control characters, GBK, Latin-1 and UTF-8 that was cut in a character."""
+    """Raw control characters, GBK, Latin-1, and UTF-8 that ends within a character."""
     answer = read_reply(200, {"content-type": content_type}, body(reason), TASK)
 
     assert (answer.kind, answer.words) == (AnswerKind.FAILED, words)
 
 
 def test_byte_order_mark_and_spaces_before_a_reply_are_ignored():
-    """Some servers write them."""
+    """Some servers send them."""
     answer = read_reply(200, {}, b"\xef\xbb\xbf\r\n " + body(b"no"), TASK)
 
     assert answer.kind is AnswerKind.FAILED
@@ -288,7 +288,7 @@ def test_byte_order_mark_and_spaces_before_a_reply_are_ignored():
     ],
 )
 def test_unusable_reply_is_described_in_a_short_printable_line(status: int, reply: bytes):
-    """It goes into the log: one line, no control characters, never a whole body."""
+    """For the log: one line without control characters, and never a whole body."""
     where = read_reply(status, {}, reply, TASK).where
 
     assert where.isprintable()

@@ -1,4 +1,4 @@
-"""Every setting: its default, how it is read, what is refused and in which words; and .env.example."""
+"""Every setting: its default, how it is read, which values are refused and how; .env.example."""
 
 import os
 import re
@@ -17,7 +17,7 @@ TOKEN = "MTIzNDU2.GhIjKl.token-of-the-bot"
 KEY = "sk-key-of-the-video-api"
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
-# The contract's table; None where nothing is set.
+# The defaults of the contract; None if there is no default.
 DEFAULTS = {
     "veo_api_url": "https://zcbservice.aizfw.cn/kyyReactApiServer",
     "database": "sqlite:///data/bot.db",
@@ -42,7 +42,7 @@ DEFAULTS = {
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """No variable of ours, no .env, and the two secrets."""
+    """Removes our variables and .env from the test's environment, and sets the two secrets."""
     names = {name.upper() for name in Settings.model_fields}
     for name in [each for each in os.environ if each.upper() in names]:
         monkeypatch.delenv(name)
@@ -59,12 +59,11 @@ def problems() -> list[str]:
     return caught.value.problems
 
 
-# -- what is read --------------------------------------------------------------------------------
+# -- reading -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "value"), DEFAULTS.items(), ids=DEFAULTS.keys())
 def test_setting_that_is_not_set_has_its_default(name: str, value: object):
-    """The defaults of the contract."""
     assert getattr(read_settings(), name) == value
 
 
@@ -109,10 +108,10 @@ def test_setting_that_is_not_set_has_its_default(name: str, value: object):
         ("log_format", "json", "json"),
     ],
 )
-def test_setting_with_a_good_value_is_read(
+def test_setting_with_a_valid_value_is_read(
     environment: pytest.MonkeyPatch, name: str, text: str, value: object
 ):
-    """Addresses without a last slash, sizes in words, numbers as numbers."""
+    """Addresses lose their last slash and /v1; sizes may have units."""
     environment.setenv(name, text)
 
     assert getattr(read_settings(), name.lower()) == value
@@ -120,7 +119,7 @@ def test_setting_with_a_good_value_is_read(
 
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields if "token" not in name])
 def test_setting_that_is_empty_counts_as_not_set(environment: pytest.MonkeyPatch, name: str):
-    """A line of .env that was left empty is no mistake, unless the setting is required."""
+    """An empty line in .env is allowed, unless the setting is required."""
     environment.setenv(name, "")
 
     if name == "VEO_API_KEY":
@@ -146,8 +145,8 @@ def test_setting_that_is_empty_counts_as_not_set(environment: pytest.MonkeyPatch
         ),
     ],
 )
-def test_video_network_that_cannot_be_is_refused(environment: pytest.MonkeyPatch, text: str, why: str):
-    """With the value, and what would be right."""
+def test_invalid_video_network_is_refused(environment: pytest.MonkeyPatch, text: str, why: str):
+    """With the value, and an example of a valid one."""
     environment.setenv("VIDEO_NETWORKS", f"198.18.0.0/15,{text}")
 
     assert problems() == [f"VIDEO_NETWORKS: {why}"]
@@ -165,7 +164,7 @@ def test_video_network_that_cannot_be_is_refused(environment: pytest.MonkeyPatch
 def test_quotes_that_docker_keeps_are_stripped(
     environment: pytest.MonkeyPatch, quote: str, name: str, text: str, value: object
 ):
-    """`docker run --env-file` takes a line as it is; a shell and a .env file do not."""
+    """`docker run --env-file` keeps quotes; a shell and a .env file do not."""
     environment.setenv(name, f"{quote}{text}{quote}")
     environment.setenv("DISCORD_TOKEN", f"{quote}{TOKEN}{quote}\r")
 
@@ -181,7 +180,7 @@ def test_quote_that_is_part_of_a_value_stays(environment: pytest.MonkeyPatch, te
 
 
 def test_home_is_expanded(environment: pytest.MonkeyPatch, tmp_path: Path):
-    """No shell has done it in a .env file."""
+    """No shell expands `~` in a .env file."""
     environment.setenv("HOME", str(tmp_path))
     environment.setenv("DATA_DIR", "~/videos")
 
@@ -189,14 +188,14 @@ def test_home_is_expanded(environment: pytest.MonkeyPatch, tmp_path: Path):
 
 
 def test_secret_with_spaces_around_it_is_trimmed(environment: pytest.MonkeyPatch):
-    """Copying takes a line end along."""
+    """A copied secret often ends with a line end."""
     environment.setenv("DISCORD_TOKEN", f" {TOKEN}\n")
 
     assert read_settings().discord_token.get_secret_value() == TOKEN
 
 
-def test_database_by_default_lies_in_the_data_folder(environment: pytest.MonkeyPatch):
-    """DATA_DIR moves it along; DATABASE_URL has the last word."""
+def test_default_database_is_in_the_data_folder(environment: pytest.MonkeyPatch):
+    """DATA_DIR moves it; DATABASE_URL overrides both."""
     environment.setenv("DATA_DIR", "elsewhere")
     assert read_settings().database == "sqlite:///elsewhere/bot.db"
 
@@ -206,8 +205,8 @@ def test_database_by_default_lies_in_the_data_folder(environment: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
-def test_postgresql_is_known_by_both_names(environment: pytest.MonkeyPatch, scheme: str):
-    """Its password is a secret in both of its spellings, and prints as stars."""
+def test_both_schemes_of_postgresql_are_accepted(environment: pytest.MonkeyPatch, scheme: str):
+    """The password is masked in its raw and in its quoted form."""
     url = f"{scheme}://bot:hunter%402hunter@db.example.com/veo?sslmode=require"
     environment.setenv("DATABASE_URL", url)
     settings = read_settings()
@@ -223,7 +222,7 @@ def test_postgresql_is_known_by_both_names(environment: pytest.MonkeyPatch, sche
     [("", "", (None, ())), ("4", "", (4, ())), ("4", "0, 2-3", (4, (0, 2, 3))), ("1", "0", (1, (0,)))],
 )
 def test_shards_are_numbers_and_ranges(environment: pytest.MonkeyPatch, count: str, ids: str, read: object):
-    """Without ids a process holds them all."""
+    """Without SHARD_IDS the process runs all shards."""
     environment.setenv("SHARD_COUNT", count)
     environment.setenv("SHARD_IDS", ids)
     settings = read_settings()
@@ -243,8 +242,8 @@ def test_shards_are_numbers_and_ranges(environment: pytest.MonkeyPatch, count: s
         ("0", "", "'0' is too small: it must be at least 1"),
     ],
 )
-def test_shards_that_cannot_be_are_refused(environment: pytest.MonkeyPatch, count: str, ids: str, said: str):
-    """In words that say what to write instead."""
+def test_invalid_shards_are_refused(environment: pytest.MonkeyPatch, count: str, ids: str, said: str):
+    """The message says what to write."""
     environment.setenv("SHARD_COUNT", count)
     environment.setenv("SHARD_IDS", ids)
 
@@ -279,8 +278,8 @@ def test_derived_values_follow_their_settings(environment: pytest.MonkeyPatch):
         ("POLL_EVERY", "POLL_EVERY is not a setting; .env.example lists them all"),
     ],
 )
-def test_misspelt_name_is_told(environment: pytest.MonkeyPatch, tmp_path: Path, name: str, said: str):
-    """In our own file it is a mistake; the environment is full of other things, and gets a warning."""
+def test_misspelt_name_is_reported(environment: pytest.MonkeyPatch, tmp_path: Path, name: str, said: str):
+    """An error in our .env file; only a warning in the environment."""
     environment.setenv(name, "hunter2")
     assert read_settings().log_level == "INFO"
     assert misspelt_variables() == [said]
@@ -292,9 +291,7 @@ def test_misspelt_name_is_told(environment: pytest.MonkeyPatch, tmp_path: Path, 
 @pytest.mark.parametrize(
     "name", ["POSTGRES_PASSWORD", "HTTP_PROXY", "HTTPS_PROXY", "LOG_DIR", "PATH", "COMPOSE_FILE", "DATA_PATH"]
 )
-def test_name_of_another_program_is_none_of_our_business(
-    environment: pytest.MonkeyPatch, tmp_path: Path, name: str
-):
+def test_name_of_another_program_is_ignored(environment: pytest.MonkeyPatch, tmp_path: Path, name: str):
     """Docker Compose reads the same file."""
     (tmp_path / ".env").write_text(f"{name}=x\n")
     environment.setenv(name, "x")
@@ -303,8 +300,8 @@ def test_name_of_another_program_is_none_of_our_business(
     assert misspelt_variables() == []
 
 
-def test_name_that_kubernetes_made_is_no_mistake(environment: pytest.MonkeyPatch):
-    """A service that is called veo-courier puts a dozen of them into the environment."""
+def test_names_that_kubernetes_sets_are_ignored(environment: pytest.MonkeyPatch):
+    """It sets a dozen variables for a service that is called veo-courier."""
     environment.setenv("VEO_COURIER_SERVICE_HOST", "10.0.0.1")
     environment.setenv("VEO_COURIER_PORT_9100_TCP", "tcp://10.0.0.1:9100")
 
@@ -322,10 +319,10 @@ def test_name_that_kubernetes_made_is_no_mistake(environment: pytest.MonkeyPatch
         ("http://api.example#@localhost", "must end before the ? or #"),
     ],
 )
-def test_api_address_with_more_than_an_address_is_refused(
+def test_api_address_with_query_or_credentials_is_refused(
     environment: pytest.MonkeyPatch, url: str, said: str
 ):
-    """Each poll would fail on it. What may be a secret is not repeated."""
+    """Each poll would fail. A part that may be a secret is not repeated."""
     environment.setenv("VEO_API_URL", url)
 
     assert problems() == [f"VEO_API_URL: {said}"]
@@ -343,8 +340,8 @@ def test_api_address_with_more_than_an_address_is_refused(
         ("http://[::1]:8080", False),
     ],
 )
-def test_key_over_plain_http_is_known(environment: pytest.MonkeyPatch, url: str, unencrypted: bool):
-    """Off this machine anybody on the way can read it."""
+def test_key_over_plain_http_is_recognised(environment: pytest.MonkeyPatch, url: str, unencrypted: bool):
+    """On this machine plain HTTP is safe."""
     environment.setenv("VEO_API_URL", url)
 
     assert read_settings().api_is_unencrypted is unencrypted
@@ -355,7 +352,7 @@ def test_key_over_plain_http_is_known(environment: pytest.MonkeyPatch, url: str,
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
 def test_env_file_in_the_working_folder_is_read(environment: pytest.MonkeyPatch, tmp_path: Path, mark: str):
-    """With or without the mark that Windows editors put in front."""
+    """With or without the byte order mark that Windows editors add."""
     environment.delenv("DISCORD_TOKEN")
     lines = "DISCORD_TOKEN=from-the-file\n# a comment\nPOLL_INTERVAL=60\nPATH_OF_OTHERS=x\n"
     (tmp_path / ".env").write_text(mark + lines, encoding="utf-8")
@@ -366,8 +363,7 @@ def test_env_file_in_the_working_folder_is_read(environment: pytest.MonkeyPatch,
     assert settings.poll_interval == 60
 
 
-def test_environment_wins_over_the_env_file(environment: pytest.MonkeyPatch, tmp_path: Path):
-    """A container's settings override a file that came with the checkout."""
+def test_environment_overrides_the_env_file(environment: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / ".env").write_text("LOG_LEVEL=DEBUG\nLOG_FORMAT=json\n")
     environment.setenv("LOG_LEVEL", "ERROR")
 
@@ -376,14 +372,14 @@ def test_environment_wins_over_the_env_file(environment: pytest.MonkeyPatch, tmp
     assert (settings.log_level, settings.log_format) == ("ERROR", "json")
 
 
-def test_env_file_that_is_not_utf_8_is_one_line(tmp_path: Path):
+def test_env_file_that_is_not_utf_8_is_one_problem(tmp_path: Path):
     """PowerShell's `>` writes UTF-16."""
     (tmp_path / ".env").write_text(f"DISCORD_TOKEN={TOKEN}\n", encoding="utf-16")
 
     assert problems() == [".env: is not a text in UTF-8"]
 
 
-# -- what is refused ---------------------------------------------------------------------------------
+# -- refused values ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -400,8 +396,8 @@ def test_env_file_that_is_not_utf_8_is_one_line(tmp_path: Path):
         ("DATABASE_URL", "sqlite://bot.db", "must begin with sqlite:/// or postgresql://"),
         ("DATABASE_URL", "sqlite:///:memory:", "must name a file"),
         ("DATABASE_URL", "sqlite:///", "must name a file"),
-        ("DATABASE_URL", "sqlite:///~nobody-of-this-name/bot.db", "nobody knows where that home is"),
-        ("DATA_DIR", "~nobody-of-this-name/data", "nobody knows where that home is"),
+        ("DATABASE_URL", "sqlite:///~nobody-of-this-name/bot.db", "that home folder is not known"),
+        ("DATA_DIR", "~nobody-of-this-name/data", "that home folder is not known"),
         ("POLL_INTERVAL", "29.9", "29.9 is too small: it must be 30 or more, as the video API asks"),
         ("POLL_INTERVAL", "0", "'0' is too small: it must be more than 0"),
         ("POLL_INTERVAL", "-5", "'-5' is too small: it must be more than 0"),
@@ -433,10 +429,10 @@ def test_env_file_that_is_not_utf_8_is_one_line(tmp_path: Path):
         ("POLL_INTERVAL", "\u201c60\u201d", "is in curly quotes: write straight ones, or none"),
     ],
 )
-def test_setting_with_a_bad_value_is_one_line_that_names_it(
+def test_setting_with_an_invalid_value_is_one_line(
     environment: pytest.MonkeyPatch, name: str, text: str, said: str
 ):
-    """The value, unless it may be a secret, what is wrong with it, and what would be right."""
+    """Name, value (unless it may be a secret), what is wrong, and a valid form."""
     environment.setenv(name, text)
 
     (problem,) = problems()
@@ -449,7 +445,7 @@ def test_setting_with_a_bad_value_is_one_line_that_names_it(
 
 
 SPACE = "contains a space or a line break: copy it again, without anything around it"
-SIGN = "contains a sign that no token or key has, such as a curly quote: copy it again"
+SIGN = "contains a character that cannot be in it, such as a curly quote: copy it again"
 
 
 @pytest.mark.parametrize("name", ["DISCORD_TOKEN", "VEO_API_KEY"])
@@ -469,17 +465,17 @@ SIGN = "contains a sign that no token or key has, such as a curly quote: copy it
         ("hunter2\u2019", "is in curly quotes: write straight ones, or none"),
     ],
 )
-def test_secret_that_cannot_be_one_is_refused_without_showing_it(
+def test_invalid_secret_is_refused_without_showing_it(
     environment: pytest.MonkeyPatch, name: str, text: str, said: str
 ):
-    """Blank, with a space, a control character or another sign that a header could not carry."""
+    """Empty, or with a character that an HTTP header cannot carry."""
     environment.setenv(name, text)
 
     assert problems() == [f"{name}: {said}"]
 
 
 def test_several_problems_are_one_line_each(environment: pytest.MonkeyPatch):
-    """All of them at once, so that nobody has to start five times."""
+    """All are reported in one run."""
     environment.delenv("DISCORD_TOKEN")
     environment.setenv("VEO_API_KEY", "hunter2 hunter3")
     environment.setenv("LOG_LEVEL", "LOUD")
@@ -507,7 +503,7 @@ def test_settings_wrong_carries_no_pydantic_error():
     assert caught.value.exit_code == 2
 
 
-# -- asking politely -----------------------------------------------------------------------------
+# -- POLL_INTERVAL -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -521,7 +517,7 @@ def test_settings_wrong_carries_no_pydantic_error():
     ],
 )
 def test_poll_interval_below_30_on_loopback_is_allowed(environment: pytest.MonkeyPatch, url: str):
-    """A stand-in on this machine may be asked as often as one likes."""
+    """For a stand-in on this machine."""
     environment.setenv("VEO_API_URL", url)
     environment.setenv("POLL_INTERVAL", "0.05")
 
@@ -545,7 +541,7 @@ def test_poll_interval_below_30_on_loopback_is_allowed(environment: pytest.Monke
     ],
 )
 def test_poll_interval_below_30_elsewhere_is_refused(environment: pytest.MonkeyPatch, url: str):
-    """The API asks for 30 seconds; a name that only looks like this machine does not count."""
+    """The API asks for 30 seconds. A name that only resembles loopback does not count."""
     environment.setenv("VEO_API_URL", url)
     assert not read_settings().api_on_loopback
 
@@ -559,7 +555,7 @@ def test_poll_interval_below_30_elsewhere_is_refused(environment: pytest.MonkeyP
 
 
 def test_settings_in_any_text_show_stars_for_secrets(environment: pytest.MonkeyPatch):
-    """Somebody will print them one day; a proxy's password is a secret, too."""
+    """Also the password of a proxy."""
     environment.setenv("DISCORD_PROXY", "http://user:hunter2@127.0.0.1:7890")
     settings = read_settings()
 
@@ -571,7 +567,6 @@ def test_settings_in_any_text_show_stars_for_secrets(environment: pytest.MonkeyP
 
 
 def test_settings_are_frozen():
-    """Nothing changes them after the start."""
     settings: Any = read_settings()
 
     with pytest.raises(ValidationError, match="frozen"):
@@ -591,20 +586,18 @@ def example() -> dict[str, tuple[bool, str]]:
 
 
 def test_env_example_and_settings_list_the_same_variables():
-    """In both directions: nothing undocumented, nothing that does not exist."""
+    """In both directions."""
     assert set(example()) == {name.upper() for name in Settings.model_fields}
 
 
-def test_env_example_has_the_required_ones_open_and_empty():
-    """Copy, fill in two lines, start."""
+def test_env_example_has_the_required_settings_uncommented_and_empty():
     required = {name.upper() for name, field in Settings.model_fields.items() if field.is_required()}
 
     assert {name for name, (commented, _) in example().items() if not commented} == required
     assert all(example()[name] == (False, "") for name in required)
 
 
-def test_env_example_with_every_line_switched_on_changes_nothing(environment: pytest.MonkeyPatch):
-    """The values behind # are the defaults."""
+def test_commented_lines_of_env_example_hold_the_defaults(environment: pytest.MonkeyPatch):
     before = read_settings()
     for name, (commented, value) in example().items():
         if commented:
@@ -615,10 +608,9 @@ def test_env_example_with_every_line_switched_on_changes_nothing(environment: py
     assert after.model_copy(update={"database_url": before.database_url}) == before
 
 
-def test_env_example_as_it_is_asks_for_the_two_secrets(
+def test_unchanged_env_example_reports_the_two_missing_secrets(
     environment: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    """Every line parses, and an unfilled copy says what is missing."""
     environment.delenv("DISCORD_TOKEN")
     environment.delenv("VEO_API_KEY")
     (tmp_path / ".env").write_bytes(EXAMPLE.read_bytes())

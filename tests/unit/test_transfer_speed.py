@@ -1,4 +1,4 @@
-"""The least speed: over any window, however the bytes are spread."""
+"""The minimum speed of a download, over any time window."""
 
 import pytest
 from hypothesis import given
@@ -11,21 +11,20 @@ NEEDED = SPEED * WINDOW
 STEP = WINDOW / 60
 
 
-def test_nothing_at_all_ends_after_one_window():
+def test_download_without_any_byte_ends_after_one_window():
     """The first window begins with the body."""
     assert LeastSpeed(SPEED, WINDOW).deadline == WINDOW
 
 
 def test_byte_a_second_ends_after_one_window():
-    """C1."""
     speed = LeastSpeed(SPEED, WINDOW)
     for second in range(60):
         speed.add(1, second)
     assert speed.deadline == WINDOW
 
 
-def test_burst_buys_one_window_only():
-    """100 MiB in the first second do not pay for the second minute."""
+def test_burst_does_not_pay_for_a_second_window():
+    """100 MiB in the first second do not allow a slow second minute."""
     speed = LeastSpeed(SPEED, WINDOW)
     speed.add(100 << 20, 1)
     assert speed.deadline == pytest.approx(WINDOW + 1)
@@ -34,7 +33,7 @@ def test_burst_buys_one_window_only():
     assert speed.deadline == pytest.approx(WINDOW + 1)
 
 
-def test_exactly_the_least_speed_goes_on():
+def test_exactly_the_minimum_speed_goes_on():
     """For an hour."""
     speed = LeastSpeed(SPEED, WINDOW)
     for second in range(1, 3600):
@@ -42,8 +41,8 @@ def test_exactly_the_least_speed_goes_on():
         speed.add(SPEED, second)
 
 
-def test_little_is_remembered():
-    """Whatever the size of the pieces."""
+def test_number_of_stored_marks_is_bounded():
+    """For pieces of any size."""
     speed = LeastSpeed(SPEED, WINDOW)
     for piece in range(100_000):
         speed.add(20, piece / 1000)
@@ -51,8 +50,8 @@ def test_little_is_remembered():
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 20), st.integers(1, 200_000)), max_size=60))
-def test_deadline_is_when_a_window_becomes_too_thin(pieces: list[tuple[float, int]]):
-    """Against the plain definition, to one step of the window in the host's favour."""
+def test_deadline_matches_the_plain_definition(pieces: list[tuple[float, int]]):
+    """To the precision of one step, in the host's favour."""
     speed, now = LeastSpeed(SPEED, WINDOW), 0.0
     came: list[tuple[float, int]] = []
     for gap, size in pieces:
@@ -67,6 +66,6 @@ def test_deadline_is_when_a_window_becomes_too_thin(pieces: list[tuple[float, in
 
     assert speed.deadline >= WINDOW
     if speed.deadline > WINDOW:
-        # A moment before the deadline's step, the window held enough; a step after it, too little.
+        # Just before the deadline's step the window held enough bytes; a step after it, too few.
         assert in_window(speed.deadline - STEP - 0.001) >= NEEDED
     assert in_window(speed.deadline + 0.001) < NEEDED
