@@ -9,8 +9,11 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from bench import deliver, deliver_slow, fit, fuzz, loop, poll, process, questions, soak, soak_tally, workers
+from bench import fit, fuzz, loop, process
 from bench.databases import Kind
+from bench.deliver import at_once, slow_links
+from bench.poll import one_process, workers
+from bench.soak import soak, tally
 
 Outcome = tuple[str, dict[str, object]]
 
@@ -26,16 +29,20 @@ def main() -> int:
 
 
 async def _poll(arguments: argparse.Namespace) -> Outcome:
-    figures = await poll.measure(
-        poll.Plan(
+    figures = await one_process.measure(
+        one_process.Plan(
             tasks=arguments.tasks,
-            kinds=[Kind.SQLITE, Kind.POSTGRESQL] if arguments.postgres else [Kind.SQLITE],
-            questions=arguments.questions,
+            kinds=list(Kind) if arguments.postgres or arguments.workers else [Kind.SQLITE],
+            polls=arguments.polls,
             rounds=arguments.rounds,
             at_once=arguments.at_once,
         )
     )
-    return poll.table(figures), poll.as_json(figures)
+    table, as_json = one_process.table(figures), one_process.as_json(figures)
+    if not arguments.workers:
+        return table, as_json
+    several = await workers.measure(arguments.workers)
+    return f"{table}\n{workers.table(several)}", as_json | {"workers": workers.as_json(several)}
 
 
 async def _loop(arguments: argparse.Namespace) -> Outcome:
@@ -43,26 +50,14 @@ async def _loop(arguments: argparse.Namespace) -> Outcome:
     return loop.table(figures), loop.as_json(figures)
 
 
-async def _questions(arguments: argparse.Namespace) -> Outcome:
-    figures = await questions.measure(tasks=arguments.tasks, seed=arguments.seed)
-    return questions.table(figures), questions.as_json(figures)
-
-
-async def _workers(arguments: argparse.Namespace) -> Outcome:
-    figures = await workers.measure(
-        counts=arguments.workers, tasks=arguments.tasks, seconds=arguments.seconds
-    )
-    return workers.table(figures), workers.as_json(figures)
-
-
 async def _deliver(arguments: argparse.Namespace) -> Outcome:
     if arguments.slow:
-        slow = await deliver_slow.measure()
-        return deliver_slow.table(slow), deliver_slow.as_json(slow)
-    figures = await deliver.measure(
+        slow = await slow_links.measure()
+        return slow_links.table(slow), slow_links.as_json(slow)
+    figures = await at_once.measure(
         videos=arguments.videos, size=arguments.size * 1024**2, rounds=arguments.rounds
     )
-    return deliver.table(figures), deliver.as_json(figures)
+    return at_once.table(figures), at_once.as_json(figures)
 
 
 async def _process(arguments: argparse.Namespace) -> Outcome:
@@ -71,14 +66,14 @@ async def _process(arguments: argparse.Namespace) -> Outcome:
 
 
 async def _soak(arguments: argparse.Namespace) -> Outcome:
-    tally = await soak.measure(
+    counted = await soak.measure(
         seconds=arguments.minutes * 60,
         seed=arguments.seed,
         work=arguments.work,
         chat=arguments.chat,
         report=_print_line,
     )
-    return soak_tally.table(tally), soak_tally.as_json(tally)
+    return tally.table(counted), tally.as_json(counted)
 
 
 async def _fuzz(arguments: argparse.Namespace) -> Outcome:
@@ -106,8 +101,6 @@ def _print_line(line: str) -> None:
 MEASURE: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, Outcome]]] = {
     "poll": _poll,
     "loop": _loop,
-    "questions": _questions,
-    "workers": _workers,
     "deliver": _deliver,
     "process": _process,
     "soak": _soak,
@@ -120,41 +113,55 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the figures there")
     what = parser.add_subparsers(dest="what", required=True)
-    polling = what.add_parser("poll", help="the poller and its store, beside a bare aiohttp loop")
+    polling = what.add_parser("poll", help="what a poll costs, beside a bare aiohttp loop")
     polling.add_argument(
-        "--tasks", type=int, nargs="+", default=[1_000, 20_000, 100_000], help="waiting tasks (%(default)s)"
+        "--tasks",
+        type=int,
+        nargs="+",
+        default=[1_000, 20_000, 100_000],
+        help="sizes of the table of waiting tasks (%(default)s)",
     )
-    polling.add_argument("--postgres", action="store_true", help="on PostgreSQL as well")
-    polling.add_argument("--questions", type=int, default=20_000, help="of one run (%(default)s)")
-    polling.add_argument("--rounds", type=int, default=5, help="of all, in turn (%(default)s)")
-    polling.add_argument("--uvloop", action="store_true", help="under uvloop, if that is installed")
-    polling.add_argument("--at-once", type=int, default=256, help="questions in flight (%(default)s)")
-    looping = what.add_parser("loop", help="how many tasks are asked about in time, beside a simple loop")
-    looping.add_argument("--tasks", type=int, default=100_000, help="of the bot (%(default)s)")
-    looping.add_argument("--naive", type=int, default=50, help="of the simple loop (%(default)s)")
-    looping.add_argument("--seconds", type=float, default=90, help="of the bot's run (%(default)s)")
-    counting = what.add_parser("questions", help="questions per finished task, beside the fewest possible")
-    counting.add_argument("--tasks", type=int, default=500, help="within an hour (%(default)s)")
-    counting.add_argument("--seed", type=int, default=1, help="(%(default)s)")
-    growing = what.add_parser("workers", help="how polling grows with the processes over one PostgreSQL")
-    growing.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="(%(default)s)")
-    growing.add_argument("--tasks", type=int, default=20_000, help="waiting tasks (%(default)s)")
-    growing.add_argument("--seconds", type=float, default=20, help="of each run (%(default)s)")
-    carrying = what.add_parser("deliver", help="many videos ready at once, beside a bare loop")
-    carrying.add_argument("--videos", type=int, default=50, help="(%(default)s)")
-    carrying.add_argument("--size", type=int, default=15, help="of each, in MiB (%(default)s)")
-    carrying.add_argument("--rounds", type=int, default=3, help="of both, in turn (%(default)s)")
-    carrying.add_argument("--slow", action="store_true", help="good videos beside 200 slow links instead")
-    whole = what.add_parser("process", help="start-up, memory, and answers under full polling")
+    polling.add_argument("--postgres", action="store_true", help="measure PostgreSQL as well")
+    polling.add_argument(
+        "--workers",
+        type=int,
+        nargs="+",
+        help="--postgres, and so many processes over one, such as 1 2 4",
+    )
+    polling.add_argument("--polls", type=int, default=20_000, help="polls of one run (%(default)s)")
+    polling.add_argument("--rounds", type=int, default=5, help="runs of each, in turn (%(default)s)")
+    polling.add_argument("--uvloop", action="store_true", help="use uvloop, which must be installed")
+    polling.add_argument("--at-once", type=int, default=256, help="polls in flight (%(default)s)")
+    looping = what.add_parser("loop", help="how many tasks are polled in time, beside a simple loop")
+    looping.add_argument("--tasks", type=int, default=100_000, help="tasks of the bot (%(default)s)")
+    looping.add_argument("--naive", type=int, default=50, help="tasks of the simple loop (%(default)s)")
+    looping.add_argument("--seconds", type=float, default=90, help="length of the bot's run (%(default)s)")
+    delivering = what.add_parser(
+        "deliver", help="how fast many videos at once are posted, beside a bare loop"
+    )
+    delivering.add_argument("--videos", type=int, default=50, help="videos (%(default)s)")
+    delivering.add_argument("--size", type=int, default=15, help="MiB of each video (%(default)s)")
+    delivering.add_argument("--rounds", type=int, default=3, help="runs of both, in turn (%(default)s)")
+    delivering.add_argument("--slow", action="store_true", help="instead: good videos beside 200 slow links")
+    whole = what.add_parser(
+        "process", help="start-up, memory, and time to acknowledge a command under full polling"
+    )
     whole.add_argument("--tasks", type=int, default=2_000, help="waiting tasks (%(default)s)")
-    soaking = what.add_parser("soak", help="random kills and faults; counts lost and doubled results")
-    soaking.add_argument("--minutes", type=float, default=30, help="(%(default)s)")
+    soaking = what.add_parser("soak", help="lost and doubled results after random kills and faults")
+    soaking.add_argument("--minutes", type=float, default=30, help="length (%(default)s)")
     soaking.add_argument("--seed", type=int, default=1, help="of the random kills and faults (%(default)s)")
-    soaking.add_argument("--work", type=int, default=0, help="processes over one PostgreSQL (none: SQLite)")
-    soaking.add_argument("--chat", type=int, default=2, help="beside them (%(default)s)")
-    fuzzing = what.add_parser("fuzz", help="hostile input to everything that reads or shows any")
-    fuzzing.add_argument("--cases", type=int, default=1_000_000, help="(%(default)s)")
-    what.add_parser("fit", help="seconds to make a 4K and a 1080p video small enough for a channel")
+    soaking.add_argument(
+        "--work",
+        type=int,
+        default=0,
+        help="worker processes over one PostgreSQL (0: one process with SQLite)",
+    )
+    soaking.add_argument("--chat", type=int, default=2, help="gateway processes beside them (%(default)s)")
+    fuzzing = what.add_parser(
+        "fuzz", help="hostile input for everything that reads or shows input from outside"
+    )
+    fuzzing.add_argument("--cases", type=int, default=1_000_000, help="cases (%(default)s)")
+    what.add_parser("fit", help="how long it takes to make a 4K and a 1080p video fit a channel")
     return parser.parse_args()
 
 

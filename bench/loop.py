@@ -17,9 +17,9 @@ import aiohttp
 import psutil
 from discord.ext import tasks
 
-from bench.answering import KEY, Answering
+from bench.databases import fill, task_id
 from bench.figures import percentile
-from bench.filling import fill, task_id
+from bench.video_api import KEY, FastVideoApi
 from bot.core.clock import SECOND
 from bot.core.tracking import Limits
 from bot.storage.store import open_store
@@ -88,7 +88,7 @@ async def measure(*, count: int, naive: int, seconds: float) -> Figures:
     # Spread as in real life: tasks that were registered at once would always be due at once.
     due = [first + random.uniform(0, _INTERVAL) for _ in range(count)]
     lateness = _Lateness({task_id(n): at for n, at in enumerate(due, 1)})
-    api = Answering(delay=_ANSWER_TAKES, on_question=lateness.polled, on_answer=lateness.answered)
+    api = FastVideoApi(delay=_ANSWER_TAKES, on_poll=lateness.polled, on_answer=lateness.answered)
     with tempfile.TemporaryDirectory() as folder:
         async with api.serving() as url, BotEnvironment(Path(folder), VEO_API_URL=url, **_SETTINGS) as env:
             await _fill(env, due)
@@ -105,7 +105,7 @@ async def measure(*, count: int, naive: int, seconds: float) -> Figures:
 async def _naive(count: int) -> float:
     """Seconds for one round of the simple loop over `count` tasks."""
     took = 0.0
-    async with Answering(delay=_ANSWER_TAKES).serving() as url, aiohttp.ClientSession() as session:
+    async with FastVideoApi(delay=_ANSWER_TAKES).serving() as url, aiohttp.ClientSession() as session:
 
         @tasks.loop(seconds=_INTERVAL, count=1)
         async def poll() -> None:
@@ -141,9 +141,9 @@ def table(figures: Figures) -> str:
     rate = f"{asked / figures.seconds:,.0f}/s for {figures.seconds:.0f} s"
     measured = f"{figures.naive_tasks} tasks took {figures.naive_seconds:.1f} s"
     lines = [
-        f"one question every {_INTERVAL:g} s per task, {_ANSWER_TAKES * 1000:.0f} ms for each answer",
+        f"one poll every {_INTERVAL:g} s per task, {_ANSWER_TAKES * 1000:.0f} ms for each answer",
         f"one after the other   {figures.naive_keeps:,.0f} tasks ({measured})",
-        f"bot                   {figures.tasks:,} tasks, {asked:,} questions at {rate}",
+        f"bot                   {figures.tasks:,} tasks, {asked:,} polls at {rate}",
         f"  late                p50 {p50}, p99 {p99}, worst {worst}   (aim: p99 below {_MAX_LATENESS:g} s)",
         f"  takes               {figures.cpu:.0%} of a core, {figures.memory / 1024**2:.0f} MiB",
         f"bot / one by one      {figures.ratio:,.0f} times as many   (aim: {_MIN_RATIO})",
@@ -158,7 +158,7 @@ def as_json(figures: Figures) -> dict[str, object]:
         "naive_keeps": figures.naive_keeps,
         "tasks": figures.tasks,
         "seconds": figures.seconds,
-        "questions": len(figures.late),
+        "polls": len(figures.late),
         "late_seconds": {f"p{p}": percentile(figures.late, p) for p in (50, 90, 99, 99.9, 100)},
         "cpu_share": figures.cpu,
         "memory_bytes": figures.memory,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from bench.limits import LIFTED
+from bench import LIFTED_LIMITS
+from bench.figures import peak_memory
 from bot.core.ids import MAX_IDS
 from sandbox.bot_environment import BotEnvironment
 from sandbox.video_api import CLIP, Clip
@@ -29,7 +30,7 @@ class Figures:
     video_adds: int
     video_seconds: float
     tasks: int
-    questions_per_second: float
+    polls_per_second: float
     answers: list[float]
 
 
@@ -58,7 +59,7 @@ async def _large_video() -> tuple[int, int, float]:
             # A small video first, so that modules loaded on first use are not counted.
             await _deliver(env, "vgen_small", CLIP)
             idle = process.memory_info().rss
-            watching = asyncio.create_task(peak(process))
+            watching = asyncio.create_task(peak_memory(process))
             began = time.perf_counter()
             await _deliver(env, "vgen_large", Clip.padded(_LARGE_VIDEO))
             seconds = time.perf_counter() - began
@@ -74,21 +75,10 @@ async def _deliver(env: BotEnvironment, task_id: str, clip: Clip) -> None:
     )
 
 
-async def peak(process: psutil.Process) -> int:
-    """Sample the resident memory until cancelled or the process ends, and return the highest value."""
-    highest = 0
-    try:
-        while True:
-            highest = max(highest, process.memory_info().rss)
-            await asyncio.sleep(0.002)
-    except (asyncio.CancelledError, psutil.NoSuchProcess):
-        return highest
-
-
 async def _answers(tasks: int) -> tuple[float, list[float]]:
     """Polls per second, and seconds to acknowledge /veo track and /veo status meanwhile."""
     with tempfile.TemporaryDirectory() as folder:
-        async with BotEnvironment(Path(folder), POLL_RATE="1000000", **LIFTED) as env:
+        async with BotEnvironment(Path(folder), POLL_RATE="1000000", **LIFTED_LIMITS) as env:
             await env.start_bot()
             ids = [f"vgen_{n:012x}" for n in range(tasks)]
             for task_id in ids:
@@ -113,7 +103,7 @@ def table(figures: Figures) -> str:
     start = f"{statistics.median(figures.starts):.2f} s"
     idle = f"{figures.idle / _MIB:.0f} MiB"
     video = f"{figures.video_adds / _MIB:.1f} MiB in {figures.video_seconds:.1f} s"
-    polled = f"{figures.tasks:,} tasks polled at {figures.questions_per_second:,.0f}/s"
+    polled = f"{figures.tasks:,} tasks polled at {figures.polls_per_second:,.0f}/s"
     return "\n".join(
         [
             f"start to ready        {start}   (aim: below 2 s)",
@@ -131,6 +121,6 @@ def as_json(figures: Figures) -> dict[str, object]:
         "video_adds_bytes": figures.video_adds,
         "video_seconds": figures.video_seconds,
         "tasks": figures.tasks,
-        "questions_per_second": figures.questions_per_second,
+        "polls_per_second": figures.polls_per_second,
         "answer_seconds": figures.answers,
     }

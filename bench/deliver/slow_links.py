@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.limits import LIFTED
+from bench import LIFTED_LIMITS
 from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Channel
 from sandbox.video_api import BodyFault, Clip
@@ -35,7 +35,9 @@ class Figures:
 async def measure() -> Figures:
     """One run of the bot as a process against the stand-ins."""
     with tempfile.TemporaryDirectory() as folder:
-        async with BotEnvironment(Path(folder), POLL_INTERVAL="0.5", POLL_RATE="1000", **LIFTED) as env:
+        async with BotEnvironment(
+            Path(folder), POLL_INTERVAL="0.5", POLL_RATE="1000", **LIFTED_LIMITS
+        ) as env:
             await env.start_bot()
             slow = await _track(env, "slow", _SLOW)
             good = await _track(env, "good", _GOOD)

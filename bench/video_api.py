@@ -1,7 +1,7 @@
 """A fast video API that answers every poll with "processing".
 
 It does only what HTTP/1.1 requires, because it shares the cores with what is measured. `python -m
-bench.answering` serves until SIGTERM. The complete stand-in is in sandbox/video_api.
+bench.video_api` serves until SIGTERM. The complete stand-in is in sandbox/video_api.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from email.utils import formatdate
 from bot.process import raise_file_limit
 
 KEY = "bench-key"
-_QUESTION = re.compile(rb"GET /v1/result/(\S+) HTTP/1\.1\r\n")
+_POLL = re.compile(rb"GET /v1/result/(\S+) HTTP/1\.1\r\n")
 _AUTHORIZED = f"Authorization: Bearer {KEY}\r\n".encode()
 _REPLY = {
     "object": "video",
@@ -35,9 +35,6 @@ _HEAD = (
     b"Date: " + formatdate(usegmt=True).encode() + b"\r\nServer: bench\r\n\r\n%s"
 )
 
-# Four workers with 2,048 polls each in flight, and the benchmark's own connections.
-_MAX_CONNECTIONS = 10_000
-
 Callback = Callable[[str], None]
 
 
@@ -45,15 +42,15 @@ def _ignore(_task_id: str) -> None:
     """Ignore the task's id."""
 
 
-class Answering:
+class FastVideoApi:
     """Answers each poll after `delay` seconds. Both callbacks get the task's id."""
 
     def __init__(
-        self, *, delay: float = 0, on_question: Callback = _ignore, on_answer: Callback = _ignore
+        self, *, delay: float = 0, on_poll: Callback = _ignore, on_answer: Callback = _ignore
     ) -> None:
         self.url = ""
         self._delay = delay
-        self._on_question = on_question
+        self._on_poll = on_poll
         self._on_answer = on_answer
         self._waiting: deque[tuple[float, _Connection, str]] = deque()
 
@@ -70,7 +67,7 @@ class Answering:
             server.close()
 
     def receive(self, connection: "_Connection", task_id: str) -> None:
-        self._on_question(task_id)
+        self._on_poll(task_id)
         if not self._delay:
             self._answer(connection, task_id)
             return
@@ -96,8 +93,8 @@ class Answering:
 class _Connection(asyncio.Protocol):
     """One client connection, with one request at a time (no pipelining)."""
 
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
+    def __init__(self, api: FastVideoApi) -> None:
+        self._api = api
         self._transport: asyncio.Transport | None = None
         self._received = b""
 
@@ -110,13 +107,13 @@ class _Connection(asyncio.Protocol):
         if not self._received.endswith(b"\r\n\r\n"):
             return
         request, self._received = self._received, b""
-        found = _QUESTION.match(request)
+        found = _POLL.match(request)
         if found is None:
             self.send(b"404 Not Found", {"status": 404, "error": "Not Found"})
         elif _AUTHORIZED not in request:
             self.send(b"200 OK", {"code": "204", "msg": "wrong key"})
         else:
-            self._answering.receive(self, found[1].decode())
+            self._api.receive(self, found[1].decode())
 
     def send(self, status: bytes, reply: dict[str, object]) -> None:
         assert self._transport is not None
@@ -125,9 +122,9 @@ class _Connection(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def answering_process() -> AsyncIterator[str]:
+async def video_api_process() -> AsyncIterator[str]:
     """Run this API as a separate process, and give its address."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.answering", stdout=PIPE)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.video_api", stdout=PIPE)
     try:
         assert process.stdout is not None
         yield (await process.stdout.readline()).decode().strip()
@@ -140,7 +137,7 @@ async def _serve() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with Answering().serving() as url:
+    async with FastVideoApi().serving() as url:
         print(url, flush=True)
         await stop.wait()
 

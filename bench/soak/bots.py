@@ -9,7 +9,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from bench.limits import LIFTED
+from bench import LIFTED_LIMITS
 from bot.storage.engine import Database
 from bot.storage.store import open_database
 from sandbox.bot_environment import BotEnvironment
@@ -17,7 +17,7 @@ from sandbox.bot_process import BotProcess
 from sandbox.discord import Guild
 from sandbox.postgres import postgres
 
-_SETTINGS = {"POLL_INTERVAL": "0.3", "POLL_RATE": "1000", **LIFTED}
+_SETTINGS = {"POLL_INTERVAL": "0.3", "POLL_RATE": "1000", **LIFTED_LIMITS}
 _LEASE = 2.0  # seconds; with the default of 30 the soak would mostly wait
 
 

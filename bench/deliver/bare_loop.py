@@ -1,7 +1,7 @@
 """The baseline for delivering videos: download each to the disk, then upload it, several at a time.
 
-`python -m bench.carrying` reads its work as JSON from standard input and prints the seconds that it took.
-Unlike the bot, it checks and stores nothing, and a kill loses its work.
+`python -m bench.deliver.bare_loop` reads its work as JSON from standard input and prints the seconds that it
+took. Unlike the bot, it checks and stores nothing, and a kill loses its work.
 """
 
 import asyncio

@@ -19,14 +19,14 @@ from statistics import median
 import aiohttp
 from pydantic import SecretStr
 
-from bench.answering import KEY, answering_process
-from bench.databases import Kind, database
+from bench.databases import Kind, database, fill, task_id
 from bench.figures import spread
-from bench.filling import fill, task_id
+from bench.video_api import KEY, video_api_process
+from bot.core.answers import Answer
 from bot.core.clock import system_clock
 from bot.core.rate_limit import RateLimit, RateLimiter
 from bot.core.tracking import Limits
-from bot.core.verdicts import Answer, PollRules
+from bot.core.verdicts import PollRules
 from bot.metrics import Metrics
 from bot.process import tune_garbage_collection
 from bot.storage.store import Store, open_store
@@ -44,30 +44,30 @@ _MAX_GROWTH = 1.20
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure. `tasks`: the sizes of the tables. `questions`: the number of polls of one run."""
+    """What to measure. `tasks`: the sizes of the tables. `polls`: how many of them one run makes."""
 
     tasks: Sequence[int]
     kinds: Sequence[Kind]
-    questions: int
+    polls: int
     rounds: int
     at_once: int
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One loop of `questions` polls: the seconds of wall clock and of this process's CPU."""
+    """One loop of `polls` polls: the seconds of wall clock and of this process's CPU."""
 
-    questions: int
+    polls: int
     wall: float
     cpu: float
 
     @property
     def rate(self) -> float:
-        return self.questions / self.wall
+        return self.polls / self.wall
 
     @property
     def cpu_us(self) -> float:
-        return self.cpu / self.questions * 1e6
+        return self.cpu / self.polls * 1e6
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ async def measure(plan: Plan) -> Figures:
     """Run all of them in turn, `rounds` times, after one round that does not count."""
     figures = Figures(plan, type(asyncio.get_running_loop()).__module__.partition(".")[0])
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(answering_process())
+        url = await stack.enter_async_context(video_api_process())
         stores = {
             (kind, tasks): await stack.enter_async_context(_filled(kind, tasks))
             for kind in plan.kinds
@@ -126,7 +126,7 @@ async def measure(plan: Plan) -> Figures:
 async def _timed(plan: Plan, work: Callable[[], Awaitable[None]]) -> Run:
     wall, cpu = time.perf_counter(), time.process_time()
     await work()
-    return Run(plan.questions, time.perf_counter() - wall, time.process_time() - cpu)
+    return Run(plan.polls, time.perf_counter() - wall, time.process_time() - cpu)
 
 
 @asynccontextmanager
@@ -147,7 +147,7 @@ async def _filled(kind: Kind, tasks: int) -> AsyncIterator[Store]:
 
 async def _bare(url: str, plan: Plan) -> None:
     """The minimum that a poller has to do: GET and json()."""
-    numbers = iter(range(1, plan.questions + 1))
+    numbers = iter(range(1, plan.polls + 1))
     headers = {"Authorization": f"Bearer {KEY}"}
 
     async def ask(session: aiohttp.ClientSession) -> None:
@@ -160,11 +160,11 @@ async def _bare(url: str, plan: Plan) -> None:
 
 
 class _Counted:
-    """The real client; it sets `done` after `questions` answers."""
+    """The real client; it sets `done` after `polls` answers."""
 
-    def __init__(self, api: VideoApiClient, questions: int, done: asyncio.Event) -> None:
+    def __init__(self, api: VideoApiClient, polls: int, done: asyncio.Event) -> None:
         self._api = api
-        self._left = questions
+        self._left = polls
         self._done = done
 
     async def poll(self, task_id: str) -> Answer:
@@ -198,7 +198,7 @@ async def _poll(url: str, store: Store, plan: Plan, done: asyncio.Event) -> None
     async with open_api_session(connections=plan.at_once) as session:
         api = VideoApiClient(base_url=url, key=SecretStr(KEY), session=session)
         poller = Poller(
-            api=_Counted(api, plan.questions, done),
+            api=_Counted(api, plan.polls, done),
             queue=store.tasks,
             pause=ApiPause(
                 store.key_values, store.tasks, system_clock, interval=_INTERVAL, on_cards=lambda: None
@@ -219,8 +219,8 @@ def table(figures: Figures) -> str:
     """Medians, with the range of the rounds in brackets."""
     plan = figures.plan
     lines = [
-        f"{plan.questions:,} questions a run, {plan.at_once} in flight, {plan.rounds} rounds, {figures.loop}",
-        f"{'':28}{'questions/s':>22}{'CPU per question':>22}{'bot / bare':>20}",
+        f"{plan.polls:,} polls a run, {plan.at_once} in flight, {plan.rounds} rounds, {figures.loop}",
+        f"{'':28}{'polls/s':>22}{'CPU per poll':>22}{'bot / bare':>20}",
         _row("bare aiohttp loop", figures.bare, ""),
     ]
     for (kind, tasks), runs in figures.bot.items():
@@ -240,7 +240,7 @@ def _row(name: str, runs: list[Run], ratio: str) -> str:
 def as_json(figures: Figures) -> dict[str, object]:
     plan = figures.plan
     return {
-        "questions": plan.questions,
+        "polls": plan.polls,
         "at_once": plan.at_once,
         "loop": figures.loop,
         "bare": _runs(figures.bare),

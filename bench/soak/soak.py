@@ -20,11 +20,11 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.bots import Bots, SeveralBots, SingleBot, change, query
-from bench.small_clip import small_clip
-from bench.soak_copies import Copies
-from bench.soak_faults import API_MOMENTS, DISCORD_MOMENTS, GATEWAY_SHARE, MAX_DELAY, random_fault
-from bench.soak_tally import Tally
+from bench.soak.bots import Bots, SeveralBots, SingleBot, change, query
+from bench.soak.clip import small_clip
+from bench.soak.copies import Copies
+from bench.soak.faults import API_MOMENTS, DISCORD_MOMENTS, GATEWAY_SHARE, MAX_DELAY, random_fault
+from bench.soak.tally import Tally
 from sandbox.discord import Channel, InteractionFailed, Person
 from sandbox.holds import Hold
 from sandbox.video_api import CLIP
@@ -162,7 +162,7 @@ class _Soak:
             self.tally.bugs.append(f"backup ended with {code}")
 
     async def _put_back(self) -> None:
-        """Whatever was asked for until now, and is not in the copy, is forgotten."""
+        """Forget what was asked for until now and is not in the copy."""
         known = await self._copies.put_back()
         if known is not None:
             self.tally.put_back += 1

@@ -17,9 +17,8 @@ from statistics import median
 
 import psutil
 
-from bench.figures import spread
-from bench.limits import LIFTED
-from bench.process import peak
+from bench import LIFTED_LIMITS
+from bench.figures import peak_memory, spread
 from bot.work.download_slots import FAST_SLOTS
 from bot.work.posting import MAX_UPLOADS
 from sandbox.bot_environment import BotEnvironment
@@ -88,9 +87,9 @@ async def _bare(videos: int, size: int) -> Run:
                 "videos": carried,
             }
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bench.carrying", stdin=PIPE, stdout=PIPE
+                sys.executable, "-m", "bench.deliver.bare_loop", stdin=PIPE, stdout=PIPE
             )
-            watching = asyncio.create_task(peak(psutil.Process(process.pid)))
+            watching = asyncio.create_task(peak_memory(psutil.Process(process.pid)))
             output, _ = await process.communicate(json.dumps(what).encode())
             watching.cancel()
             return Run(float(output), await watching)
@@ -98,17 +97,19 @@ async def _bare(videos: int, size: int) -> Run:
 
 async def _bot(videos: int, size: int) -> Run:
     with tempfile.TemporaryDirectory() as folder:
-        async with BotEnvironment(Path(folder), POLL_INTERVAL="0.5", POLL_RATE="1000", **LIFTED) as env:
+        async with BotEnvironment(
+            Path(folder), POLL_INTERVAL="0.5", POLL_RATE="1000", **LIFTED_LIMITS
+        ) as env:
             env.discord.contract_checked = False
             await env.start_bot()
             channels = _channels(env, videos)
             tasks = [env.api.create(f"vgen_{n:012x}") for n in range(videos)]
             for task, channel in zip(tasks, channels, strict=True):
-                # Somebody else each time, because new ids of one person have a pace.
+                # Another person each time, because new ids of one person have a pace.
                 person = env.discord.add_person(f"person {task.id}")
                 env.guild.join(person)
                 await person.slash(channel, "veo track", id=task.id)
-            watching = asyncio.create_task(peak(psutil.Process(env.bot.pid)))
+            watching = asyncio.create_task(peak_memory(psutil.Process(env.bot.pid)))
             for task in tasks:
                 task.complete(Clip.padded(size))
             await env.discord.until(lambda: all(map(_has_its_video, channels)), within=_TIMEOUT)

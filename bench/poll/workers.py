@@ -14,9 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from bench.answering import KEY, Answering
-from bench.databases import Kind, database
-from bench.filling import fill
+from bench.databases import Kind, database, fill
+from bench.video_api import KEY, FastVideoApi
 from bot.core.clock import system_clock
 from bot.core.tracking import Limits
 from bot.storage.store import open_store
@@ -27,6 +26,8 @@ _ANSWER_TAKES = 0.2
 _NO_LIMIT = 10**9
 # Every task is due again when its turn comes, so that there is always one to poll.
 _SETTINGS = {"VEO_API_KEY": KEY, "POLL_INTERVAL": "0.5", "POLL_RATE": "1000000"}
+_TASKS = 20_000
+_SECONDS = 20.0
 _WARM = 3.0
 
 
@@ -44,7 +45,6 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class Figures:
     tasks: int
-    seconds: float
     cores: int
     runs: Sequence[Run]
 
@@ -54,13 +54,13 @@ class Figures:
         return [run.rate / self.runs[0].rate for run in self.runs]
 
 
-async def measure(*, counts: Sequence[int], tasks: int, seconds: float) -> Figures:
-    """Run each number of workers for so many seconds, with a new database each."""
-    runs = [await _run(count, tasks, seconds) for count in counts]
-    return Figures(tasks, seconds, psutil.cpu_count() or 1, runs)
+async def measure(counts: Sequence[int]) -> Figures:
+    """Run each number of workers for the same time, with a new database each."""
+    runs = [await _run(count) for count in counts]
+    return Figures(_TASKS, psutil.cpu_count() or 1, runs)
 
 
-async def _run(count: int, tasks: int, seconds: float) -> Run:
+async def _run(count: int) -> Run:
     answered = 0
 
     def one_more(_task_id: str) -> None:
@@ -68,14 +68,14 @@ async def _run(count: int, tasks: int, seconds: float) -> Run:
         answered += 1
 
     with tempfile.TemporaryDirectory() as folder:
-        api = Answering(delay=_ANSWER_TAKES, on_answer=one_more)
+        api = FastVideoApi(delay=_ANSWER_TAKES, on_answer=one_more)
         async with api.serving() as url, database(Kind.POSTGRESQL, Path(folder)) as address:
             settings = _SETTINGS | {"VEO_API_URL": url, "DATABASE_URL": address}
             async with BotEnvironment(Path(folder), **settings) as env, _working(env, count) as workers:
-                await _fill(address, tasks, env.guild.id)
+                await _fill(address, _TASKS, env.guild.id)
                 await asyncio.sleep(_WARM)
                 began, before, used = time.perf_counter(), answered, _cores(workers)
-                await asyncio.sleep(seconds)
+                await asyncio.sleep(_SECONDS)
                 took = time.perf_counter() - began
                 spent = [
                     (after - earlier) / took for after, earlier in zip(_cores(workers), used, strict=True)
@@ -121,28 +121,23 @@ def _seconds(process: psutil.Process) -> float:
 
 def table(figures: Figures) -> str:
     lines = [
-        f"{figures.tasks:,} tasks always due, {_ANSWER_TAKES:g} s for each answer, {figures.cores} cores",
-        f"{'workers':>8}{'questions/s':>14}{'growth':>9}{'cores: bot':>13}{'PostgreSQL':>12}{'API':>7}",
+        f"{figures.tasks:,} tasks always due, {_ANSWER_TAKES:g} s for each answer, {figures.cores} cores"
     ]
-    lines += [
-        f"{run.workers:8}{run.rate:14,.0f}{growth:9.2f}{run.bot:13.2f}{run.postgres:12.2f}{run.api:7.2f}"
-        for run, growth in zip(figures.runs, figures.growth, strict=True)
-    ]
+    for run, growth in zip(figures.runs, figures.growth, strict=True):
+        cores = f"bot {run.bot:.2f}, PostgreSQL {run.postgres:.2f}, API {run.api:.2f}"
+        lines.append(
+            f"workers: {run.workers}   {run.rate:7,.0f} polls/s, {growth:.2f} times the first; cores: {cores}"
+        )
     return "\n".join(lines)
 
 
-def as_json(figures: Figures) -> dict[str, object]:
-    return {
-        "tasks": figures.tasks,
-        "seconds": figures.seconds,
-        "cores": figures.cores,
-        "runs": [
-            {
-                "workers": run.workers,
-                "per_second": run.rate,
-                "growth": growth,
-                "cores": {"bot": run.bot, "postgres": run.postgres, "api": run.api},
-            }
-            for run, growth in zip(figures.runs, figures.growth, strict=True)
-        ],
-    }
+def as_json(figures: Figures) -> list[dict[str, object]]:
+    return [
+        {
+            "workers": run.workers,
+            "per_second": run.rate,
+            "growth": growth,
+            "cores": {"bot": run.bot, "postgres": run.postgres, "api": run.api},
+        }
+        for run, growth in zip(figures.runs, figures.growth, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Random kills and faults, and the count of lost and doubled results."""
