@@ -135,12 +135,13 @@ class ResultPoster:
 
     async def _send(self, lease: int, result: ResultMessage) -> Posted | None:
         """Store that sending begins, look up the message of an earlier attempt, and post if there is none."""
+        # From before the lease is checked, because this process may freeze before it sees the answer.
+        certain_until = time.monotonic() + CERTAIN_FOR
         sending = await self._queue.begin_sending(result.due, lease, self._clock())
         if sending is None:
             return None
         due = replace(result.due, watchers=sending.watchers)
         result = replace(result, due=due, shared_ids=sending.shared_ids)
-        certain_until = time.monotonic() + CERTAIN_FOR
         message_id = None if due.is_first_send else await self._found(lease, result)
         if message_id is None:
             message_id = await self._call(result, certain_until)
@@ -155,7 +156,11 @@ class ResultPoster:
         found = await self._look_up(result, delivery.first_sent_at or delivery.created_at)
         if found.read is not None:
             await self._queue.set_read(delivery.id, lease, found.read)
-        if found.message_id is None and not found.is_absent:
+        if found.message_id is not None:
+            logger.info(
+                "%s: found from an earlier attempt in channel %d", delivery.task_id, result.channel_id
+            )
+        elif not found.is_absent:
             logger.warning(
                 "%s: whether an earlier attempt is in channel %d cannot be known (without Read Message "
                 "History nothing is found): it is posted, perhaps a second time",

@@ -48,6 +48,7 @@ class Teller:
         A requester who takes no direct messages is not notified; the card and the list still show the result.
         """
         due = result.due
+        certain_until = time.monotonic() + CERTAIN_FOR
         telling = await self._queue.begin_telling(due.delivery.id, lease, self._clock())
         if telling is None or telling.is_over:
             return
@@ -55,9 +56,7 @@ class Teller:
         has_video = due.delivery.tell_attempt < _ATTEMPTS_WITH_VIDEO
         result = replace(result, form=Form.WHOLE, parent_id=None, video=result.video if has_video else None)
         try:
-            await self._messenger.send_privately(
-                result, why, since=since, not_after=time.monotonic() + CERTAIN_FOR
-            )
+            await self._messenger.send_privately(result, why, since=since, not_after=certain_until)
             logger.info("%s: its requester was notified by direct message: %s", due.task.id, why)
         except DiscordUnavailable as error:
             raise NotTold(str(error), retry_after=error.retry_after) from error
