@@ -57,6 +57,7 @@ class CardQueue(LeaseQueue):
         unchanged = cards.c.version == card.version
         due_at = sa.case((unchanged, sa.null()), else_=sa.literal(now))
         if not await self._finish(connection, card.id, lease, due_at=due_at, attempt=0):
+            await _edit_again(connection, card.id, now)
             return False
         still = sa.select(cards.c.id).where(cards.c.id == card.id, unchanged)
         finished = (await connection.execute(still)).first() is not None
@@ -65,6 +66,11 @@ class CardQueue(LeaseQueue):
             has_lines = sa.exists().where(deliveries.c.card_id == cards.c.id)
             await connection.execute(sa.delete(cards).where(cards.c.id == card.id, ~has_lines))
         return finished
+
+    @transaction
+    async def edit_again(self, connection: AsyncConnection, card_id: int, now: int) -> None:
+        """An edit was made without the card's lease: it may have overwritten a newer one."""
+        await _edit_again(connection, card_id, now)
 
     @transaction
     async def view(self, connection: AsyncConnection, card_id: int) -> CardView | None:
@@ -76,6 +82,15 @@ class CardQueue(LeaseQueue):
         """Store the card's message id. A card that changed before Discord gave the id is due already."""
         await connection.execute(sa.update(cards).where(cards.c.id == card_id).values(message_id=message_id))
         await notify(connection, cards)
+
+
+async def _edit_again(connection: AsyncConnection, card_id: int, now: int) -> None:
+    is_free = cards.c.lease.is_(None)
+    await connection.execute(
+        sa.update(cards)
+        .where(cards.c.id == card_id)
+        .values(due_at=sa.case((is_free, sa.literal(now)), else_=cards.c.due_at), version=cards.c.version + 1)
+    )
 
 
 async def view_card(connection: AsyncConnection, card_id: int) -> CardView | None:

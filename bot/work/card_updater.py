@@ -51,7 +51,8 @@ class CardUpdater:
     async def _postpone(self, lease: int, view: CardView, error: TryLater) -> None:
         attempt = view.attempt + 1
         due_at = self._clock() + retry_delay(attempt, base=_MIN_RETRY_DELAY, retry_after=error.retry_after)
-        await self._queue.postpone(view.card.id, lease, due_at, attempt=attempt)
+        if not await self._queue.postpone(view.card.id, lease, due_at, attempt=attempt):
+            await self._queue.edit_again(view.card.id, self._clock())
 
     async def quarantine(self, lease: int, work: CardView, reason: str) -> None:
         """Keep a card back for an hour, because our own bug stopped it."""
