@@ -115,6 +115,9 @@ class Poller:
         log_about("poll", work)
         polled_at = self._clock()
         try:
+            if work.polled_at is not None and polled_at - work.polled_at >= self._rules.interval:
+                logger.warning("%s: too long after its claim to poll it; it is due again", work.id)
+                return
             answer = await self._api.poll(work.id)
             verdict = await self._judge(replace(work, polled_at=polled_at), answer, polled_at)
         finally:
