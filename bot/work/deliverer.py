@@ -235,6 +235,8 @@ class Deliverer:
             logger.warning("%s posted without its video: %s", due.task.id, posted.problem)
         if is_ours:
             self._count_posted(due, posted, now)
+        else:
+            logger.info("%s: another process has it, and records it", due.task.id)
 
     def _count_posted(self, due: DueDelivery, posted: Posted, now: int) -> None:
         """Count it, with the time since the completion or the request, whichever is later."""

@@ -145,8 +145,11 @@ class VideoCache:
             raise
 
     async def remove(self, task_id: str) -> None:
-        """Remove the files of a task that no channel is owed."""
-        await asyncio.to_thread(self._remove_files, self._path(task_id).stem)
+        """Remove the files of a task that no channel is owed. Raises StorageUnavailable."""
+        try:
+            await asyncio.to_thread(self._remove_files, self._path(task_id).stem)
+        except OSError as error:
+            raise StorageUnavailable(f"a video cannot be removed: {error.strerror}") from error
 
     def _remove_files(self, stem: str) -> None:
         for path in self._folder.glob(f"{stem}*"):
