@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from bench import fit, fuzz, loop, process
+from bench import explore, fit, fuzz, loop, process
 from bench.databases import Kind
 from bench.deliver import at_once, slow_links
 from bench.poll import one_process, workers
@@ -76,6 +76,18 @@ async def _soak(arguments: argparse.Namespace) -> Outcome:
     return tally.table(counted), tally.as_json(counted)
 
 
+async def _explore(arguments: argparse.Namespace) -> Outcome:
+    plan = explore.Plan(
+        minutes=arguments.minutes,
+        seed=arguments.seed,
+        processes=arguments.processes,
+        scenarios=arguments.scenario,
+        replay=arguments.replay,
+    )
+    explored = await explore.measure(plan, report=_print_line)
+    return explore.table(explored), explore.as_json(explored)
+
+
 async def _fuzz(arguments: argparse.Namespace) -> Outcome:
     fuzzed = await fuzz.measure(cases=arguments.cases)
     return fuzz.table(fuzzed), fuzz.as_json(fuzzed)
@@ -104,6 +116,7 @@ MEASURE: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, Outcome]]]
     "deliver": _deliver,
     "process": _process,
     "soak": _soak,
+    "explore": _explore,
     "fuzz": _fuzz,
     "fit": _fit,
 }
@@ -157,6 +170,12 @@ def _arguments() -> argparse.Namespace:
         help="worker processes over one PostgreSQL (0: one process with SQLite)",
     )
     soaking.add_argument("--chat", type=int, default=2, help="gateway processes beside them (%(default)s)")
+    exploring = what.add_parser("explore", help="every crash point of every scenario, then pairs of them")
+    exploring.add_argument("--minutes", type=float, default=30, help="(%(default)s)")
+    exploring.add_argument("--seed", type=int, default=1, help="of the pairs (%(default)s)")
+    exploring.add_argument("--processes", type=int, default=2, help="(%(default)s)")
+    exploring.add_argument("--scenario", nargs="+", default=[], help="these alone (all)")
+    exploring.add_argument("--replay", metavar="SCHEDULE", help="one schedule, as a failure prints it")
     fuzzing = what.add_parser(
         "fuzz", help="hostile input for everything that reads or shows input from outside"
     )

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -53,6 +54,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"{before}a secret was printed: {found}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many schedules the explorer has run."""
+    passed = [name for report in terminalreporter.stats.get("passed", []) for name in report.user_properties]
+    for what in ("schedules", "pairs"):
+        if count := sum(value for name, value in passed if name == what):
+            terminalreporter.write_line(f"explored: {count} {what}")
 
 
 @pytest.fixture

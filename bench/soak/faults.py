@@ -51,6 +51,7 @@ _DISCORD_FAULTS = [
     Fault(_POST, status=400, body=_PAGE),
     Fault(_POST, status=404, body=_PAGE),
     Fault(_POST, status=502, body=_PAGE, done=True),
+    Fault(_POST, status=413, body={"message": "on demand", "code": 40005}, uploads=True),
     Fault(_EDIT, status=502, body=_PAGE, done=True),
     Fault(_EDIT, cut="after"),
     *(

@@ -24,6 +24,7 @@ from bench.soak.bots import Bots, SeveralBots, SingleBot, change, query
 from bench.soak.clip import small_clip
 from bench.soak.copies import Copies
 from bench.soak.faults import API_MOMENTS, DISCORD_MOMENTS, GATEWAY_SHARE, MAX_DELAY, random_fault
+from bench.soak.sometimes import complete_by_a_dead_link, silence_now_and_then, sometimes
 from bench.soak.tally import Tally
 from sandbox.discord import Channel, InteractionFailed, Person
 from sandbox.holds import Hold
@@ -34,6 +35,7 @@ _PEOPLE = 40
 _PAUSE = 0.25  # seconds between two commands that track a task
 _SETTLE_TIMEOUT = 120.0
 _PAST_THE_NONCE = 180_000  # ms
+_DEAD_LINK_SHARE = 0.02  # of the tasks
 _COPY_SHARE = 0.2  # of the kills: the database is copied before
 _PUT_BACK_SHARE = 0.05  # of the kills: it is put back from a copy
 
@@ -85,13 +87,14 @@ class _Soak:
         began = time.monotonic()
         people = asyncio.create_task(self._track_tasks())
         faults = asyncio.create_task(self._inject_faults())
+        silence = asyncio.create_task(silence_now_and_then(self._env, self._channels, self._chance))
         while time.monotonic() - began < seconds:
             await self._interrupt_one()
             if self.tally.kills % 25 == 0:
                 report(f"{time.monotonic() - began:6.0f} s  {self.tally.kills} kills, {self._number} tasks")
-        for job in (people, faults):
+        for job in (people, faults, silence):
             job.cancel()
-        await asyncio.gather(people, faults, return_exceptions=True)
+        await asyncio.gather(people, faults, silence, return_exceptions=True)
         self._env.discord.faults.clear()
         self._env.api.faults.clear()
         self.tally.seconds = time.monotonic() - began
@@ -112,7 +115,9 @@ class _Soak:
         self._asked.add(task_id)
         clip = CLIP if self._chance.random() < 0.1 else _SMALL
         task = self._env.api.create(task_id)
-        if self._chance.random() < 0.7:
+        if self._chance.random() < _DEAD_LINK_SHARE:
+            complete_by_a_dead_link(self._env, task, clip)
+        elif self._chance.random() < 0.7:
             task.complete(clip)
         else:
             task.fail(f"reason {self._number}")
@@ -213,6 +218,7 @@ class _Soak:
         self.tally.look_ups = len(self._env.discord.requests("GET", "/channels/*/messages"))
         videos = self._env.folder / "data" / "videos"
         self.tally.left_files = sum(1 for _ in videos.iterdir())
+        self.tally.sometimes = sometimes(self._env, self._bots.log_lines(), self.tally.put_back)
         self.tally.bugs += [line for line in self._bots.log_lines() if " a bug " in line]
         self.tally.surprises = [*self._env.discord.surprises, *self._env.api.surprises]
 

@@ -3,7 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from bench.soak.sometimes import never
+
 _MAX_LINE = 300
+_ONE_PROCESS = "one process"
 
 
 @dataclass(slots=True)
@@ -11,7 +14,7 @@ class Tally:
     """What was done to the bot, and the results."""
 
     seconds: float = 0.0
-    processes: str = "one process"
+    processes: str = _ONE_PROCESS
     kills: int = 0
     losses: Counter[str] = field(default_factory=Counter)
     long_stops: int = 0
@@ -28,9 +31,15 @@ class Tally:
     """The tasks whose result went out as a direct message, because their channel refused it."""
     posted_at: dict[str, list[str]] = field(default_factory=dict)
     stops_at: list[str] = field(default_factory=list)
+    sometimes: Counter[str] = field(default_factory=Counter)
     left_files: int = 0
     bugs: list[str] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
+
+    @property
+    def never(self) -> list[str]:
+        """What should have happened in a run of this length, and did not."""
+        return never(self.sometimes, several=self.processes != _ONE_PROCESS, seconds=self.seconds)
 
     @property
     def lost(self) -> list[str]:
@@ -53,6 +62,8 @@ def table(tally: Tally) -> str:
         f"lost: {len(tally.lost)}   doubled: {len(tally.doubled)}   bugs: {len(tally.bugs)}",
         f"files left: {tally.left_files} (half ones of the killed, where processes share a folder)",
     ]
+    lines += [f"{count} times {what}" for what, count in sorted(tally.sometimes.items())]
+    lines += [f"never: {what}" for what in tally.never]
     lines += [f"lost {task_id}" for task_id in tally.lost[:20]]
     lines += [f"doubled {task_id}: {', '.join(tally.posted_at[task_id])}" for task_id in tally.doubled[:20]]
     if tally.doubled:
@@ -82,5 +93,7 @@ def as_json(tally: Tally) -> dict[str, object]:
         "doubled": tally.doubled,
         "files_left": tally.left_files,
         "bugs": tally.bugs,
-        "failed": bool(tally.lost or tally.doubled or tally.bugs),
+        "sometimes": dict(tally.sometimes),
+        "never": tally.never,
+        "failed": bool(tally.lost or tally.doubled or tally.bugs or tally.never),
     }

@@ -42,10 +42,14 @@ class Nonces:
     def __init__(self, window: float) -> None:
         self.window = window
         self._known: dict[tuple[int, str], tuple[Message, float]] = {}
+        self.hits = 0
 
     def find(self, author_id: int, nonce: str) -> Message | None:
         message, at = self._known.get((author_id, nonce), (None, 0.0))
-        return message if time.monotonic() - at < self.window else None
+        if message is None or time.monotonic() - at >= self.window:
+            return None
+        self.hits += 1
+        return message
 
     def remember(self, message: Message) -> None:
         if message.nonce is not None:

@@ -235,6 +235,11 @@ class StandInDiscord(GatewayControls, LoopbackServer):
     def nonce_window(self, seconds: float) -> None:
         self._posting.nonces.window = seconds
 
+    @property
+    def nonce_hits(self) -> int:
+        """How often a nonce was answered with the message that it had created before."""
+        return self._posting.nonces.hits
+
     def forget_nonces(self) -> None:
         """Forget every nonce, as Discord does after its window: the same nonce makes a new message then."""
         self._posting.nonces.forget()

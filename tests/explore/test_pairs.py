@@ -1,0 +1,26 @@
+"""Two things that go wrong, in a seeded order, as far as half a minute on each core reaches."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.explore.explorer import explorer
+
+_SECONDS = float(os.environ.get("EXPLORE_SECONDS", "30"))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_pairs_of_steps(seed: int, record_property: Callable[[str, object], None]) -> None:
+    began = time.monotonic()
+    with explorer() as exploring:
+        chance = random.Random(seed)
+        while time.monotonic() - began < _SECONDS and not exploring.found.failures:
+            exploring.run(exploring.pair(chance))
+        failures = [exploring.shortest(failure) for failure in list(exploring.found.failures)]
+
+    record_property("pairs", exploring.found.schedules)
+    assert [failure.report() for failure in failures] == []

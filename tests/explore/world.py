@@ -1,0 +1,493 @@
+"""One run of a schedule: the bot's real parts over the models, processes that come and go, people who ask."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import random
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from bot import app
+from bot.chat.gateway.membership import Membership
+from bot.core.clock import SECOND
+from bot.core.errors import StorageUnavailable
+from bot.core.rate_limit import RateLimit, RateLimiter
+from bot.metrics import Metrics
+from bot.settings import Role, read_settings
+from bot.storage.store import open_store
+from bot.work.download_slots import DownloadSlots
+from bot.work.fresh_links import FreshLinks
+from bot.work.tracking import Tracking
+from bot.work.video_cache import VideoCache
+from tests.explore.api_model import Api, Downloader, Fitter
+from tests.explore.database import Engines, copy
+from tests.explore.discord_model import NONCE_WINDOW, Discord, Lost, Messenger
+from tests.explore.invariants import Observer
+from tests.explore.loop import PROCESS, Process, Stuck, VirtualLoop
+from tests.explore.people import Command
+from tests.explore.schedule import STOPS, Kind, Schedule, Step
+
+if TYPE_CHECKING:
+    from tests.explore.scenarios import Scenario
+
+EPOCH = 1_800_000_000_000
+INTERVAL = 30 * SECOND
+LEASE = 60 * SECOND
+_FREEZE = 1.7 * LEASE / SECOND
+_LONG = 2 * NONCE_WINDOW / SECOND
+_HELD = 2.0  # seconds that a step is held while something else happens
+_MAX_STEPS = 1_200
+_MAX_SECONDS = 5 * 86_400.0
+GUILD = 1
+SETTINGS = read_settings(
+    _env_file=None,
+    discord_token="explored-token",
+    veo_api_key="explored-key",
+    veo_api_url="http://127.0.0.1:1",
+    poll_interval=INTERVAL / SECOND,
+    lease_time=LEASE / SECOND,
+    task_deadline=1200,
+)
+_METRICS = Metrics()
+
+# The functions of the video cache that remove files, and the steps that they are.
+_DISK_STEPS = {"_remove_files": "remove", "_remove_stale": "sweep"}
+
+
+class Killed(BaseException):
+    """Ends the job that was at the step; every other one of its process is never run again."""
+
+
+class _Bugs(logging.Handler):
+    """Keeps what the bot logs as errors."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+BUGS = _Bugs()
+logging.getLogger("bot").addHandler(BUGS)
+
+
+@dataclass(slots=True)
+class Bot:
+    """A process of the bot with what people and the gateway need of it."""
+
+    process: Process
+    stop: asyncio.Event
+    loops: app.WorkerLoops = field(default_factory=app.WorkerLoops)
+    tracking: Tracking | None = None  # once it has started
+    membership: Membership | None = None
+    messenger: Messenger | None = None
+    commands: list[Command] = field(default_factory=list)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.tracking is not None and not (self.process.is_frozen or self.process.is_dead)
+
+    @property
+    def is_busy(self) -> bool:
+        if self.process.is_dead or self.process.is_frozen:
+            return False
+        return bool(self.process.in_flight) or any(loop._jobs for loop in self.loops._by_queue.values())
+
+
+class World:
+    """Runs one schedule. Afterwards `steps`, `violations` and `counts` say what came of it."""
+
+    def __init__(self, scenario: "Scenario", schedule: Schedule, engines: Engines, folder: Path) -> None:
+        self.scenario, self.schedule = scenario, schedule
+        self._faults = {fault.step: fault.kind for fault in schedule.faults}
+        random.seed(schedule.seed)
+        self.chance = random.Random(schedule.seed)
+        self.loop = VirtualLoop(self.chance if schedule.seed else None, self._on_idle)
+        self.loop.disk = self._disk
+        self._engines, self._folder = engines, folder
+        self.counts: Counter[str] = Counter()
+        self.database = folder / "bot.db"
+        self.videos = folder / "videos"
+        self.discord: Discord = Discord(
+            self.now, lambda: self.count("a nonce answered with the first message")
+        )
+        self.steps: list[Step] = []
+        self.violations: list[str] = []
+        self.bots: list[Bot] = []
+        self.commands: list[Command] = []
+        self.locks: dict[Path, Process | None] = {}  # of partial files
+        self.down_for = 0.0
+        self.rested_at = 0.0
+        self._outside = copy_context()  # of no process
+        self._agenda: dict[asyncio.TimerHandle, None] = {}
+        self._copy: Path | None = None
+        self._has_rested = False
+        engines.path, engines.commit = self.database, self._commit
+        shutil.rmtree(self.videos, ignore_errors=True)
+        copy(folder.parent / scenario.template, self.database)
+        self.observer = Observer(self)
+        scenario.prepare(self)
+        self.api = Api(self, scenario.tasks(), self.observer.is_wanted)
+        self.films = scenario.films()
+
+    def now(self) -> int:
+        return EPOCH + round(self.loop.time() * SECOND)
+
+    @property
+    def bugs(self) -> list[str]:
+        """What the bot has logged as errors."""
+        return BUGS.lines
+
+    def count(self, what: str) -> None:
+        """Something that must happen now and then."""
+        self.counts[what] += 1
+
+    def run(self) -> list[str]:
+        """The violations of the invariants."""
+        BUGS.lines = []
+        asyncio.events.set_event_loop(self.loop)
+        self.start_bot(recover=True)
+        for _ in range(self.scenario.workers - 1):
+            self.later(0.5, lambda: self.start_bot(recover=False))
+        for at, event in self.scenario.agenda(self):
+            self.later(at, event)
+        try:
+            self.loop.run_forever()
+        except Stuck:
+            self.violations.append("at rest: the loop stood still")
+        finally:
+            if not self.violations:
+                self.violations += self.observer.at_the_end()
+            for bot in self.bots:
+                bot.process.kill()
+            self.observer.close()
+            self._engines.release()
+            self.loop.abandon()
+            asyncio.events.set_event_loop(None)
+        return self.violations
+
+    # -- time ------------------------------------------------------------------------------------
+
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
+        """Something that the world does, at its time."""
+
+        def happen() -> None:
+            del self._agenda[handle]
+            act()
+
+        handle = self.loop.call_later(seconds, happen, context=self._outside)
+        self._agenda[handle] = None
+
+    def _on_idle(self) -> float | None:
+        """Where the clock may move at once, because nothing is in flight and nothing is due before."""
+        if self.loop.time() > _MAX_SECONDS:
+            self.end("at rest: it never comes to rest")
+        if any(bot.is_busy for bot in self.bots):
+            return None
+        times = [handle.when() for handle in self._agenda]
+        if (due := self.observer.next_due()) is not None:
+            times.append((due - EPOCH) / SECOND)
+        if times:
+            return min(times)
+        return self._rest()
+
+    def _rest(self) -> float | None:
+        """Nothing is due: the copy is put back, housekeeping runs once more, and that was all."""
+        if self._copy is not None:
+            self._put_back(self._copy)
+            self._copy = None
+        elif not self._has_rested:
+            self._has_rested = True
+            self.rested_at = self.loop.time()
+            return self.loop.time() + app.HOUSEKEEPING_INTERVAL
+        else:
+            self.loop.stop()
+            self.loop.call_soon(lambda: None)
+        return None
+
+    def end(self, violation: str) -> None:
+        """A promise is broken: what comes after it does not matter."""
+        if violation not in self.violations:
+            self.violations.append(violation)
+        self.loop.stop()
+
+    # -- steps -----------------------------------------------------------------------------------
+
+    async def effect(
+        self, what: str, act: Callable[[], Any], *, about: object = None, lasts: float = 0.0
+    ) -> Any:
+        """Do something outside of the process: a numbered step, after a moment on the way.
+
+        Raises what `act` raises, or Lost. `about` is the row that is worked on.
+        """
+        process = PROCESS.get()
+        assert process is not None
+        process.in_flight += 1
+        try:
+            with self.observer.working(process, about):
+                await self._travel(lasts)
+                kind = self._next_step(what, process)
+                return await self._act(what, kind, act, process)
+        finally:
+            process.in_flight -= 1
+
+    async def _travel(self, lasts: float = 0.0) -> None:
+        await asyncio.sleep(lasts + (self.chance.uniform(0.01, 1.5) if self.schedule.seed else 0.05))
+
+    def _next_step(self, what: str, process: Process) -> str | None:
+        number = len(self.steps) + 1
+        self.steps.append(Step(number, what, self.loop.time(), process.number))
+        if number > _MAX_STEPS:
+            self.end("at rest: the steps have no end")
+        return self._faults.get(number)
+
+    async def _act(self, what: str, kind: str | None, act: Callable[[], Any], process: Process) -> Any:
+        match kind:
+            case None:
+                pass
+            case Kind.STOP_BEFORE | Kind.STOP_BEFORE_LONG:
+                self._stop(process, kind)
+            case Kind.IN_FLIGHT:
+                self.later(3.0, lambda: _tried(act))
+                self._stop(process, kind)
+            case Kind.FREEZE_BEFORE:
+                await self._freeze(process, kind)
+            case Kind.PUT_BACK:
+                self._make_copy()
+            case Kind.END:
+                self._bot(process).stop.set()
+            case Kind.FAIL:
+                await self._travel()
+                raise OSError(errno.EROFS, "read-only") if what.startswith("disk") else Lost
+            case event if event in self.scenario.events:
+                self.scenario.events[event](self)
+                await asyncio.sleep(_HELD)
+        answer = _tried(act)
+        match kind:
+            case Kind.STOP_AFTER | Kind.STOP_AFTER_LONG:
+                self._stop(process, kind)
+            case Kind.FREEZE_AFTER | Kind.FREEZE_LONG:
+                await self._freeze(process, kind)
+            case Kind.LOST:
+                await self._travel()
+                raise Lost
+            case str() if kind.removesuffix("-after") in self.scenario.events and kind.endswith("-after"):
+                self.scenario.events[kind.removesuffix("-after")](self)
+                await asyncio.sleep(_HELD)
+        await self._travel()
+        return answer()
+
+    async def _commit(self, what: str, connection: sqlite3.Connection) -> None:
+        """The commit of a transaction that has changed something."""
+        process = PROCESS.get()
+        assert process is not None
+        kind = self._next_step(f"commit {what}", process)
+        if kind in (Kind.STOP_BEFORE, Kind.STOP_BEFORE_LONG, Kind.FAIL):
+            connection.rollback()
+            if kind == Kind.FAIL:
+                raise sqlite3.OperationalError("disk I/O error")
+            self._stop(process, kind)
+        connection.commit()
+        self.observer.committed()
+        if kind in STOPS:
+            self._stop(process, str(kind))
+        elif kind in (Kind.FREEZE_AFTER, Kind.FREEZE_LONG):
+            await self._freeze(process, str(kind))
+        elif kind == Kind.PUT_BACK:
+            self._make_copy()
+        elif kind == Kind.END:
+            self._bot(process).stop.set()
+        elif kind in self.scenario.events:
+            self.scenario.events[str(kind)](self)
+
+    def _disk(self, func: Callable[..., Any], arguments: tuple[Any, ...]) -> asyncio.Future[Any] | None:
+        """What removes files is a step; what reads them is none."""
+        call = getattr(func, "args", (func,))[0] if hasattr(func, "args") else func
+        bound = getattr(call, "func", call)
+        name = getattr(bound, "__name__", "")
+        step = _DISK_STEPS.get(name)
+        if PROCESS.get() is None or step is None:
+            return None
+        return asyncio.ensure_future(self.effect(f"disk: {step}", lambda: func(*arguments)))
+
+    # -- what goes wrong -------------------------------------------------------------------------
+
+    def _bot(self, process: Process) -> Bot:
+        return next(bot for bot in self.bots if bot.process is process)
+
+    def _stop(self, process: Process, kind: str) -> NoReturn:
+        long = kind in (Kind.STOP_BEFORE_LONG, Kind.STOP_AFTER_LONG)
+        self.kill(process, _LONG if long else 1.0)
+        raise Killed
+
+    def kill(self, process: Process, down_for: float) -> None:
+        bot = self._bot(process)
+        process.kill()
+        self._engines.opened[process.number - 1].end()
+        self.down_for += down_for
+        self.scenario.while_down(self)
+        for command in bot.commands:
+            if command.answered_at is None:
+                self.later(down_for + 5, lambda command=command: self.ask(command))  # type: ignore[misc]
+        self.later(down_for, lambda: self.start_bot(recover=not self._lives()))
+
+    def _lives(self) -> bool:
+        return any(not bot.process.is_dead for bot in self.bots)
+
+    async def _freeze(self, process: Process, kind: str) -> None:
+        """Another worker starts, as one of several processes does; this one goes on later."""
+        process.freeze()
+        lasts = _LONG if kind == Kind.FREEZE_LONG else _FREEZE
+        self.later(0.0, lambda: self.start_bot(recover=False))
+        self.later(lasts, process.thaw)
+        await asyncio.sleep(0)
+
+    def _make_copy(self) -> None:
+        self._copy = self._folder / "copy.db"
+        copy(self.database, self._copy)
+        self.observer.copied()
+
+    def _put_back(self, made: Path) -> None:
+        for bot in self.bots:
+            if not bot.process.is_dead:
+                bot.process.kill()
+                self._engines.opened[bot.process.number - 1].end()
+        self.observer.put_back(made, self.database)
+        self.count("a database put back")
+        self._has_rested = False
+        self.down_for += _LONG
+        self.later(_LONG, lambda: self.start_bot(recover=True))
+
+    # -- processes -------------------------------------------------------------------------------
+
+    def start_bot(self, *, recover: bool) -> None:
+        process = Process(self.loop, len(self.bots) + 1)
+        context = copy_context()
+        context.run(PROCESS.set, process)
+        bot = Bot(process, asyncio.Event())
+        self.bots.append(bot)
+        running = self.loop.create_task(self._run_bot(bot, recover), context=context)
+        running.add_done_callback(lambda _: self._ended(bot, running))
+
+    def _ended(self, bot: Bot, running: "asyncio.Task[None]") -> None:
+        """It left, because it was asked to or could not start: the supervisor starts another one."""
+        error = None if running.cancelled() else running.exception()
+        if not isinstance(error, StorageUnavailable | None):
+            self.end(f"bug: the process ends with {error!r}")
+        self.kill(bot.process, 1.0)
+
+    async def _run_bot(self, bot: Bot, recover: bool) -> None:
+        """As `bot.app` does, with the models in the place of Discord, the API, the host and ffmpeg."""
+        bot.process.in_flight += 1
+        async with open_store(
+            f"sqlite:///{self.database}", limits=SETTINGS.limits, interval=INTERVAL, lease_time=LEASE
+        ) as store:
+            if recover:
+                await store.recover(self.now(), INTERVAL)
+            slots = DownloadSlots(seconds=self.loop.time)
+            videos = VideoCache(
+                self.videos,
+                Downloader(self, self.films),
+                Fitter(self, self.scenario.smaller),
+                _METRICS,
+                slots,
+            )
+            clear = videos.sweep if recover else videos.tidy
+            await clear(await store.deliveries.tasks_to_keep(self.now()))
+            limiter = RateLimiter(RateLimit(100, burst=100), self.now)
+            links = FreshLinks(
+                api=self.api, queue=store.tasks, limiter=limiter, interval=INTERVAL, clock=self.now
+            )
+            bot.messenger = Messenger(self)
+            bot.membership = Membership(store.guilds, self.now, bot.loops.wake)
+            built = app._Dependencies(
+                settings=SETTINGS,
+                store=store,
+                client=cast("Any", SimpleNamespace(recheck=lambda: bot.membership.changed(self.guild))),
+                messenger=cast("Any", bot.messenger),
+                videos=videos,
+                api=cast("Any", self.api),
+                poll_slots=32,
+                poll_limiter=limiter,
+                fresh_links=links,
+                clock=self.now,
+                metrics=_METRICS,
+            )
+            await app._add_loops(built, bot.loops, bot.stop)
+            jobs = [*bot.loops.jobs(), app._housekeeping(built, Role.ALL)]
+            running = [asyncio.create_task(job(bot.stop)) for job in jobs]
+            bot.tracking = Tracking(
+                store=store, videos=videos, fresh_links=links, clock=self.now, on_work=bot.loops.wake
+            )
+            bot.process.in_flight -= 1
+            await asyncio.gather(*running)
+
+    @property
+    def guild(self) -> Any:
+        """The server, as the gateway's cache has it."""
+        return SimpleNamespace(id=GUILD, world=self)
+
+    # -- people ----------------------------------------------------------------------------------
+
+    def ask(self, command: Command) -> None:
+        """A person uses a command; once more in a while, when no process takes it."""
+        if command not in self.commands:
+            self.commands.append(command)
+        bot = next((bot for bot in reversed(self.bots) if bot.is_ready), None)
+        if bot is None:
+            self.later(5.0, lambda: self.ask(command))
+            return
+        bot.commands.append(command)
+        self.within(bot, lambda: command.run(self, bot))
+
+    def rights(self, channel_id: int, rights: int) -> None:
+        """Somebody changes them, and the gateway tells every process that is connected."""
+        self.discord.channel(channel_id).rights = rights
+        for bot in self.bots:
+            if bot.is_ready and bot.membership is not None:
+                self.within(bot, partial(_unless_down, bot.membership, self.guild))
+
+    def within(self, bot: Bot, act: Callable[[], Awaitable[None]]) -> None:
+        """Begin something in a process."""
+
+        async def run() -> None:
+            bot.process.in_flight += 1
+            try:
+                await act()
+            finally:
+                bot.process.in_flight -= 1
+
+        context = copy_context()
+        context.run(PROCESS.set, bot.process)
+        self.loop.create_task(run(), context=context)
+
+
+async def _unless_down(membership: Membership, guild: Any) -> None:
+    """The client logs what the database does not take, and the next event or check tries again."""
+    with contextlib.suppress(StorageUnavailable):
+        await membership.changed(guild)
+
+
+def _tried(act: Callable[[], Any]) -> Callable[[], Any]:
+    """What `act` gave or raised, for whom its answer reaches."""
+    try:
+        result = act()
+    except Exception as error:
+        caught = error
+
+        def fail() -> Any:
+            raise caught
+
+        return fail
+    return lambda: result
