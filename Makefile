@@ -56,8 +56,10 @@ pictures: .venv/ready ## draw docs/pictures/ anew from the demo's page (needs Ch
 run: .venv/run ## run the bot for real, with the settings in .env
 	@$(BIN)/python -m bot
 
+# The explorer computes all the time, and would starve tests that wait for a process: it runs after them.
 test: .venv/ready ## all tests
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+	@$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/explore
+	@$(BIN)/python -m pytest -n auto --dist worksteal tests/explore
 
 coverage: .venv/ready ## all tests, with branch coverage: half as long again
 	@rm -f .coverage .coverage.*

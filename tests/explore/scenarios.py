@@ -111,6 +111,7 @@ COMMANDS = Scenario(
         "track": lambda world: world.ask(Track(HALL, BEN, ("a",))),
     },
     kinds=(),
+    every=2,
     parts=8,
 )
 
@@ -119,6 +120,7 @@ THREE_CHANNELS = Scenario(
     [_track(1, HALL, ANNA, "a"), _track(2, YARD, BEN, "a"), _track(3, LOFT, CARA, "a")],
     _ready,
     _one_film,
+    every=3,
     parts=4,
 )
 
@@ -129,6 +131,7 @@ MIXED_IDS = Scenario(
     lambda: {"u1": _UNKNOWN, "u2": _UNKNOWN, "u3": _UNKNOWN, "f": [(40, UNKNOWN), (FOREVER, FAILED)]},
     events={"untrack": lambda world: world.ask(Untrack(HALL, ANNA, ("u2",)))},
     kinds=(*STOPS_AND_FREEZES, Kind.LOST),
+    every=3,
     parts=8,
 )
 
@@ -142,7 +145,7 @@ TWENTY_IDS = Scenario(
         **{f"f{n}": [(70, UNKNOWN), (FOREVER, FAILED)] for n in range(8)},
     },
     lambda: {f"c{n}": Film(SMALL) for n in range(4)},
-    every=20,
+    every=40,
     parts=2,
 )
 
@@ -170,6 +173,7 @@ REFUSED_UPLOADS = Scenario(
     lambda: {"a": Film(LARGE)},
     prepare=_refuse,
     kinds=(*STOPS_AND_FREEZES, *BROKEN_CALLS),
+    every=3,
     parts=6,
 )
 
@@ -206,6 +210,7 @@ PERMISSION = Scenario(
     happens=[(300, _restored)],
     events={"rights-lost": _silenced, "rights-back": _restored},
     kinds=(*STOPS_AND_FREEZES, Kind.LOST, Kind.PUT_BACK, Kind.END),
+    every=2,
     parts=5,
 )
 
@@ -291,6 +296,7 @@ OUTAGE = Scenario(
     _failed,
     happens=[(1.18, lambda world: _outage(world, 400))],
     kinds=(Kind.LOST, Kind.FAIL, Kind.STOP_AFTER_LONG, Kind.END),
+    every=2,
     parts=3,
 )
 
@@ -311,7 +317,7 @@ SHARED_LATER = Scenario(
     happens=[(183, lambda world: _outage(world, 350))],
     events={"untrack": lambda world: world.ask(Untrack(HALL, ANNA, ("u2",)))},
     kinds=(Kind.LOST, Kind.STOP_AFTER_LONG),
-    every=6,
+    every=12,
     parts=4,
 )
 
@@ -323,6 +329,7 @@ LINK = Scenario(
     lambda: {"a": [(20, WAITING), (70, completed("a")), (FOREVER, completed(f"a{FRESH}"))]},
     lambda: {"a": Film(SMALL, dead=True), f"a{FRESH}": Film(SMALL, breaks=1)},
     kinds=(*STOPS_AND_FREEZES, Kind.LOST),
+    every=4,
     parts=5,
 )
 
@@ -343,6 +350,7 @@ API_PAUSE = Scenario(
         "a": [(20, WAITING), (70, _401), (FOREVER, FAILED)],
         "b": [(20, WAITING), (70, _401), (FOREVER, FAILED)],
     },
+    every=3,
     parts=3,
 )
 
@@ -382,7 +390,7 @@ EVIDENCE = Scenario(
     _evidence,
     _one_film,
     kinds=(Kind.STOP_AFTER_LONG, Kind.FREEZE_LONG),
-    every=12,
+    every=36,
     parts=3,
 )
 
@@ -416,6 +424,7 @@ TWO_WORKERS = Scenario(
     lambda: {"a": Film(SMALL, seconds=100.0)},
     prepare=_slow,
     workers=2,
+    every=2,
     parts=3,
 )
 

@@ -14,6 +14,7 @@ from bot.work import card_updater, deliverer
 from bot.work.video_cache import VideoCache
 from sandbox.discord import Channel, Message, Person
 from sandbox.faults import Fault
+from sandbox.patience import PATIENCE
 from tests.integration.conftest import InProcessEnv
 from tests.timing import eventually
 
@@ -177,10 +178,10 @@ async def settle(env: InProcessEnv, call: Call, times: int | None) -> list[Place
             else:
                 task.complete()
         # Trouble of one channel alone ends, which is known by what another channel takes.
-        await env.discord.until(lambda: _are_tried(env, every, call), within=40)
+        await env.discord.until(lambda: _are_tried(env, every, call), within=PATIENCE)
         control.fail("no")
         assert await env.results()
-        await eventually(lambda: not unsettled(env), within=40)
+        await eventually(lambda: not unsettled(env), within=PATIENCE)
         assert not running.done()
     return every
 
