@@ -42,7 +42,7 @@ class LeaseQueue(Queries):
         super().__init__(database)
         self._max_ahead = max(lease_time, max_pause) + _CLOCKS_APART
         self._table = table
-        self._lease_time = lease_time
+        self.lease_time = lease_time
         self._workable = sa.true() if only is None else only
 
     def _claim_statement(
@@ -81,7 +81,7 @@ class LeaseQueue(Queries):
     def _new_lease(self, limit: int, now: int) -> dict[str, int]:
         """Return the parameters of a claim statement: a new lease number for up to `limit` rows."""
         lease = secrets.randbits(62) + 1
-        return {"now": now, "max_rows": limit, "new_lease": lease, "lease_end": now + self._lease_time}
+        return {"now": now, "max_rows": limit, "new_lease": lease, "lease_end": now + self.lease_time}
 
     @transaction
     async def next_due(self, connection: AsyncConnection) -> int | None:
@@ -113,7 +113,7 @@ class LeaseQueue(Queries):
                 .with_for_update(skip_locked=True)
             )
             await connection.execute(
-                sa.update(self._table).where(self._table.c.id.in_(held)).values(due_at=now + self._lease_time)
+                sa.update(self._table).where(self._table.c.id.in_(held)).values(due_at=now + self.lease_time)
             )
 
     @transaction

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -75,6 +76,7 @@ class Poller:
         self._answered = AnsweredIds()
         self._troubles = _TroubleLog(clock)
         self._in_flight = 0
+        self._claimed_at: dict[tuple[int, str], float] = {}  # by lease and id, in monotonic seconds
         self._throttled_until = 0
 
     async def claim(self, limit: int, now: int) -> Claim[TrackedTask]:
@@ -86,7 +88,9 @@ class Poller:
                 return _NOTHING
         if limit < 1:
             return _NOTHING
+        began = time.monotonic()
         claim = await (self._claim_probe(now) if self._pause.state else self._queue.claim(limit, now))
+        self._claimed_at |= dict.fromkeys(((claim.lease, task.id) for task in claim.work), began)
         self._limiter.spend(len(claim.work))
         self._in_flight += len(claim.work)
         return claim
@@ -115,14 +119,22 @@ class Poller:
         log_about("poll", work)
         polled_at = self._clock()
         try:
-            if work.polled_at is not None and polled_at - work.polled_at >= self._rules.interval:
-                logger.warning("%s: too long after its claim to poll it; it is due again", work.id)
+            if not self._is_leased(lease, work):
+                logger.warning("%s: its lease ended before it was polled; it is due again", work.id)
                 return
             answer = await self._api.poll(work.id)
             verdict = await self._judge(replace(work, polled_at=polled_at), answer, polled_at)
         finally:
             self._in_flight -= 1
         await self._recorder.record(PollOutcome(work, lease, polled_at, verdict))
+
+    def _is_leased(self, lease: int, work: TrackedTask) -> bool:
+        """Whether no other process can have polled it: this one may have stood still since its claim.
+
+        By a clock that nobody sets, because a wrong clock is no reason not to poll.
+        """
+        waited = time.monotonic() - self._claimed_at.pop((lease, work.id))
+        return waited * SECOND < self._queue.lease_time
 
     async def _judge(self, task: TrackedTask, answer: Answer, polled_at: int) -> Verdict:
         self._metrics.polled(answer.kind)

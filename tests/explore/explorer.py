@@ -21,7 +21,7 @@ from bot.storage.card_queue import CardQueue
 from bot.storage.delivery_queue import DeliveryQueue
 from bot.storage.queue import LeaseQueue
 from bot.storage.task_queue import TaskQueue
-from bot.work import posting, telling, video_cache
+from bot.work import poller, posting, telling, video_cache
 from tests.explore.database import Engines
 from tests.explore.discord_model import SEND, VIEW
 from tests.explore.invariants import Observer
@@ -216,7 +216,7 @@ def _patches(made: Explorer) -> list[Any]:
     return [
         *_shortcuts(made),
         mock.patch.object(sqlite, "_open_engine", made._engines.open),
-        *(mock.patch.object(module, "time", clock) for module in (posting, telling, video_cache)),
+        *(mock.patch.object(module, "time", clock) for module in (poller, posting, telling, video_cache)),
         *(mock.patch.object(module, "secrets", chance) for module in (queue, store, results)),
         mock.patch.object(
             membership, "rights_in_guild", lambda guild, c: guild.world.discord.channel(c).rights

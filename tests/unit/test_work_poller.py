@@ -168,6 +168,16 @@ async def test_new_task_is_polled_at_once(env: PollerEnv):
     assert env.api.polls == {TASK: [env.clock()]}
 
 
+async def test_clock_that_jumps_after_the_claim_delays_no_poll(env: PollerEnv):
+    """Whether the lease lives is told by a clock that nobody sets."""
+    await track(env.store, env.clock)
+    claim = await env.poller.claim(1, env.clock())
+    env.clock.advance(HOUR)
+    await env.poller.handle(claim.lease, claim.work[0])
+
+    assert env.api.polls == {TASK: [env.clock()]}
+
+
 async def test_end_of_a_task_is_stored_with_how_long_the_api_took(env: PollerEnv):
     """The model and the creation come with an early answer, and the last one need not repeat them."""
     await track(env.store, env.clock)
