@@ -23,6 +23,7 @@ from bot.storage.task_queue import TaskQueue
 from bot.work import deliverer, posting, telling
 from bot.work.deliverer import Deliverer
 from bot.work.fresh_links import FreshLink, FreshLinks, LinkState
+from bot.work.poller import Poller
 from bot.work.posting import Posted, ResultPoster
 from bot.work.video_cache import VideoCache
 from tests.explore import discord_model
@@ -58,6 +59,10 @@ def _set(target: Any, name: str, value: Any) -> Callable[[], Sequence[Patch]]:
 
 async def _nothing(*_: object, **__: object) -> None:
     return None
+
+
+def _always(*_: object) -> bool:
+    return True
 
 
 async def _none_removed(*_: object, **__: object) -> int:
@@ -356,6 +361,13 @@ MUTATIONS = [
         "lost",
         [(Kind.STOP_AFTER, "commit update tasks, update deliveries")],
         _due_in_another_transaction,
+    ),
+    Mutation(
+        "no poll after its lease has ended",
+        "mixed-ids",
+        "interval",
+        [(Kind.FREEZE_AFTER, "commit update tasks")],
+        _set(Poller, "_is_leased", _always),
     ),
     Mutation(
         "time of a poll written when it is claimed",
