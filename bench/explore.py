@@ -76,7 +76,7 @@ class Explored:
 
 
 async def measure(plan: Plan, *, report: Callable[[str], None]) -> Explored:
-    """Run the plan in processes of its own, because an explorer has an event loop of its own."""
+    """Run the plan in several processes, because each explorer needs its event loop."""
     began, total = time.monotonic(), Explored()
     with ProcessPoolExecutor(plan.processes, multiprocessing.get_context("spawn")) as pool:
         loop = asyncio.get_running_loop()
@@ -99,7 +99,7 @@ def _replay(text: str) -> list[str]:
 
 
 def _explore(plan: Plan, share: int) -> Explored:
-    """One process's share: its part of the single steps, then pairs with a seed of its own."""
+    """One process's share: its part of the single steps, then pairs with another seed."""
     ends = time.monotonic() + plan.minutes * 60
     explored = Explored()
     names = plan.scenarios or list(ALL_SCENARIOS)
