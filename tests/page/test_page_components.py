@@ -143,6 +143,42 @@ async def test_edited_card_keeps_the_focus_on_its_button(opened: Opened) -> None
     await expect(opened.messages.last.get_by_role("button", name="Notify me (1)")).to_be_focused()
 
 
+async def test_menu_gives_the_focus_to_what_was_drawn_anew_meanwhile(opened: Opened) -> None:
+    page, world = opened.page, opened.env.discord.world
+    row: Any = {"type": ROW, "components": [button("Notify me", custom_id="notify")]}
+    shown = card(opened, text("### 1 video on the way"), row)
+    last, menu = opened.messages.last, page.get_by_role("menu")
+    for control in (last, last.get_by_role("button", name="More")):
+        await control.press("Enter")
+        await expect(menu).to_be_visible()
+
+        row["components"][0]["label"] += " again"
+        world.announce("message edited", shown)
+        await expect(last).to_contain_text(row["components"][0]["label"])
+        await page.keyboard.press("Escape")
+
+        await expect(menu).to_have_count(0)
+        await expect(control).to_be_focused()
+
+    await last.press("Enter")
+    await expect(menu).to_be_visible()
+    world.delete_message(shown)
+    await expect(opened.messages).to_have_count(0)
+    await page.keyboard.press("Escape")
+    await expect(opened.composer).to_be_focused()
+
+
+async def test_focus_stays_when_the_message_before_is_deleted(opened: Opened) -> None:
+    first, second = (opened.env.bob.say(opened.env.channel, words) for words in ("one", "two"))
+    await expect(opened.messages).to_have_count(2)
+    await opened.messages.last.focus()
+
+    opened.env.bob.delete(first)
+
+    await expect(opened.messages).to_have_count(1)
+    await expect(opened.page.locator(f"#m-{second.id}")).to_be_focused()
+
+
 async def test_link_to_a_deleted_message_says_so(opened: Opened) -> None:
     page, env = opened.page, opened.env
     target = env.bob.say(env.channel, "here it is")

@@ -53,6 +53,27 @@ export function byId(id) {
 }
 
 /**
+ * The element itself, or what was drawn in its place: the control of the same name in the element with the same id,
+ * else that element. Null when neither is in the page.
+ * @param {Element} element
+ * @returns {HTMLElement | null}
+ */
+export function drawnNow(element) {
+  if (element.isConnected) return /** @type {HTMLElement} */ (element);
+  const fresh = document.getElementById(element.closest("[id]")?.id ?? "");
+  const name = controlName(element);
+  const controls = /** @type {HTMLElement[]} */ ([...(fresh?.querySelectorAll("button:not(:disabled), a") ?? [])]);
+  return (name && controls.find((each) => controlName(each) === name)) || fresh;
+}
+
+/** What a control keeps when it is drawn anew: labels change, such as a count.
+ * @param {Element} control
+ */
+function controlName(control) {
+  return ["data-custom-id", "aria-label", "href"].map((name) => control.getAttribute(name)).find(Boolean);
+}
+
+/**
  * Replace an element's content, changing only what differs, so that focus, selection and a pressed button survive.
  * The content must have no listeners, because elements are reused.
  * @param {Element} element

@@ -1,7 +1,7 @@
 // @ts-check
 // The messages of the current channel, kept up to date with the store, and their scrolling.
 
-import { byId, h } from "../dom.js";
+import { byId, drawnNow, h } from "../dom.js";
 import { clock } from "../time.js";
 import { isGrouped, messageElement } from "./message.js";
 
@@ -94,13 +94,7 @@ export class MessageList {
     if (message.channel_id !== this._store.channelId || !this._store.shows(message)) return;
     const old = document.getElementById(`m-${message.id}`);
     if (old) {
-      const fresh = this._element(message, this._message(before(old)));
-      keepPlaying(old, fresh);
-      const focused = old.contains(document.activeElement) && document.activeElement;
-      // With its height, because the list would be shorter for a moment, and scroll.
-      fresh.style.containIntrinsicSize = `auto ${old.offsetHeight}px`;
-      old.replaceWith(fresh);
-      if (focused) sameControl(focused, fresh).focus({ preventScroll: true });
+      this._redraw(message, old);
     } else {
       const last = this._lastMessage();
       if (isNewDay(message, last)) this._list.append(divider(message));
@@ -111,15 +105,28 @@ export class MessageList {
     this._updateTabStop();
   }
 
+  /** Draw a message anew. A playing video goes on, and the focus stays where it is.
+   * @param {Message} message @param {HTMLElement} old
+   */
+  _redraw(message, old) {
+    const fresh = this._element(message, this._message(before(old)));
+    const focused = old.contains(document.activeElement) && document.activeElement;
+    keepPlaying(old, fresh);
+    // With its height, because the list would be shorter for a moment, and scroll.
+    fresh.style.containIntrinsicSize = `auto ${old.offsetHeight}px`;
+    old.replaceWith(fresh);
+    if (focused) drawnNow(focused)?.focus({ preventScroll: true });
+  }
+
   /** @param {string} id */
   _remove(id) {
     const element = document.getElementById(`m-${id}`);
     if (!element) return;
-    const next = element.nextElementSibling;
+    const next = /** @type {HTMLElement | null} */ (element.nextElementSibling);
     const focused = element.contains(document.activeElement);
     element.remove();
     const message = this._message(next);
-    if (next && message) next.replaceWith(this._element(message, this._message(before(document.getElementById(next.id)))));
+    if (next && message) this._redraw(message, next);
     if (focused) byId("composer-text").focus();
     this._updateTabStop();
   }
@@ -214,15 +221,6 @@ function before(element) {
   let each = element?.previousElementSibling;
   while (each && !each.classList.contains("message")) each = each.previousElementSibling;
   return each;
-}
-
-/** The button of the new element that was focused in the old one; the message itself when it is gone.
- * @param {Element} focused @param {HTMLElement} fresh @returns {HTMLElement}
- */
-function sameControl(focused, fresh) {
-  const id = focused.getAttribute("data-custom-id");
-  const buttons = /** @type {HTMLElement[]} */ ([...fresh.querySelectorAll("button[data-custom-id]:not(:disabled)")]);
-  return buttons.find((each) => id && each.dataset.customId === id) ?? fresh;
 }
 
 /** @param {Message} message @param {Message | undefined} earlier */

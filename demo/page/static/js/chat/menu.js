@@ -1,7 +1,7 @@
 // @ts-check
 // A pop-up menu: arrows move, Enter chooses, Escape closes it and restores the focus.
 
-import { h } from "../dom.js";
+import { byId, drawnNow, h } from "../dom.js";
 import { icon } from "../icons.js";
 
 /** @typedef {{label: string, icon?: string, danger?: boolean, run: () => unknown}} Entry */
@@ -28,7 +28,8 @@ export function openMenu(entries, anchor, label) {
   const close = () => {
     document.removeEventListener("pointerdown", outside, true);
     menu.remove();
-    if (home instanceof HTMLElement && home.isConnected) home.focus({ preventScroll: true });
+    // What opened it may have been drawn anew meanwhile, or be gone.
+    ((home && drawnNow(home)) ?? byId("composer-text")).focus({ preventScroll: true });
   };
   /** @param {Event} event */
   const outside = (event) => {
