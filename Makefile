@@ -56,6 +56,9 @@ pictures: .venv/ready ## draw docs/pictures/ anew from the demo's page (needs Ch
 run: .venv/run ## run the bot for real, with the settings in .env
 	@$(BIN)/python -m bot
 
+# Compiled modules are kept, because the tests start hundreds of processes.
+test coverage: export PYTHONDONTWRITEBYTECODE :=
+
 # The explorer computes all the time, and would starve tests that wait for a process: it runs after them.
 test: .venv/ready ## all tests
 	@$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/explore
