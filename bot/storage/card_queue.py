@@ -1,6 +1,7 @@
 """The queue of cards whose message shows an old state."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,7 +11,8 @@ from bot.core.generation_time import MAX_VIDEOS, UsualTime, usual_time
 from bot.core.tasks import Card, CardView, Claim, Delivery, DeliveryState, ExistingDelivery, TrackedTask
 from bot.core.tracking import PressedButton
 from bot.storage.engine import Database, notify, transaction
-from bot.storage.queue import LeaseQueue
+from bot.storage.prepared import prepared
+from bot.storage.queue import LeaseQueue, claim_statement
 from bot.storage.tables import (
     HAS_TIME,
     IS_LIVE,
@@ -23,28 +25,23 @@ from bot.storage.tables import (
     watchers,
 )
 
-# By the index `tasks_by_model`, so that it costs the same however many videos there were.
-_LATEST_TIMES = (
-    sa.select(tasks.c.took)
-    .where(tasks.c.model == sa.bindparam("wanted", type_=sa.Text), HAS_TIME)
-    .order_by(tasks.c.finished_at.desc())
-    .limit(MAX_VIDEOS)
-)
+# A card without a message id cannot be edited; it stays due until `set_message`.
+_HAS_MESSAGE = cards.c.message_id.is_not(None)
+_CLAIM = claim_statement(cards, [*columns(Card), cards.c.attempt], only=_HAS_MESSAGE)
+_HAS_LINES = sa.exists().where(deliveries.c.card_id == cards.c.id)
 
 
 class CardQueue(LeaseQueue):
     """The cards to edit, by due time."""
 
     def __init__(self, database: Database, *, lease_time: int) -> None:
-        # A card without a message id cannot be edited; it stays due until `set_message`.
-        super().__init__(database, cards, lease_time=lease_time, only=cards.c.message_id.is_not(None))
-        self._claim = self._claim_statement([*columns(Card), cards.c.attempt])
+        super().__init__(database, cards, lease_time=lease_time, only=_HAS_MESSAGE)
 
     @transaction
     async def claim(self, connection: AsyncConnection, limit: int, now: int) -> Claim[CardView]:
         """Claim up to `limit` due cards with their lines."""
         values = self._new_lease(limit, now)
-        found = (await connection.execute(self._claim, values)).all()
+        found = (await connection.execute(_CLAIM, values)).all()
         views = [await _with_rows(connection, read(Card, row), attempt=row.attempt) for row in found]
         return Claim(values["new_lease"], tuple(views))
 
@@ -54,17 +51,14 @@ class CardQueue(LeaseQueue):
 
         False when the lease was lost, or when the card changed meanwhile: then it is due again.
         """
-        unchanged = cards.c.version == card.version
-        due_at = sa.case((unchanged, sa.null()), else_=sa.literal(now))
+        due_at = sa.case((cards.c.version == card.version, sa.null()), else_=sa.literal(now))
         if not await self._finish(connection, card.id, lease, due_at=due_at, attempt=0):
             await _edit_again(connection, card.id, now)
             return False
-        still = sa.select(cards.c.id).where(cards.c.id == card.id, unchanged)
-        finished = (await connection.execute(still)).first() is not None
+        finished = (await connection.execute(*_unchanged(card.id, card.version))).first() is not None
         if finished:
             # Its person was erased. The message shows no delivery now, so the card is deleted as well.
-            has_lines = sa.exists().where(deliveries.c.card_id == cards.c.id)
-            await connection.execute(sa.delete(cards).where(cards.c.id == card.id, ~has_lines))
+            await connection.execute(*_delete_without_lines(card.id))
         return finished
 
     @transaction
@@ -80,7 +74,7 @@ class CardQueue(LeaseQueue):
     @transaction
     async def set_message(self, connection: AsyncConnection, card_id: int, message_id: int) -> None:
         """Store the card's message id. A card that changed before Discord gave the id is due already."""
-        await connection.execute(sa.update(cards).where(cards.c.id == card_id).values(message_id=message_id))
+        await connection.execute(*_set_message(card_id, message_id))
         await notify(connection, cards)
 
 
@@ -95,18 +89,12 @@ async def _edit_again(connection: AsyncConnection, card_id: int, now: int) -> No
 
 async def view_card(connection: AsyncConnection, card_id: int) -> CardView | None:
     """Return a card and its lines, inside the caller's transaction."""
-    found = await connection.execute(sa.select(*columns(Card)).where(cards.c.id == card_id))
-    row = found.one_or_none()
+    row = (await connection.execute(*_card(card_id))).one_or_none()
     return None if row is None else await _with_rows(connection, read(Card, row))
 
 
 async def _with_rows(connection: AsyncConnection, card: Card, *, attempt: int = 0) -> CardView:
-    found = await connection.execute(
-        sa.select(*columns(Delivery), *columns(TrackedTask))
-        .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
-        .where(deliveries.c.card_id == card.id)
-        .order_by(deliveries.c.id)
-    )
+    found = await connection.execute(*_lines(card.id))
     width = len(columns(Delivery))
     lines = tuple(ExistingDelivery(read(Delivery, row), read(TrackedTask, row, width)) for row in found)
     pause, watching = await _pause_and_watchers(connection, card.id)
@@ -115,14 +103,7 @@ async def _with_rows(connection: AsyncConnection, card: Card, *, attempt: int = 
 
 async def _pause_and_watchers(connection: AsyncConnection, card_id: int) -> tuple[PauseState | None, int]:
     """The API pause, and how many people are to be mentioned besides the requester. One query for both."""
-    pause = sa.select(key_values.c.value).where(key_values.c.name == API_PAUSE_KEY)
-    people = (
-        sa.select(sa.func.count(watchers.c.user_id.distinct()))
-        .join_from(deliveries, watchers, watchers.c.delivery_id == deliveries.c.id)
-        .where(deliveries.c.card_id == card_id, IS_LIVE)
-    )
-    both = sa.select(pause.scalar_subquery(), people.scalar_subquery())
-    stored, watching = (await connection.execute(both)).one()
+    stored, watching = (await connection.execute(*_stored_pause_and_watchers(card_id))).one()
     return None if stored is None else PauseState.from_text(stored), watching
 
 
@@ -132,7 +113,7 @@ async def _usual_time(connection: AsyncConnection, lines: Sequence[ExistingDeliv
     first = next(waiting, None)
     if first is None or first.model is None:
         return None
-    latest = await connection.execute(_LATEST_TIMES, {"wanted": first.model})
+    latest = await connection.execute(*_latest_times(first.model))
     return usual_time(latest.scalars().all())
 
 
@@ -142,6 +123,17 @@ async def mark_cards_due(connection: AsyncConnection, of: sa.ColumnElement[bool]
     A card that is being edited becomes due when that edit has ended, because two edits of one message could
     overtake each other.
     """
+    await connection.execute(_make_cards_due(of, sa.literal(due_at)))
+    await notify(connection, cards)
+
+
+async def mark_cards_of_tasks_due(connection: AsyncConnection, task_ids: Sequence[str], due_at: int) -> None:
+    """Do the same for every card with a delivery of these tasks."""
+    await connection.execute(*_make_cards_of_tasks_due(task_ids, due_at))
+    await notify(connection, cards)
+
+
+def _make_cards_due(of: sa.ColumnElement[bool], due_at: sa.ColumnElement[int]) -> sa.Update:
     shown = (
         sa.select(deliveries.c.card_id)
         .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
@@ -150,16 +142,72 @@ async def mark_cards_due(connection: AsyncConnection, of: sa.ColumnElement[bool]
     # In the same order everywhere, because two processes must not wait for each other's rows.
     in_order = sa.select(cards.c.id).where(cards.c.id.in_(shown)).order_by(cards.c.id).with_for_update()
     later = cards.c.due_at.is_(None) | (cards.c.due_at > due_at)
-    await connection.execute(
+    return (
         sa.update(cards)
         .where(cards.c.id.in_(in_order))
         .values(
-            due_at=sa.case((cards.c.lease.is_(None) & later, sa.literal(due_at)), else_=cards.c.due_at),
+            due_at=sa.case((cards.c.lease.is_(None) & later, due_at), else_=cards.c.due_at),
             version=cards.c.version + 1,
             attempt=0,
         )
     )
-    await notify(connection, cards)
+
+
+@prepared
+def _make_cards_of_tasks_due(task_ids: Sequence[str], due_at: int) -> sa.Update:
+    return _make_cards_due(tasks.c.id.in_(task_ids), due_at)  # type: ignore[arg-type]
+
+
+@prepared
+def _card(card_id: int) -> sa.Select[Any]:
+    return sa.select(*columns(Card)).where(cards.c.id == card_id)
+
+
+@prepared
+def _unchanged(card_id: int, version: int) -> sa.Select[Any]:
+    return sa.select(cards.c.id).where(cards.c.id == card_id, cards.c.version == version)
+
+
+@prepared
+def _delete_without_lines(card_id: int) -> sa.Delete:
+    return sa.delete(cards).where(cards.c.id == card_id, ~_HAS_LINES)
+
+
+@prepared
+def _set_message(card_id: int, message_id: int) -> sa.Update:
+    return sa.update(cards).where(cards.c.id == card_id).values(message_id=message_id)
+
+
+@prepared
+def _lines(card_id: int) -> sa.Select[Any]:
+    return (
+        sa.select(*columns(Delivery), *columns(TrackedTask))
+        .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
+        .where(deliveries.c.card_id == card_id)
+        .order_by(deliveries.c.id)
+    )
+
+
+@prepared
+def _stored_pause_and_watchers(card_id: int) -> sa.Select[Any]:
+    pause = sa.select(key_values.c.value).where(key_values.c.name == API_PAUSE_KEY)
+    people = (
+        sa.select(sa.func.count(watchers.c.user_id.distinct()))
+        .join_from(deliveries, watchers, watchers.c.delivery_id == deliveries.c.id)
+        .where(deliveries.c.card_id == card_id, IS_LIVE)
+    )
+    return sa.select(pause.scalar_subquery(), people.scalar_subquery())
+
+
+@prepared
+def _latest_times(model: str) -> sa.Select[Any]:
+    """By the index `tasks_by_model`, so that it costs the same however many videos there were."""
+    return (
+        sa.select(tasks.c.took)
+        .where(tasks.c.model == model, HAS_TIME)
+        .order_by(tasks.c.finished_at.desc())
+        .limit(MAX_VIDEOS)
+    )
 
 
 async def is_on_card(connection: AsyncConnection, card_id: int, pressed: PressedButton) -> bool:

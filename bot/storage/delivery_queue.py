@@ -22,9 +22,10 @@ from bot.core.tasks import (
     may_become,
 )
 from bot.core.tracking import MAX_WATCHERS
-from bot.storage.card_queue import mark_cards_due
+from bot.storage.card_queue import mark_cards_of_tasks_due
 from bot.storage.engine import Database, transaction
-from bot.storage.queue import NOW, LeaseQueue
+from bot.storage.prepared import prepared
+from bot.storage.queue import NOW, LeaseQueue, claim_statement
 from bot.storage.tables import IS_LIVE, columns, deliveries, read, tasks, watchers
 
 _theirs = deliveries.alias()
@@ -41,6 +42,15 @@ _CHANNEL_IS_FREE = deliveries.c.channel_id.not_in(
     .where(~_held.c.is_preparing)
 )
 
+_CLAIM = claim_statement(
+    deliveries,
+    columns(Delivery),
+    only=_CHANNEL_IS_FREE,
+    order_by=_LAST_SERVED,
+    served_at=NOW,
+    is_preparing=False,
+)
+
 IS_NEVER_KNOWN = (tasks.c.state == TaskState.LOST) & ~tasks.c.known & (tasks.c.cause == UNKNOWN_ID)
 
 # Few are claimed in one transaction, because on SQLite every other transaction waits for it.
@@ -49,10 +59,10 @@ _MAX_CLAIMED = 8
 UNDELIVERABLE_FILES_STAY = 3 * DAY
 
 
-def _may_return(now: int) -> sa.ColumnElement[bool]:
-    """Match undeliverable deliveries that ended so recently that their video is kept."""
-    ended_recently = deliveries.c.ended_at > now - UNDELIVERABLE_FILES_STAY
-    return (deliveries.c.state == DeliveryState.UNDELIVERABLE) & ended_recently
+_MAY_BECOME = {
+    state: deliveries.c.state.in_(may_become(state))
+    for state in (DeliveryState.POSTED, DeliveryState.UNDELIVERABLE)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +79,6 @@ class DeliveryQueue(LeaseQueue):
     def __init__(self, database: Database, *, lease_time: int, run: int) -> None:
         super().__init__(database, deliveries, lease_time=lease_time)
         self._run = run
-        self._claim = self._claim_statement(
-            columns(Delivery),
-            only=_CHANNEL_IS_FREE,
-            order_by=_LAST_SERVED,
-            served_at=NOW,
-            is_preparing=False,
-        )
 
     @transaction
     async def claim(self, connection: AsyncConnection, limit: int, now: int) -> Claim[DueDelivery]:
@@ -90,19 +93,15 @@ class DeliveryQueue(LeaseQueue):
         values = self._new_lease(1, now)
         due: list[DueDelivery] = []
         while len(due) < min(limit, _MAX_CLAIMED):
-            row = (await connection.execute(self._claim, values)).one_or_none()
+            row = (await connection.execute(_CLAIM, values)).one_or_none()
             if row is None:
                 break
             due.append(await self._with_task(connection, read(Delivery, row)))
         return Claim(values["new_lease"], tuple(due))
 
     async def _with_task(self, connection: AsyncConnection, delivery: Delivery) -> DueDelivery:
-        task = (
-            await connection.execute(sa.select(*columns(TrackedTask)).where(tasks.c.id == delivery.task_id))
-        ).one()
-        others = await connection.execute(
-            sa.select(watchers.c.user_id).where(watchers.c.delivery_id == delivery.id)
-        )
+        task = (await connection.execute(*_task(delivery.task_id))).one()
+        others = await connection.execute(*_watchers(delivery.id))
         is_first_send = delivery.run == self._run and delivery.first_sent_at is None
         return DueDelivery(delivery, read(TrackedTask, task), tuple(others.scalars()), is_first_send)
 
@@ -114,20 +113,14 @@ class DeliveryQueue(LeaseQueue):
 
         Returns when the video was first tried (UTC ms), or None when the lease was lost.
         """
-        marked = await connection.execute(
-            sa.update(deliveries)
-            .where(deliveries.c.id == delivery_id, deliveries.c.lease == lease)
-            .where(deliveries.c.state == DeliveryState.DUE)
-            .values(is_preparing=True, download_since=sa.func.coalesce(deliveries.c.download_since, now))
-            .returning(deliveries.c.download_since)
-        )
+        marked = await connection.execute(*_begin_preparing(delivery_id, lease, now))
         download_since: int | None = marked.scalar_one_or_none()
         return download_since
 
     @transaction
     async def show_link(self, connection: AsyncConnection, task_id: str, now: int) -> None:
         """Make due the cards that show this task, because its link is to be on them."""
-        await mark_cards_due(connection, tasks.c.id == task_id, now)
+        await mark_cards_of_tasks_due(connection, [task_id], now)
 
     @transaction
     async def begin_sending(
@@ -138,12 +131,7 @@ class DeliveryQueue(LeaseQueue):
         At the first send, a delivery of an id that the API never knew becomes the leader of the others on its
         card: its message names their ids. The set is fixed before the nonce is used.
         """
-        marked = await connection.execute(
-            sa.update(deliveries)
-            .where(deliveries.c.id == due.delivery.id, deliveries.c.lease == lease)
-            .where(deliveries.c.state == DeliveryState.DUE)
-            .values(first_sent_at=sa.func.coalesce(deliveries.c.first_sent_at, now), is_preparing=False)
-        )
+        marked = await connection.execute(*_begin_sending(due.delivery.id, lease, now))
         if marked.rowcount == 0:
             return None
         if not is_never_known(due.task):
@@ -178,7 +166,7 @@ class DeliveryQueue(LeaseQueue):
         self, connection: AsyncConnection, delivery_id: int, lease: int, form: Form, problem: Problem | None
     ) -> None:
         """Store the form to try next; those before it were refused. `problem`: why it has no video."""
-        await self._update(
+        await self._update_ours(
             connection, delivery_id, lease, form=form, form_problem=problem and problem.to_text()
         )
 
@@ -187,7 +175,9 @@ class DeliveryQueue(LeaseQueue):
         self, connection: AsyncConnection, delivery_id: int, lease: int, read: ReadRange
     ) -> None:
         """Store what a look-up has read, so that the next one continues from there."""
-        await self._update(connection, delivery_id, lease, read_newest=read.newest, read_oldest=read.oldest)
+        await self._update_ours(
+            connection, delivery_id, lease, read_newest=read.newest, read_oldest=read.oldest
+        )
 
     @transaction
     async def begin_telling(
@@ -199,19 +189,13 @@ class DeliveryQueue(LeaseQueue):
         row = (await connection.execute(stored)).one_or_none()
         if row is None:
             return None
-        await self._update(connection, delivery_id, lease, told_since=row.told_since or now)
+        await self._update_ours(connection, delivery_id, lease, told_since=row.told_since or now)
         return Telling(since=row.told_since, is_over=row.told_at is not None)
 
     @transaction
     async def mark_told(self, connection: AsyncConnection, delivery_id: int, lease: int, now: int) -> None:
         """Record that the direct message was accepted, or refused for good."""
-        await self._update(connection, delivery_id, lease, told_at=now, tell_attempt=0)
-
-    async def _update(
-        self, connection: AsyncConnection, delivery_id: int, lease: int, **changes: Any
-    ) -> None:
-        held = deliveries.c.id == delivery_id, deliveries.c.lease == lease
-        await connection.execute(sa.update(deliveries).where(*held).values(**changes))
+        await self._update_ours(connection, delivery_id, lease, told_at=now, tell_attempt=0)
 
     @transaction
     async def others_are_posted(self, connection: AsyncConnection, channel_id: int, since: int) -> bool:
@@ -284,31 +268,75 @@ class DeliveryQueue(LeaseQueue):
     ) -> bool:
         """End a delivery and its followers, whose ids are in its message."""
         changes |= {"state": state, "due_at": None}
-        may_end = deliveries.c.state.in_(may_become(state))
+        may_end = _MAY_BECOME[state]
         if not await self._finish(connection, due.delivery.id, lease, only=may_end, **changes):
             return False
         if is_never_known(due.task):
             follows = deliveries.c.leader_id == due.delivery.id
             await connection.execute(sa.update(deliveries).where(follows, may_end).values(**changes))
-        await mark_cards_due(connection, tasks.c.id == due.task.id, now)
+        await mark_cards_of_tasks_due(connection, [due.task.id], now)
         return True
 
     @transaction
     async def is_owed(self, connection: AsyncConnection, task_id: str, now: int) -> bool:
         """Whether a channel still waits for this task's result, or may take it soon."""
-        owed = sa.select(deliveries.c.id).where(deliveries.c.task_id == task_id, IS_LIVE | _may_return(now))
-        return (await connection.execute(owed.limit(1))).first() is not None
+        owed = await connection.execute(*_owed(task_id, now - UNDELIVERABLE_FILES_STAY))
+        return owed.first() is not None
 
     @transaction
     async def tasks_to_keep(self, connection: AsyncConnection, now: int) -> set[str]:
         """Return the ids of the completed tasks whose files are still needed."""
-        found = await connection.execute(
-            sa.select(deliveries.c.task_id)
-            .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
-            .where((deliveries.c.state == DeliveryState.DUE) | _may_return(now))
-            .where(tasks.c.state == TaskState.COMPLETED)
-        )
+        found = await connection.execute(*_tasks_to_keep(now - UNDELIVERABLE_FILES_STAY))
         return set(found.scalars())
+
+
+@prepared
+def _task(task_id: str) -> sa.Select[Any]:
+    return sa.select(*columns(TrackedTask)).where(tasks.c.id == task_id)
+
+
+@prepared
+def _watchers(delivery_id: int) -> sa.Select[Any]:
+    return sa.select(watchers.c.user_id).where(watchers.c.delivery_id == delivery_id)
+
+
+def _update_due(delivery_id: int, lease: int) -> sa.Update:
+    is_ours = (deliveries.c.id == delivery_id) & (deliveries.c.lease == lease)
+    return sa.update(deliveries).where(is_ours, deliveries.c.state == DeliveryState.DUE)
+
+
+@prepared
+def _begin_preparing(delivery_id: int, lease: int, now: int) -> sa.UpdateBase:
+    since = sa.func.coalesce(deliveries.c.download_since, now)
+    changed = _update_due(delivery_id, lease).values(is_preparing=True, download_since=since)
+    return changed.returning(deliveries.c.download_since)
+
+
+@prepared
+def _begin_sending(delivery_id: int, lease: int, now: int) -> sa.Update:
+    since = sa.func.coalesce(deliveries.c.first_sent_at, now)
+    return _update_due(delivery_id, lease).values(first_sent_at=since, is_preparing=False)
+
+
+def _may_return(ended_after: int) -> sa.ColumnElement[bool]:
+    """Match undeliverable deliveries that ended so recently that their video is kept."""
+    return (deliveries.c.state == DeliveryState.UNDELIVERABLE) & (deliveries.c.ended_at > ended_after)
+
+
+@prepared
+def _owed(task_id: str, ended_after: int) -> sa.Select[Any]:
+    of_task = sa.select(deliveries.c.id).where(deliveries.c.task_id == task_id)
+    return of_task.where(IS_LIVE | _may_return(ended_after)).limit(1)
+
+
+@prepared
+def _tasks_to_keep(ended_after: int) -> sa.Select[Any]:
+    return (
+        sa.select(deliveries.c.task_id)
+        .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
+        .where((deliveries.c.state == DeliveryState.DUE) | _may_return(ended_after))
+        .where(tasks.c.state == TaskState.COMPLETED)
+    )
 
 
 async def _lead_others(connection: AsyncConnection, leader: DueDelivery) -> None:

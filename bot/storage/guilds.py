@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +12,7 @@ from bot.core.tasks import DeliveryState, Obstacle, TaskState
 from bot.storage.card_queue import mark_cards_due
 from bot.storage.engine import Queries, notify, transaction
 from bot.storage.people import MAX_DELETED_AT_ONCE, delete_deliveries, delete_orphans
+from bot.storage.prepared import prepared
 from bot.storage.tables import FRESH_START, cards, deliveries, left_guilds, tasks
 
 # After a month people have moved on, and a late video is noise.
@@ -72,13 +74,7 @@ class Guilds(Queries):
     @transaction
     async def refused(self, connection: AsyncConnection, guild_id: int) -> Sequence[RefusedResult]:
         """Return a server's undeliverable results whose obstacle may go without a request."""
-        row = deliveries.c
-        found = await connection.execute(
-            sa.select(row.id, row.channel_id, row.obstacle_rights, row.obstacle_since, row.retried_blindly)
-            .where(row.guild_id == guild_id, row.state == DeliveryState.UNDELIVERABLE)
-            .where(row.obstacle.in_(_MAY_GO))
-        )
-        return [RefusedResult(*each) for each in found]
+        return [RefusedResult(*row) for row in await connection.execute(*_refused(guild_id))]
 
     @transaction
     async def set_rights(self, connection: AsyncConnection, delivery_ids: Iterable[int], rights: int) -> None:
@@ -136,7 +132,17 @@ class Guilds(Queries):
         await delete_orphans(connection, now, sa.true())
 
 
-def _latest_undeliverable(delivery_ids: list[int], now: int) -> sa.Select[tuple[int]]:
+@prepared
+def _refused(guild_id: int) -> sa.Select[Any]:
+    row = deliveries.c
+    return (
+        sa.select(row.id, row.channel_id, row.obstacle_rights, row.obstacle_since, row.retried_blindly)
+        .where(row.guild_id == guild_id, row.state == DeliveryState.UNDELIVERABLE)
+        .where(row.obstacle.in_(_MAY_GO))
+    )
+
+
+def _latest_undeliverable(delivery_ids: list[int], now: int) -> sa.Select[Any]:
     newer = deliveries.alias()
     superseded = (
         sa.exists()
@@ -187,8 +193,13 @@ async def _delete_left(connection: AsyncConnection, guild_ids: set[int]) -> None
 
 
 async def _left_before(connection: AsyncConnection, before: int) -> Sequence[int]:
-    found = sa.select(left_guilds.c.guild_id).where(left_guilds.c.since < before)
-    return (await connection.execute(found)).scalars().all()
+    found: Sequence[int] = (await connection.execute(*_left(before))).scalars().all()
+    return found
+
+
+@prepared
+def _left(before: int) -> sa.Select[Any]:
+    return sa.select(left_guilds.c.guild_id).where(left_guilds.c.since < before)
 
 
 async def _remove_some(connection: AsyncConnection, guild_id: int, now: int) -> bool:

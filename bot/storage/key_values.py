@@ -1,9 +1,12 @@
 """Single values that must outlive the process, stored by name."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.engine import Queries, transaction
+from bot.storage.prepared import prepared
 from bot.storage.tables import key_values
 
 
@@ -13,8 +16,8 @@ class KeyValues(Queries):
     @transaction
     async def get(self, connection: AsyncConnection, name: str) -> str | None:
         """Return the value of `name`; None without one."""
-        found = sa.select(key_values.c.value).where(key_values.c.name == name)
-        return (await connection.execute(found)).scalar()
+        found: str | None = (await connection.execute(*_value(name))).scalar()
+        return found
 
     @transaction
     async def names(self, connection: AsyncConnection, prefix: str) -> list[str]:
@@ -37,3 +40,8 @@ class KeyValues(Queries):
         await connection.execute(sa.delete(key_values).where(key_values.c.name == name))
         if value is not None:
             await connection.execute(sa.insert(key_values).values(name=name, value=value))
+
+
+@prepared
+def _value(name: str) -> sa.Select[Any]:
+    return sa.select(key_values.c.value).where(key_values.c.name == name)

@@ -1,6 +1,7 @@
 """Reads for commands: one task in one channel, a channel's deliveries, ids to suggest."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.core.tasks import Delivery, ExistingDelivery, TrackedTask
 from bot.core.tracking import Overview
 from bot.storage.engine import Queries, transaction
+from bot.storage.prepared import prepared
 from bot.storage.tables import IS_LIVE, AnyRow, cards, columns, deliveries, read, tasks
 
 # Discord shows no more suggestions.
@@ -84,13 +86,14 @@ async def find_existing(
     connection: AsyncConnection, channel_id: int, task_id: str
 ) -> ExistingDelivery | None:
     """Return the channel's latest delivery of the task, inside the caller's transaction."""
-    found = await connection.execute(
-        _WITH_TASK.where(deliveries.c.channel_id == channel_id, deliveries.c.task_id == task_id)
-        .order_by(deliveries.c.id.desc())
-        .limit(1)
-    )
-    row = found.one_or_none()
+    row = (await connection.execute(*_latest(channel_id, task_id))).one_or_none()
     return None if row is None else _existing(row)
+
+
+@prepared
+def _latest(channel_id: int, task_id: str) -> sa.Select[Any]:
+    is_it = (deliveries.c.channel_id == channel_id) & (deliveries.c.task_id == task_id)
+    return _WITH_TASK.where(is_it).order_by(deliveries.c.id.desc()).limit(1)
 
 
 def _all(found: Sequence[AnyRow]) -> tuple[ExistingDelivery, ...]:

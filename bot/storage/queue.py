@@ -19,8 +19,40 @@ from bot.storage.engine import Database, Queries, transaction
 _MAX_IN_LIST = 10_000
 # Clocks of several machines may differ by this much, in milliseconds.
 _CLOCKS_APART = MINUTE
-# The time at which a prepared claim statement runs.
+# The time at which a claim statement runs.
 NOW: sa.BindParameter[int] = sa.bindparam("now", type_=sa.BigInteger)
+
+
+def claim_statement(
+    table: sa.Table,
+    returning: Sequence[sa.ColumnElement[Any]],
+    *,
+    only: sa.ColumnElement[bool] | None = None,
+    order_by: sa.ColumnElement[Any] | None = None,
+    or_due: sa.ColumnElement[bool] | None = None,
+    **changes: Any,
+) -> sa.UpdateBase:
+    """Build the statement that claims due rows.
+
+    Rows come by `order_by`, then by how long they have been due. `NOW` may be used in all arguments. SKIP
+    LOCKED works on PostgreSQL; SQLite has one writer at a time and leaves it out.
+    """
+    due = (
+        sa.select(table.c.id)
+        .where((table.c.due_at <= NOW) | (sa.false() if or_due is None else or_due))
+        .order_by(*(() if order_by is None else (order_by,)), table.c.due_at)
+        .limit(sa.bindparam("max_rows", type_=sa.BigInteger))
+    )
+    if only is not None:
+        due = due.where(only)
+    # A CTE, because PostgreSQL runs one that locks exactly once; a subquery it may run again, past its limit.
+    chosen = due.with_for_update(skip_locked=True, of=table).cte("due")
+    return (
+        sa.update(table)
+        .where(table.c.id.in_(sa.select(chosen.c.id)))
+        .values(lease=sa.bindparam("new_lease"), due_at=sa.bindparam("lease_end"), **changes)
+        .returning(*returning)
+    )
 
 
 class LeaseQueue(Queries):
@@ -43,40 +75,12 @@ class LeaseQueue(Queries):
         self._max_ahead = max(lease_time, max_pause) + _CLOCKS_APART
         self._table = table
         self.lease_time = lease_time
-        self._workable = sa.true() if only is None else only
-
-    def _claim_statement(
-        self,
-        returning: Sequence[sa.ColumnElement[Any]],
-        *,
-        only: sa.ColumnElement[bool] | None = None,
-        order_by: sa.ColumnElement[Any] | None = None,
-        or_due: sa.ColumnElement[bool] | None = None,
-        **changes: Any,
-    ) -> sa.UpdateBase:
-        """Build the statement that claims due rows. It is kept, because building takes longer than running.
-
-        Rows come by `order_by`, then by how long they have been due. `NOW` may be used in all arguments. SKIP
-        LOCKED works on PostgreSQL; SQLite has one writer at a time and leaves it out.
-        """
-        table = self._table
-        due = (
-            sa.select(table.c.id)
-            .where((table.c.due_at <= NOW) | (sa.false() if or_due is None else or_due), self._workable)
-            .order_by(*(() if order_by is None else (order_by,)), table.c.due_at)
-            .limit(sa.bindparam("max_rows", type_=sa.BigInteger))
+        is_workable = sa.true() if only is None else only
+        self._earliest = sa.select(sa.func.min(table.c.due_at)).where(
+            table.c.due_at.is_not(None), is_workable
         )
-        if only is not None:
-            due = due.where(only)
-        # A CTE, because PostgreSQL runs one that locks exactly once; a subquery it may run again, past its
-        # limit.
-        chosen = due.with_for_update(skip_locked=True, of=table).cte("due")
-        return (
-            sa.update(table)
-            .where(table.c.id.in_(sa.select(chosen.c.id)))
-            .values(lease=sa.bindparam("new_lease"), due_at=sa.bindparam("lease_end"), **changes)
-            .returning(*returning)
-        )
+        is_ours = table.c.id == sa.bindparam("key"), table.c.lease == sa.bindparam("claim")
+        self._ours = sa.update(table).where(*is_ours)
 
     def _new_lease(self, limit: int, now: int) -> dict[str, int]:
         """Return the parameters of a claim statement: a new lease number for up to `limit` rows."""
@@ -86,10 +90,7 @@ class LeaseQueue(Queries):
     @transaction
     async def next_due(self, connection: AsyncConnection) -> int | None:
         """Return when the earliest row is due; a claimed row counts with the end of its lease."""
-        earliest = sa.select(sa.func.min(self._table.c.due_at)).where(
-            self._table.c.due_at.is_not(None), self._workable
-        )
-        found: int | None = (await connection.execute(earliest)).scalar()
+        found: int | None = (await connection.execute(self._earliest)).scalar()
         return found
 
     @transaction
@@ -137,14 +138,25 @@ class LeaseQueue(Queries):
     ) -> bool:
         """Write `changes` and end the lease, if it is still ours."""
         changes = {"quarantine_reason": None} | changes
-        statement = (
-            sa.update(self._table)
-            .where(self._table.c.id == key, self._table.c.lease == lease)
-            .values(lease=None, **changes)
-        )
-        if only is not None:
-            statement = statement.where(only)
-        return (await connection.execute(statement)).rowcount == 1
+        return (await self._update_ours(connection, key, lease, only, lease=None, **changes)).rowcount == 1
+
+    async def _update_ours(
+        self,
+        connection: AsyncConnection,
+        key: int | str,
+        lease: int,
+        only: sa.ColumnElement[bool] | None = None,
+        /,
+        **changes: Any,
+    ) -> sa.CursorResult[Any]:
+        """Write `changes` to a row if its lease is still ours."""
+        computed = {n: value for n, value in changes.items() if isinstance(value, sa.ColumnElement)}
+        statement = self._ours if only is None else self._ours.where(only)
+        if computed:
+            statement = statement.values(computed)
+        # What is not computed is given as parameters: SQLAlchemy builds its part of the statement once.
+        given = {n: value for n, value in changes.items() if n not in computed}
+        return await connection.execute(statement, {"key": key, "claim": lease, **given})
 
     @transaction
     async def release_all_leases(

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.tasks import DeliveryState, may_become
 from bot.core.tracking import PressedButton, StopRefusal
-from bot.storage.card_queue import is_on_card, mark_cards_due
+from bot.storage.card_queue import is_on_card, mark_cards_of_tasks_due
 from bot.storage.tables import IS_BEING_SENT, IS_LIVE, MAY_BE_NAMED, deliveries, tasks
 
 
@@ -38,7 +38,7 @@ async def cancel_deliveries(
     )
     task_ids = cancelled.scalars().all()
     await _stop_polling_if_unwanted(connection, task_ids)
-    await mark_cards_due(connection, tasks.c.id.in_(task_ids), now)
+    await mark_cards_of_tasks_due(connection, task_ids, now)
     return len(task_ids)
 
 

@@ -10,9 +10,10 @@ from bot.core.backoff import max_poll_pause
 from bot.core.clock import SECOND, Clock
 from bot.core.tasks import Claim, DeliveryState, Doubt, TaskState, TrackedTask, may_become
 from bot.core.verdicts import Final, PollOutcome, StillWaiting, changes_card
-from bot.storage.card_queue import mark_cards_due
+from bot.storage.card_queue import mark_cards_due, mark_cards_of_tasks_due
 from bot.storage.engine import Database, notify, transaction
-from bot.storage.queue import NOW, LeaseQueue
+from bot.storage.prepared import prepared
+from bot.storage.queue import NOW, LeaseQueue, claim_statement
 from bot.storage.rate_limit import SharedRateLimiter
 from bot.storage.tables import columns, deliveries, read, tasks
 
@@ -32,15 +33,8 @@ class TaskQueue(LeaseQueue):
         limiter: SharedRateLimiter | None = None,
     ) -> None:
         super().__init__(database, tasks, lease_time=lease_time, max_pause=max_poll_pause(interval))
+        self._interval = interval
         self._limiter = limiter
-        returning = columns(TrackedTask)
-        self._claim = self._claim_statement(returning, polled_at=NOW)
-        wanted = tasks.c.id == sa.bindparam("wanted", type_=sa.Text)
-        # Before its time, but never before the interval since its last poll is over.
-        rested = (tasks.c.polled_at <= NOW - interval) & tasks.c.lease.is_(None) & tasks.c.due_at.is_not(None)
-        self._claim_wanted = self._claim_statement(returning, only=wanted, or_due=rested, polled_at=NOW)
-        is_refused = sa.case((tasks.c.doubt == Doubt.REFUSED, 1), else_=0)
-        self._claim_unrefused = self._claim_statement(returning, order_by=is_refused, polled_at=NOW)
 
     @transaction
     async def claim(self, connection: AsyncConnection, limit: int, now: int) -> Claim[TrackedTask]:
@@ -53,7 +47,7 @@ class TaskQueue(LeaseQueue):
         if limit < 1:
             return Claim(0, ())
         values = self._new_lease(limit, now)
-        found = (await connection.execute(self._claim, values)).all()
+        found = (await connection.execute(_CLAIM, values)).all()
         if self._limiter is not None and found:
             await self._limiter.spend(connection, len(found), now)
         return Claim(values["new_lease"], tuple(read(TrackedTask, row) for row in found))
@@ -62,14 +56,15 @@ class TaskQueue(LeaseQueue):
     async def claim_one(self, connection: AsyncConnection, task_id: str, now: int) -> Claim[TrackedTask]:
         """Claim this task if it is due, or if an interval has passed since its last poll."""
         values = self._new_lease(1, now)
-        found = (await connection.execute(self._claim_wanted, {**values, "wanted": task_id})).all()
+        wanted = {"wanted": task_id, "rested_since": now - self._interval}
+        found = (await connection.execute(_CLAIM_ONE, values | wanted)).all()
         return Claim(values["new_lease"], tuple(read(TrackedTask, row) for row in found))
 
     @transaction
     async def claim_unrefused(self, connection: AsyncConnection, now: int) -> Claim[TrackedTask]:
         """Claim one due task, if possible one that the API has not refused."""
         values = self._new_lease(1, now)
-        found = (await connection.execute(self._claim_unrefused, values)).all()
+        found = (await connection.execute(_CLAIM_UNREFUSED, values)).all()
         return Claim(values["new_lease"], tuple(read(TrackedTask, row) for row in found))
 
     @transaction
@@ -90,10 +85,10 @@ class TaskQueue(LeaseQueue):
         ]
         changed = [o.task.id for o in waiting if _changes_card(o)]
         if changed:
-            await mark_cards_due(connection, tasks.c.id.in_(changed), now)
+            await mark_cards_of_tasks_due(connection, changed, now)
         if ended:
             # The result makes the card due as well. If it comes soon, one edit shows both.
-            await mark_cards_due(connection, tasks.c.id.in_(ended), now + RESULT_FOLLOWS)
+            await mark_cards_of_tasks_due(connection, ended, now + RESULT_FOLLOWS)
         return len(ended)
 
     @transaction(exclusive=True)
@@ -161,7 +156,7 @@ class TaskQueue(LeaseQueue):
             connection,
             outcome.task.id,
             outcome.lease,
-            only=_may_become(verdict.state),
+            only=_MAY_BECOME[verdict.state],
             state=verdict.state,
             reason=verdict.reason,
             cause=None if verdict.cause is None else verdict.cause.to_text(),
@@ -177,12 +172,7 @@ class TaskQueue(LeaseQueue):
         )
         if ended:
             # In the same transaction, because a final task must not leave a delivery open.
-            await connection.execute(
-                sa.update(deliveries)
-                .where(deliveries.c.task_id == outcome.task.id)
-                .where(deliveries.c.state == DeliveryState.OPEN)
-                .values(state=DeliveryState.DUE, due_at=now)
-            )
+            await connection.execute(*_make_deliveries_due(outcome.task.id, now))
             await notify(connection, deliveries)
         return ended
 
@@ -192,6 +182,26 @@ class TaskQueue(LeaseQueue):
         return await self.release_all_leases(sa.case((earliest > now, earliest), else_=sa.literal(now)))
 
 
+_CLAIM = claim_statement(tasks, columns(TrackedTask), polled_at=NOW)
+# Before its time, but never before the interval since its last poll is over.
+_RESTED = (
+    (tasks.c.polled_at <= sa.bindparam("rested_since", type_=sa.BigInteger))
+    & tasks.c.lease.is_(None)
+    & tasks.c.due_at.is_not(None)
+)
+_CLAIM_ONE = claim_statement(
+    tasks,
+    columns(TrackedTask),
+    only=tasks.c.id == sa.bindparam("wanted", type_=sa.Text),
+    or_due=_RESTED,
+    polled_at=NOW,
+)
+_CLAIM_UNREFUSED = claim_statement(
+    tasks,
+    columns(TrackedTask),
+    order_by=sa.case((tasks.c.doubt == Doubt.REFUSED, 1), else_=0),
+    polled_at=NOW,
+)
 _IS_WAITING = (tasks.c.state == TaskState.WAITING) & tasks.c.due_at.is_not(None)
 # The columns that a verdict on a waiting task may change.
 _JUDGED = (
@@ -227,8 +237,14 @@ def _waiting_row(outcome: PollOutcome) -> dict[str, object]:
     return {"key": outcome.task.id, "claim": outcome.lease, **values}
 
 
-def _may_become(state: TaskState) -> sa.ColumnElement[bool]:
-    return tasks.c.state.in_(may_become(state))
+_FINAL = (TaskState.COMPLETED, TaskState.FAILED, TaskState.LOST)
+_MAY_BECOME = {state: tasks.c.state.in_(may_become(state)) for state in _FINAL}
+
+
+@prepared
+def _make_deliveries_due(task_id: str, now: int) -> sa.Update:
+    is_open = (deliveries.c.task_id == task_id) & (deliveries.c.state == DeliveryState.OPEN)
+    return sa.update(deliveries).where(is_open).values(state=DeliveryState.DUE, due_at=now)
 
 
 def _changes_card(outcome: PollOutcome) -> bool:

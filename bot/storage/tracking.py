@@ -1,5 +1,7 @@
 """What commands and buttons write: track, untrack, stop a card, redeliver, watch, delete."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,6 +25,7 @@ from bot.storage.card_queue import is_on_card, mark_cards_due, view_card
 from bot.storage.engine import Database, Queries, notify, transaction
 from bot.storage.lookups import find_existing
 from bot.storage.personal_pace import PersonalPace
+from bot.storage.prepared import prepared
 from bot.storage.stopping import cancel_deliveries, live_to_stop
 from bot.storage.tables import IS_LIVE, cards, deliveries, tasks, watchers
 
@@ -56,13 +59,12 @@ class TrackingQueries(Queries):
 
     async def _check_limits(self, connection: AsyncConnection, request: TrackRequest, wanted: int) -> None:
         limits = self._limits
-        for scope, column, key, limit in (
-            (LimitScope.USER, deliveries.c.requester_id, request.requester_id, limits.per_user),
-            (LimitScope.CHANNEL, deliveries.c.channel_id, request.channel_id, limits.per_channel),
-            (LimitScope.GUILD, deliveries.c.guild_id, request.guild_id, limits.per_guild),
+        for scope, live, limit in (
+            (LimitScope.USER, _live_of_user(request.requester_id), limits.per_user),
+            (LimitScope.CHANNEL, _live_in_channel(request.channel_id), limits.per_channel),
+            (LimitScope.GUILD, _live_in_guild(request.guild_id), limits.per_guild),
         ):
-            count = sa.select(sa.func.count()).select_from(deliveries).where(column == key, IS_LIVE)
-            used = (await connection.execute(count)).scalar_one()
+            used = (await connection.execute(*live)).scalar_one()
             if used + wanted > limit:
                 raise QuotaReached(scope, used=used, limit=limit, wanted=wanted)
 
@@ -70,16 +72,10 @@ class TrackingQueries(Queries):
         self, connection: AsyncConnection, task_id: str, now: int, pace: PersonalPace
     ) -> TaskState:
         """Make sure that the task exists and is polled; returns its state."""
-        row = (
-            await connection.execute(
-                sa.select(tasks.c.state, tasks.c.due_at, tasks.c.polled_at, tasks.c.known).where(
-                    tasks.c.id == task_id
-                )
-            )
-        ).one_or_none()
+        row = (await connection.execute(*_task(task_id))).one_or_none()
         if row is None:
             fresh = _fresh_task(task_id, now) | {"due_at": pace.next_poll(now)}
-            await connection.execute(sa.insert(tasks).values(fresh))
+            await connection.execute(sa.insert(tasks), fresh)
             return TaskState.WAITING
         unwanted = row.state is TaskState.WAITING and row.due_at is None
         # Lost, and a result message is still owed: polling again would erase the reason that it must show.
@@ -297,6 +293,30 @@ def _fresh_task(task_id: str, now: int) -> dict[str, object]:
         | dict.fromkeys(counted, 0)
         | dict.fromkeys(cleared)
     )
+
+
+_COUNT = sa.select(sa.func.count()).select_from(deliveries).where(IS_LIVE)
+
+
+@prepared
+def _live_of_user(user_id: int) -> sa.Select[Any]:
+    return _COUNT.where(deliveries.c.requester_id == user_id)
+
+
+@prepared
+def _live_in_channel(channel_id: int) -> sa.Select[Any]:
+    return _COUNT.where(deliveries.c.channel_id == channel_id)
+
+
+@prepared
+def _live_in_guild(guild_id: int) -> sa.Select[Any]:
+    return _COUNT.where(deliveries.c.guild_id == guild_id)
+
+
+@prepared
+def _task(task_id: str) -> sa.Select[Any]:
+    columns = tasks.c.state, tasks.c.due_at, tasks.c.polled_at, tasks.c.known
+    return sa.select(*columns).where(tasks.c.id == task_id)
 
 
 async def _insert_card(connection: AsyncConnection, request: TrackRequest) -> int:

@@ -13,7 +13,7 @@ from bot.core.generation_time import UsualTime
 from bot.core.tasks import CardView, Claim, DeliveryState, Doubt, TaskState, Trouble
 from bot.core.tracking import WatchResult
 from bot.core.verdicts import Final, Verdict
-from bot.storage.card_queue import _LATEST_TIMES
+from bot.storage.card_queue import _latest_times
 from bot.storage.store import LEASE_TIME, Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from tests.factories import (
@@ -467,9 +467,8 @@ async def test_usual_time_costs_one_query_where_it_may_be_known(
 async def test_usual_time_is_read_from_its_index_in_order(store: Store):
     """Neither database reads all tasks, nor sorts them."""
     store_dialect = store.database._engine.dialect
-    query = _LATEST_TIMES.params(wanted="veo3.1").compile(
-        dialect=store_dialect, compile_kwargs={"literal_binds": True}
-    )
+    statement, values = _latest_times("veo3.1")
+    query = statement.params(**values).compile(dialect=store_dialect, compile_kwargs={"literal_binds": True})
 
     async def plan(connection: AsyncConnection) -> str:
         explain = "EXPLAIN QUERY PLAN"
