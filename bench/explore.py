@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 
-from tests.explore.explorer import Explorer, Found, explorer
+from tests.explore.explorer import explorer
 from tests.explore.scenarios import ALL_SCENARIOS
 from tests.explore.schedule import Schedule
 
@@ -31,7 +30,6 @@ SOMETIMES = (
     "a revived undeliverable",
     "a database put back",
 )
-_MAX_FAILURES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,30 +101,18 @@ def _explore(plan: Plan, share: int) -> Explored:
     ends = time.monotonic() + plan.minutes * 60
     explored = Explored()
     names = plan.scenarios or list(ALL_SCENARIOS)
-    with explorer() as exploring:
+    with explorer(lambda: time.monotonic() > ends) as exploring:
         for name in names:
-            for schedule in islice(exploring.singles(name), share, None, plan.processes):
-                if _is_over(exploring.found, ends):
-                    explored.is_complete = False
-                    break
-                exploring.run(schedule)
+            exploring.single_steps(name, part=share, parts=plan.processes)
+        explored.is_complete = not (exploring.is_over() or plan.scenarios)
         explored.singles = exploring.found.schedules
         chance = random.Random(f"{plan.seed} {share}")
-        while not _is_over(exploring.found, ends):
-            exploring.run(exploring.pair(chance, names))
+        while not exploring.is_over():
+            exploring.pairs(chance, chance.choice(names))
         explored.pairs = exploring.found.schedules - explored.singles
-        explored.failures = _shortest(exploring)
+        explored.failures = [exploring.shortest(ran).report() for ran in list(exploring.found.failures)]
         explored.steps, explored.counts = dict(exploring.found.steps), exploring.found.counts
-    explored.is_complete = explored.is_complete and not plan.scenarios
     return explored
-
-
-def _is_over(found: Found, ends: float) -> bool:
-    return time.monotonic() > ends or len(found.failures) >= _MAX_FAILURES
-
-
-def _shortest(exploring: Explorer) -> list[str]:
-    return [exploring.shortest(failure).report() for failure in list(exploring.found.failures)]
 
 
 def table(explored: Explored) -> str:

@@ -9,7 +9,7 @@ from bot.core.answers import Answer, AnswerKind
 from bot.core.errors import DownloadInterrupted, LinkRefused, StorageUnavailable
 from bot.media.mp4 import Mp4, inspect_mp4
 from tests.explore.discord_model import Lost, Refused
-from tests.explore.loop import PROCESS
+from tests.explore.loop import PROCESS, Process
 from tests.explore.schedule import World
 
 # What the API says about a task, each until a time in seconds since the beginning.
@@ -29,12 +29,20 @@ UNKNOWN = Answer(AnswerKind.UNKNOWN_ID, words="no such task")
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """A poll that was answered; `began` when the process decided to make it (UTC milliseconds)."""
+    """A poll that was answered. `began`: when the process decided to make it (UTC milliseconds)."""
 
     task_id: str
     began: int
     kind: AnswerKind
     is_wanted: bool
+    process: Process
+    answered: float  # seconds of the loop
+
+    @property
+    def is_recorded(self) -> bool:
+        """Surely: its process went on after it."""
+        stopped = self.process.stopped_at
+        return stopped is None or stopped > self.answered + 1.0
 
 
 class Api:
@@ -47,12 +55,13 @@ class Api:
         self.polls: list[Poll] = []
 
     async def poll(self, task_id: str) -> Answer:
-        began, is_wanted = self._world.now(), self._is_wanted(task_id)
+        began, is_wanted, process = self._world.now(), self._is_wanted(task_id), PROCESS.get()
+        assert process is not None
 
         def act() -> Answer:
             now = self._world.loop.time()
             answer = next(answer for until, answer in self._tasks[task_id] if now < until)
-            self.polls.append(Poll(task_id, began, answer.kind, is_wanted))
+            self.polls.append(Poll(task_id, began, answer.kind, is_wanted, process, now))
             return answer
 
         try:

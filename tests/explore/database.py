@@ -1,156 +1,144 @@
-"""The real store over a real SQLite file, in the loop's own thread; commits that change something are steps.
+"""The store's database as the explorer has it: a real SQLite file, and commits that are steps.
 
-An engine is used for many schedules, because compiling its statements takes longer than running them.
+SQLAlchemy's ordinary engine takes the place of its asynchronous one, because no other thread may run.
 """
 
-import re
 import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.storage import sqlite
-from bot.storage.sqlite_driver import _Cursor
 
-# Called around the commit of a transaction that changed something, with what it did.
-Commit = Callable[[str, sqlite3.Connection], Awaitable[None]]
-_WRITES = re.compile(
-    r"(?:^|\)\s*)(INSERT INTO|UPDATE|DELETE FROM|ALTER TABLE|CREATE TABLE) (?:IF NOT EXISTS )?(\w+)"
-)
+# Commits a transaction that changed something, and is told what it changed.
+Commit = Callable[[str, "Driver"], Awaitable[None]]
+
+
+class Driver:
+    """A connection of sqlite3, which a branch of the run exchanges for one to its copy of the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.is_closed = False
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Open the file of this name in the folder of today; what was not committed is not in it."""
+        self._connection = sqlite3.connect(self._path)
+        sqlite._configure(self._connection, None)  # type: ignore[arg-type]
+        self._connection.execute("PRAGMA synchronous=OFF")  # the machine itself never stops here
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._connection.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
 
 
 class Connection:
-    """What SQLAlchemy needs of an aiosqlite connection, without its thread."""
+    """What the store needs of an `AsyncConnection`."""
 
-    def __init__(self, path: Path, commit: Commit) -> None:
-        self._connection: sqlite3.Connection | None = sqlite3.connect(path, check_same_thread=False)
-        self._commit = commit
-        self._changes = 0
-        self._writes: dict[str, None] = {}
-        self._tx = SimpleNamespace(put_nowait=_call_now)
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self.dialect = connection.dialect
+        self.writes: dict[str, None] = {}
 
     @property
-    def _conn(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise ValueError("no active connection")
-        return self._connection
+    def driver(self) -> Driver:
+        driver: Any = self._connection.connection.driver_connection
+        return driver  # type: ignore[no-any-return]
 
-    def cursor(self, **_: Any) -> Any:
-        return _StepCursor(self)  # type: ignore[arg-type]
+    async def execute(self, statement: Any, parameters: Any = None) -> Any:
+        if statement.is_dml:
+            self.writes[f"{statement.__visit_name__} {statement.table.name}"] = None
+        elif statement.is_text:
+            self.writes["schema"] = None
+        return self._connection.execute(statement, parameters)
 
-    async def run(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        return work(self._conn)
+    @asynccontextmanager
+    async def begin_nested(self) -> AsyncIterator[None]:
+        with self._connection.begin_nested():
+            yield
 
-    def note(self, statement: str) -> None:
-        if statement.startswith("BEGIN"):
-            self._changes, self._writes = self._conn.total_changes, {}
-        elif found := _WRITES.search(statement):
-            self._writes[f"{found[1].split()[0].lower()} {found[2]}"] = None
+    async def run_sync(self, work: Callable[[sa.Connection], Any]) -> Any:
+        return work(self._connection)
 
-    async def commit(self) -> None:
-        if self._connection is None:
-            return
-        if not self._conn.in_transaction or self._conn.total_changes == self._changes:
-            self._conn.commit()
-        else:
-            await self._commit(", ".join(self._writes), self._conn)
+    async def get_raw_connection(self) -> Any:
+        return SimpleNamespace(driver_connection=self.driver)
 
-    async def rollback(self) -> None:
-        if self._connection is not None:
-            self._connection.rollback()
 
-    async def create_function(self, *arguments: Any, **named: Any) -> None:
-        self._conn.create_function(*arguments, **named)
+class ProcessEngine:
+    """What the store needs of an `AsyncEngine`: the one connection of one process."""
 
-    async def close(self) -> None:
-        self.stop()
+    def __init__(self, connection: sa.Connection, commit: Commit) -> None:
+        self._connection = connection
+        self._commit = commit
+        self.dialect = connection.dialect
 
-    def stop(self) -> None:
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Connection]:
+        with self._connection.begin() as transaction:
+            connection = Connection(self._connection)
+            changes = connection.driver.total_changes
+            yield connection
+            if connection.driver.total_changes > changes:
+                await self._commit_step(connection)
+            transaction.commit()
+
+    async def _commit_step(self, connection: Connection) -> None:
+        try:
+            await self._commit(", ".join(connection.writes), connection.driver)
+        except sqlite3.Error as error:
+            raise sa.exc.OperationalError("COMMIT", None, error) from error
+
+    async def dispose(self) -> None:
+        self.kill()
+
+    def kill(self) -> None:
         """As a killed process ends: what was not committed is gone."""
-        if self._connection is not None:
+        if not self._connection.closed:
+            self._connection.invalidate()
             self._connection.close()
-            self._connection = None
-
-
-class _StepCursor(_Cursor):
-    async def execute(self, statement: str, parameters: Any = ()) -> Any:
-        self._connection.note(statement)  # type: ignore[attr-defined]
-        return await super().execute(statement, parameters)
-
-    async def executemany(self, statement: str, parameters: Any) -> Any:
-        self._connection.note(statement)  # type: ignore[attr-defined]
-        return await super().executemany(statement, parameters)
-
-
-def _call_now(item: tuple[Any, Callable[[], Any]]) -> None:
-    future, function = item
-    future.set_result(function())
 
 
 class Engines:
-    """One engine for each process that lives at the same time, given to the next one when that has ended."""
+    """One engine for each process of a run. All runs share the statements that are compiled."""
 
     def __init__(self) -> None:
-        self._free: list[_Engine] = []
-        self.opened: list[_Engine] = []
+        self.opened: list[ProcessEngine] = []
+        self._drivers: list[Driver] = []
         self.path = Path()
         self.commit: Commit | None = None
+        self._engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=sa.NullPool)
+        sa.event.listen(self._engine, "begin", sqlite._begin_immediate)
 
-    def open(self, _path: Path) -> AsyncEngine:
+    def open(self, _path: Path) -> Any:
         """In place of `bot.storage.sqlite._open_engine`."""
         assert self.commit is not None
-        engine = self._free.pop() if self._free else _Engine()
-        engine.begin(self.path, self.commit)
-        self.opened.append(engine)
-        return engine.engine
+        self.opened.append(ProcessEngine(self._engine.connect(), self.commit))
+        return self.opened[-1]
+
+    def reopen(self) -> None:
+        """Go on with the files in today's folder, for which nothing may be in a transaction."""
+        for driver in self._drivers:
+            if not driver.is_closed:
+                driver.reopen()
 
     def release(self) -> None:
         """Close every connection, as the end of their processes does."""
         for engine in self.opened:
-            engine.end()
-        self._free += reversed(self.opened)
-        self.opened = []
+            engine.kill()
+        self.opened, self._drivers = [], []
 
-
-class _Engine:
-    def __init__(self) -> None:
-        self._connections: list[Connection] = []
-        self._records: list[Any] = []
-        self._path = Path()
-        self._commit: Commit | None = None
-        self.engine = sqlite._engine(Path("explored.db"), self._connect)  # type: ignore[arg-type]
-        dialect = self.engine.sync_engine.dialect
-        dialect.do_terminate = dialect.do_close  # type: ignore[method-assign]  # at once, in no job of its own
-        sa.event.listen(self.engine.sync_engine, "connect", self._prepare)
-        sa.event.listen(self.engine.sync_engine, "begin", sqlite._begin_immediate)
-
-    async def _connect(self) -> Connection:
-        assert self._commit is not None
-        self._connections.append(Connection(self._path, self._commit))
-        return self._connections[-1]
-
-    def begin(self, path: Path, commit: Commit) -> None:
-        self._path, self._commit = path, commit
-        self.engine.sync_engine.pool = self.engine.sync_engine.pool.recreate()
-
-    def end(self) -> None:
-        for connection in self._connections:
-            connection.stop()
-        for record in self._records:
-            record.fairy_ref = None  # what a killed process held is nobody's to give back
-        self._connections, self._records = [], []
-
-    def _prepare(self, connection: Any, record: Any) -> None:
-        self._records.append(record)
-        sqlite._configure(connection, record)
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA synchronous=OFF")  # the machine itself never stops here
-        cursor.close()
+    def _connect(self) -> Any:
+        self._drivers.append(Driver(self.path))
+        return self._drivers[-1]
 
 
 def copy(source: Path, target: Path) -> None:

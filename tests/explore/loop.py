@@ -29,6 +29,7 @@ class Process:
         self.is_dead = False
         self.is_frozen = False
         self.was_frozen = False
+        self.stopped_at: float | None = None  # when it was killed or first stood still
         self.in_flight = 0  # effects and commands that have begun and not ended
         self._loop = loop
         self._parked: list[asyncio.Handle] = []
@@ -36,16 +37,21 @@ class Process:
     def kill(self) -> None:
         """Nothing of it ever runs again: no handler, no `finally`."""
         self.is_dead = True
+        self._stopped()
         self._parked.clear()
 
     def freeze(self) -> None:
         self.is_frozen = self.was_frozen = True
+        self._stopped()
 
     def thaw(self) -> None:
         """Go on with all that came due meanwhile."""
         self.is_frozen = False
         self._loop.add_ready(self._parked)
         self._parked = []
+
+    def _stopped(self) -> None:
+        self.stopped_at = self._loop.time() if self.stopped_at is None else self.stopped_at
 
     def hold_back(self, handle: asyncio.Handle) -> bool:
         """Whether `handle` must not run now."""

@@ -336,7 +336,7 @@ MUTATIONS = [
     ),
     Mutation(
         "lease checked when a poll is recorded",
-        "evidence",
+        "known-late",
         "evidence",
         [(Kind.FREEZE_AFTER, "api: poll known-late")],
         _kept_waiting_without_lease,
@@ -442,20 +442,30 @@ MUTATIONS = [
     Mutation("quarantine has a bound", "poisoned", "at rest", [], _set(deliverer, "_MAX_QUARANTINES", 10**6)),
     Mutation(
         "polled time",
-        "evidence",
+        "unknown-later",
         "evidence",
         [(Kind.STOP_AFTER_LONG, "api: poll unknown-later")],
         _set(verdicts, "_polled_time", _wall_time),
     ),
-    Mutation("a second answer to an unlisted word", "evidence", "evidence", [], _rule("_CONFIRMED", 1)),
-    Mutation("three answers without a video", "evidence", "evidence", [], _rule("_MIN_NO_VIDEO_ANSWERS", 1)),
     Mutation(
-        "three answers about an unknown id", "evidence", "evidence", [], _rule("_MIN_UNKNOWN_ANSWERS", 1)
+        "a second answer to an unlisted word", "unlisted-failure", "evidence", [], _rule("_CONFIRMED", 1)
     ),
-    Mutation("six intervals without a video", "evidence", "evidence", [], _rule("_NO_VIDEO_PATIENCE", 0)),
-    Mutation("six intervals of an unknown id", "evidence", "evidence", [], _rule("_NEW_ID_PATIENCE", 0)),
-    Mutation("sixty intervals of a forgotten id", "evidence", "evidence", [], _rule("_KNOWN_ID_PATIENCE", 1)),
-    Mutation("sixty intervals of a refused id", "evidence", "evidence", [], _rule("_REFUSED_ID_PATIENCE", 1)),
+    Mutation(
+        "three answers without a video", "no-video-between", "evidence", [], _rule("_MIN_NO_VIDEO_ANSWERS", 1)
+    ),
+    Mutation(
+        "three answers about an unknown id",
+        "unknown-between",
+        "evidence",
+        [],
+        _rule("_MIN_UNKNOWN_ANSWERS", 1),
+    ),
+    Mutation("six intervals without a video", "no-video", "evidence", [], _rule("_NO_VIDEO_PATIENCE", 0)),
+    Mutation("six intervals of an unknown id", "unknown-late", "evidence", [], _rule("_NEW_ID_PATIENCE", 0)),
+    Mutation(
+        "sixty intervals of a forgotten id", "known-late", "evidence", [], _rule("_KNOWN_ID_PATIENCE", 1)
+    ),
+    Mutation("sixty intervals of a refused id", "refused", "evidence", [], _rule("_REFUSED_ID_PATIENCE", 1)),
     Mutation("a bare 404 is no word about an id", "all-404", "evidence", [], _not_found_is_unknown),
     Mutation("a second answer after the deadline", "deadline", "evidence", [], _rule("_CONFIRMED", 1)),
 ]

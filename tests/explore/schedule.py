@@ -30,6 +30,8 @@ class Kind(StrEnum):
 STOPS = frozenset(
     {Kind.STOP_BEFORE, Kind.STOP_AFTER, Kind.IN_FLIGHT, Kind.STOP_BEFORE_LONG, Kind.STOP_AFTER_LONG}
 )
+# At a commit these undo it; all others come after it.
+UNDO = frozenset({Kind.STOP_BEFORE, Kind.STOP_BEFORE_LONG, Kind.FAIL})
 # The outcome of these cannot be seen at a commit, which neither travels nor waits.
 _NOT_OF_A_COMMIT = frozenset({Kind.IN_FLIGHT, Kind.FREEZE_BEFORE, Kind.LOST})
 
@@ -50,6 +52,9 @@ class Schedule:
     scenario: str
     seed: int = 0
     faults: tuple[Fault, ...] = ()
+
+    def kind_at(self, step: int) -> str | None:
+        return next((fault.kind for fault in self.faults if fault.step == step), None)
 
     def __str__(self) -> str:
         return " ".join([self.scenario, str(self.seed), *map(str, self.faults)])

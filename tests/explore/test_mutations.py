@@ -16,8 +16,8 @@ def test_absence_of_a_safeguard_is_found(mutation: Mutation) -> None:
     with ExitStack() as exit_:
         for patch in mutation.off():
             exit_.enter_context(patch)
-        runs = exit_.enter_context(explorer()).at(mutation.scenario, mutation.where)
-        assert any(v.startswith(f"{mutation.breaks}:") for run in runs for v in run.violations)
+        broken = exit_.enter_context(explorer()).at(mutation.scenario, mutation.where)
+        assert any(violation.startswith(f"{mutation.breaks}:") for violation in broken)
 
 
 def test_every_safeguard_is_in_the_table() -> None:

@@ -8,18 +8,19 @@ from collections.abc import Callable
 import pytest
 
 from tests.explore.explorer import explorer
+from tests.explore.scenarios import ALL_SCENARIOS
 
-_SECONDS = float(os.environ.get("EXPLORE_SECONDS", "15"))
+_SECONDS = float(os.environ.get("EXPLORE_SECONDS", "60"))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_pairs_of_steps(seed: int, record_property: Callable[[str, object], None]) -> None:
-    began = time.monotonic()
-    with explorer() as exploring:
+    ends = time.monotonic() + _SECONDS
+    with explorer(is_over=lambda: time.monotonic() > ends) as exploring:
         chance = random.Random(seed)
-        while time.monotonic() - began < _SECONDS and not exploring.found.failures:
-            exploring.run(exploring.pair(chance))
+        while not exploring.is_over():
+            exploring.pairs(chance, chance.choice(list(ALL_SCENARIOS)))
         failures = [exploring.shortest(failure) for failure in list(exploring.found.failures)]
 
     record_property("pairs", exploring.found.schedules)

@@ -10,7 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,12 +29,12 @@ from bot.work.fresh_links import FreshLinks
 from bot.work.tracking import Tracking
 from bot.work.video_cache import VideoCache
 from tests.explore.api_model import Api, Downloader, Fitter
-from tests.explore.database import Engines, copy
+from tests.explore.database import Driver, Engines, copy
 from tests.explore.discord_model import NONCE_WINDOW, Discord, Lost, Messenger
 from tests.explore.invariants import Observer
 from tests.explore.loop import PROCESS, Process, Stuck, VirtualLoop
 from tests.explore.people import Command
-from tests.explore.schedule import STOPS, Kind, Schedule, Step
+from tests.explore.schedule import STOPS, UNDO, Fault, Kind, Schedule, Step
 
 if TYPE_CHECKING:
     from tests.explore.scenarios import Scenario
@@ -48,6 +48,10 @@ _HELD = 2.0  # seconds that a step is held while something else happens
 _MAX_STEPS = 1_200
 _MAX_SECONDS = 5 * 86_400.0
 GUILD = 1
+TEMPLATES = Path("..")
+# What goes wrong at a step, in the process of a branch; None: nothing, here. At a commit it is asked twice,
+# because only a branch from before it can undo it: with True, then with False.
+Branch = Callable[[Step, bool | None], Fault | None]
 SETTINGS = read_settings(
     _env_file=None,
     discord_token="explored-token",
@@ -106,19 +110,21 @@ class Bot:
 
 
 class World:
-    """Runs one schedule. Afterwards `steps`, `violations` and `counts` say what came of it."""
+    """Runs one schedule in today's folder. Afterwards `steps`, `violations` and `counts` say what came of it.
 
-    def __init__(self, scenario: "Scenario", schedule: Schedule, engines: Engines, folder: Path) -> None:
+    `branch` is asked at every step whether the run goes on in another process, too.
+    """
+
+    def __init__(self, scenario: "Scenario", schedule: Schedule, engines: Engines, branch: Branch) -> None:
         self.scenario, self.schedule = scenario, schedule
-        self._faults = {fault.step: fault.kind for fault in schedule.faults}
+        self._branch = branch
         random.seed(schedule.seed)
         self.chance = random.Random(schedule.seed)
         self.loop = VirtualLoop(self.chance if schedule.seed else None, self._on_idle)
         self.loop.disk = self._disk
-        self._engines, self._folder = engines, folder
+        self._engines = engines
         self.counts: Counter[str] = Counter()
-        self.database = folder / "bot.db"
-        self.videos = folder / "videos"
+        self.database, self.videos = Path("bot.db"), Path("videos")
         self.discord: Discord = Discord(
             self.now, lambda: self.count("a nonce answered with the first message")
         )
@@ -135,7 +141,7 @@ class World:
         self._has_rested = False
         engines.path, engines.commit = self.database, self._commit
         shutil.rmtree(self.videos, ignore_errors=True)
-        copy(folder.parent / scenario.template, self.database)
+        copy(TEMPLATES / scenario.template, self.database)
         self.observer = Observer(self)
         scenario.prepare(self)
         self.api = Api(self, scenario.tasks(), self.observer.is_wanted)
@@ -237,7 +243,7 @@ class World:
         try:
             with self.observer.working(process, about):
                 await self._travel(lasts)
-                kind = self._next_step(what, process)
+                kind = self._fault(self._next_step(what, process))
                 return await self._act(what, kind, act, process)
         finally:
             process.in_flight -= 1
@@ -245,12 +251,25 @@ class World:
     async def _travel(self, lasts: float = 0.0) -> None:
         await asyncio.sleep(lasts + (self.chance.uniform(0.01, 1.5) if self.schedule.seed else 0.05))
 
-    def _next_step(self, what: str, process: Process) -> str | None:
-        number = len(self.steps) + 1
-        self.steps.append(Step(number, what, self.loop.time(), process.number))
-        if number > _MAX_STEPS:
+    def _next_step(self, what: str, process: Process) -> Step:
+        self.steps.append(Step(len(self.steps) + 1, what, self.loop.time(), process.number))
+        if len(self.steps) > _MAX_STEPS:
             self.end("at rest: the steps have no end")
-        return self._faults.get(number)
+        return self.steps[-1]
+
+    def _fault(self, step: Step, *, undo: bool | None = None) -> str | None:
+        """What goes wrong at this step. `undo`: only what undoes a commit, or only the rest."""
+        kind = self.schedule.kind_at(step.number)
+        if kind is None and (fault := self._branch(step, undo)) is not None:
+            self.schedule = replace(self.schedule, faults=(*self.schedule.faults, fault))
+            kind = fault.kind
+        return kind if undo is None or (kind in UNDO) is undo else None
+
+    def reopen(self) -> None:
+        """Go on in a branch, with the files of its folder, which are copies."""
+        asyncio._set_running_loop(self.loop)  # a forked process has none
+        self._engines.reopen()
+        self.observer.reopen()
 
     async def _act(self, what: str, kind: str | None, act: Callable[[], Any], process: Process) -> Any:
         match kind:
@@ -288,18 +307,19 @@ class World:
         await self._travel()
         return answer()
 
-    async def _commit(self, what: str, connection: sqlite3.Connection) -> None:
+    async def _commit(self, what: str, driver: Driver) -> None:
         """The commit of a transaction that has changed something."""
         process = PROCESS.get()
         assert process is not None
-        kind = self._next_step(f"commit {what}", process)
-        if kind in (Kind.STOP_BEFORE, Kind.STOP_BEFORE_LONG, Kind.FAIL):
-            connection.rollback()
+        step = self._next_step(f"commit {what}", process)
+        if (kind := self._fault(step, undo=True)) is not None:
+            driver.rollback()
             if kind == Kind.FAIL:
                 raise sqlite3.OperationalError("disk I/O error")
             self._stop(process, kind)
-        connection.commit()
+        driver.commit()
         self.observer.committed()
+        kind = self._fault(step, undo=False)
         if kind in STOPS:
             self._stop(process, str(kind))
         elif kind in (Kind.FREEZE_AFTER, Kind.FREEZE_LONG):
@@ -334,7 +354,7 @@ class World:
     def kill(self, process: Process, down_for: float) -> None:
         bot = self._bot(process)
         process.kill()
-        self._engines.opened[process.number - 1].end()
+        self._engines.opened[process.number - 1].kill()
         self.down_for += down_for
         self.scenario.while_down(self)
         for command in bot.commands:
@@ -354,7 +374,7 @@ class World:
         await asyncio.sleep(0)
 
     def _make_copy(self) -> None:
-        self._copy = self._folder / "copy.db"
+        self._copy = Path("copy.db")
         copy(self.database, self._copy)
         self.observer.copied()
 
@@ -362,7 +382,7 @@ class World:
         for bot in self.bots:
             if not bot.process.is_dead:
                 bot.process.kill()
-                self._engines.opened[bot.process.number - 1].end()
+                self._engines.opened[bot.process.number - 1].kill()
         self.observer.put_back(made, self.database)
         self.count("a database put back")
         self._has_rested = False
