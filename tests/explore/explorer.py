@@ -3,7 +3,6 @@
 A branch is a forked process with its own copy of the files, so what came before the step is not run again.
 """
 
-import asyncio
 import gc
 import os
 import pickle
@@ -17,22 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-from unittest import mock
 
-from bot.chat.gateway import membership
-from bot.core import results
-from bot.core.tasks import Claim
-from bot.storage import queue, sqlite, store
-from bot.storage.card_queue import CardQueue
-from bot.storage.delivery_queue import DeliveryQueue
-from bot.storage.queue import LeaseQueue
-from bot.storage.task_queue import TaskQueue
-from bot.work import poller, posting, telling, video_cache
 from tests.explore.database import Engines
-from tests.explore.discord_model import SEND, VIEW
-from tests.explore.invariants import Observer
+from tests.explore.patches import patches
 from tests.explore.scenarios import ALL_SCENARIOS, make_templates
 from tests.explore.schedule import UNDO, Fault, Kind, Schedule, Step
 from tests.explore.world import World
@@ -93,7 +79,12 @@ class Explorer:
         self._base: dict[tuple[str, int], Run] = {}
         self._parent: int | None = None  # the pipe of a branch to the process that it left
         self.found = Found()
-        self.world: World | None = None
+        self._world: World | None = None
+
+    def current(self) -> World:
+        """The run that goes on."""
+        assert self._world is not None
+        return self._world
 
     def is_over(self) -> bool:
         """Whether enough was found, or the time is over."""
@@ -123,7 +114,7 @@ class Explorer:
                     return Fault(step.number, kind)
             return None
 
-        world = self.world = World(ALL_SCENARIOS[schedule.scenario], schedule, _ENGINES, branch)
+        world = self._world = World(ALL_SCENARIOS[schedule.scenario], schedule, _ENGINES, branch)
         violations = tuple(world.run())
         steps = tuple(world.steps)
         ran = Run(world.schedule, steps, violations, world.counts, world.rested_at, world.down_for)
@@ -157,8 +148,7 @@ class Explorer:
         folder = Path("..", f"branch-{os.getpid()}")
         shutil.copytree(".", folder, ignore=shutil.ignore_patterns("*-shm"))
         os.chdir(folder)
-        assert self.world is not None
-        self.world.reopen()
+        self.current().reopen()
 
     def _end_branch(self, parent: int) -> None:
         """Report to the process that was left, and end as if by a signal: nothing of pytest is run."""
@@ -263,7 +253,7 @@ def explorer(is_over: Callable[[], bool] = lambda: False) -> Iterator[Explorer]:
         (folder / "run").mkdir()
         exit_.enter_context(chdir(folder / "run"))
         made = Explorer(is_over)
-        for patch in _patches(made):
+        for patch in patches(made.current, _ENGINES):
             exit_.enter_context(patch)
         # Collected between runs alone. What is there now is left out, so that branches need no copy of it.
         exit_.callback(gc.enable)
@@ -272,71 +262,3 @@ def explorer(is_over: Callable[[], bool] = lambda: False) -> Iterator[Explorer]:
         gc.freeze()
         gc.disable()
         yield made
-
-
-def _patches(made: Explorer) -> list[Any]:
-    def seconds() -> float:
-        return asyncio.get_event_loop().time()
-
-    def wall() -> float:
-        assert made.world is not None
-        return made.world.now() / 1000
-
-    clock = SimpleNamespace(monotonic=seconds, time=wall)
-    chance = SimpleNamespace(randbits=lambda bits: random.getrandbits(bits), token_urlsafe=_token)
-    return [
-        *_shortcuts(made),
-        mock.patch.object(sqlite, "_open_engine", _ENGINES.open),
-        *(mock.patch.object(module, "time", clock) for module in (poller, posting, telling, video_cache)),
-        *(mock.patch.object(module, "secrets", chance) for module in (queue, store, results)),
-        mock.patch.object(
-            membership, "rights_in_guild", lambda guild, c: guild.world.discord.channel(c).rights
-        ),
-        mock.patch.object(membership, "may_post", lambda guild, c, rights: rights & SEND and rights & VIEW),
-    ]
-
-
-def _shortcuts(made: Explorer) -> list[Any]:
-    """Ask by plain SQL what the loops ask most often, because SQLAlchemy takes a hundred times as long.
-
-    A claim is made only where a row is due, and `pull_back` only where a row is due too far ahead.
-    """
-
-    def observer() -> Observer:
-        assert made.world is not None
-        return made.world.observer
-
-    async def next_due(self: LeaseQueue) -> int | None:
-        return observer().next_due_of(self._table.name)
-
-    async def pull_back(self: LeaseQueue, now: int) -> int:
-        if observer().is_due_after(self._table.name, now + self._max_ahead):
-            return await real_pull_back(self, now)
-        return 0
-
-    def claim(real: Any) -> Any:
-        async def wrapper(self: LeaseQueue, limit: int, now: int) -> Any:
-            due = observer().next_due_of(self._table.name)
-            return Claim(0, ()) if due is None or due > now else await real(self, limit, now)
-
-        return wrapper
-
-    async def finish(self: LeaseQueue, *arguments: Any, **named: Any) -> bool:
-        if is_ours := await real_finish(self, *arguments, **named):
-            return is_ours
-        assert made.world is not None
-        made.world.count("an outcome under a lost lease")
-        return False
-
-    real_finish = LeaseQueue._finish
-    real_pull_back = LeaseQueue.pull_back
-    return [
-        mock.patch.object(LeaseQueue, "_finish", finish),
-        mock.patch.object(LeaseQueue, "next_due", next_due),
-        mock.patch.object(LeaseQueue, "pull_back", pull_back),
-        *(mock.patch.object(q, "claim", claim(q.claim)) for q in (TaskQueue, DeliveryQueue, CardQueue)),
-    ]
-
-
-def _token(size: int) -> str:
-    return f"{random.getrandbits(size * 8):0{size * 2}x}"[:20]

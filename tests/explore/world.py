@@ -10,59 +10,38 @@ import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bot import app
 from bot.chat.gateway.membership import Membership
 from bot.core.clock import SECOND
 from bot.core.errors import StorageUnavailable
-from bot.core.rate_limit import RateLimit, RateLimiter
-from bot.metrics import Metrics
-from bot.settings import Role, read_settings
-from bot.storage.store import open_store
-from bot.work.download_slots import DownloadSlots
-from bot.work.fresh_links import FreshLinks
-from bot.work.tracking import Tracking
-from bot.work.video_cache import VideoCache
-from tests.explore.api_model import Api, Downloader, Fitter
+from tests.explore.api_model import Api
+from tests.explore.bot_process import LEASE, Bot
 from tests.explore.database import Driver, Engines, copy
-from tests.explore.discord_model import NONCE_WINDOW, Discord, Lost, Messenger
+from tests.explore.discord_model import NONCE_WINDOW, Discord, Lost
 from tests.explore.invariants import Observer
 from tests.explore.loop import PROCESS, Process, Stuck, VirtualLoop
-from tests.explore.people import Command
+from tests.explore.people import GUILD, Command
 from tests.explore.schedule import STOPS, UNDO, Fault, Kind, Schedule, Step
 
 if TYPE_CHECKING:
     from tests.explore.scenarios import Scenario
 
 EPOCH = 1_800_000_000_000
-INTERVAL = 30 * SECOND
-LEASE = 60 * SECOND
 _FREEZE = 1.7 * LEASE / SECOND
 _LONG = 2 * NONCE_WINDOW / SECOND
 _HELD = 2.0  # seconds that a step is held while something else happens
 _MAX_STEPS = 1_200
 _MAX_SECONDS = 5 * 86_400.0
-GUILD = 1
 TEMPLATES = Path("..")
 # What goes wrong at a step, in the process of a branch; None: nothing, here. At a commit it is asked twice,
 # because only a branch from before it can undo it: with True, then with False.
 Branch = Callable[[Step, bool | None], Fault | None]
-SETTINGS = read_settings(
-    _env_file=None,
-    discord_token="explored-token",
-    veo_api_key="explored-key",
-    veo_api_url="http://127.0.0.1:1",
-    poll_interval=INTERVAL / SECOND,
-    lease_time=LEASE / SECOND,
-    task_deadline=1200,
-)
-_METRICS = Metrics()
-
 # The functions of the video cache that remove files, and the steps that they are.
 _DISK_STEPS = {"_remove_files": "remove", "_remove_stale": "sweep"}
 
@@ -84,29 +63,6 @@ class _Bugs(logging.Handler):
 
 BUGS = _Bugs()
 logging.getLogger("bot").addHandler(BUGS)
-
-
-@dataclass(slots=True)
-class Bot:
-    """A process of the bot with what people and the gateway need of it."""
-
-    process: Process
-    stop: asyncio.Event
-    loops: app.WorkerLoops = field(default_factory=app.WorkerLoops)
-    tracking: Tracking | None = None  # once it has started
-    membership: Membership | None = None
-    messenger: Messenger | None = None
-    commands: list[Command] = field(default_factory=list)
-
-    @property
-    def is_ready(self) -> bool:
-        return self.tracking is not None and not (self.process.is_frozen or self.process.is_dead)
-
-    @property
-    def is_busy(self) -> bool:
-        if self.process.is_dead or self.process.is_frozen:
-            return False
-        return bool(self.process.in_flight) or any(loop._jobs for loop in self.loops._by_queue.values())
 
 
 class World:
@@ -397,7 +353,7 @@ class World:
         context.run(PROCESS.set, process)
         bot = Bot(process, asyncio.Event())
         self.bots.append(bot)
-        running = self.loop.create_task(self._run_bot(bot, recover), context=context)
+        running = self.loop.create_task(bot.run(self, recover=recover), context=context)
         running.add_done_callback(lambda _: self._ended(bot, running))
 
     def _ended(self, bot: Bot, running: "asyncio.Task[None]") -> None:
@@ -406,52 +362,6 @@ class World:
         if not isinstance(error, StorageUnavailable | None):
             self.end(f"bug: the process ends with {error!r}")
         self.kill(bot.process, 1.0)
-
-    async def _run_bot(self, bot: Bot, recover: bool) -> None:
-        """As `bot.app` does, with the models in the place of Discord, the API, the host and ffmpeg."""
-        bot.process.in_flight += 1
-        async with open_store(
-            f"sqlite:///{self.database}", limits=SETTINGS.limits, interval=INTERVAL, lease_time=LEASE
-        ) as store:
-            if recover:
-                await store.recover(self.now(), INTERVAL)
-            slots = DownloadSlots(seconds=self.loop.time)
-            videos = VideoCache(
-                self.videos,
-                Downloader(self, self.films),
-                Fitter(self, self.scenario.smaller),
-                _METRICS,
-                slots,
-            )
-            clear = videos.sweep if recover else videos.tidy
-            await clear(await store.deliveries.tasks_to_keep(self.now()))
-            limiter = RateLimiter(RateLimit(100, burst=100), self.now)
-            links = FreshLinks(
-                api=self.api, queue=store.tasks, limiter=limiter, interval=INTERVAL, clock=self.now
-            )
-            bot.messenger = Messenger(self)
-            bot.membership = Membership(store.guilds, self.now, bot.loops.wake)
-            built = app._Dependencies(
-                settings=SETTINGS,
-                store=store,
-                client=cast("Any", SimpleNamespace(recheck=lambda: bot.membership.changed(self.guild))),
-                messenger=cast("Any", bot.messenger),
-                videos=videos,
-                api=cast("Any", self.api),
-                poll_slots=32,
-                poll_limiter=limiter,
-                fresh_links=links,
-                clock=self.now,
-                metrics=_METRICS,
-            )
-            await app._add_loops(built, bot.loops, bot.stop)
-            jobs = [*bot.loops.jobs(), app._housekeeping(built, Role.ALL)]
-            running = [asyncio.create_task(job(bot.stop)) for job in jobs]
-            bot.tracking = Tracking(
-                store=store, videos=videos, fresh_links=links, clock=self.now, on_work=bot.loops.wake
-            )
-            bot.process.in_flight -= 1
-            await asyncio.gather(*running)
 
     @property
     def guild(self) -> Any:
