@@ -11,7 +11,7 @@ from typing import NamedTuple
 from bot.core.tasks import CardView
 from bot.core.tracking import ErasureResult, UntrackResult
 from tests.explore.database import copy
-from tests.explore.discord_model import NONCE_WINDOW, Message
+from tests.explore.discord_model import ALL, NONCE_WINDOW, Message
 from tests.explore.evidence import Evidence
 from tests.explore.loop import Process
 from tests.explore.people import Forget, Track, Untrack
@@ -32,6 +32,11 @@ _DUE = {
 _ROWS = """SELECT d.id, d.nonce, d.task_id, d.channel_id, d.requester_id, d.state, d.leader_id, d.posted_in,
     d.message_id, t.state FROM deliveries d JOIN tasks t ON t.id = d.task_id"""
 _FINAL = "SELECT id, state, cause FROM tasks WHERE state <> 'waiting'"
+_UNKNOWN_MESSAGES = """SELECT count(DISTINCT d.message_id) FROM deliveries d JOIN tasks t ON t.id = d.task_id
+    WHERE d.state = 'posted' AND t.cause LIKE '%unknown_id%' AND d.card_id IS NOT NULL
+    GROUP BY d.card_id HAVING max(t.finished_at) - min(t.finished_at) < ?"""
+_WITHOUT_RIGHTS = """SELECT task_id, channel_id FROM deliveries WHERE state = 'undeliverable'
+    AND obstacle IN ('permission', 'membership')"""
 _REVIVED = ("undeliverable", "due")
 
 
@@ -175,10 +180,33 @@ class Observer:
         self._states = {}
         self.committed()
 
+    # -- before housekeeping ---------------------------------------------------------------------
+
+    def at_first_rest(self) -> list[str]:
+        """What is so at once where no process stopped and no call failed; else housekeeping sees to it."""
+        self._found: list[str] = []
+        schedule, events = self._world.schedule, self._world.scenario.events
+        if all(fault.kind.removesuffix("-after") in events for fault in schedule.faults):
+            self._check_files(self._rows())
+            self._check_shared()
+            self._check_revived()
+        return self._found
+
+    def _check_shared(self) -> None:
+        """Ids of one command that the API never knew have one message, if they are given up together."""
+        for (count,) in self._database.execute(_UNKNOWN_MESSAGES, (self._world.scenario.interval,)):
+            if count > 1:
+                self._found.append(f"shared: unknown ids of one command have {count} messages")
+
+    def _check_revived(self) -> None:
+        for task_id, channel_id in self._database.execute(_WITHOUT_RIGHTS):
+            if self._world.discord.channel(channel_id).rights == ALL:
+                self._found.append(f"revived: {task_id} is not, and {channel_id} gave all rights back")
+
     # -- at rest ---------------------------------------------------------------------------------
 
     def at_the_end(self) -> list[str]:
-        self._found: list[str] = []
+        self._found = []
         rows = self._rows()
         results = self._world.discord.messages("result")
         self._check_endings(rows, results)

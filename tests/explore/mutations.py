@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from bot.chat import history
 from bot.core import verdicts
-from bot.core.tasks import DeliveryState, TaskState
+from bot.core.tasks import DeliveryState, DueDelivery, TaskState
 from bot.storage import card_queue, people, stopping, task_queue
 from bot.storage.card_queue import CardQueue
-from bot.storage.delivery_queue import DeliveryQueue
+from bot.storage.delivery_queue import DeliveryQueue, Telling
 from bot.storage.queue import LeaseQueue
 from bot.storage.store import Store
 from bot.storage.tables import deliveries, tasks
@@ -63,6 +63,10 @@ async def _nothing(*_: object, **__: object) -> None:
 
 def _always(*_: object) -> bool:
     return True
+
+
+async def _false(*_: object, **__: object) -> bool:
+    return False
 
 
 async def _none_removed(*_: object, **__: object) -> int:
@@ -145,6 +149,25 @@ def _not_looked_for_in_private() -> Sequence[Patch]:
         await real(self, result, why, since=None, not_after=not_after)
 
     return [mock.patch.object(Messenger, "send_privately", send)]
+
+
+def _never_told() -> Sequence[Patch]:
+    real = DeliveryQueue.begin_telling
+
+    async def begin(self: DeliveryQueue, *arguments: Any) -> Telling | None:
+        telling = await real(self, *arguments)
+        return telling and replace(telling, is_over=False)
+
+    return [mock.patch.object(DeliveryQueue, "begin_telling", begin)]
+
+
+def _rights_are_not_compared() -> Sequence[Patch]:
+    async def end(self: Deliverer, lease: int, due: DueDelivery, refusal: Any) -> bool:
+        stored = {"obstacle": refusal.obstacle, "rights": refusal.rights}
+        await self._queue.mark_undeliverable(due, lease, refusal.problem, self._clock(), **stored)
+        return True
+
+    return [mock.patch.object(Deliverer, "_end_undeliverable", end)]
 
 
 # -- leases ----------------------------------------------------------------------------------------
@@ -314,6 +337,27 @@ MUTATIONS = [
         _recorded_before_told,
     ),
     Mutation(
+        "stored that the direct message was sent",
+        "told",
+        "twice",
+        [(Kind.STOP_AFTER_LONG, "commit update deliveries")],
+        _never_told,
+    ),
+    Mutation(
+        "rights compared before a result is undeliverable",
+        "rights-once",
+        "revived",
+        [("rights-back", _DIRECT)],
+        _rights_are_not_compared,
+    ),
+    Mutation(
+        "unknown ids of one command wait for each other",
+        "mixed-ids",
+        "shared",
+        [("untrack", "api: poll u1")],
+        _set(DeliveryQueue, "wait_for_card", _false),
+    ),
+    Mutation(
         "fixed nonce of a direct message",
         "channel-gone",
         "twice",
@@ -412,6 +456,13 @@ MUTATIONS = [
         _set(stopping, "IS_BEING_SENT", sa.false()),
     ),
     Mutation(
+        "no untrack of what a shared message may name",
+        "shared-later",
+        "lost",
+        [(Kind.LOST, _RESULT), ("untrack", "edit card")],
+        _set(stopping, "MAY_BE_NAMED", sa.false()),
+    ),
+    Mutation(
         "no erasure of what is being sent",
         "commands",
         "erased",
@@ -438,6 +489,20 @@ MUTATIONS = [
         "file",
         [(Kind.FAIL, "disk: remove")],
         _set(VideoCache, "tidy", _none_removed),
+    ),
+    Mutation(
+        "files removed when no channel needs them",
+        "one-task",
+        "file",
+        [],
+        _set(VideoCache, "remove", _nothing),
+    ),
+    Mutation(
+        "partial files removed at the start",
+        "commands",
+        "file",
+        [("untrack", "disk: rename"), (Kind.STOP_AFTER, "update deliveries")],
+        _set(VideoCache, "sweep", VideoCache.tidy),
     ),
     Mutation("quarantine has a bound", "poisoned", "at rest", [], _set(deliverer, "_MAX_QUARANTINES", 10**6)),
     Mutation(

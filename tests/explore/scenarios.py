@@ -213,6 +213,17 @@ PERMISSION = Scenario(
 )
 
 
+RIGHTS_ONCE = Scenario(
+    "rights-once",
+    [_track(1, HALL, ANNA, "a")],
+    _ready,
+    _one_film,
+    prepare=_silenced,
+    events={"rights-back": _restored},
+    kinds=(),
+)
+
+
 def _thread(world: World, *, locked: bool) -> None:
     thread = world.discord.channel(HALL)
     thread.parent_id = YARD
@@ -250,6 +261,22 @@ def _delete(world: World) -> None:
     for message in world.discord.messages("result"):
         message.is_deleted = True
 
+
+def _delete_direct(world: World) -> None:
+    for message in world.discord.messages("direct"):
+        message.is_deleted = True
+
+
+TOLD = Scenario(
+    "told",
+    [_track(1, HALL, ANNA, "a")],
+    _ready,
+    _one_film,
+    happens=[(1.07, _gone)],
+    while_down=_delete_direct,
+    kinds=(Kind.STOP_AFTER, Kind.STOP_AFTER_LONG),
+    since=1.58,  # from the moment at which it is stored that the direct message was sent
+)
 
 DELETED = Scenario(
     "deleted",
@@ -475,12 +502,10 @@ MIGRATION = Scenario(
     parts=2,
 )
 
-ALL_SCENARIOS = {
-    scenario.name: scenario
-    for scenario in (
-        *(ONE_TASK, COMMANDS, THREE_CHANNELS, MIXED_IDS, TWENTY_IDS, REFUSED_UPLOADS, NO_FILES, PERMISSION),
-        *(THREAD, CHANNEL_GONE, DELETED, BUSY_CHANNEL, NO_HISTORY, OUTAGE, SHARED_LATER, LINK, TWO_LINKS),
-        *(API_PAUSE, *(_rule(name, script) for name, script in _RULES.items())),
-        *(ALL_404, DEADLINE, TWO_WORKERS, POISONED, MIGRATION),
-    )
-}
+_ALL = [
+    *(ONE_TASK, COMMANDS, THREE_CHANNELS, MIXED_IDS, TWENTY_IDS, REFUSED_UPLOADS, NO_FILES, PERMISSION),
+    *(RIGHTS_ONCE, THREAD, CHANNEL_GONE, TOLD, DELETED, BUSY_CHANNEL, NO_HISTORY, OUTAGE, SHARED_LATER),
+    *(LINK, TWO_LINKS, API_PAUSE, *(_rule(name, script) for name, script in _RULES.items())),
+    *(ALL_404, DEADLINE, TWO_WORKERS, POISONED, MIGRATION),
+]
+ALL_SCENARIOS = {scenario.name: scenario for scenario in _ALL}

@@ -172,6 +172,8 @@ class World:
         elif not self._has_rested:
             self._has_rested = True
             self.rested_at = self.loop.time()
+            for violation in self.observer.at_first_rest():
+                self.end(violation)
             return self.loop.time() + app.HOUSEKEEPING_INTERVAL
         else:
             self.loop.stop()
