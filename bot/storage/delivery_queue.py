@@ -8,12 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.core.clock import DAY
 from bot.core.problems import Problem
-from bot.core.results import UNKNOWN_ID, ReadRange, Sending, ids_that_fit, is_never_known
+from bot.core.results import ReadRange, Sending, is_never_known
 from bot.core.tasks import (
     Claim,
     Delivery,
     DeliveryState,
-    Doubt,
     DueDelivery,
     Form,
     Obstacle,
@@ -21,11 +20,11 @@ from bot.core.tasks import (
     TrackedTask,
     may_become,
 )
-from bot.core.tracking import MAX_WATCHERS
 from bot.storage.card_queue import mark_cards_of_tasks_due
 from bot.storage.engine import Database, transaction
 from bot.storage.prepared import prepared
 from bot.storage.queue import NOW, LeaseQueue, claim_statement
+from bot.storage.shared_messages import lead_others, may_be_joined, with_followers
 from bot.storage.tables import IS_LIVE, columns, deliveries, read, tasks, watchers
 
 _theirs = deliveries.alias()
@@ -50,8 +49,6 @@ _CLAIM = claim_statement(
     served_at=NOW,
     is_preparing=False,
 )
-
-IS_NEVER_KNOWN = (tasks.c.state == TaskState.LOST) & ~tasks.c.known & (tasks.c.cause == UNKNOWN_ID)
 
 # Few are claimed in one transaction, because on SQLite every other transaction waits for it.
 _MAX_CLAIMED = 8
@@ -137,8 +134,8 @@ class DeliveryQueue(LeaseQueue):
         if not is_never_known(due.task):
             return Sending(due.watchers)
         if due.delivery.first_sent_at is None and due.delivery.card_id is not None:
-            await _lead_others(connection, due)
-        return await _with_followers(connection, due)
+            await lead_others(connection, due)
+        return await with_followers(connection, due)
 
     @transaction
     async def wait_for_card(
@@ -148,16 +145,7 @@ class DeliveryQueue(LeaseQueue):
 
         False when all of them are decided, when it has no card, or when the lease was lost.
         """
-        if due.delivery.card_id is None:
-            return False
-        others = (
-            sa.select(deliveries.c.id)
-            .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
-            .where(deliveries.c.card_id == due.delivery.card_id, deliveries.c.state == DeliveryState.OPEN)
-            .where(tasks.c.state == TaskState.WAITING, ~tasks.c.known)
-            .where(tasks.c.doubt.in_((Doubt.UNKNOWN_ID, Doubt.NOT_FOUND)) | tasks.c.polled_at.is_(None))
-        )
-        if (await connection.execute(others.limit(1))).first() is None:
+        if due.delivery.card_id is None or not await may_be_joined(connection, due.delivery.card_id):
             return False
         return await self._finish(connection, due.delivery.id, lease, due_at=until)
 
@@ -336,37 +324,4 @@ def _tasks_to_keep(ended_after: int) -> sa.Select[Any]:
         .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
         .where((deliveries.c.state == DeliveryState.DUE) | _may_return(ended_after))
         .where(tasks.c.state == TaskState.COMPLETED)
-    )
-
-
-async def _lead_others(connection: AsyncConnection, leader: DueDelivery) -> None:
-    """Make the card's other due deliveries followers, as many as fit the leader's message."""
-    chosen = (
-        sa.select(deliveries.c.id, deliveries.c.task_id)
-        .join_from(deliveries, tasks, deliveries.c.task_id == tasks.c.id)
-        .where(deliveries.c.card_id == leader.delivery.card_id, deliveries.c.id != leader.delivery.id)
-        .where(deliveries.c.state == DeliveryState.DUE, deliveries.c.lease.is_(None))
-        .where(deliveries.c.first_sent_at.is_(None), deliveries.c.leader_id.is_(None))
-        .where(IS_NEVER_KNOWN)
-        .order_by(deliveries.c.id)
-        .with_for_update(skip_locked=True, of=deliveries)
-    )
-    rows = (await connection.execute(chosen)).all()
-    mentions = 1 + MAX_WATCHERS if leader.watchers else 1
-    count = ids_that_fit([leader.task.id, *(row.task_id for row in rows)], mentions) - 1
-    led = [row.id for row in rows[: max(count, 0)]]
-    follow = sa.update(deliveries).where(deliveries.c.id.in_(led))
-    await connection.execute(follow.values(leader_id=leader.delivery.id, due_at=None))
-
-
-async def _with_followers(connection: AsyncConnection, leader: DueDelivery) -> Sending:
-    led = (deliveries.c.leader_id == leader.delivery.id) & (deliveries.c.state == DeliveryState.DUE)
-    named = await connection.execute(
-        sa.select(deliveries.c.id, deliveries.c.task_id).where(led).order_by(deliveries.c.id)
-    )
-    rows = named.all()
-    theirs = sa.select(watchers.c.user_id).where(watchers.c.delivery_id.in_([row.id for row in rows]))
-    others = (await connection.execute(theirs)).scalars()
-    return Sending(
-        tuple(dict.fromkeys((*leader.watchers, *others)))[:MAX_WATCHERS], tuple(row.task_id for row in rows)
     )
