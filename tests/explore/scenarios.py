@@ -405,7 +405,7 @@ _RULES: Mapping[str, Script] = {
 def _rule(name: str, script: Script) -> Scenario:
     """A bare 404 and a refusal count only beside an id about which the API says something else."""
     is_relative = name in ("bare-404", "refused")
-    beside: Mapping[str, Script] = {"known": [(600, WAITING), (FOREVER, FAILED)]} if is_relative else {}
+    beside: Mapping[str, Script] = {"known": [(200, WAITING), (FOREVER, FAILED)]} if is_relative else {}
     return Scenario(
         name,
         [_track(1, HALL, ANNA, name, *beside)],
