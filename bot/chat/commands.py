@@ -100,10 +100,22 @@ async def _show_card(
         return await _answer_with_card(interaction, view, tracking.now())
     except (discord.HTTPException, aiohttp.ClientError, TimeoutError) as error:
         logger.warning("the card is posted as a message: the answer failed (%s)", describe_error(error))
+    answer = await _answer_that_arrived(interaction)
+    if answer is not None:
+        return answer
     try:
         return await messenger.post_card(view)
     except (DiscordUnavailable, GiveUp, discord.HTTPException) as error:
         logger.warning("no card could be posted: %s", describe_error(error))
+        return None
+
+
+async def _answer_that_arrived(interaction: Interaction) -> int | None:
+    """The id of an answer that Discord took, though the connection broke before it said so."""
+    try:
+        return (await interaction.original_response()).id
+    except (discord.DiscordException, aiohttp.ClientError, TimeoutError) as error:
+        logger.info("no answer has arrived: %s", describe_error(error))
         return None
 
 

@@ -249,6 +249,13 @@ class DiscordMessenger:
                 lambda: http.edit_message(channel_id, message_id, params=parameters), Call.EDIT, Lane.CARD
             )
 
+    async def find_card(self, view: CardView) -> int | None:
+        if not view.rows:
+            return None
+        since = view.rows[0].delivery.created_at
+        found = await self._look_up(view.card.channel_id, lambda m: marks.is_card(m, view), since)
+        return found.message_id
+
     async def post_card(self, view: CardView) -> int:
         """The card as a plain message, when the command's own answer did not get through."""
         with self._card(view, is_edit=False) as parameters:

@@ -25,9 +25,10 @@ from bot.storage.tables import (
     watchers,
 )
 
-# A card without a message id cannot be edited; it stays due until `set_message`.
 _HAS_MESSAGE = cards.c.message_id.is_not(None)
-_CLAIM = claim_statement(cards, [*columns(Card), cards.c.attempt], only=_HAS_MESSAGE)
+# Without its message's id a card waits for as long as a lease, because the id may still be stored.
+_UNANSWERED = cards.c.due_at <= sa.bindparam("unanswered_since", type_=sa.BigInteger)
+_CLAIM = claim_statement(cards, [*columns(Card), cards.c.attempt], only=_HAS_MESSAGE | _UNANSWERED)
 _HAS_LINES = sa.exists().where(deliveries.c.card_id == cards.c.id)
 
 
@@ -35,12 +36,13 @@ class CardQueue(LeaseQueue):
     """The cards to edit, by due time."""
 
     def __init__(self, database: Database, *, lease_time: int) -> None:
-        super().__init__(database, cards, lease_time=lease_time, only=_HAS_MESSAGE)
+        ready_at = sa.case((_HAS_MESSAGE, cards.c.due_at), else_=cards.c.due_at + lease_time)
+        super().__init__(database, cards, lease_time=lease_time, ready_at=ready_at)
 
     @transaction
     async def claim(self, connection: AsyncConnection, limit: int, now: int) -> Claim[CardView]:
         """Claim up to `limit` due cards with their lines."""
-        values = self._new_lease(limit, now)
+        values = self._new_lease(limit, now) | {"unanswered_since": now - self.lease_time}
         found = (await connection.execute(_CLAIM, values)).all()
         views = [await _with_rows(connection, read(Card, row), attempt=row.attempt) for row in found]
         return Claim(values["new_lease"], tuple(views))
@@ -72,9 +74,9 @@ class CardQueue(LeaseQueue):
         return await view_card(connection, card_id)
 
     @transaction
-    async def set_message(self, connection: AsyncConnection, card_id: int, message_id: int) -> None:
-        """Store the card's message id. A card that changed before Discord gave the id is due already."""
-        await connection.execute(*_set_message(card_id, message_id))
+    async def set_message(self, connection: AsyncConnection, card_id: int, message_id: int, now: int) -> None:
+        """Store the card's message id. A card that has changed since it was posted is due."""
+        await connection.execute(*_set_message(card_id, message_id, now))
         await notify(connection, cards)
 
 
@@ -174,8 +176,11 @@ def _delete_without_lines(card_id: int) -> sa.Delete:
 
 
 @prepared
-def _set_message(card_id: int, message_id: int) -> sa.Update:
-    return sa.update(cards).where(cards.c.id == card_id).values(message_id=message_id)
+def _set_message(card_id: int, message_id: int, now: int) -> sa.Update:
+    # Not due if it has not changed, or if it changed and its message was looked for and not found.
+    changed = sa.case((cards.c.version > 0, now), else_=sa.null())
+    stored = {"message_id": message_id, "due_at": sa.func.coalesce(cards.c.due_at, changed)}
+    return sa.update(cards).where(cards.c.id == card_id).values(stored)
 
 
 @prepared

@@ -58,8 +58,8 @@ def claim_statement(
 class LeaseQueue(Queries):
     """One table with `id`, `due_at` and `lease`. Times and spans in milliseconds.
 
-    `only` matches the rows that can be worked on. `max_pause` is the longest pause that is ever planned, so a
-    row that is due further ahead was planned by a wrong clock.
+    `ready_at` is when a row can be worked on, if that is not `due_at`. `max_pause` is the longest pause that
+    is ever planned, so a row that is due further ahead was planned by a wrong clock.
     """
 
     def __init__(
@@ -69,16 +69,14 @@ class LeaseQueue(Queries):
         *,
         lease_time: int,
         max_pause: int = MAX_PAUSE,
-        only: sa.ColumnElement[bool] | None = None,
+        ready_at: sa.ColumnElement[int] | None = None,
     ) -> None:
         super().__init__(database)
         self._max_ahead = max(lease_time, max_pause) + _CLOCKS_APART
         self._table = table
         self.lease_time = lease_time
-        is_workable = sa.true() if only is None else only
-        self._earliest = sa.select(sa.func.min(table.c.due_at)).where(
-            table.c.due_at.is_not(None), is_workable
-        )
+        earliest = sa.func.min(table.c.due_at if ready_at is None else ready_at)
+        self._earliest = sa.select(earliest).where(table.c.due_at.is_not(None))
         is_ours = table.c.id == sa.bindparam("key"), table.c.lease == sa.bindparam("claim")
         self._ours = sa.update(table).where(*is_ours)
 

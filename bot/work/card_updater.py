@@ -1,6 +1,7 @@
 """Edits cards whose state has changed. A card is only information; what is owed is the result message."""
 
 import logging
+from dataclasses import replace
 from typing import Protocol
 
 from bot.core.backoff import retry_delay
@@ -23,6 +24,10 @@ class CardEditor(Protocol):
         """Edit the card's message. Raises DiscordUnavailable, DiscordRefused."""
         ...
 
+    async def find_card(self, view: CardView) -> int | None:
+        """Return the id of the card's message, looked up in its channel. Raises DiscordUnavailable."""
+        ...
+
 
 class CardUpdater:
     """The handler of the card loop."""
@@ -38,7 +43,9 @@ class CardUpdater:
         """Edit one card and record it. After ten failed attempts the card stays as it is."""
         log_about("edit_card", work)
         try:
-            await self._editor.edit_card(work)
+            view = await self._with_message(work)
+            if view is not None:
+                await self._editor.edit_card(view)
         except GiveUp as error:
             logger.info("card %d stays as it is: %s", work.card.id, error)
         except TryLater as error:
@@ -47,6 +54,17 @@ class CardUpdater:
                 return
             logger.warning("card %d stays as it is: %s", work.card.id, error)
         await self._queue.mark_edited(work.card, lease, self._clock())
+
+    async def _with_message(self, view: CardView) -> CardView | None:
+        """Look up the card's message if its id was never stored, because the bot was killed just then."""
+        if view.card.message_id is not None:
+            return view
+        message_id = await self._editor.find_card(view)
+        if message_id is None:
+            logger.info("card %d stays as it is: its message is not found", view.card.id)
+            return None
+        await self._queue.set_message(view.card.id, message_id, self._clock())
+        return replace(view, card=replace(view.card, message_id=message_id))
 
     async def _postpone(self, lease: int, view: CardView, error: TryLater) -> None:
         attempt = view.attempt + 1

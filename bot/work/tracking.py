@@ -62,7 +62,7 @@ class Tracking:
 
     async def set_card_message(self, card_id: int, message_id: int) -> None:
         """Store the id of the card's message, which Discord has just given."""
-        await self.store.cards.set_message(card_id, message_id)
+        await self.store.cards.set_message(card_id, message_id, self._clock())
         self._on_work()
 
     async def untrack(self, channel_id: int, task_id: str, by: int, *, may_cancel_any: bool) -> UntrackResult:

@@ -39,10 +39,12 @@ class Poll:
     answered: float  # seconds of the loop
 
     @property
-    def is_recorded(self) -> bool:
-        """Surely: its process went on after it."""
+    def is_recorded(self) -> bool | None:
+        """Whether the bot has stored the answer; None: its process stopped just then."""
         stopped = self.process.stopped_at
-        return stopped is None or stopped > self.answered + 1.0
+        if stopped is None or stopped > self.answered + 1.0:
+            return True
+        return None if stopped >= self.answered else False
 
 
 class Api:

@@ -190,6 +190,10 @@ def nonce_of(delivery: Delivery) -> str:
     return delivery.nonce
 
 
+def _marked(kind: str, mark: tuple[int, str]) -> Callable[[Message], bool]:
+    return lambda message: message.kind == kind and message.delivery == mark
+
+
 class UploadLimits:
     """In memory, as the product's: half of what was refused is tried next."""
 
@@ -265,19 +269,25 @@ class Messenger:
         if is_own_channel and delivery.read_newest is not None and delivery.read_oldest is not None:
             read = ReadRange(delivery.read_newest, delivery.read_oldest)
         mark = (delivery.id, delivery.nonce)
-        found = await self._look_up(result.channel_id, "result", mark, since, read)
+        is_it = _marked("result", mark)
+        found = await self._look_up(result.channel_id, is_it, since, read, about=delivery.id)
         return found if is_own_channel else replace(found, read=None)
 
     async def _look_up(
-        self, channel_id: int, kind: str, mark: tuple[int, str], since: int, read: ReadRange | None = None
+        self,
+        channel_id: int,
+        is_it: Callable[[Message], bool],
+        since: int,
+        read: ReadRange | None = None,
+        about: object = None,
     ) -> LookUp:
         async def page(before: int | None) -> Any:
             return await self._call(
-                "history", lambda: self._discord.page(channel_id, before), Call.READ, mark[0]
+                "history", lambda: self._discord.page(channel_id, before), Call.READ, about
             )
 
         def is_ours(found: Any) -> bool:
-            return bool(found["message"].kind == kind and found["message"].delivery == mark)
+            return is_it(found["message"])
 
         now = self._world.now()
         try:
@@ -293,8 +303,10 @@ class Messenger:
     ) -> None:
         delivery, video = result.due.delivery, result.attachment
         person, mark = delivery.requester_id, (delivery.id, delivery.nonce)
-        if since is not None and (await self._look_up(person, "direct", mark, since)).message_id is not None:
-            return
+        if since is not None:
+            found = await self._look_up(person, _marked("direct", mark), since, about=delivery.id)
+            if found.message_id is not None:
+                return
         ids = (result.due.task.id, *result.shared_ids)
         size = None if video is None else video.size
         content = Content("direct", private_nonce(delivery.nonce), mark, ids, size)
@@ -327,6 +339,15 @@ class Messenger:
         channel_id, message_id = view.card.channel_id, view.card.message_id
         if message_id is not None:
             await self._call("edit card", lambda: self._discord.edit(channel_id, message_id, view), Call.EDIT)
+
+    async def find_card(self, view: CardView) -> int | None:
+        def is_it(message: Message) -> bool:
+            return (
+                message.kind == "card" and message.view is not None and message.view.card.id == view.card.id
+            )
+
+        since = view.rows[0].delivery.created_at if view.rows else self._world.now()
+        return (await self._look_up(view.card.channel_id, is_it, since)).message_id
 
     async def post_card(self, view: CardView) -> int:
         content = Content("card", view=view)

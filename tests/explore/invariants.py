@@ -5,13 +5,15 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 from bot.core.tasks import CardView
 from bot.core.tracking import ErasureResult, UntrackResult
+from tests.explore.bot_process import LEASE
 from tests.explore.database import copy
-from tests.explore.discord_model import ALL, NONCE_WINDOW, Message
+from tests.explore.discord_model import ALL, HISTORY, NONCE_WINDOW, VIEW, Message
 from tests.explore.evidence import Evidence
 from tests.explore.loop import Process
 from tests.explore.people import Forget, Track, Untrack
@@ -27,7 +29,7 @@ _DELIVERY_MOVES = {
 _DUE = {
     "tasks": "SELECT min(due_at) FROM tasks",
     "deliveries": "SELECT min(due_at) FROM deliveries",
-    "cards": "SELECT min(due_at) FROM cards WHERE message_id IS NOT NULL",
+    "cards": f"SELECT min(due_at + CASE WHEN message_id IS NULL THEN {LEASE} ELSE 0 END) FROM cards",
 }
 _ROWS = """SELECT d.id, d.nonce, d.task_id, d.channel_id, d.requester_id, d.state, d.leader_id, d.posted_in,
     d.message_id, t.state FROM deliveries d JOIN tasks t ON t.id = d.task_id"""
@@ -315,13 +317,18 @@ class Observer:
                 self._found.append(f"unwanted: {task_id} was polled {count} times, and nobody waits for it")
 
     def _check_evidence(self) -> None:
-        """With the answers that a process may have taken along when it stopped, or without them."""
+        """With each of the answers that a process may have taken along when it stopped, and without."""
         polls = sorted(self._world.api.polls, key=lambda poll: poll.began)
-        recorded = [poll for poll in polls if poll.is_recorded]
+        uncertain = [poll for poll in polls if poll.is_recorded is None]
+        certain = {id(poll) for poll in polls if poll.is_recorded}
+        sets = (subset for size in range(len(uncertain) + 1) for subset in combinations(uncertain, size))
+        ids = [certain | {id(poll) for poll in subset} for subset in sets]
+        stored = [[poll for poll in polls if id(poll) in each] for each in ids]
         for task_id, state, cause in self._database.execute(_FINAL):
-            evidence = [Evidence(task_id, each, self._world.scenario.interval) for each in (polls, recorded)]
-            if evidence[0].is_there and not any(each.supports(state, cause or "") for each in evidence):
-                self._found.append(f"evidence: {task_id} is {state} {cause or ''} after {evidence[0]}")
+            evidence = [Evidence(task_id, each, self._world.scenario.interval) for each in stored]
+            is_there = any(each.is_there for each in evidence)
+            if is_there and not any(each.supports(state, cause or "") for each in evidence):
+                self._found.append(f"evidence: {task_id} is {state} {cause or ''} after {evidence[-1]}")
 
     def _check_files(self, rows: list[Row]) -> None:
         kept = {
@@ -334,12 +341,16 @@ class Observer:
                 self._found.append(f"file: {path.name} has no owner")
 
     def _check_cards(self, rows: list[Row]) -> None:
-        """What a card shows is what is so, where the bot knows its message and may edit it."""
+        """What a card shows is what is so, where the bot may edit it, and can find it if it must."""
         now = {row.mark: row for row in rows}
+        known = dict(self._database.execute("SELECT id, message_id FROM cards"))
         for message in self._world.discord.messages("card"):
             channel = self._world.discord.channel(message.channel_id)
-            may_edit = not (channel.is_gone or channel.is_archived) and channel.rights & 1
-            if message.id not in self._cards or not may_edit or message.view is None:
+            may_edit = not (channel.is_gone or channel.is_archived) and channel.rights & VIEW
+            if not may_edit or message.view is None:
+                continue
+            can_find = message.view.card.id in known and channel.rights & HISTORY
+            if message.id not in self._cards and not can_find:
                 continue
             if shown := _untrue(message.view, now, self._forgotten):
                 self._found.append(f"card: it shows {shown}")

@@ -396,7 +396,7 @@ MUTATIONS = [
         "leases of the dead released at the start",
         "one-task",
         "late",
-        [(Kind.STOP_AFTER, "upload result")],
+        [(Kind.STOP_AFTER, "host: get")],
         _set(Store, "recover", _none_removed),
     ),
     Mutation(
@@ -447,6 +447,13 @@ MUTATIONS = [
         "card",
         [(Kind.FREEZE_BEFORE, "edit card")],
         _set(card_queue, "_edit_again", _nothing),
+    ),
+    Mutation(
+        "a card is looked for whose message id was never stored",
+        "one-task",
+        "card",
+        [(Kind.STOP_AFTER, "answer: card")],
+        _set(Messenger, "find_card", _nothing),
     ),
     Mutation(
         "no untrack of what is being sent",

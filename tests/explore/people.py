@@ -29,6 +29,7 @@ class Command:
     answered_at: int | None = None
     said: object = None
     tries: int = 0
+    card_message: int | None = None  # of a card that Discord took as the answer
 
     async def run(self, world: World, bot: Bot) -> None:
         self.tries += 1
@@ -75,10 +76,15 @@ class Track(Command):
     async def _show(self, world: World, bot: Bot, view: CardView) -> int | None:
         def act() -> int:
             self.answered_at, self.said = self.answered_at or world.now(), "tracked"
-            return int(world.discord.create(self.channel_id, Content("card", view=view)).id)
+            self.card_message = int(world.discord.create(self.channel_id, Content("card", view=view)).id)
+            return self.card_message
 
         with contextlib.suppress(Lost):
             return int(await world.effect("answer: card", act))
+        with contextlib.suppress(Lost):
+            arrived: int | None = await world.effect("answer: original", lambda: self.card_message)
+            if arrived is not None:
+                return arrived
         try:
             return int(await bot.messenger.post_card(view))
         except (DiscordUnavailable, DiscordRefused):

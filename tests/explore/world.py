@@ -111,6 +111,11 @@ class World:
         """What the bot has logged as errors."""
         return BUGS.lines
 
+    def told_at(self) -> float:
+        """When the last result or direct message came, in seconds of the loop."""
+        told = [*self.discord.messages("result"), *self.discord.messages("direct")]
+        return (max((m.at for m in told), default=EPOCH) - EPOCH) / SECOND
+
     def count(self, what: str) -> None:
         """Something that must happen now and then."""
         self.counts[what] += 1

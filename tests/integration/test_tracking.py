@@ -1,10 +1,13 @@
 """From `/veo track` to the result message, as a channel shows it."""
 
 import itertools
+import sqlite3
+from contextlib import closing
 
 import pytest
 
 from bot.work import downloading
+from sandbox.faults import Fault
 from sandbox.video_api import CLIP
 from tests.integration.conftest import POLL_INTERVAL, InProcessEnv
 from tests.results import tracked_id
@@ -77,6 +80,40 @@ async def test_card_follows_the_api_and_is_edited_only_when_a_state_changes(env:
 
     assert "2 to 5 minutes" in card.edits[0]
     assert "2 to 5 minutes" not in card.content
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_card_whose_message_was_never_stored_is_found(env: InProcessEnv, reads: bool):
+    """The bot was killed between Discord's answer and the commit. Without its history the card stays."""
+    task = env.api.create(ID)
+    async with env.bot():
+        card = await env.track(ID)
+        await env.discord.until(lambda: "in the queue" in card.content)
+    with closing(sqlite3.connect(env.folder / "data" / "bot.db")) as database, database:
+        database.execute("UPDATE cards SET message_id = NULL, due_at = NULL")
+    if not reads:
+        env.channel.deny(env.discord.bot, "read_message_history")
+    task.complete()
+    async with env.bot(lease_time=1):
+        [result] = await env.results()
+        if reads:
+            await env.discord.until(lambda: str(result.id) in card.content)
+        else:
+            await env.discord.until(lambda: env.discord.requests("GET", "*/messages"))
+
+    assert (str(result.id) in card.content) is reads
+
+
+async def test_answer_that_arrived_is_the_only_card(env: InProcessEnv):
+    """The connection broke before Discord said that it has taken the answer."""
+    task = env.api.create(ID)
+    env.discord.faults.add(Fault("POST /interactions/*", cut="after", times=1))
+    async with env.bot():
+        await env.alice.slash(env.channel, "veo track", id=ID)
+        task.complete()
+        [result] = await env.results()
+        [card] = [message for message in env.channel.messages if message.is_v2]
+        await env.discord.until(lambda: str(result.id) in card.content)
 
 
 async def test_twenty_ids_share_one_card_and_each_gets_its_result(env: InProcessEnv):

@@ -499,7 +499,7 @@ async def test_show_link_makes_the_cards_of_its_task_due(store: Store, clock: Fa
     other = await track(store, clock, "vgen_other", channel=99)
     for number, registration in enumerate([*shown, other]):
         assert registration.card
-        await store.cards.set_message(registration.card.card.id, 900 + number)
+        await store.cards.set_message(registration.card.card.id, 900 + number, now=0)
     claim = await store.cards.claim(10, clock())
     for view in claim.work:
         await store.cards.mark_edited(view.card, claim.lease, clock())

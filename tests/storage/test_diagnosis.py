@@ -141,7 +141,7 @@ async def test_quarantined_rows_are_found_with_their_reason(
         quarantine_reason="ValueError: 2",
     )
     assert registered.card
-    await store.cards.set_message(registered.card.card.id, 7000)
+    await store.cards.set_message(registered.card.card.id, 7000, now=0)
     cards = await store.cards.claim(1, clock())
     await store.cards.postpone(
         registered.card.card.id, cards.lease, clock() + HOUR, attempt=1, quarantine_reason="TypeError: 3"

@@ -199,7 +199,7 @@ async def test_undeliverable_result_of_a_task_that_is_polled_again_stays_ended(
 async def test_revived_delivery_has_its_card_edited(store: Store, clock: FakeClock):
     shown = await track(store, clock)
     assert shown.card
-    await store.cards.set_message(shown.card.card.id, 7000)
+    await store.cards.set_message(shown.card.card.id, 7000, now=0)
     await ask_about(store, clock)
     lease, due = await take_delivery(store, clock)
     await mark_undeliverable(store, due, lease, clock())

@@ -134,7 +134,7 @@ async def test_card_is_edited_without_the_name_and_then_removed(store: Store, cl
     hidden = await track(store, clock, "vgen_other")
     assert shown.card
     assert hidden.card
-    await store.cards.set_message(shown.card.card.id, 7000)
+    await store.cards.set_message(shown.card.card.id, 7000, now=0)
 
     await store.people.erase(OWNER, clock())
 
@@ -150,7 +150,7 @@ async def test_moderator_who_only_untracked_others_is_erased(store: Store, clock
     shown = await track(store, clock, by=STRANGER)
     assert shown.card
     card_id = shown.card.card.id
-    await store.cards.set_message(card_id, 7000)
+    await store.cards.set_message(card_id, 7000, now=0)
     await store.tracking.cancel(CHANNEL, TASK, OWNER, clock(), may_cancel_any=True)
     claim = await store.cards.claim(10, clock())
     assert await store.cards.mark_edited(claim.work[0].card, claim.lease, clock())

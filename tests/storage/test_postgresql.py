@@ -205,7 +205,7 @@ async def test_concurrent_outcomes_and_renewals_do_not_deadlock(url: str, clock:
             ids = tuple(f"vgen_{person}_{n}" for n in range(20))
             registered = await stores[0].tracking.register(TrackRequest(GUILD, person, person, ids), clock())
             assert registered.card
-            await stores[0].cards.set_message(registered.card.card.id, 7000 + person)
+            await stores[0].cards.set_message(registered.card.card.id, 7000 + person, now=0)
         claims = [await store.tasks.claim(100, clock()) for store in stores]
 
         async def record(store: Store, number: int) -> int:

@@ -439,7 +439,7 @@ async def test_show_pause_makes_the_cards_of_waiting_tasks_due(store: Store, clo
     await ask_about(store, clock, task_id="ended")
     for number, registered in enumerate((waiting, ended)):
         assert registered.card
-        await store.cards.set_message(registered.card.card.id, 900 + number)
+        await store.cards.set_message(registered.card.card.id, 900 + number, now=0)
     claim = await store.cards.claim(10, clock())
     for view in claim.work:
         await store.cards.mark_edited(view.card, claim.lease, clock())

@@ -116,7 +116,7 @@ async def test_same_id_twice_in_a_channel_is_found_and_stored_once(
     """The answer names the earlier delivery, and there is no new card."""
     first = await track(store, clock)
     assert first.card
-    await store.cards.set_message(first.card.card.id, 900)
+    await store.cards.set_message(first.card.card.id, 900, now=0)
     if state != "open":
         await ask_about(store, clock)
     if state == "posted":
@@ -428,7 +428,7 @@ async def test_stopped_card_is_edited(store: Store, clock: FakeClock):
     registered = await track(store, clock, "t1", "t2")
     await stop(store, clock, registered)
     assert registered.card
-    await store.cards.set_message(registered.card.card.id, 900)
+    await store.cards.set_message(registered.card.card.id, 900, now=0)
 
     (view,) = (await store.cards.claim(10, clock())).work
     assert [row.delivery.cancelled_by for row in view.rows] == [OWNER, OWNER]
@@ -508,7 +508,7 @@ async def test_deleted_result_is_marked_once_and_its_card_edited(store: Store, c
     assert registered.card
     await ask_about(store, clock)
     due = await post_next(store, clock)
-    await store.cards.set_message(registered.card.card.id, 900)
+    await store.cards.set_message(registered.card.card.id, 900, now=0)
     claim = await store.cards.claim(1, clock())
     await store.cards.mark_edited(claim.work[0].card, claim.lease, clock())
 
@@ -681,7 +681,7 @@ async def test_button_of_another_database_changes_no_card(store: Store, clock: F
     card_id = registered.card.card.id
     foreign = PressedButton(900, "otherone")
     assert await store.tracking.watch(card_id, STRANGER, foreign, clock()) is WatchResult.UNKNOWN_CARD
-    await store.cards.set_message(card_id, 900)
+    await store.cards.set_message(card_id, 900, now=0)
 
     assert await press_bell(store, registered, STRANGER, message_id=901) is WatchResult.UNKNOWN_CARD
     assert await store.tracking.watch(card_id, STRANGER, PressedButton(900, ""), clock()) is WatchResult.ADDED

@@ -121,6 +121,9 @@ async def test_card_that_cannot_be_edited_names_its_channel(store: Store, clock:
         async def edit_card(self, view: CardView) -> None:
             raise make_refusal(Reaction.MESSAGE_GONE)
 
+        async def find_card(self, view: CardView) -> int | None:
+            raise NotImplementedError
+
     updater = CardUpdater(queue=store.cards, editor=Refusing(), clock=clock)
     await updater.handle(1, CardView(Card(5, GUILD, CHANNEL, 900), (), attempt=2))
 

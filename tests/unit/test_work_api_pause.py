@@ -309,7 +309,7 @@ async def test_pause_is_shown_on_the_cards_after_ten_intervals_and_until_its_end
     """Every card of a waiting task is edited at both times."""
     registered = await track(store, clock)
     assert registered.card
-    await store.cards.set_message(registered.card.card.id, 900)
+    await store.cards.set_message(registered.card.card.id, 900, now=0)
     await refuse(pause, clock, "t1", "t2")
     clock.advance(10 * INTERVAL - 1)
     await pause.show_if_long(clock())

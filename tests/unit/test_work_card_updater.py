@@ -25,7 +25,7 @@ from bot.core.tracking import (
     WatchResult,
 )
 from bot.core.verdicts import Verdict
-from bot.storage.store import Store
+from bot.storage.store import LEASE_TIME, Store
 from bot.storage.task_queue import RESULT_FOLLOWS
 from bot.work.api_pause import ApiPause
 from bot.work.card_updater import CardUpdater
@@ -66,6 +66,9 @@ class ScriptedCardEditor:
         self.errors: deque[Exception] = deque()
         self.shown: list[str] = []
         self.begun = 0
+        self.looked_for = 0
+        self.search_errors: deque[Exception] = deque()
+        self.found: int | None = None  # the message of a card whose id was never stored
         self.held: asyncio.Event | None = None
 
     async def edit_card(self, view: CardView) -> None:
@@ -75,6 +78,12 @@ class ScriptedCardEditor:
         if self.errors:
             raise self.errors.popleft()
         self.shown.append(view.rows[0].delivery.state)
+
+    async def find_card(self, view: CardView) -> int | None:
+        self.looked_for += 1
+        if self.search_errors:
+            raise self.search_errors.popleft()
+        return self.found
 
 
 @dataclass
@@ -91,7 +100,7 @@ class CardUpdaterEnv:
         """A card with its message, whose task has ended."""
         registration = await track(self.store, self.clock)
         assert registration.card
-        await self.store.cards.set_message(registration.card.card.id, 900)
+        await self.store.cards.set_message(registration.card.card.id, 900, now=0)
         await ask_about(self.store, self.clock)
 
     async def edit(self) -> None:
@@ -112,6 +121,39 @@ async def test_changed_card_is_edited_once(env: CardUpdaterEnv):
 
     assert env.editor.shown == ["due"]
     assert await env.store.cards.next_due() is None
+
+
+@pytest.mark.parametrize("found", [900, None])
+async def test_message_whose_id_was_never_stored_is_looked_for(env: CardUpdaterEnv, found: int | None):
+    """The bot was killed between Discord's answer and the commit."""
+    registration = await track(env.store, env.clock)
+    assert registration.card
+    await ask_about(env.store, env.clock)
+    env.clock.advance(LEASE_TIME)
+    env.editor.found = found
+    await env.edit()
+
+    assert env.editor.looked_for == 1
+    assert env.editor.shown == ([] if found is None else ["due"])
+    assert await env.store.cards.next_due() is None
+    view = await env.store.cards.view(registration.card.card.id)
+    assert view
+    assert view.card.message_id == found
+
+
+async def test_search_that_fails_is_tried_again(env: CardUpdaterEnv):
+    """As an edit is."""
+    registration = await track(env.store, env.clock)
+    assert registration.card
+    await ask_about(env.store, env.clock)
+    env.clock.advance(LEASE_TIME)
+    env.editor.search_errors.append(DiscordUnavailable("503"))
+    env.editor.found = 900
+    await env.edit()
+    env.clock.advance(LEASE_TIME + MINUTE)
+    await env.edit()
+
+    assert (env.editor.looked_for, env.editor.shown) == (2, ["due"])
 
 
 @pytest.mark.parametrize(("wish", "least", "most"), [(None, 5, 6.25), (40, 40, 40)])

@@ -311,7 +311,7 @@ async def shown_card(env: DelivererEnv) -> str:
 async def give_the_card_a_message(env: DelivererEnv) -> None:
     card_id = (await env.delivery()).card_id
     assert card_id is not None
-    await env.store.cards.set_message(card_id, 900)
+    await env.store.cards.set_message(card_id, 900, now=0)
     assert URL not in await shown_card(env)
 
 

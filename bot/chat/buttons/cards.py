@@ -15,7 +15,6 @@ from bot.chat.buttons.marks import Target, template
 from bot.chat.responses import replace_answer, reply_privately
 from bot.chat.texts import cards, replies
 from bot.chat.texts.language import Translator
-from bot.core.results import nonce_part
 from bot.core.tasks import CardView
 
 
@@ -72,7 +71,7 @@ def card_buttons(t: Translator, view: CardView) -> tuple[AnyItem, ...]:
     """The card's buttons: none once everything on it has ended."""
     if cards.is_settled(view):
         return ()
-    target = Target(view.card.id, nonce_part(view.rows[0].delivery.nonce))
+    target = Target.of_card(view)
     return (
         NotifyButton(target, label=replies.notify_label(t, view.watchers), emoji="🔔"),
         StopButton(target, label=t(replies.STOP_LABEL)),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from bot.core.results import nonce_part
-from bot.core.tasks import Delivery
+from bot.core.tasks import CardView, Delivery
 from bot.core.tracking import PressedButton
 
 
@@ -27,6 +27,11 @@ class Target:
     def of(cls, delivery: Delivery) -> Self:
         """The delivery's own."""
         return cls(delivery.id, nonce_part(delivery.nonce))
+
+    @classmethod
+    def of_card(cls, view: CardView) -> Self:
+        """The card's, with a part of its first delivery's nonce."""
+        return cls(view.card.id, nonce_part(view.rows[0].delivery.nonce))
 
     @classmethod
     def read(cls, match: re.Match[str]) -> Self:
@@ -64,6 +69,11 @@ def is_result(message: Any, delivery: Delivery) -> bool:
 def is_direct(message: Any, delivery: Delivery) -> bool:
     """Whether a message of ours, as Discord's JSON, is the direct message about the delivery."""
     return _has_button(message, custom_id("direct", Target.of(delivery)))
+
+
+def is_card(message: Any, view: CardView) -> bool:
+    """Whether a message of ours, as Discord's JSON, is a card on which something was open."""
+    return _has_button(message, custom_id("notify", Target.of_card(view)))
 
 
 def _has_button(message: Any, wanted: str) -> bool:
