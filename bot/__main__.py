@@ -1,15 +1,14 @@
 """Entry point of `python -m bot`."""
 
-import gc
 import sys
+
+from bot.process import imports
 
 
 def start() -> int:
-    """Import the program without garbage collection, which takes a tenth of the start and finds nothing."""
-    gc.disable()
-    from bot.cli.main import main
-
-    gc.enable()
+    """Import the command line, and run it."""
+    with imports():
+        from bot.cli.main import main
     return main()
 
 

@@ -12,17 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot import app
-from bot.cli import backup, check, doctor, move
 from bot.core.errors import CannotStart, DependencyDown, SettingsWrong, StorageUnavailable
 from bot.core.version import NAME, VERSION
 from bot.logs import logging_to_stderr
-from bot.process import stopped_by_signals, tune_garbage_collection
-from bot.resources import prepare_files
+from bot.process import imports
 from bot.settings import Role, Settings, misspelt_variables, read_settings
-from bot.storage.migrations import migrate
-from bot.storage.sqlite_files import exclusive_file_lock
-from bot.storage.store import open_database
 
 logger = logging.getLogger("bot")
 
@@ -32,30 +26,11 @@ BUG = 70
 Command = Callable[[Settings], Coroutine[Any, Any, int]]
 
 
-async def _run_bot(settings: Settings, role: Role = Role.ALL) -> int:
-    tune_garbage_collection()
-    with stopped_by_signals() as stop:
-        await app.run(settings, stop, role)
-    return OK
-
-
-async def _migrate(settings: Settings) -> int:
-    prepare_files(settings)
-    with exclusive_file_lock(settings.database):
-        database = open_database(settings.database)
-        try:
-            before, after = await migrate(database)
-        finally:
-            await database.close()
-    print(f"database at schema version {after}" + (f" (was {before})" if before != after else ""))
-    return OK
-
-
-COMMANDS: dict[str, tuple[Command, str]] = {
-    "run": (_run_bot, "run the bot (what it does without an argument)"),
-    "check": (check.run, "try settings, database, Discord token and video API, and say what is wrong"),
-    "doctor": (doctor.run, "show what is stuck and why, while the bot runs"),
-    "migrate": (_migrate, "update the database's schema"),
+COMMANDS = {
+    "run": "run the bot (what it does without an argument)",
+    "check": "try settings, database, Discord token and video API, and say what is wrong",
+    "doctor": "show what is stuck and why, while the bot runs",
+    "migrate": "update the database's schema",
 }
 
 
@@ -100,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{NAME} {VERSION}")
     _add_role(parser, default=Role.ALL)
     commands = parser.add_subparsers(dest="command", metavar="command")
-    for name, (_, meaning) in COMMANDS.items():
+    for name, meaning in COMMANDS.items():
         made = commands.add_parser(name, help=meaning)
         if name == "run":
             _add_role(made, default=argparse.SUPPRESS)
@@ -134,14 +109,35 @@ def _add_role(parser: argparse.ArgumentParser, *, default: Any) -> None:
 
 
 def _command(arguments: argparse.Namespace) -> Command:
-    if arguments.command == "backup":
-        return partial(backup.run, destination=arguments.file)
-    if arguments.command == "move":
-        return partial(move.run, source=arguments.source, target=arguments.target, undo=arguments.undo)
-    if arguments.command in (None, "run"):
-        return partial(_run_bot, role=arguments.role)
-    command, _ = COMMANDS[arguments.command]
-    return command
+    """Import one command and return it. The others stay out, because most of a start is imports."""
+    with imports():
+        match arguments.command:
+            case "check":
+                from bot.cli import check
+
+                return check.run
+            case "doctor":
+                from bot.cli import doctor
+
+                return doctor.run
+            case "migrate":
+                from bot.cli import migrate
+
+                return migrate.run
+            case "backup":
+                from bot.cli import backup
+
+                return partial(backup.run, destination=arguments.file)
+            case "move":
+                from bot.cli import move
+
+                return partial(
+                    move.run, source=arguments.source, target=arguments.target, undo=arguments.undo
+                )
+            case _:
+                from bot.cli import run
+
+                return partial(run.run, role=arguments.role)
 
 
 def _event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
