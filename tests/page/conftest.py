@@ -1,5 +1,6 @@
 """One browser for all tests of the page; a new environment, server and tab for each."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
@@ -27,8 +28,9 @@ expect.set_options(timeout=PATIENCE * 1000)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Playwright's objects live in one event loop, so all of these tests do."""
+    here = Path(__file__).parent
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if item.path.parent == here:
             if iscoroutinefunction(getattr(item, "function", None)):
                 item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
             if find() is None and "opened" in getattr(item, "fixturenames", ()):
@@ -99,7 +101,9 @@ class Opened:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def opened(browser: Browser, tmp_path: Path) -> AsyncIterator[Opened]:
+async def opened(browser: Browser, tmp_path: Path, brought_up_file: Path) -> AsyncIterator[Opened]:
+    (tmp_path / "data").mkdir()
+    shutil.copy(brought_up_file, tmp_path / "data")
     async with _open(browser, tmp_path, viewport=WIDE) as found:
         yield found
 
