@@ -1,6 +1,7 @@
 """Fixtures that every tier shares: a store on disk and a clock that is set by hand."""
 
 import asyncio
+import gc
 import os
 import shutil
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -33,6 +34,11 @@ settings.register_profile(
     "fuzz", _PROPERTIES, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "0")) or 200, database=None
 )
 settings.load_profile("fuzz" if "FUZZ_EXAMPLES" in os.environ else "every run")
+
+
+def pytest_configure() -> None:
+    """Look for garbage rarely: looking while 7,000 tests are collected takes a fifth of that time."""
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_xdist_auto_num_workers() -> int:
