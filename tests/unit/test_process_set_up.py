@@ -4,12 +4,16 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from bot.cli import check
+from bot.core.errors import DependencyDown
 from bot.process import raise_file_limit
+from bot.resources import prepare_files
+from bot.settings import Settings, read_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +60,26 @@ def test_folder_of_another_user_is_named(tmp_path: Path, made: str):
         f"DATA_DIR: {videos} cannot be written (Permission denied): "
         "it must be a folder that the bot's user may write to\n"
     )
+
+
+@pytest.mark.parametrize("look", [prepare_files, check._check_files], ids=["start", "check"])
+@pytest.mark.parametrize("place", ["videos", "bot.db", "bot.db-wal", "bot.db-shm", "bot.db.lock"])
+def test_file_or_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, place: str, look: Callable[[Settings], object]
+):
+    """A folder in place of a file, or a file in place of a folder."""
+    data = tmp_path / "data"
+    if place == "videos":
+        data.mkdir()
+        (data / place).write_text("")
+    else:
+        (data / place).mkdir(parents=True)
+    values = {"discord_token": "t" * 20, "veo_api_key": "k" * 20, "data_dir": data}
+
+    with pytest.raises(DependencyDown) as refusal:
+        look(read_settings(_env_file=None, **values))
+
+    assert f"{data / place} cannot be written (" in str(refusal.value)
 
 
 def test_garbage_collector_ignores_the_objects_of_the_libraries():
