@@ -40,8 +40,11 @@ class BotEnvironment:
         for person in (self.alice, self.bob):
             self.guild.join(person)
         self.bot = BotProcess(self.settings(), self.folder / "bot.log")
-        self._exit.push_async_callback(self.bot.stop)
+        self._exit.push_async_callback(self._stop_bot)
         return self
+
+    async def _stop_bot(self) -> None:
+        await self.bot.stop()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

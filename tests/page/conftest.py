@@ -15,8 +15,10 @@ from demo.page import PageServer
 from demo.page.browser import MISSING, find, open_browser
 from demo.page.run import populate
 from sandbox.bot_environment import BotEnvironment
+from sandbox.bot_process import BotProcess
 from sandbox.discord import Channel, Message, Person
 from sandbox.patience import PATIENCE
+from tests.page.bot_in_loop import BotInLoop
 
 WIDE: Any = {"width": 1280, "height": 800}
 # Above the usual port, so that a demo that runs on this machine is not in the way.
@@ -100,17 +102,26 @@ class Opened:
         return [m for m in shown if f"`{task_id}`" in m.text and not m.is_v2]
 
 
+@pytest.fixture
+def bot_process() -> None:
+    """The bot is a process: for tests that kill it, and for those of the whole demo."""
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def opened(browser: Browser, tmp_path: Path, brought_up_file: Path) -> AsyncIterator[Opened]:
+async def opened(
+    browser: Browser, tmp_path: Path, brought_up_file: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Opened]:
     (tmp_path / "data").mkdir()
     shutil.copy(brought_up_file, tmp_path / "data")
-    async with _open(browser, tmp_path, viewport=WIDE) as found:
+    bot = BotProcess if "bot_process" in request.fixturenames else BotInLoop
+    async with _open(browser, tmp_path, bot, viewport=WIDE) as found:
         yield found
 
 
 @asynccontextmanager
-async def _open(browser: Browser, folder: Path, **look: Any) -> AsyncIterator[Opened]:
+async def _open(browser: Browser, folder: Path, bot: type[BotProcess], **look: Any) -> AsyncIterator[Opened]:
     async with BotEnvironment(folder) as env:
+        env.bot = bot(env.settings(), folder / "bot.log")
         # Longer than the bot may pause, and shorter than what waits for its end.
         env.discord.interaction_deadline = PATIENCE / 3
         populate(env)

@@ -1,5 +1,6 @@
 """The message box: the command menu, autocomplete, refusals, and everything by keyboard."""
 
+import pytest
 from playwright.async_api import expect
 
 from tests.page.conftest import Opened
@@ -43,6 +44,7 @@ async def test_autocomplete_is_answered_by_the_bot(opened: Opened) -> None:
     await expect(opened.messages.last).to_contain_text("Only you can see this")
 
 
+@pytest.mark.usefixtures("bot_process")
 async def test_nobody_answers_a_dead_bot(opened: Opened) -> None:
     page = opened.page
     await page.get_by_role("button", name="Stop the process at once").click()

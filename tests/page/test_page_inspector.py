@@ -9,6 +9,7 @@ from demo.page import PageServer
 from tests.page.conftest import Opened
 
 
+@pytest.mark.usefixtures("bot_process")
 @pytest.mark.parametrize("moment", ["received", "accepted"])
 async def test_killed_during_an_upload_and_still_one_message(opened: Opened, moment: str) -> None:
     page, task = opened.page, opened.env.api.create()

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import pytest
 from playwright.async_api import expect
 
 from tests.page.conftest import Opened
@@ -76,6 +77,7 @@ async def test_stopped_demo_is_not_shown_as_running(opened: Opened) -> None:
     opened.errors.clear()
 
 
+@pytest.mark.usefixtures("bot_process")
 async def test_unanswered_command_does_not_begin_a_new_day(opened: Opened) -> None:
     page, env = opened.page, opened.env
     env.bob.say(env.channel, "before")

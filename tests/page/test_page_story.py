@@ -3,11 +3,14 @@
 import hashlib
 import time
 
+import pytest
 from playwright.async_api import expect
 
 from demo.page.speed import DEFAULT_FACTOR
 from sandbox.video_api import CLIP
 from tests.page.conftest import Opened
+
+pytestmark = pytest.mark.usefixtures("bot_process")
 
 # Seconds. From the command to the played video the demo takes ten on a machine at rest.
 SOON = 30
