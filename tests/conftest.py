@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
 from hypothesis import HealthCheck, settings
 
 from bot.core.tracking import Limits
@@ -130,3 +132,11 @@ async def store(database_url: str) -> AsyncIterator[Store]:
     limits = Limits(per_user=20, per_channel=50, per_guild=200)
     async with open_store(database_url, limits=limits, interval=INTERVAL) as store:
         yield store
+
+
+@pytest.fixture
+def discord_addresses() -> Iterator[None]:
+    """Put discord.py's addresses back: it keeps them in its classes, where the bot sets them."""
+    before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
+    yield
+    Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = before

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from bot.settings import Settings, read_settings
 from bot.storage.store import open_database
 from sandbox.bot_environment import BotEnvironment
 from sandbox.discord import Message
@@ -22,6 +24,11 @@ def database_url(tmp_path: Path) -> str:
 
 class CrashEnv(BotEnvironment):
     """BotEnvironment with the steps that crash tests share."""
+
+    def read_settings(self) -> Settings:
+        """The bot's settings, for a command that a test runs in its own process."""
+        values: dict[str, Any] = {name.lower(): value for name, value in self.settings().items()}
+        return read_settings(_env_file=None, **values)
 
     async def track(self, ids: str) -> Message:
         reply = await self.alice.slash(self.channel, "veo track", id=ids)

@@ -7,7 +7,6 @@ import pytest
 
 from bot.cli import backup
 from bot.core.errors import SettingsWrong
-from bot.settings import read_settings
 from sandbox.bot_process import BotProcess
 from tests.crash.conftest import CrashEnv
 
@@ -26,9 +25,8 @@ async def back_up(env: CrashEnv, destination: Path) -> tuple[int, str]:
 
 async def refused(env: CrashEnv, destination: Path) -> str:
     """The refusal to copy the running bot's database there. In this process: starting one takes a second."""
-    values = {name.lower(): value for name, value in env.settings().items()}
     with pytest.raises(SettingsWrong) as refusal:
-        await backup.run(read_settings(_env_file=None, **values), destination)
+        await backup.run(env.read_settings(), destination)
     [problem] = refusal.value.problems
     return problem
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import sqlite3
 from pathlib import Path
@@ -25,6 +26,12 @@ async def run(folder: Path, settings: dict[str, str], *arguments: str) -> tuple[
     process = BotProcess(settings, folder / "other.log")
     await process.start(*arguments)
     return await process.ended(), process.output()
+
+
+def bring_up(env: CrashEnv, file: Path) -> Path:
+    """Copy a database to where the bot expects its own, as `migrate` would make it; returns its path."""
+    (env.folder / "data" / "videos").mkdir(parents=True)
+    return Path(shutil.copy(file, env.folder / "data"))
 
 
 async def test_wrong_settings_exit_2_with_one_line_per_problem(tmp_path: Path):
@@ -126,10 +133,9 @@ async def test_database_in_a_missing_folder_is_named(env: CrashEnv):
     assert not missing.exists()
 
 
-async def test_newer_database_exits_69_and_is_unchanged(env: CrashEnv):
+async def test_newer_database_exits_69_and_is_unchanged(env: CrashEnv, brought_up_file: Path):
     """An older program would misread it."""
-    assert (await run(env.folder, env.settings(), "migrate"))[0] == 0
-    path = env.folder / "data" / "bot.db"
+    path = bring_up(env, brought_up_file)
     with sqlite3.connect(path) as database:
         database.execute("INSERT INTO schema_version VALUES (99)")
     database.close()
@@ -171,10 +177,9 @@ async def test_migrate_reports_what_it_did(env: CrashEnv):
     assert second[0] == 0
 
 
-async def test_check_tries_every_dependency(env: CrashEnv):
+async def test_check_tries_every_dependency(env: CrashEnv, brought_up_file: Path):
     """One line per dependency, and no log lines between them."""
-    await run(env.folder, env.settings(), "migrate")
-    (env.folder / "other.log").unlink()
+    bring_up(env, brought_up_file)
     code, said = await run(env.folder, env.settings(), "check")
     env.expect_check_of_another_address()
 

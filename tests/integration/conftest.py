@@ -2,15 +2,13 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from discord.gateway import DiscordWebSocket
-from discord.http import Route
 
 from bot import app
 from bot.chat import outbound
@@ -155,11 +153,8 @@ def quick_clock(monkeypatch: pytest.MonkeyPatch) -> QuickClock:
 
 
 @pytest.fixture(autouse=True)
-def discord_addresses() -> Iterator[None]:
-    """discord.py keeps its addresses in its classes; the bot sets them, and nobody else may find them."""
-    before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
-    yield
-    Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = before
+def addresses_are_put_back(discord_addresses: None) -> None:
+    """In every test here, because each of them uses discord.py."""
 
 
 @pytest.fixture

@@ -39,6 +39,13 @@ async def fetch(port: int, path: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
+async def health(port: int, *, ok: bool) -> tuple[int, str]:
+    """What /healthz says once all is well, or once it is not; a gateway needs seconds for either."""
+    while ((said := await fetch(port, "/healthz"))[0] == 200) is not ok:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    return said
+
+
 async def samples(port: int) -> dict[tuple[str, str | None], float]:
     """One scrape: by name and label values."""
     status, text = await fetch(port, "/metrics")
@@ -68,11 +75,9 @@ async def test_lost_gateway_is_named_until_it_is_back(env: InProcessEnv, port: i
         env.discord.refuse_connections(2)
         await env.discord.disconnect_gateway()
         await env.discord.until(lambda: not env.discord.connected)
-        while (lost := await fetch(port, "/healthz"))[0] == 200:
-            continue
+        lost = await health(port, ok=False)
         await env.discord.until(lambda: env.discord.connected)
-        while (await fetch(port, "/healthz"))[0] != 200:
-            continue
+        await health(port, ok=True)
 
     status, said = lost
     assert status == 503
@@ -85,15 +90,12 @@ async def test_lost_shard_is_named_though_the_other_is_there(env: InProcessEnv, 
     """Its servers' commands do not arrive."""
     env.discord.shards = env.discord.session_starts["max_concurrency"] = 2
     async with env.bot(http_port=port):
-        while (await fetch(port, "/healthz"))[0] != 200:
-            continue
+        await health(port, ok=True)
         env.discord.refuse_connections(2)
         await env.discord.disconnect_gateway(shard=1)
-        while (lost := await fetch(port, "/healthz"))[0] == 200:
-            continue
+        lost = await health(port, ok=False)
         assert env.discord.connected_shards == {0}
-        while (await fetch(port, "/healthz"))[0] != 200:
-            continue
+        await health(port, ok=True)
         assert env.discord.connected_shards == {0, 1}
 
     status, said = lost

@@ -4,9 +4,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from discord.gateway import DiscordWebSocket
-from discord.http import Route
-
 from bot import app
 from bot.settings import read_settings
 from sandbox.bot_process import BotProcess
@@ -19,8 +16,6 @@ class BotInLoop(BotProcess):
         super().__init__(settings, log)
         self._stop = asyncio.Event()
         self._job: asyncio.Task[None] | None = None
-        # discord.py keeps its addresses in its classes, where the next test may not find ours.
-        self._addresses = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
 
     async def start(self, *arguments: str) -> None:
         assert not arguments
@@ -41,10 +36,7 @@ class BotInLoop(BotProcess):
 
     async def stop(self) -> int:
         self._stop.set()
-        try:
-            return await self.ended() if self._job else 0
-        finally:
-            Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = self._addresses
+        return await self.ended() if self._job else 0
 
     async def kill(self) -> None:
         raise AssertionError("a test that kills the bot needs the fixture `bot_process`")

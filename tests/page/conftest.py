@@ -109,7 +109,11 @@ def bot_process() -> None:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def opened(
-    browser: Browser, tmp_path: Path, brought_up_file: Path, request: pytest.FixtureRequest
+    browser: Browser,
+    tmp_path: Path,
+    brought_up_file: Path,
+    discord_addresses: None,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[Opened]:
     (tmp_path / "data").mkdir()
     shutil.copy(brought_up_file, tmp_path / "data")
