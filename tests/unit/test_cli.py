@@ -64,6 +64,23 @@ def test_version_is_printed_without_any_setting():
     assert (said.returncode, said.stdout) == (0, f"veo-courier {version('veo-courier')}\n")
 
 
+# The command line alone, and then two commands that call neither Discord nor the API.
+WITHOUT_NETWORK = """
+import sys
+from bot.cli import main as cli
+for arguments in (["backup", "copy.db"], ["move"]):
+    cli._command(cli._parser().parse_args(arguments))
+print({"discord", "aiohttp"} & set(sys.modules))
+"""
+
+
+def test_command_imports_only_what_it_needs():
+    """The packages for Discord and the API take most of a start."""
+    said = run_python("-c", WITHOUT_NETWORK)
+
+    assert said.stdout == "set()\n", said.stderr
+
+
 @pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LANG": "C", "PYTHONUTF8": "0"}])
 @pytest.mark.parametrize("arguments", [("--help",), ("move", "--help"), ()])
 def test_terminal_that_is_not_utf_8_gets_question_marks(

@@ -93,3 +93,18 @@ def test_garbage_collector_ignores_the_objects_of_the_libraries():
     )
 
     assert int(said.stdout) > 50_000
+
+
+def test_imports_are_made_without_garbage_collection_and_never_looked_at_again():
+    """It took a tenth of a start. In a separate process; collection goes on also after a failed import."""
+    script = (
+        "import gc; from bot.process import imports\n"
+        "try:\n"
+        "    with imports(): print(gc.isenabled()); import missing\n"
+        "except ImportError: print(gc.isenabled(), gc.get_freeze_count() > 1000)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+
+    assert said.stdout.split() == ["False", "True", "True"]
