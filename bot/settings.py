@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
+from bot.core.database_url import POSTGRESQL_PREFIXES, SQLITE_PREFIX, is_postgresql
 from bot.core.errors import SettingsWrong
 from bot.core.poll_rate import PollRate
 from bot.core.tracking import Limits
@@ -31,7 +32,6 @@ from bot.setting_values import (
     on_loopback,
     tidy,
 )
-from bot.storage.engine import POSTGRESQL_PREFIXES, SQLITE_PREFIX, is_postgresql
 from bot.storage.sqlite_files import sqlite_path
 
 MIN_POLL_INTERVAL = 30.0

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bot.core.database_url import SQLITE_PREFIX
 from bot.core.errors import DependencyDown, SettingsWrong, StorageUnavailable
 from bot.settings import Settings
 from bot.storage.copying import copy_all, forget_move, moved_to
-from bot.storage.engine import SQLITE_PREFIX, Database
+from bot.storage.engine import Database
 from bot.storage.migrations import NEWEST, migrate, schema_version
 from bot.storage.sqlite_files import exclusive_file_lock, sqlite_path
 from bot.storage.store import open_database

@@ -13,8 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bot.aio import finish
 from bot.core.errors import StorageUnavailable
 
-SQLITE_PREFIX = "sqlite:///"
-POSTGRESQL_PREFIXES = ("postgresql://", "postgres://")
 _POSTGRESQL = "postgresql"
 # The channel of LISTEN and NOTIFY, by which processes notify each other of work.
 CHANNEL = "veo_courier_work"
@@ -22,11 +20,6 @@ _CLASS_NAME = re.compile(r"^<class '[\w.]+'>: ")
 
 Result = TypeVar("Result")
 Work = Callable[[AsyncConnection], Awaitable[Result]]
-
-
-def is_postgresql(url: str) -> bool:
-    """Whether a DATABASE_URL names PostgreSQL, which several processes may share."""
-    return url.startswith(POSTGRESQL_PREFIXES)
 
 
 class Database(ABC):

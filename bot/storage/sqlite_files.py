@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from bot.core.database_url import SQLITE_PREFIX
 from bot.core.errors import DependencyDown
-from bot.storage.engine import SQLITE_PREFIX
 
 _LOCK: Final = ".lock"
 # What SQLite keeps beside the file, and our lock.

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bot.core.clock import SECOND, system_clock
+from bot.core.database_url import SQLITE_PREFIX, is_postgresql
 from bot.core.errors import DependencyDown, SettingsWrong
 from bot.core.rate_limit import RateLimit
 from bot.core.tracking import Limits
@@ -14,7 +15,7 @@ from bot.storage.card_queue import CardQueue
 from bot.storage.copying import mark_used, moved_to
 from bot.storage.delivery_queue import DeliveryQueue
 from bot.storage.diagnosis import Diagnosis
-from bot.storage.engine import SQLITE_PREFIX, Database, is_postgresql
+from bot.storage.engine import Database
 from bot.storage.guilds import Guilds
 from bot.storage.key_values import KeyValues
 from bot.storage.lookups import Lookups

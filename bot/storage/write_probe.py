@@ -8,8 +8,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.core.database_url import SQLITE_PREFIX
 from bot.core.errors import StorageUnavailable
-from bot.storage.engine import SQLITE_PREFIX
 from bot.storage.sqlite_files import sqlite_path, writable_address
 from bot.storage.store import open_database
 from bot.storage.tables import key_values
