@@ -55,7 +55,7 @@ class Run:
 
 @dataclass(slots=True)
 class Found:
-    """What an exploration has come to. `failures` are without the steps of those that broke nothing."""
+    """What an exploration has come to."""
 
     schedules: int = 0
     steps: Counter[str] = field(default_factory=Counter)
