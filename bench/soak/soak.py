@@ -209,7 +209,7 @@ class _Soak:
         for channel in self._channels:
             for message in channel.messages:
                 if any(button.label == "Delete" for button in message.buttons):
-                    task_id = message.content.split("`")[1]
+                    [task_id] = set(_TASK_ID.findall(message.content))
                     self.tally.results[task_id] += 1
                     posted = f"{message.created_at:%H:%M:%S.%f}"
                     self.tally.posted_at.setdefault(task_id, []).append(posted)

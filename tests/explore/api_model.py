@@ -36,15 +36,16 @@ class Poll:
     kind: AnswerKind
     is_wanted: bool
     process: Process
-    answered: float  # seconds of the loop
+    sent_at: float  # these two in seconds of the loop
+    answered_at: float
 
     @property
     def is_recorded(self) -> bool | None:
         """Whether the bot has stored the answer; None: its process stopped just then."""
         stopped = self.process.stopped_at
-        if stopped is None or stopped > self.answered + 1.0:
+        if stopped is None or stopped > self.answered_at + 1.0 or stopped < self.sent_at:
             return True
-        return None if stopped >= self.answered else False
+        return None if stopped >= self.answered_at else False
 
 
 class Api:
@@ -57,13 +58,14 @@ class Api:
         self.polls: list[Poll] = []
 
     async def poll(self, task_id: str) -> Answer:
-        began, is_wanted, process = self._world.now(), self._is_wanted(task_id), PROCESS.get()
+        began, sent_at = self._world.now(), self._world.loop.time()
+        is_wanted, process = self._is_wanted(task_id), PROCESS.get()
         assert process is not None
 
         def act() -> Answer:
             now = self._world.loop.time()
             answer = next(answer for until, answer in self._tasks[task_id] if now < until)
-            self.polls.append(Poll(task_id, began, answer.kind, is_wanted, process, now))
+            self.polls.append(Poll(task_id, began, answer.kind, is_wanted, process, sent_at, now))
             return answer
 
         try:
