@@ -7,6 +7,7 @@ import gc
 import os
 import pickle
 import random
+import resource
 import shutil
 import tempfile
 import traceback
@@ -24,6 +25,7 @@ from tests.explore.schedule import UNDO, Fault, Kind, Schedule, Step
 from tests.explore.world import World
 
 _MAX_FAILURES = 5
+_MAX_CPU = 60  # seconds of one branch; some take one
 _LATE = 45.0  # seconds that a restart may cost, below a lease
 _PROMPT = frozenset({Kind.STOP_BEFORE, Kind.STOP_AFTER, Kind.IN_FLIGHT, Kind.END})
 _BRANCHES = 0.1  # of the steps, on the way to pairs
@@ -142,12 +144,17 @@ class Explorer:
             return True
         os.close(writer)
         with os.fdopen(reader, "rb") as pipe:
-            self.found.add(pickle.load(pipe))
-        os.waitpid(child, 0)
+            told = pipe.read()
+        _, status = os.waitpid(child, 0)
+        if status:
+            raise RuntimeError(f"a branch of {self.current().schedule} died with {status}")
+        self.found.add(pickle.loads(told))
         return False
 
     def _begin_branch(self, parent: int) -> None:
         self._parent, self.found = parent, Found()
+        # One that never ends is killed, and the process that it left says so.
+        resource.setrlimit(resource.RLIMIT_CPU, (_MAX_CPU, _MAX_CPU))
         folder = Path("..", f"branch-{os.getpid()}")
         shutil.copytree(".", folder, ignore=shutil.ignore_patterns("*-shm"))
         os.chdir(folder)

@@ -317,18 +317,22 @@ class Observer:
                 self._found.append(f"unwanted: {task_id} was polled {count} times, and nobody waits for it")
 
     def _check_evidence(self) -> None:
-        """With each of the answers that a process may have taken along when it stopped, and without."""
-        polls = sorted(self._world.api.polls, key=lambda poll: poll.began)
-        uncertain = [poll for poll in polls if poll.is_recorded is None]
-        certain = {id(poll) for poll in polls if poll.is_recorded}
-        sets = (subset for size in range(len(uncertain) + 1) for subset in combinations(uncertain, size))
-        ids = [certain | {id(poll) for poll in subset} for subset in sets]
-        stored = [[poll for poll in polls if id(poll) in each] for each in ids]
         for task_id, state, cause in self._database.execute(_FINAL):
-            evidence = [Evidence(task_id, each, self._world.scenario.interval) for each in stored]
+            evidence = list(self._evidence(task_id))
             is_there = any(each.is_there for each in evidence)
             if is_there and not any(each.supports(state, cause or "") for each in evidence):
                 self._found.append(f"evidence: {task_id} is {state} {cause or ''} after {evidence[-1]}")
+
+    def _evidence(self, task_id: str) -> Iterator[Evidence]:
+        """With each of the answers that its process may have taken along when it stopped, and without."""
+        polls = sorted(self._world.api.polls, key=lambda poll: poll.began)
+        own = [poll for poll in polls if poll.task_id == task_id]
+        uncertain = [poll for poll in own if poll.is_recorded is None]
+        for size in range(len(uncertain) + 1):
+            for stored in combinations(uncertain, size):
+                left_out = [poll for poll in own if not (poll.is_recorded or poll in stored)]
+                rest = [poll for poll in polls if poll not in left_out]
+                yield Evidence(task_id, rest, self._world.scenario.interval)
 
     def _check_files(self, rows: list[Row]) -> None:
         kept = {
