@@ -48,7 +48,7 @@ class CrashEnv(BotEnvironment):
         await self.discord.until(done)
         return self.results()
 
-    async def only_video(self, task_id: str) -> bytes:
+    async def assert_only_video(self, task_id: str) -> bytes:
         """The video of the one result, once it is recorded. The bot is stopped, and no file may be left."""
         [result] = await self.settled(task_id)
         # Once the end is recorded, nothing is tried again.

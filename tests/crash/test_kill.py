@@ -36,7 +36,7 @@ async def test_kill_before_the_command_is_answered(env: CrashEnv):
 
     await env.restart()
 
-    await env.only_video(ID)
+    await env.assert_only_video(ID)
 
 
 async def test_kill_while_the_api_answers(env: CrashEnv):
@@ -52,7 +52,7 @@ async def test_kill_while_the_api_answers(env: CrashEnv):
 
     await env.start_bot()
 
-    await env.only_video(ID)
+    await env.assert_only_video(ID)
 
 
 @pytest.mark.parametrize("point", ["received", "half", "sent"])
@@ -68,7 +68,7 @@ async def test_kill_during_the_download(env: CrashEnv, point: str):
 
     await env.start_bot()
 
-    await env.only_video(ID)
+    await env.assert_only_video(ID)
 
 
 async def kill_during_the_upload(env: CrashEnv, point: Literal["received", "accepted"]) -> None:
@@ -88,7 +88,7 @@ async def test_kill_before_discord_accepted_the_upload(env: CrashEnv):
 
     await env.start_bot()
 
-    await env.only_video(ID)
+    await env.assert_only_video(ID)
 
 
 async def test_kill_after_discord_accepted_the_upload_and_remembers_the_nonce(env: CrashEnv):
@@ -97,7 +97,7 @@ async def test_kill_after_discord_accepted_the_upload_and_remembers_the_nonce(en
 
     await env.start_bot()
 
-    await env.only_video(ID)
+    await env.assert_only_video(ID)
 
 
 async def test_kill_after_discord_accepted_the_upload_and_forgot_the_nonce(env: CrashEnv):
@@ -108,7 +108,7 @@ async def test_kill_after_discord_accepted_the_upload_and_forgot_the_nonce(env: 
 
     await env.start_bot()
 
-    await env.only_video(ID)
+    await env.assert_only_video(ID)
     assert len(env.discord.requests("POST", "/channels/*/messages")) == 1
 
 
@@ -144,7 +144,7 @@ async def test_kill_while_a_card_is_edited(env: CrashEnv):
     await env.start_bot()
 
     await env.discord.until(lambda: "[see the video](https://" in card.content)
-    await env.only_video(ID)
+    await env.assert_only_video(ID)
 
 
 async def test_kill_during_shutdown(env: CrashEnv):
@@ -160,7 +160,7 @@ async def test_kill_during_shutdown(env: CrashEnv):
 
     await env.start_bot()
 
-    await env.only_video(ID)
+    await env.assert_only_video(ID)
 
 
 async def test_many_kills_in_a_row_lose_nothing_and_post_nothing_twice(env: CrashEnv):

@@ -43,7 +43,7 @@ async def test_download_resumes_after_a_kill(env: CrashEnv):
 
     await env.start_bot()
 
-    content = await env.only_video(ID)
+    content = await env.assert_only_video(ID)
     assert hashlib.sha256(content).hexdigest() == clip.sha256
     first, second = env.api.downloads
     assert first.headers.get("Range") is None
@@ -94,6 +94,6 @@ async def test_ffmpeg_ends_with_the_bot_and_the_video_comes_after_the_restart(en
 
     await env.start_bot()
 
-    content = await env.only_video(ID)
+    content = await env.assert_only_video(ID)
     assert len(content) <= limit
     assert len(env.api.downloads) == 1

@@ -279,7 +279,9 @@ async def test_missing_right_is_named(
 async def test_text_needs_no_right_to_attach(side: Side) -> None:
     side.rights(OTHER, ALL & ~ATTACH)
 
-    await side.send(OTHER)
+    message = await side.send(OTHER)
+
+    assert await side.page(OTHER) == [message]
 
 
 async def test_file_above_the_limit_is_refused(side: Side) -> None:

@@ -133,6 +133,8 @@ async def test_stop_after_a_restart(env: InProcessEnv):
         await env.alice.press(question, "Yes, stop")
         await env.discord.until(lambda: "1 video: stopped" in card.text)
 
+    assert env.channel.messages == [card]
+
 
 async def test_stop_on_a_card_of_another_database_stops_nothing(env: InProcessEnv):
     """The new database gave the same number to another person's card, which alice may stop as a moderator."""

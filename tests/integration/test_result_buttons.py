@@ -149,6 +149,8 @@ async def test_message_that_is_gone_already_counts_as_deleted(env: InProcessEnv)
         await env.alice.press(question, "Yes, delete")
         await env.discord.until(lambda: question.text == "Deleted." and DELETED in card.text)
 
+    assert not any(message.attachments for message in env.channel.messages)
+
 
 async def test_deleted_video_is_posted_again_by_the_command(env: InProcessEnv):
     """While the API's link lives."""

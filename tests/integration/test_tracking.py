@@ -112,8 +112,9 @@ async def test_answer_that_arrived_is_the_only_card(env: InProcessEnv):
         await env.alice.slash(env.channel, "veo track", id=ID)
         task.complete()
         [result] = await env.results()
-        [card] = [message for message in env.channel.messages if message.is_v2]
-        await env.discord.until(lambda: str(result.id) in card.content)
+        await env.discord.until(lambda: str(result.id) in env.channel.messages[0].content)
+
+    assert [message.is_v2 for message in env.channel.messages] == [True, False]
 
 
 async def test_twenty_ids_share_one_card_and_each_gets_its_result(env: InProcessEnv):
