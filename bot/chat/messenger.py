@@ -16,7 +16,7 @@ from bot.chat.buttons import marks
 from bot.chat.buttons.results import direct_buttons, result_buttons
 from bot.chat.discord_answers import Call
 from bot.chat.gateway.shards import ShardedClient
-from bot.chat.history import PAGE, look_up
+from bot.chat.history import MAX_PAGES, PAGE, look_up
 from bot.chat.lanes import Lane
 from bot.chat.layouts import card_layout
 from bot.chat.outbound import Outbound, Repeated
@@ -44,6 +44,8 @@ _UPLOAD_TIME, _UPLOAD_SPEED = 300, 64 * _KIB
 _TAKES_MESSAGES = {discord.ChannelType.text.value, discord.ChannelType.news.value}
 _PRIVATE_THREAD = discord.ChannelType.private_thread.value
 _CLOCK_SKEW = 2 * MINUTE  # between Discord's snowflakes and our clock
+# A card is only information: it is not looked for behind a thousand messages.
+_PAGES_FOR_A_CARD = 10
 _UNFIT_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -219,10 +221,17 @@ class DiscordMessenger:
         return found if is_own_channel else replace(found, read=None)
 
     async def _look_up(
-        self, channel_id: int, is_it: Callable[[Any], bool], since: int, read: ReadRange | None = None
+        self,
+        channel_id: int,
+        is_it: Callable[[Any], bool],
+        since: int,
+        read: ReadRange | None = None,
+        *,
+        max_pages: int = MAX_PAGES,
+        lane: Lane = Lane.RESULT,
     ) -> LookUp:
         async def read_page(before: int | None) -> Sequence[Any]:
-            return await self._read(lambda: http.logs_from(channel_id, PAGE, before=before))
+            return await self._read(lambda: http.logs_from(channel_id, PAGE, before=before), lane)
 
         http = self._client.http
         try:
@@ -232,6 +241,7 @@ class DiscordMessenger:
                 since=self._outbound.discord_time(since) - _CLOCK_SKEW,
                 now=self._clock(),
                 read=read,
+                max_pages=max_pages,
             )
         except DiscordRefused as error:
             logger.warning("channel %d: its history cannot be read: %s", channel_id, error)
@@ -252,8 +262,14 @@ class DiscordMessenger:
     async def find_card(self, view: CardView) -> int | None:
         if not view.rows:
             return None
-        since = view.rows[0].delivery.created_at
-        found = await self._look_up(view.card.channel_id, lambda m: marks.is_card(m, view), since)
+        channel_id, since = view.card.channel_id, view.rows[0].delivery.created_at
+        found = await self._look_up(
+            channel_id,
+            lambda message: marks.is_card(message, view),
+            since,
+            max_pages=_PAGES_FOR_A_CARD,
+            lane=Lane.CARD,
+        )
         return found.message_id
 
     async def post_card(self, view: CardView) -> int:
