@@ -198,6 +198,7 @@ async def test_link_to_a_deleted_message_says_so(opened: Opened) -> None:
     await expect(page.locator("#notice")).to_have_text("That message was deleted.")
 
     await opened.channel("storyboards").delete()
+    await expect(page.locator("#places").get_by_text("storyboards")).to_have_count(0)
     await page.get_by_role("button", name="the other").click()
     await expect(page.locator("#notice")).to_have_text("That channel was deleted.")
 

@@ -83,6 +83,7 @@ async def test_axe_finds_nothing(opened: Opened, theme: Any, viewport: Any) -> N
     if viewport is PHONE:
         await page.keyboard.press("Escape")
         await page.get_by_role("button", name="Servers and channels").click()
+        await expect(page.get_by_role("button", name="renders")).to_be_visible()
         assert await violations(page) == []
 
 
