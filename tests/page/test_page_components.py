@@ -179,6 +179,20 @@ async def test_focus_stays_when_the_message_before_is_deleted(opened: Opened) ->
     await expect(opened.page.locator(f"#m-{second.id}")).to_be_focused()
 
 
+async def test_button_that_is_pressed_while_its_card_is_edited_is_clicked(opened: Opened) -> None:
+    await opened.track(opened.env.api.create().id)
+    shown, mouse = opened.env.channel.messages[0], opened.page.mouse
+    await expect(opened.messages.first).to_contain_text("in the queue since")
+    await opened.messages.first.get_by_role("button", name="Notify me").hover()
+    await mouse.down()
+    opened.env.discord.world.announce("message edited", shown)
+    opened.env.bob.say(opened.channel("storyboards"), "after the edit")
+    await expect(opened.page.locator(".channel.unread")).to_contain_text("storyboards")
+    await mouse.up()
+
+    await expect(opened.messages.filter(has_text="Only you can see this")).to_have_count(1)
+
+
 async def test_link_to_a_deleted_message_says_so(opened: Opened) -> None:
     page, env = opened.page, opened.env
     target = env.bob.say(env.channel, "here it is")

@@ -247,7 +247,7 @@ async def test_cancelled_waiter_does_not_end_the_download_of_the_others(
 ):
     """The last one does."""
     first, second = (asyncio.create_task(download(videos)) for _ in range(2))
-    await eventually(lambda: downloads.begun)
+    await eventually(lambda: [shared.users for shared in videos._downloads.values()] == [2])
     first.cancel()
     await asyncio.wait({first})
     downloads.go.set()

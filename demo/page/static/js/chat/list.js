@@ -35,6 +35,12 @@ export class MessageList {
     // Videos and pictures get their height later; a list at its end stays there.
     const follow = new ResizeObserver(() => this._stuck && !this._isScrolledByPerson && this.toEnd());
     for (const resized of [this._list, this._scroller]) follow.observe(resized);
+    // What is pressed is drawn anew after the click, which would else find its button gone.
+    this._isPressed = false;
+    /** @type {Map<string, Message>} */
+    this._waiting = new Map();
+    this._list.addEventListener("pointerdown", () => (this._isPressed = true));
+    for (const event of ["pointerup", "pointercancel"]) addEventListener(event, () => setTimeout(() => this._released()));
     this._list.addEventListener("keydown", (event) => this._keys(event));
     this._list.addEventListener("contextmenu", (event) => this._menu(event));
   }
@@ -93,7 +99,9 @@ export class MessageList {
   _draw(message) {
     if (message.channel_id !== this._store.channelId || !this._store.shows(message)) return;
     const old = document.getElementById(`m-${message.id}`);
-    if (old) {
+    if (old && this._isPressed) {
+      this._waiting.set(message.id, message);
+    } else if (old) {
       this._redraw(message, old);
     } else {
       const last = this._lastMessage();
@@ -103,6 +111,12 @@ export class MessageList {
       else this._latest.hidden = false;
     }
     this._updateTabStop();
+  }
+
+  _released() {
+    this._isPressed = false;
+    for (const [id, message] of this._waiting) if (document.getElementById(`m-${id}`)) this._draw(message);
+    this._waiting.clear();
   }
 
   /** Draw a message anew. A playing video goes on, and the focus stays where it is.
